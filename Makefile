@@ -1,0 +1,39 @@
+# One way to do each thing; CI calls these targets and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+
+.PHONY: help install format lint types test demo leaderboard
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/.installed: pyproject.toml constraints.txt baselines/pyproject.toml $(PLUGINS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e baselines $(foreach p,$(PLUGINS),-e $(dir $p))
+	touch $@
+
+install: .venv/.installed  ## harness, baselines and every plugin, editable, on the tested versions
+
+format: install  ## rewrite every file in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: install  ## format and lint rules hold
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install  ## pyright finds no error in the three parts
+	$(BIN)/pyright
+
+test: lint types  ## every check that CI runs
+	$(BIN)/python -m pytest
+	$(BIN)/i2i-bench leaderboard --check
+
+demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderboard (< 5 minutes)
+	$(BIN)/i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small --results runs/demo/results --runs runs/demo
+	$(BIN)/i2i-bench leaderboard --results runs/demo/results
+	@echo "Figures: runs/demo/stripes/*/seed0/*.png"
+
+leaderboard: install  ## write results/README.md from the records
+	$(BIN)/i2i-bench leaderboard --write

@@ -1,0 +1,1 @@
+"""Baselines of the benchmark: models that papers compare with."""

@@ -1,0 +1,203 @@
+"""CycleGAN (Zhu et al.: Unpaired Image-to-Image Translation, ICCV 2017, 1703.10593)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from i2i_bench import blocks
+from i2i_bench.model import (
+    Batch,
+    Clock,
+    Direction,
+    Model,
+    ModelCard,
+    Preset,
+    Randomness,
+    Settings,
+    TaskFacts,
+)
+
+
+@dataclass(frozen=True)
+class CycleGANConfig:
+    """Configuration of CycleGAN.
+
+    Attributes:
+        generator_width: Channels of the generator's first layer.
+        discriminator_width: Channels of the discriminator's first layer.
+        num_blocks: Residual blocks of the generator.
+        discriminator_layers: Layers of stride 2 of the discriminator; 3 see patches of 70x70 px.
+        lambda_cycle: Weight of the cycle loss.
+        lambda_identity: Weight of the identity loss; the authors write 0.5 times lambda_cycle.
+        learning_rate: Adam's learning rate before the decay.
+        beta1: Adam's decay of the first moment; the second's is 0.999.
+        constant_epochs: Epochs at the full learning rate; with decay_epochs they divide the budget.
+        decay_epochs: Epochs over which it falls linearly.
+        pool_size: Fakes remembered for each discriminator.
+    """
+
+    generator_width: int = 64
+    discriminator_width: int = 64
+    num_blocks: int = 9
+    discriminator_layers: int = 3
+    lambda_cycle: float = 10.0
+    lambda_identity: float = 5.0
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    constant_epochs: int = 100
+    decay_epochs: int = 100
+    pool_size: int = 50
+
+    def __post_init__(self) -> None:
+        blocks.require_schedule(self.constant_epochs, self.decay_epochs)
+        blocks.require_at_least(
+            self,
+            generator_width=1,
+            discriminator_width=1,
+            num_blocks=0,
+            discriminator_layers=1,
+            lambda_cycle=0,
+            lambda_identity=0,
+            pool_size=0,
+        )
+
+
+def generator(width: int, num_blocks: int) -> nn.Sequential:
+    """Build the ResNet generator: (batch, 3, height, width) in [-1, 1] to the same."""
+    head = blocks.ConvLayer(width, 3, 7, activation=nn.Tanh())
+    return nn.Sequential(blocks.ResNetEncoder(width, num_blocks), blocks.decoder(width, head))
+
+
+class CycleGAN(Model):
+    """Two generators, two discriminators, cycle consistency."""
+
+    card = ModelCard(
+        title="CycleGAN",
+        authors="Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros",
+        venue="ICCV",
+        year=2017,
+        arxiv="1703.10593",
+        licence="authors' code: BSD; this implementation is independent",
+        deviations=(
+            "As the authors' code, not the paper, the identity loss is on for every task.",
+            "The learning rate decays by epochs, which here are equal parts of the budget.",
+            "Each domain is shuffled on its own; the authors draw the second one with replacement.",
+        ),
+        minimum_size=24,
+    )
+    Config = CycleGANConfig
+
+    def __init__(self, config: CycleGANConfig) -> None:
+        self.config = config
+        self.generators = nn.ModuleDict(
+            {d: generator(config.generator_width, config.num_blocks) for d in ("a2b", "b2a")}
+        )
+        self.discriminators = nn.ModuleDict(
+            {
+                domain: blocks.PatchDiscriminator(
+                    config.discriminator_width, config.discriminator_layers
+                )
+                for domain in ("a", "b")
+            }
+        )
+        self.networks = nn.ModuleDict(
+            {"generators": self.generators, "discriminators": self.discriminators}
+        )
+        blocks.init_normal(self.networks)
+        self.optimizers = {
+            name: torch.optim.Adam(
+                network.parameters(), config.learning_rate, (config.beta1, 0.999)
+            )
+            for name, network in self.networks.items()
+        }
+        self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
+        self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
+
+    @classmethod
+    def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
+        """Give the authors' schedule (100 + 100 epochs at batch 1), or a smaller one."""
+        blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
+        if preset == "published":
+            size, budget = task.image_size, 200 * max(task.num_train.values())
+            return Settings(CycleGANConfig(), 1, budget, blocks.load_size(task, size), size)
+        if preset == "small":
+            size = min(task.image_size, 64)
+            config = CycleGANConfig(
+                generator_width=24,
+                discriminator_width=16,
+                num_blocks=3,
+                discriminator_layers=2,
+                learning_rate=4e-4,
+            )
+            return Settings(config, 8, 6_000, blocks.load_size(task, size), size)
+        size = min(task.image_size, 32)
+        config = CycleGANConfig(generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4)
+        return Settings(config, 2, 8, blocks.load_size(task, size), size)
+
+    def advance(self, clock: Clock) -> None:
+        """Decay the learning rate by epochs."""
+        constant, decay = self.config.constant_epochs, self.config.decay_epochs
+        factor = blocks.decay_after(clock.epoch(constant + decay), constant, decay)
+        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+
+    def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
+        """Update both generators, then both discriminators on the fakes made before that."""
+        weights = {
+            "adversarial": 1.0,
+            "cycle": self.config.lambda_cycle,
+            "identity": self.config.lambda_identity,
+        }
+        return blocks.cycle_gan_step(
+            self.networks, self.optimizers, self.pools, batch.images, random, weights
+        )
+
+    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+        """Apply the generator of this direction."""
+        return self.generators[str(direction)](batch.images[direction.source])
+
+    @classmethod
+    def from_official(cls, folder: Path) -> CycleGAN:
+        """Read ``latest_net_{G,D}_{A,B}.pth``; without both discriminators they start anew.
+
+        Raises:
+            ValueError: Naming the first tensors that disagree.
+        """
+        files = blocks.read_official_pair(folder)
+        tensors = files["G_A"]
+        if "model.1.weight" not in tensors:
+            raise ValueError(f"{folder} holds no CycleGAN generators: no tensor model.1.weight")
+        names = {name.split(".")[1] for name in tensors if ".conv_block." in name}
+        config = CycleGANConfig(
+            generator_width=len(tensors["model.1.weight"]),
+            num_blocks=len(names),
+            **blocks.official_discriminator(files),
+        )
+        model = cls(config)
+        second = 6 if "model.10.conv_block.6.weight" in tensors else 5  # 6: trained with dropout
+        for official, direction in (("G_A", "a2b"), ("G_B", "b2a")):
+            blocks.load_official(
+                model.generators[direction],
+                files[official],
+                official_generator_stems(config.num_blocks, second),
+            )
+        blocks.load_official_discriminators(model.discriminators, files)
+        return model
+
+
+def official_generator_stems(num_blocks: int, second: int = 5) -> list[tuple[str, str]]:
+    """Pair our convolutions with the authors' positions in their ``model`` sequence."""
+    stems = [("0.stem.conv", "model.1"), ("0.down.0.conv", "model.4"), ("0.down.1.conv", "model.7")]
+    for i in range(num_blocks):
+        stems.append((f"0.blocks.{i}.first.conv", f"model.{10 + i}.conv_block.1"))
+        stems.append((f"0.blocks.{i}.second.conv", f"model.{10 + i}.conv_block.{second}"))
+    after = 10 + num_blocks
+    return [
+        *stems,
+        ("1.0.conv", f"model.{after}"),
+        ("1.1.conv", f"model.{after + 3}"),
+        ("1.2.conv", f"model.{after + 7}"),
+    ]

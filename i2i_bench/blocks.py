@@ -1,0 +1,472 @@
+"""Layers, losses and the image pool that several models share; torch only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from i2i_bench.model import Randomness, TaskFacts
+
+Norm = Callable[[int], nn.Module] | None
+
+
+class ConvLayer(nn.Module):
+    """Padding that keeps the size at stride 1, convolution with bias, normalisation, activation."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: Literal["reflect", "zeros"] = "reflect",
+        norm: Norm = None,
+        activation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, padding_mode=padding
+        )
+        self.norm = norm(outputs) if norm else nn.Identity()
+        self.activation = activation or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride."""
+        return self.activation(self.norm(self.conv(x)))
+
+
+class UpLayer(nn.Module):
+    """Transposed 3x3 convolution that doubles the side, instance normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+        self.norm = nn.InstanceNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, inputs, height, width) to (batch, outputs, 2 height, 2 width)."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+class ResidualBlock(nn.Module):
+    """Two reflection-padded 3x3 convolutions and a skip; no activation after the sum."""
+
+    def __init__(self, width: int, norm: Norm = nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.first = ConvLayer(width, width, 3, norm=norm, activation=nn.ReLU())
+        self.second = ConvLayer(width, width, 3, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (batch, width, height, width)."""
+        return x + self.second(self.first(x))
+
+
+class ResNetEncoder(nn.Module):
+    """First half of the ResNet generator: a 7x7 stem, two halvings, residual blocks."""
+
+    def __init__(self, width: int, num_blocks: int, norm: Norm = nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.stem = ConvLayer(3, width, 7, norm=norm, activation=nn.ReLU())
+        self.down = nn.Sequential(
+            *(
+                ConvLayer(
+                    width * scale,
+                    width * scale * 2,
+                    3,
+                    stride=2,
+                    padding="zeros",
+                    norm=norm,
+                    activation=nn.ReLU(),
+                )
+                for scale in (1, 2)
+            )
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(width * 4, norm) for _ in range(num_blocks)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to (batch, 4 width, height / 4, width / 4).
+
+        Raises:
+            ValueError: If a side is not divisible by 4, or too small for the reflection padding.
+        """
+        height, width = images.shape[-2:]
+        if height % 4 or width % 4:
+            raise ValueError(f"an image of {width}x{height} px: both sides must be divisible by 4")
+        if min(height, width) < 8:
+            raise ValueError(f"an image of {width}x{height} px: both sides must be at least 8 px")
+        return self.blocks(self.down(self.stem(images)))
+
+
+def decoder(width: int, head: nn.Module) -> nn.Sequential:
+    """Build the second half of the ResNet generator: two doublings from 4 width, then a head."""
+    return nn.Sequential(UpLayer(4 * width, 2 * width), UpLayer(2 * width, width), head)
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al., CVPR 2017): a map of logits, one a patch; 3 layers see 70x70 px.
+
+    Args:
+        width: Channels after the first layer; they double up to 8 times this.
+        num_layers: Layers of stride 2.
+    """
+
+    def __init__(self, width: int, num_layers: int = 3) -> None:
+        super().__init__()
+        self.minimum_size = 3 * 2**num_layers  # instance normalisation needs 2x2 before the last
+        widths = [3, *(width * min(2**i, 8) for i in range(num_layers + 1))]
+        layers: list[nn.Module] = []
+        for i, (inputs, outputs) in enumerate(pairwise(widths)):
+            stride = 2 if i < num_layers else 1
+            layers.append(nn.Conv2d(inputs, outputs, 4, stride, padding=1))
+            if i > 0:
+                layers.append(nn.InstanceNorm2d(outputs))
+            layers.append(nn.LeakyReLU(0.2))
+        layers.append(nn.Conv2d(widths[-1], 1, 4, 1, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to logits (batch, 1, rows, columns).
+
+        Raises:
+            ValueError: If a side is below ``minimum_size``.
+        """
+        require_size(images, self.minimum_size, "this patch discriminator")
+        return self.layers(images)
+
+
+def require_size(images: Tensor, minimum: int, who: str) -> None:
+    """Raise ValueError if images (..., height, width) have a side of fewer than ``minimum`` px."""
+    if min(images.shape[-2:]) < minimum:
+        given = "x".join(str(side) for side in images.shape[:-3:-1])
+        raise ValueError(f"{who} needs images of at least {minimum} px, not {given}")
+
+
+def require_task_size(task: TaskFacts, minimum: int, who: str) -> None:
+    """Raise ValueError if the task's images are smaller than ``minimum`` px."""
+    if task.image_size < minimum:
+        raise ValueError(
+            f"{who} needs images of at least {minimum} px; task {task.name} has {task.image_size}"
+        )
+
+
+def require_at_least(config: object, **least: float) -> None:
+    """Raise ValueError naming the first field of a configuration that is below its least value."""
+    for name, value in least.items():
+        if not getattr(config, name) >= value:
+            raise ValueError(f"{name} is {getattr(config, name)}; at least {value} is needed")
+
+
+def require_schedule(constant_epochs: int, decay_epochs: int) -> None:
+    """Raise ValueError unless the budget can be divided into these epochs."""
+    if min(constant_epochs, decay_epochs) < 0 or constant_epochs + decay_epochs < 1:
+        raise ValueError(
+            f"constant_epochs is {constant_epochs} and decay_epochs {decay_epochs}; neither may be "
+            "below 0, and together they must be at least 1"
+        )
+
+
+def load_size(task: TaskFacts, crop_size: int) -> int:
+    """Give the side to resize to before a random crop: 286 for 256, as CycleGAN's authors.
+
+    Images of an embedded task are never resampled: their truth is exact in pixels.
+    """
+    return crop_size if task.kind == "embedded" else round(crop_size * 286 / 256)
+
+
+def init_normal(network: nn.Module, std: float = 0.02) -> None:
+    """Draw the weights of all convolutions from N(0, std^2) and set their biases to 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def least_squares(logits: Tensor, target: float) -> Tensor:
+    """LSGAN (Mao et al., ICCV 2017): mean squared distance of logits from a constant."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    return (exact - target).square().mean()
+
+
+def decay_after(epoch: int, constant: int, decay: int) -> float:
+    """Give CycleGAN's learning-rate factor: 1 for ``constant`` epochs, then linear towards 0.
+
+    The first decayed epoch already has decay / (decay + 1); the last one 1 / (decay + 1).
+    """
+    return 1 - max(0, epoch + 1 - constant) / (decay + 1)
+
+
+def set_learning_rate(optimizers: Mapping[str, Optimizer], value: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = value
+
+
+def descend(optimizer: Optimizer, loss: Tensor) -> None:
+    """Take one optimiser step down ``loss``."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Spare the weight gradients of a network that only passes gradients on to its input."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+class ImagePool:
+    """History of fakes shown to a discriminator (Shrivastava et al., CVPR 2017).
+
+    Until the pool is full every image is stored and shown. Afterwards, with probability 1/2, a
+    stored image is shown and the new one takes its place; otherwise the new one is shown and not
+    stored. Images of one batch are treated one after the other, on their device.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.images: Tensor | None = None
+        self.count: Tensor | None = None
+
+    def query(self, images: Tensor, random: Randomness, name: str) -> Tensor:
+        """Exchange detached images (batch, 3, height, width) for as many to show."""
+        if self.size == 0:
+            return images
+        if self.images is None or self.count is None:
+            self.images = images.new_zeros((self.size, *images.shape[1:]))
+            self.count = torch.zeros((), dtype=torch.int64, device=images.device)
+        elif self.images.device != images.device:  # just loaded from a checkpoint
+            self.images, self.count = self.images.to(images.device), self.count.to(images.device)
+        chances = random.uniform(f"{name}_chance", (len(images),))
+        slots = random.integers(f"{name}_slot", self.size, (len(images),))
+        rows = zip(images.split(1), chances.split(1), slots.split(1), strict=True)
+        return torch.cat([self._exchange(*row) for row in rows])
+
+    def _exchange(self, image: Tensor, chance: Tensor, slot: Tensor) -> Tensor:
+        assert self.images is not None
+        assert self.count is not None
+        is_full = self.count >= self.size
+        slot = torch.where(is_full, slot, self.count)
+        old = self.images.index_select(0, slot)
+        swap = is_full & (chance > 0.5)
+        self.images.index_copy_(0, slot, torch.where(is_full & ~swap, old, image))
+        self.count += ~is_full
+        return torch.where(swap, old, image)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the stored images and their number."""
+        return {"images": self.images, "count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self.images, self.count = state_dict["images"], state_dict["count"]
+
+
+def cycle_losses(
+    generators: nn.ModuleDict,
+    discriminators: nn.ModuleDict,
+    real: Mapping[str, Tensor],
+    *,
+    with_identity: bool,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Compute the generator losses of CycleGAN (Zhu et al., ICCV 2017), unweighted.
+
+    The translation and the identity pass of one generator share a forward, so generators must treat
+    the samples of a batch independently. Real images are (batch, 3, height, width) by domain.
+
+    Returns:
+        ``adversarial_*``, ``cycle_*`` and ``identity_*`` by name, and the fakes by their domain.
+    """
+    losses: dict[str, Tensor] = {}
+    fake: dict[str, Tensor] = {}
+    directions = (("a", "b"), ("b", "a"))
+    for source, target in directions:
+        inputs = [real[source], real[target]] if with_identity else [real[source]]
+        outputs = generators[f"{source}2{target}"](torch.cat(inputs))
+        fake[target], same = outputs.tensor_split([len(real[source])])
+        if with_identity:
+            losses[f"identity_{target}"] = F.l1_loss(same, real[target])
+    for source, target in directions:
+        reconstructed = generators[f"{target}2{source}"](fake[target])
+        losses[f"cycle_{source}"] = F.l1_loss(reconstructed, real[source])
+        judged = discriminators[target](fake[target])
+        losses[f"adversarial_{source}2{target}"] = least_squares(judged, 1.0)
+    return losses, fake
+
+
+def discriminator_losses(
+    discriminators: nn.ModuleDict, real: Mapping[str, Tensor], fake: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Compute half the sum of LSGAN's two terms by domain; real and fake share a forward."""
+    losses = {}
+    for domain, judged in fake.items():
+        logits = discriminators[domain](torch.cat([real[domain], judged]))
+        of_real, of_fake = logits.tensor_split([len(real[domain])])
+        loss = 0.5 * (least_squares(of_real, 1.0) + least_squares(of_fake, 0.0))
+        losses[f"discriminator_{domain}"] = loss
+    return losses
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Add up losses, each times the weight of its term: ``cycle_a`` has the weight of ``cycle``."""
+    terms = [weights[name.rpartition("_")[0]] * value for name, value in losses.items()]
+    return torch.stack(terms).sum()
+
+
+def cycle_gan_step(
+    networks: nn.ModuleDict,
+    optimizers: Mapping[str, Optimizer],
+    pools: Mapping[str, ImagePool],
+    real: Mapping[str, Tensor],
+    random: Randomness,
+    weights: Mapping[str, float],
+) -> dict[str, Tensor]:
+    """Take CycleGAN's step: both generators, then both discriminators on the fakes made before.
+
+    Args:
+        networks: ``generators`` (by direction) and ``discriminators`` (by the domain they judge).
+        optimizers: One for each of the two.
+        pools: Past fakes, by domain.
+        real: (batch, 3, height, width) in [-1, 1], by domain.
+        random: Source of the pools' draws.
+        weights: Of ``adversarial``, ``cycle`` and ``identity``; no identity pass for a weight of 0.
+
+    Returns:
+        Detached, unweighted losses by name.
+    """
+    generators, discriminators = networks["generators"], networks["discriminators"]
+    assert isinstance(generators, nn.ModuleDict)
+    assert isinstance(discriminators, nn.ModuleDict)
+    with frozen(discriminators):
+        losses, fake = cycle_losses(
+            generators, discriminators, real, with_identity=weights["identity"] > 0
+        )
+        if "generators" in optimizers:  # absent where a generator has nothing to learn
+            descend(optimizers["generators"], weighted_sum(losses, weights))
+    shown = {d: pools[d].query(fake[d].detach(), random, f"pool_{d}") for d in fake}
+    judged = discriminator_losses(discriminators, real, shown)
+    descend(optimizers["discriminators"], torch.stack(list(judged.values())).sum())
+    return {name: value.detach() for name, value in (losses | judged).items()}
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """Read a state dict of the authors, without executing anything and without ``module.``.
+
+    Raises:
+        ValueError: If there is no such file or it holds no state dict.
+    """
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"no file {path.name} in {path.parent}") from None
+    except Exception as error:
+        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise ValueError(f"{path} holds no state dict (names to tensors)")
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def load_official(
+    network: nn.Module, tensors: Mapping[str, Tensor], stems: Iterable[tuple[str, str]]
+) -> None:
+    """Copy an official state dict into ``network``.
+
+    Statistics that old files hold for layers without parameters are dropped, and a counter of
+    batches that they lack stays as it is.
+
+    Args:
+        network: Whose every tensor is to be set.
+        tensors: Official names to tensors.
+        stems: (our module, official module) for every module with tensors.
+
+    Raises:
+        ValueError: Naming the first tensors that disagree.
+    """
+    ours = network.state_dict()
+    names = {official: own for own, official in stems}
+    found, unknown = dict(ours), []
+    for name, tensor in tensors.items():
+        stem, _, leaf = name.rpartition(".")
+        own = f"{names.get(stem)}.{leaf}"
+        if own in ours:
+            found[own] = tensor
+        elif leaf not in ("running_mean", "running_var", "num_batches_tracked"):
+            unknown.append(name)
+    official = {own: theirs for theirs, own in names.items()}
+    missing = [
+        f"{official[own.rpartition('.')[0]]}.{own.rpartition('.')[2]}"
+        for own, tensor in found.items()
+        if tensor is ours[own] and not own.endswith("num_batches_tracked")
+    ]
+    wrong = [
+        f"{own} {tuple(found[own].shape)} instead of {tuple(tensor.shape)}"
+        for own, tensor in ours.items()
+        if found[own].shape != tensor.shape
+    ]
+    for problem, which in (("lacks", missing), ("has unknown", unknown), ("has misshapen", wrong)):
+        if which:
+            raise ValueError(f"the official state dict {problem} {', '.join(which[:3])}")
+    network.load_state_dict(found)
+
+
+OFFICIAL_DOMAINS = {"D_A": "b", "D_B": "a"}  # the authors name D after the generator it judges
+
+
+def read_official_pair(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Read ``latest_net_{G,D}_{A,B}.pth`` of CycleGAN's code base; discriminators may be absent.
+
+    Raises:
+        ValueError: If a generator is absent, only one discriminator is there, or a file is damaged.
+    """
+    present = [n for n in OFFICIAL_DOMAINS if (folder / f"latest_net_{n}.pth").exists()]
+    if len(present) == 1:
+        raise ValueError(f"{folder} holds one discriminator only: latest_net_{present[0]}.pth")
+    return {n: read_official(folder / f"latest_net_{n}.pth") for n in ("G_A", "G_B", *present)}
+
+
+def official_discriminator(files: Mapping[str, Mapping[str, Tensor]]) -> dict[str, int]:
+    """Infer the configuration of official patch discriminators; empty where there are none."""
+    if "D_A" not in files:
+        return {}
+    convolutions = {name: t for name, t in files["D_A"].items() if t.ndim == 4}
+    first = convolutions.get("model.0.weight")
+    if first is None:
+        raise ValueError("the official discriminator lacks model.0.weight")
+    return {"discriminator_width": len(first), "discriminator_layers": len(convolutions) - 2}
+
+
+def load_official_discriminators(
+    discriminators: nn.ModuleDict, files: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Copy official patch discriminators, where there are any.
+
+    Raises:
+        ValueError: Naming the first tensors that disagree.
+    """
+    for official, domain in OFFICIAL_DOMAINS.items():
+        if official in files:
+            network = discriminators[domain]
+            stems = [
+                (name, f"model.{name.removeprefix('layers.')}")
+                for name, module in network.named_modules()
+                if isinstance(module, nn.Conv2d)
+            ]
+            load_official(network, files[official], stems)

@@ -1,0 +1,341 @@
+"""The contract between the harness and a model; it needs torch and the standard library only.
+
+A model is a class registered under the entry point group ``i2i_bench.models``. It owns its
+networks, its losses and the order of its updates; the harness owns data, seeds, budget, checkpoints
+and scoring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Preset = Literal["published", "small", "tiny"]
+PRESETS: tuple[Preset, ...] = ("published", "small", "tiny")
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A translation from one domain to another; ``str()`` gives ``a2b``."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}2{self.target}"
+
+    @property
+    def reverse(self) -> Direction:
+        """The way back."""
+        return Direction(self.target, self.source)
+
+
+A2B, B2A = Direction("a", "b"), Direction("b", "a")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model sees in one step or one translation, keyed by domain.
+
+    Attributes:
+        images: (batch, 3, height, width) in [-1, 1]; for paired tasks the same index is a pair.
+        labels: (batch, attributes), for labelled tasks.
+        masks: (batch, instances, height, width), for tasks with instance masks.
+        names: File name of each image.
+    """
+
+    images: dict[str, Tensor]
+    labels: dict[str, Tensor] | None = None
+    masks: dict[str, Tensor] | None = None
+    names: dict[str, list[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where training stands, in integers; schedules are pure functions of it.
+
+    Attributes:
+        step: 1-based number of the step about to run.
+        total_steps: Steps of the whole run.
+        images_seen: Batch positions consumed before this step, whatever the number of domains.
+        budget: Batch positions of the whole run.
+    """
+
+    step: int
+    total_steps: int
+    images_seen: int
+    budget: int
+
+    def epoch(self, num_epochs: int) -> int:
+        """Give the 0-based epoch when the budget is divided into ``num_epochs`` equal ones."""
+        return self.images_seen * num_epochs // self.budget
+
+
+class Randomness:
+    """The only source of chance in a training step.
+
+    Every value is a pure function of (seed, name, global sample index, position within the sample),
+    computed on the device from integer arithmetic: it depends neither on how many processes share a
+    batch nor on what was drawn before, needs no host synchronisation, and a test can replay it.
+    Row i of a draw belongs to the i-th sample of the batch, so the first dimension of every shape
+    is the batch. Drawing one name twice in a step gives the same numbers.
+
+    Args:
+        seed: Seed of the run.
+        first_sample: Global index of the first sample of the batch; a 0-d int64 tensor on the
+            device when a step is captured.
+        device: Where values are drawn.
+        dtype: Floating type of ``normal`` and ``uniform``.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        first_sample: int | Tensor = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.seed = seed
+        self.first_sample = first_sample
+        self.device = torch.device(device)
+        self.dtype = dtype
+
+    def at(self, first_sample: int | Tensor) -> Randomness:
+        """Give the source for the batch that starts at this global sample index."""
+        return Randomness(self.seed, first_sample, self.device, self.dtype)
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Draw from N(0, 1) by the Box-Muller transform."""
+        radius, angle = self._bits(name, (*shape, 2)).unbind(-1)
+        uniform = (_shift(radius, 11) + 1).double() * 2.0**-53  # (0, 1], so that its log is finite
+        turn = _shift(angle, 11).double() * 2.0**-53
+        return ((-2 * uniform.log()).sqrt() * (2 * math.pi * turn).cos()).to(self.dtype)
+
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Draw multiples of 2^-24 from [0, 1), exact in float32 and float64 alike."""
+        return (_shift(self._bits(name, shape), 40).double() * 2.0**-24).to(self.dtype)
+
+    def integers(self, name: str, high: int, shape: tuple[int, ...]) -> Tensor:
+        """Draw int64 from 0, ..., high - 1, with high at most 2^31."""
+        return (_shift(self._bits(name, shape), 32) * high) >> 32
+
+    def _bits(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Give 64 random bits an element as int64, by SplitMix64 (Steele et al., 2014)."""
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        key = int.from_bytes(digest[:8], "little", signed=True)
+        samples = torch.arange(shape[0], device=self.device) + self.first_sample
+        positions = torch.arange(math.prod(shape[1:]), device=self.device)
+        seeds = _mix(key + _GOLDEN * (samples + 1))
+        return _mix(seeds[:, None] + _GOLDEN * (positions + 1)).view(shape)
+
+
+_GOLDEN, _MIX1, _MIX2 = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15  # as int64
+
+
+def _shift(bits: Tensor, places: int) -> Tensor:
+    """Shift int64 right, filling with zeros."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)
+
+
+def _mix(bits: Tensor) -> Tensor:
+    """Scramble int64 by SplitMix64's finaliser."""
+    bits = (bits ^ _shift(bits, 30)) * _MIX1
+    bits = (bits ^ _shift(bits, 27)) * _MIX2
+    return bits ^ _shift(bits, 31)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Attention of one translated batch.
+
+    Attributes:
+        attention: (batch, n, height, width) in [0, 1], summing to 1 over n.
+        content: (batch, contents, 3, height, width) in [-1, 1], or None.
+        background: Index of the mask that copies the input; None where there is none.
+    """
+
+    attention: Tensor
+    content: Tensor | None
+    background: int | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a reader must know about a model before they trust its row.
+
+    Attributes:
+        title: Name as in its paper.
+        authors: As on the paper.
+        venue: Conference or journal.
+        year: Year of publication.
+        arxiv: Identifier such as ``1703.10593``.
+        licence: Note on the licence of the authors' code; ours is independent of it.
+        deviations: Where paper, authors' code and this implementation part, one sentence each.
+        minimum_size: Smallest image side in pixels of the published configuration.
+        samples_interact: Whether samples of one training batch influence each other, as under batch
+            normalisation.
+    """
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    arxiv: str
+    licence: str
+    deviations: tuple[str, ...] = ()
+    minimum_size: int = 1
+    samples_interact: bool = False
+
+
+class TaskFacts(Protocol):
+    """What ``Model.settings`` may ask of a task."""
+
+    @property
+    def name(self) -> str:
+        """Name as typed after ``--task``."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``embedded`` (synthetic, exact in pixels), ``catalogued`` or ``folder``."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Side of the published images in pixels."""
+        ...
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains."""
+        ...
+
+    @property
+    def num_train(self) -> Mapping[str, int]:
+        """Training images of each domain."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A model's answer to (preset, task): all that a run needs besides seed and device.
+
+    Attributes:
+        config: Instance of the model's ``Config``.
+        batch_size: Samples a step.
+        budget: Images seen in the whole run.
+        load_size: Side in pixels to which training images are resized.
+        crop_size: Side in pixels of the random crop, and of test images.
+        resampling: Filter of the resize.
+        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it.
+        flip: Whether training images are mirrored with probability 1/2.
+    """
+
+    config: Any
+    batch_size: int
+    budget: int
+    load_size: int
+    crop_size: int
+    resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
+    resize: Literal["square", "short_side"] = "square"
+    flip: bool = True
+
+
+class SupportsStateDict(Protocol):
+    """Something a checkpoint can hold, made of tensors, numbers, strings, lists and dicts."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take the state back."""
+        ...
+
+
+class Model(ABC):
+    """A method of image-to-image translation.
+
+    A subclass states ``card`` and ``Config`` (a frozen dataclass, every field documented), and its
+    constructor sets ``networks`` (counted, checkpointed, moved, compiled; may nest ModuleDicts),
+    ``optimizers`` and ``state`` (whatever else the next step depends on, such as image pools).
+    """
+
+    card: ClassVar[ModelCard]
+    Config: ClassVar[type]
+    networks: nn.ModuleDict
+    optimizers: dict[str, Optimizer]
+    state: dict[str, SupportsStateDict]
+
+    @abstractmethod
+    def __init__(self, config: Any) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
+        """Give the settings for a task.
+
+        ``published`` is the authors' choice for this task, ``small`` takes minutes on a CPU,
+        ``tiny`` seconds.
+
+        Raises:
+            ValueError: If the model cannot do the task, with the reason.
+        """
+
+    def advance(self, clock: Clock) -> None:  # noqa: B027 - doing nothing is a valid schedule
+        """Set learning rates, loss weights and phases for the coming step, on the host."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
+        """Update every network once.
+
+        Runs wholly on the device, without host synchronisation. Chance comes from ``random`` alone.
+
+        Returns:
+            Detached scalars by their fixed names, unweighted: ``adversarial_a2b``, ``cycle_a``,
+            ``identity_a``, ``reconstruction_a``, ``kl_a``, ``kl_cycle_a``, ``cam_a2b``,
+            ``pixel_a2b``, ``total_variation_a2b``, ``classification``, ``gradient_penalty``,
+            ``discriminator_a``.
+            The suffix is the domain whose images are compared or judged, or the direction whose
+            generator is trained. A discriminator's value is what its optimiser minimises.
+        """
+
+    @abstractmethod
+    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+        """Translate ``batch.images[direction.source]``; the harness sets eval mode and no_grad.
+
+        Returns:
+            (batch, 3, height, width) in [-1, 1].
+        """
+
+    def masks(self, batch: Batch, direction: Direction) -> Masks | None:
+        """Give the attention behind ``translate``; None for a model without."""
+        del batch, direction
+        return None
+
+    @classmethod
+    def from_official(cls, folder: Path) -> Model:
+        """Build the model from the authors' files, its configuration inferred from tensor shapes.
+
+        Raises:
+            ValueError: If the files do not fit, naming the first tensors that disagree.
+        """
+        raise ValueError(f"{cls.card.title} cannot read official files: none are described for it")
+
+
+def named_networks(networks: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Give each network of a possibly nested ModuleDict with its dotted name."""
+    for name, module in networks.named_children():
+        if isinstance(module, nn.ModuleDict):
+            yield from named_networks(module, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", module

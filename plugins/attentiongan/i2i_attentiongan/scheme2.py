@@ -1,0 +1,262 @@
+"""AttentionGAN, Scheme II (Tang et al.: Attention-Guided GANs, IEEE TNNLS 2021, 1911.11897)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from i2i_attentiongan.networks import AttentionGenerator
+from i2i_bench import blocks
+from i2i_bench.model import (
+    Batch,
+    Clock,
+    Direction,
+    Masks,
+    Model,
+    ModelCard,
+    Preset,
+    Randomness,
+    Settings,
+    TaskFacts,
+)
+
+
+@dataclass(frozen=True)
+class AttentionGANConfig:
+    """Configuration of AttentionGAN, Scheme II.
+
+    Attributes:
+        num_masks: Attention masks n >= 1, the background's included; n = 1 is the identity.
+        background: ``input``: the last mask copies the input; ``generated``: it has a content too
+            (the authors' geometric variant).
+        generator_width: Channels of the generator's first layer.
+        discriminator_width: Channels of the discriminator's first layer.
+        num_blocks: Residual blocks of the generator.
+        discriminator_layers: Layers of stride 2 of the discriminator; 3 see patches of 70x70 px.
+        lambda_cycle: Weight of the cycle loss.
+        lambda_identity: Weight of the identity loss; the authors write 0.5 times lambda_cycle.
+        learning_rate: Adam's learning rate before the decay.
+        beta1: Adam's decay of the first moment; the second's is 0.999.
+        constant_epochs: Epochs at the full learning rate; with decay_epochs they divide the budget.
+        decay_epochs: Epochs over which it falls linearly.
+        pool_size: Fakes remembered for each discriminator.
+    """
+
+    num_masks: int = 10
+    background: Literal["input", "generated"] = "input"
+    generator_width: int = 64
+    discriminator_width: int = 64
+    num_blocks: int = 9
+    discriminator_layers: int = 3
+    lambda_cycle: float = 10.0
+    lambda_identity: float = 5.0
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    constant_epochs: int = 100
+    decay_epochs: int = 100
+    pool_size: int = 50
+
+    def __post_init__(self) -> None:
+        blocks.require_schedule(self.constant_epochs, self.decay_epochs)
+        blocks.require_at_least(
+            self,
+            num_masks=1,
+            generator_width=1,
+            discriminator_width=1,
+            num_blocks=0,
+            discriminator_layers=1,
+            lambda_cycle=0,
+            lambda_identity=0,
+            pool_size=0,
+        )
+        if self.background not in ("input", "generated"):
+            raise ValueError(f"background is {self.background!r}; possible: input, generated")
+
+
+class AttentionGAN(Model):
+    """CycleGAN's training of generators that copy what need not change."""
+
+    card = ModelCard(
+        title="AttentionGAN",
+        authors="Hao Tang, Hong Liu, Dan Xu, Philip H. S. Torr, Nicu Sebe",
+        venue="IEEE TNNLS",
+        year=2021,
+        arxiv="1911.11897",
+        licence="authors' code: CC BY-NC-SA 4.0; this implementation is independent",
+        deviations=(
+            "As the authors' code, discriminators are not attention-guided; the papers' are.",
+            "As the authors' code, the identity weight is 0.5 times the cycle weight, that is 5.",
+            "As the authors' code, no total variation and no pixel loss; Scheme I has both.",
+            "As the authors' code, attention comes from a 1x1 and content from a 7x7 convolution.",
+            "As the authors' released model, selfie2anime has a generated background.",
+            "Where the authors give no schedule for a task, it is 100 + 100 epochs at batch 4.",
+            "The learning rate decays by epochs, which here are equal parts of the budget.",
+            "Each domain is shuffled on its own; the authors draw the second one with replacement.",
+        ),
+        minimum_size=24,
+    )
+    Config = AttentionGANConfig
+
+    def __init__(self, config: AttentionGANConfig) -> None:
+        self.config = config
+        self.generators = nn.ModuleDict(
+            {direction: self._generator() for direction in ("a2b", "b2a")}
+        )
+        width, layers = config.discriminator_width, config.discriminator_layers
+        self.discriminators = nn.ModuleDict(
+            {domain: blocks.PatchDiscriminator(width, layers) for domain in ("a", "b")}
+        )
+        self.networks = nn.ModuleDict(
+            {"generators": self.generators, "discriminators": self.discriminators}
+        )
+        blocks.init_normal(self.networks)
+        self.optimizers = {
+            name: torch.optim.Adam(trainable, config.learning_rate, (config.beta1, 0.999))
+            for name, network in self.networks.items()
+            if (trainable := [p for p in network.parameters() if p.requires_grad])
+        }
+        self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
+        self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
+
+    def _generator(self) -> AttentionGenerator:
+        copies_input = self.config.background == "input"
+        generator = AttentionGenerator(
+            self.config.generator_width,
+            self.config.num_blocks,
+            num_masks=self.config.num_masks,
+            copies_input=copies_input,
+        )
+        if self.config.num_masks == 1:  # a softmax over one mask is 1, whatever precedes it
+            generator.attention.requires_grad_(False)
+            generator.encoder.requires_grad_(not copies_input)
+        return generator
+
+    @classmethod
+    def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
+        """Give the authors' schedule for horse2zebra and selfie2anime, or a smaller one."""
+        blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
+        if preset == "published":
+            return cls._published(task)
+        if preset == "small":
+            size = min(task.image_size, 64)
+            config = AttentionGANConfig(
+                num_masks=4,
+                generator_width=24,
+                discriminator_width=16,
+                num_blocks=3,
+                discriminator_layers=2,
+                learning_rate=4e-4,
+            )
+            return Settings(config, 8, 6_000, blocks.load_size(task, size), size)
+        size = min(task.image_size, 32)
+        config = AttentionGANConfig(
+            num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
+        )
+        return Settings(config, 2, 8, blocks.load_size(task, size), size)
+
+    @classmethod
+    def _published(cls, task: TaskFacts) -> Settings:
+        config = AttentionGANConfig()
+        if task.name == "horse2zebra":  # scripts/train_attentiongan.sh: no decay
+            config = AttentionGANConfig(constant_epochs=60, decay_epochs=0)
+        elif task.name == "selfie2anime":  # README: the geometric files
+            config = AttentionGANConfig(background="generated")
+        epochs = config.constant_epochs + config.decay_epochs
+        budget, size = epochs * max(task.num_train.values()), task.image_size
+        return Settings(config, 4, budget, blocks.load_size(task, size), size)
+
+    def advance(self, clock: Clock) -> None:
+        """Decay the learning rate by epochs."""
+        constant, decay = self.config.constant_epochs, self.config.decay_epochs
+        factor = blocks.decay_after(clock.epoch(constant + decay), constant, decay)
+        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+
+    def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
+        """Update both generators, then both discriminators on the fakes made before that."""
+        weights = {
+            "adversarial": 1.0,
+            "cycle": self.config.lambda_cycle,
+            "identity": self.config.lambda_identity,
+        }
+        return blocks.cycle_gan_step(
+            self.networks, self.optimizers, self.pools, batch.images, random, weights
+        )
+
+    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+        """Apply the generator of this direction."""
+        return self.generators[str(direction)](batch.images[direction.source])
+
+    def masks(self, batch: Batch, direction: Direction) -> Masks:
+        """Give the n attention masks and their contents; the last mask may copy the input."""
+        generator = self.generators[str(direction)]
+        assert isinstance(generator, AttentionGenerator)
+        content, attention = generator.layers(batch.images[direction.source])
+        background = self.config.num_masks - 1 if generator.copies_input else None
+        return Masks(attention, content, background)
+
+    @classmethod
+    def from_official(cls, folder: Path) -> AttentionGAN:
+        """Read ``latest_net_{G,D}_{A,B}.pth``; without both discriminators they start anew.
+
+        Raises:
+            ValueError: Naming the first tensors that disagree.
+        """
+        files = blocks.read_official_pair(folder)
+        files = {n: {rename(key): t for key, t in file.items()} for n, file in files.items()}
+        model = cls(infer_config(files))
+        for official, direction in (("G_A", "a2b"), ("G_B", "b2a")):
+            stems = official_stems(model.config)
+            blocks.load_official(model.generators[direction], files[official], stems)
+        blocks.load_official_discriminators(model.discriminators, files)
+        return model
+
+
+def rename(name: str) -> str:
+    """Turn the older ``resnet_blocks1.`` and so on into ``resnet_blocks.0.`` and so on."""
+    stem, dot, rest = name.partition(".")
+    number = stem.removeprefix("resnet_blocks")
+    return f"resnet_blocks.{int(number) - 1}{dot}{rest}" if number.isdigit() else name
+
+
+def infer_config(files: dict[str, dict[str, Tensor]]) -> AttentionGANConfig:
+    """Read the configuration off the shapes of an official generator.
+
+    Raises:
+        ValueError: If the tensors are not those of Scheme II.
+    """
+    tensors = files["G_A"]
+    needed = ("conv1.weight", "deconv3_attention.weight", "deconv3_content.weight")
+    missing = [name for name in needed if name not in tensors]
+    if missing:
+        raise ValueError(f"latest_net_G_A.pth is no AttentionGAN generator: no {missing[0]}")
+    num_masks = len(tensors["deconv3_attention.weight"])
+    channels = len(tensors["deconv3_content.weight"])
+    if channels not in (3 * num_masks, 3 * (num_masks - 1)):
+        raise ValueError(
+            f"deconv3_content has {channels} channels; with {num_masks} masks "
+            f"{3 * (num_masks - 1)} (copied background) or {3 * num_masks} (generated) are possible"
+        )
+    return AttentionGANConfig(
+        num_masks=num_masks,
+        background="generated" if channels == 3 * num_masks else "input",
+        generator_width=len(tensors["conv1.weight"]),
+        num_blocks=len({n.split(".")[1] for n in tensors if n.startswith("resnet_blocks.")}),
+        **blocks.official_discriminator(files),
+    )
+
+
+def official_stems(config: AttentionGANConfig) -> list[tuple[str, str]]:
+    """Pair our convolutions with the authors' names."""
+    stems = [("encoder.stem.conv", "conv1")]
+    stems += [(f"encoder.down.{i}.conv", f"conv{i + 2}") for i in range(2)]
+    for i in range(config.num_blocks):
+        stems.append((f"encoder.blocks.{i}.first.conv", f"resnet_blocks.{i}.conv1"))
+        stems.append((f"encoder.blocks.{i}.second.conv", f"resnet_blocks.{i}.conv2"))
+    for name, head in (("content", "content.2.conv"), ("attention", "attention.2")):
+        stems += [(f"{name}.{i}.conv", f"deconv{i + 1}_{name}") for i in range(2)]
+        stems.append((head, f"deconv3_{name}"))
+    return stems

@@ -1,0 +1,118 @@
+"""AttentionGAN, Scheme I, against the authors' numbers."""
+
+import pytest
+import torch
+from i2i_attentiongan.scheme1 import AttentionGANv1, AttentionGANv1Config
+
+from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+
+FILES = {f"net{name}.pth": f"net{name}" for name in ("G_A2B", "G_B2A", "D_A", "D_B")}
+
+
+@pytest.fixture(scope="module")
+def numbers(golden):
+    return golden("attentiongan_v1")
+
+
+@pytest.fixture
+def model(numbers, tmp_path):
+    return AttentionGANv1.from_official(numbers.save(tmp_path, FILES))
+
+
+def test_configuration_is_read_off_the_shapes(model):
+    assert model.config == AttentionGANv1Config(generator_width=8, discriminator_width=4)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_forward_equals_the_authors(model, numbers, mode):
+    model.networks.train(mode == "train")
+    probe = {d: numbers.io[f"probe/real_{d.upper()}"] for d in ("a", "b")}
+    with torch.no_grad():
+        outputs = {
+            "A2B/fake": model.generators["a2b"](probe["a"]),
+            "B2A/fake": model.generators["b2a"](probe["b"]),
+            "D_A/real_A": model.discriminators["a"](probe["a"]),
+            "D_B/real_B": model.discriminators["b"](probe["b"]),
+        }
+        if mode == "eval":
+            content, mask = model.generators["a2b"].layers(probe["a"])
+            outputs |= {"A2B/attention": mask, "A2B/content": content}
+    for name, output in outputs.items():
+        torch.testing.assert_close(output, numbers.io[f"init/{mode}/{name}"], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("epoch", [0, 10])
+def test_three_steps_in_float64_equal_the_authors_in_both_regimes(model, numbers, epoch):
+    model.networks.double()
+    random = Randomness(0, dtype=torch.float64)
+    for step, expected in enumerate(numbers.steps[f"losses_float64_epoch{epoch}"]):
+        model.advance(Clock(step + 1, 20_000, 100 * epoch + step, 20_000))
+        losses = model.training_step(Batch(numbers.batch(step)), random.at(step))
+        official = {
+            "loss_GAN_A2B": losses["adversarial_a2b"],
+            "loss_GAN_B2A": losses["adversarial_b2a"],
+            "loss_cycle_ABA": losses["cycle_a"],
+            "loss_cycle_BAB": losses["cycle_b"],
+            "loss_pix_A": losses["pixel_a2b"],
+            "loss_pix_B": losses["pixel_b2a"],
+            "loss_reg_A": 1e-6 * losses["total_variation_b2a"],
+            "loss_reg_B": 1e-6 * losses["total_variation_a2b"],
+            "loss_D": losses["discriminator_a"] + losses["discriminator_b"],
+            "rate": torch.tensor(model.rate),
+            "lr": torch.tensor(model.optimizers["generators"].param_groups[0]["lr"]),
+        }
+        for name, value in official.items():
+            assert value.item() == pytest.approx(expected[name], rel=1e-6), name
+    model.networks.eval()
+    probe = {d: numbers.io[f"probe/real_{d.upper()}"].double() for d in ("a", "b")}
+    with torch.no_grad():
+        outputs = {
+            "A2B/fake": model.generators["a2b"](probe["a"]),
+            "D_A/real_A": model.discriminators["a"](probe["a"]),
+            "D_B/real_B": model.discriminators["b"](probe["b"]),
+        }
+    for name, output in outputs.items():
+        truth = numbers.io[f"after3_f64_epoch{epoch}/eval/{name}"]
+        torch.testing.assert_close(output.float(), truth, atol=1e-6, rtol=1e-6)
+
+
+def test_learning_rate_falls_linearly_to_a_hundredth():
+    model = AttentionGANv1(AttentionGANv1Config(generator_width=2, discriminator_width=2))
+    rates = []
+    for epoch in (0, 100, 150, 199):
+        model.advance(Clock(1, 1, epoch, 200))
+        rates.append(model.optimizers["generators"].param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-4, 1e-4, 0.5e-4, 1e-6])
+
+
+def test_parameters_are_the_authors_to_the_integer():
+    with torch.device("meta"):
+        model = AttentionGANv1(AttentionGANv1Config())
+    counts = [sum(p.numel() for p in n.parameters()) for n in model.generators.values()]
+    judges = [sum(p.numel() for p in n.parameters()) for n in model.discriminators.values()]
+    assert (counts, judges) == ([7_931_332] * 2, [6_953_793] * 2)
+
+
+def test_masks_compose_the_unclipped_translation(model, numbers):
+    model.networks.eval()
+    batch = Batch({"b": numbers.io["probe/real_B"]})
+    with torch.no_grad():
+        masks = model.masks(batch, B2A)
+        fused = masks.content[:, 0] * masks.attention[:, :1]
+        fused = fused + batch.images["b"] * masks.attention[:, 1:]
+        torch.testing.assert_close(model.translate(batch, B2A), fused.clamp(-1, 1))
+
+
+def test_images_below_the_discriminators_size_are_refused():
+    model = AttentionGANv1(AttentionGANv1Config(generator_width=2, discriminator_width=2))
+    images = {d: torch.zeros(1, 3, 92, 92) for d in ("a", "b")}
+    with pytest.raises(ValueError, match="at least 94 px, not 92x92"):
+        model.training_step(Batch(images), Randomness(0))
+
+
+def test_direction_of_a_mask_is_that_of_its_generator(model, numbers):
+    model.networks.eval()
+    with torch.no_grad():
+        masks = model.masks(Batch({"a": numbers.io["probe/real_A"]}), A2B)
+    expected = numbers.io["init/eval/A2B/attention"]
+    torch.testing.assert_close(masks.attention[:, :1], expected, atol=2e-5, rtol=0)
