@@ -1,0 +1,1 @@
+"""Where the tasks of the benchmark are defined."""

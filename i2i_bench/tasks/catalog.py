@@ -1,0 +1,325 @@
+"""The catalogue of tasks as a table, and the way from a name or a folder to its task."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from i2i_bench.tasks import shapes
+from i2i_bench.tasks.folders import (
+    FOLDERS,
+    PUBLISHED_SIZE,
+    SUFFIXES,
+    FolderReader,
+    folder_task,
+    pair,
+    scan,
+)
+from i2i_bench.tasks.task import DOMAINS, Kind, Task
+
+State = Literal["ready", "missing", "incomplete", "by hand"]
+Counts = tuple[int | None, int | None, int | None, int | None]  # trainA, trainB, testA, testB
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalogue.
+
+    Attributes:
+        title: Domain a and domain b for people.
+        origin: Where the images come from.
+        licence: What its publisher says, as far as known.
+        counts: Images in trainA, trainB, testA, testB; None where not known for certain.
+        paired: Whether images of the same index are a pair.
+        by_hand: What must be obtained by hand, for a task that cannot be run yet.
+    """
+
+    title: str
+    origin: str
+    licence: str
+    counts: Counts
+    paired: bool = False
+    by_hand: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``i2i-bench tasks``.
+
+    Attributes:
+        name: As typed after ``--task``.
+        kind: Embedded or catalogued.
+        title: One line for people.
+        image_size: Side in pixels.
+        counts: Folder name such as ``trainA`` → images expected in it; None where not known.
+        licence: Of the images.
+        state: Whether it can be run now.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    image_size: int
+    counts: Mapping[str, int | None]
+    licence: str
+    state: State
+
+
+_CYCLEGAN = "CycleGAN data sets, https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/"
+_PIX2PIX = "pix2pix data sets, http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/"
+_DRIT = "DRIT data sets, https://github.com/HsinYingLee/DRIT"
+_IMAGENET = "not stated; images of ImageNet, for non-commercial research"
+_PAINTINGS = "not stated; paintings from WikiArt, photos from Flickr"
+_FLICKR = "not stated; photos from Flickr"
+_UNKNOWN: Counts = (None, None, None, None)
+
+CATALOGUE: dict[str, Entry] = {
+    "selfie2anime": Entry(
+        "Selfies and anime faces",
+        "U-GAT-IT data set, https://github.com/taki0112/UGATIT",
+        "not stated; selfies of the UCF selfie data set, anime faces from Anime-Planet",
+        (3400, 3400, 100, 100),
+    ),
+    "horse2zebra": Entry(
+        "Horses and zebras", f"{_CYCLEGAN}horse2zebra.zip", _IMAGENET, (1067, 1334, 120, 140)
+    ),
+    "apple2orange": Entry(
+        "Apples and oranges", f"{_CYCLEGAN}apple2orange.zip", _IMAGENET, (995, 1019, 266, 248)
+    ),
+    "maps": Entry(
+        "Aerial photos and maps",
+        f"{_CYCLEGAN}maps.zip",
+        "not stated; images from Google Maps",
+        (1096, 1096, 1098, 1098),
+        paired=True,
+    ),
+    "facades": Entry(
+        "Facades and their labels",
+        f"{_CYCLEGAN}facades.zip",
+        "not stated; images of the CMP Facade Database",
+        (400, 400, 106, 106),
+        paired=True,
+    ),
+    "cezanne2photo": Entry(
+        "Paintings of Cezanne and photos",
+        f"{_CYCLEGAN}cezanne2photo.zip",
+        _PAINTINGS,
+        (525, 6287, 58, 751),
+    ),
+    "monet2photo": Entry(
+        "Paintings of Monet and photos",
+        f"{_CYCLEGAN}monet2photo.zip",
+        _PAINTINGS,
+        (1072, 6287, 121, 751),
+    ),
+    "vangogh2photo": Entry(
+        "Paintings of van Gogh and photos",
+        f"{_CYCLEGAN}vangogh2photo.zip",
+        _PAINTINGS,
+        (400, 6287, 400, 751),
+    ),
+    "ukiyoe2photo": Entry(
+        "Ukiyo-e prints and photos",
+        f"{_CYCLEGAN}ukiyoe2photo.zip",
+        _PAINTINGS,
+        (562, 6287, 263, 751),
+    ),
+    "summer2winter_yosemite": Entry(
+        "Yosemite in summer and winter",
+        f"{_CYCLEGAN}summer2winter_yosemite.zip",
+        _FLICKR,
+        (1231, 962, 309, 238),
+    ),
+    "iphone2dslr_flower": Entry(
+        "Flowers by telephone and by camera",
+        f"{_CYCLEGAN}iphone2dslr_flower.zip",
+        _FLICKR,
+        (None, None, 569, 480),
+    ),
+    "cityscapes": Entry(
+        "Street photos and their labels",
+        "https://www.cityscapes-dataset.com, prepared as CycleGAN's authors do",
+        "Cityscapes terms of use: non-commercial research, after registration",
+        (2975, 2975, 500, 500),
+        paired=True,
+    ),
+    "cat2dog": Entry("Faces of cats and of dogs", _DRIT, "not stated", (771, 1264, 100, 100)),
+    "photo2portrait": Entry(
+        "Portrait photos and painted portraits",
+        _DRIT,
+        "not stated; photos of CelebA (non-commercial research), paintings from WikiArt",
+        _UNKNOWN,
+    ),
+    "edges2shoes": Entry(
+        "Edges and photos of shoes",
+        f"{_PIX2PIX}edges2shoes.tar.gz (each file cut into its two halves; val is the test split)",
+        "not stated; photos of UT Zappos50K, for academic non-commercial use",
+        (49825, 49825, 200, 200),
+        paired=True,
+    ),
+    "edges2handbags": Entry(
+        "Edges and photos of handbags",
+        f"{_PIX2PIX}edges2handbags.tar.gz (each file cut into its two halves; val is the test "
+        "split)",
+        "not stated; photos from Amazon, collected by the authors of iGAN",
+        (138567, 138567, 200, 200),
+        paired=True,
+    ),
+    "celeba": Entry(
+        "Faces of CelebA by attribute",
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        "CelebA agreement: non-commercial research",
+        _UNKNOWN,
+        by_hand="the aligned images and the attribute list, after accepting the CelebA agreement",
+    ),
+    "rafd": Entry(
+        "Expressions of the Radboud Faces Database",
+        "https://rafd.socsci.ru.nl",
+        "RaFD terms: non-commercial research, on request",
+        _UNKNOWN,
+        by_hand="the images of the Radboud Faces Database, on request of a researcher",
+    ),
+    "ar-face": Entry(
+        "Expressions of the AR Face Database",
+        "AR Face Database, A. M. Martinez and R. Benavente",
+        "AR Face terms: academic research, on request",
+        _UNKNOWN,
+        by_hand="the images of the AR Face Database, on request of a researcher",
+    ),
+}
+EMBEDDED: dict[str, Task] = shapes.tasks()
+
+
+def find(name_or_path: str, data: Path) -> Task:
+    """Give the task of a name, or of a folder.
+
+    Args:
+        name_or_path: An embedded or catalogued name, else the path of a folder of images.
+        data: Folder that holds one folder for each catalogued task.
+
+    Raises:
+        ValueError: If the name is unknown, or data are missing, incomplete or not readable.
+    """
+    if name_or_path in EMBEDDED:
+        return EMBEDDED[name_or_path]
+    if name_or_path in CATALOGUE:
+        return _catalogued(name_or_path, data / name_or_path)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    if any(separator in name_or_path for separator in separators) or Path(name_or_path).exists():
+        return folder_task(Path(name_or_path))
+    known = [*EMBEDDED, *CATALOGUE]
+    near = difflib.get_close_matches(name_or_path, known, n=3)
+    hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"unknown task {name_or_path!r};{hint} known: {', '.join(known)}")
+
+
+def listing(data: Path) -> list[Row]:
+    """List the embedded and the catalogued tasks, embedded first."""
+    rows = [
+        Row(
+            name=task.name,
+            kind=task.kind,
+            title=task.title,
+            image_size=task.image_size,
+            counts={
+                folder: (task.num_train if split == "train" else task.num_test)[domain]
+                for (split, domain), folder in FOLDERS.items()
+            },
+            licence=task.licence,
+            state="ready",
+        )
+        for task in EMBEDDED.values()
+    ]
+    for name, entry in CATALOGUE.items():
+        state = _state(entry, data / name)
+        expected = _expected(entry)
+        rows.append(
+            Row(name, "catalogued", entry.title, PUBLISHED_SIZE, expected, entry.licence, state)
+        )
+    return rows
+
+
+def _expected(entry: Entry) -> dict[str, int | None]:
+    return dict(zip(FOLDERS.values(), entry.counts, strict=True))
+
+
+def _state(entry: Entry, path: Path) -> State:
+    """Tell by counting files, without opening any, whether a task can be run."""
+    if entry.by_hand:
+        return "by hand"
+    if _missing(path):
+        return "missing"
+    found = {name: _count(path / name) for name in FOLDERS.values()}
+    return "incomplete" if _deviations(entry, found) else "ready"
+
+
+def _missing(path: Path) -> list[str]:
+    return [name for name in FOLDERS.values() if not (path / name).is_dir()]
+
+
+def _count(folder: Path) -> int:
+    with os.scandir(folder) as files:
+        return sum(
+            not file.name.startswith(".") and file.name.lower().endswith(SUFFIXES) for file in files
+        )
+
+
+def _deviations(entry: Entry, found: Mapping[str, int]) -> list[str]:
+    """Say which folders hold another number of images than expected, or none."""
+    return [
+        f"{folder} has {found[folder]} images ({expected or 'at least 1'} expected)"
+        for folder, expected in _expected(entry).items()
+        if found[folder] != expected and (expected is not None or not found[folder])
+    ]
+
+
+def _catalogued(name: str, path: Path) -> Task:
+    """Make a catalogued task of its folder."""
+    entry = CATALOGUE[name]
+    if entry.by_hand:
+        raise ValueError(
+            f"task {name!r} cannot be run yet: it needs {entry.by_hand}, from {entry.origin} "
+            f"(licence: {entry.licence})"
+        )
+    files = _published_files(name, entry, path)
+    return Task(
+        name=name,
+        version=1,
+        title=entry.title,
+        kind="catalogued",
+        domains=DOMAINS,
+        image_size=PUBLISHED_SIZE,
+        num_train={domain: len(files["train", domain]) for domain in DOMAINS},
+        num_test={domain: len(files["test", domain]) for domain in DOMAINS},
+        paired=entry.paired,
+        headline="kid",
+        licence=entry.licence,
+        origin=entry.origin,
+        reader=FolderReader(files, entry.paired),
+    )
+
+
+def _published_files(name: str, entry: Entry, path: Path) -> dict[tuple[str, str], list[Path]]:
+    """List the images of a catalogued task, refusing what is not as its publisher released it."""
+    if missing := _missing(path):
+        raise ValueError(
+            f"task {name!r} needs the folders {' '.join(missing)} in {path}; get them from "
+            f"{entry.origin} (licence: {entry.licence})"
+        )
+    files = scan(path)
+    found = {folder: len(files[key]) for key, folder in FOLDERS.items()}
+    if deviations := _deviations(entry, found):
+        raise ValueError(
+            f"task {name!r} in {path} is not what was published: {', '.join(deviations)}; "
+            f"get it again from {entry.origin}"
+        )
+    if not entry.paired:
+        return files
+    files, is_paired = pair(files)
+    if not is_paired:
+        raise ValueError(f"task {name!r} in {path} is paired, but names differ between a and b")
+    return files

@@ -1,0 +1,251 @@
+"""Tasks from image folders ``trainA trainB testA testB``: the user's own, and the catalogue's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Task, TaskImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Key = tuple[str, str]  # split, domain
+FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MINIMUM_SIZE = 4
+PUBLISHED_SIZE = 256  # to which the field resizes larger images
+
+_IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
+_DEEP_MODES = ("I", "F")  # with their variants such as I;16
+_LAYOUT = "needed are " + " ".join(FOLDERS.values()) + ", each with images"
+
+
+def folder_task(path: Path, *, paired: bool | None = None) -> Task:
+    """Make a task of a folder with ``trainA trainB testA testB``.
+
+    Args:
+        path: The folder.
+        paired: Whether images of domains a and b are pairs; None finds out by their names.
+
+    Raises:
+        ValueError: If the folder has another layout, anything in it is no image, or ``paired`` is
+            asked of files whose names do not pair.
+    """
+    files = scan(path)
+    if paired is not False:
+        files, found = pair(files)
+        if paired and not found:
+            raise ValueError(f"images of {path} do not pair: names differ between a and b")
+        paired = found
+    return Task(
+        name=_name(path, files),
+        version=1,
+        title=f"Images of the folder {path.resolve().name}",
+        kind="folder",
+        domains=DOMAINS,
+        image_size=_image_size(files["train", "a"][0]),
+        num_train={domain: len(files["train", domain]) for domain in DOMAINS},
+        num_test={domain: len(files["test", domain]) for domain in DOMAINS},
+        paired=paired,
+        headline="psnr" if paired else "kid",
+        licence="not stated",
+        origin="a folder of your own",
+        reader=FolderReader(files, paired),
+    )
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Read the images of a task from files.
+
+    Attributes:
+        files: (split, domain) → files in the order of the task.
+        paired: Whether the same index is a pair.
+    """
+
+    files: Mapping[Key, list[Path]]
+    paired: bool
+
+    def images(self, split: str, domain: str) -> list[TaskImage]:
+        """List the images of one split and domain."""
+        return [TaskImage(p.name, partial(read_image, p)) for p in self.files[split, domain]]
+
+    def truth(self, source: str, target: str) -> list[TaskImage] | None:
+        """List the partner of each test image of ``source``; None unless paired."""
+        del source
+        return self.images("test", target) if self.paired else None
+
+    def foreground(self, source: str, target: str) -> None:
+        """Know nothing of objects."""
+        del source, target
+
+
+def scan(path: Path) -> dict[Key, list[Path]]:
+    """List the images of each split and domain, lexicographic by name.
+
+    Raises:
+        ValueError: If a folder is missing or empty, or something in it is not an image file.
+    """
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {path}; {_LAYOUT}")
+    missing = [name for name in FOLDERS.values() if not (path / name).is_dir()]
+    if missing:
+        raise ValueError(f"folder {path} {_reason(path)}has no {' '.join(missing)}; {_LAYOUT}")
+    try:
+        return {key: _list_images(path / name) for key, name in FOLDERS.items()}
+    except OSError as error:
+        raise ValueError(f"cannot list {error.filename}: {error.strerror or error}") from error
+
+
+def _reason(path: Path) -> str:
+    """Say which other known layout a folder has, if any."""
+    if any((path / split / side).is_dir() for split in ("train", "test") for side in "AB"):
+        return "has folders such as train/A, which must be renamed to trainA and the like; it "
+    if any((path / split).is_dir() for split in ("train", "test", "val")):
+        return (
+            "has the layout of pix2pix, one file for both images of a pair, which must be cut into "
+            "its two halves first; it "
+        )
+    return ""
+
+
+def _list_images(folder: Path) -> list[Path]:
+    """List the images in one folder by name."""
+    files: list[Path] = []
+    stems: dict[str, str] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.name.startswith(".") or path.name.lower() in _IGNORED:
+            continue
+        _check_file(path)
+        if path.stem in stems:
+            raise ValueError(
+                f"{path} and {stems[path.stem]} differ by suffix alone; remove one of the two"
+            )
+        stems[path.stem] = path.name
+        files.append(path)
+    if not files:
+        raise ValueError(f"folder {folder} is empty; {_LAYOUT} of {_suffixes()}")
+    return files
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; put the images into {path.parent} itself")
+    if not path.name.isprintable():  # control characters, or bytes that are no UTF-8
+        raise ValueError(f"the name of {str(path)!a} is not printable UTF-8; rename the file")
+    if not path.is_file():
+        raise ValueError(f"{path} is no file or a broken link; remove or mend it")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} is not an image this benchmark reads; possible: {_suffixes()}")
+
+
+def _suffixes() -> str:
+    return " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
+
+
+def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
+    """Find out by name whether images of a and b are pairs, in every split.
+
+    Names pair when their stems are the same, also without a trailing ``_A`` and ``_B``.
+
+    Returns:
+        The files, where paired with domain b in the order of domain a; and whether they are paired.
+    """
+    ordered = dict(files)
+    for split in SPLITS:
+        keys = [re.sub("_A$", "", path.stem) for path in files[split, "a"]]
+        partners = {re.sub("_B$", "", path.stem): path for path in files[split, "b"]}
+        if sorted(keys) != sorted(partners) or len(partners) != len(files[split, "b"]):
+            return dict(files), False
+        ordered[split, "b"] = [partners[key] for key in keys]
+    return ordered, True
+
+
+def _name(path: Path, files: Mapping[Key, list[Path]]) -> str:
+    """Give a name that two folders of different contents never share."""
+    total = hashlib.sha256()
+    for key, folder in FOLDERS.items():
+        for file in sorted(files[key], key=lambda file: file.name):
+            total.update(f"{folder}/{file.name}".encode(errors="surrogateescape") + b"\0")
+            total.update(_hash(file))
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
+    return f"folder-{safe or 'images'}-{total.hexdigest()[:8]}"
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _image_size(path: Path) -> int:
+    """Give the side in pixels for images like this one."""
+    side = min(read_image(path).size)
+    return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image file as 8-bit RGB.
+
+    Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
+    an animation, the first frame is read.
+
+    Raises:
+        ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            _check_image(path, image)
+            image.load()
+            image.info.pop(
+                "transparency", None
+            )  # PIL warns of some kinds that convert drops anyway
+            return image.convert("RGB")
+    except _RefusedImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error
+    except Exception as error:  # on damaged files PIL's decoders raise almost anything
+        reason = str(error).replace(str(path), "").replace("''", "").strip() or type(error).__name__
+        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+
+
+class _RefusedImageError(ValueError):
+    """A sound image file that no task can use."""
+
+
+def _check_image(path: Path, image: Image.Image) -> None:
+    """Refuse by the header what is too large, too small or not of 8 bits."""
+    from PIL.Image import MAX_IMAGE_PIXELS
+
+    width, height = image.size
+    if MAX_IMAGE_PIXELS and width * height > MAX_IMAGE_PIXELS:
+        raise _RefusedImageError(
+            f"{path} of {width}x{height} pixels is too large to be decoded safely; make it smaller"
+        )
+    if min(width, height) < MINIMUM_SIZE:
+        raise _RefusedImageError(
+            f"{path} of {width}x{height} pixels is too small; each side needs {MINIMUM_SIZE} pixels"
+        )
+    if image.mode.startswith(_DEEP_MODES) or _is_deep(image):
+        raise _RefusedImageError(
+            f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
+            "scale it to 8 bits a channel first"
+        )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether PIL would cut 16 bits a channel to 8, from how it is about to decode."""
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [a if isinstance(a, tuple) else (a,) for a in arguments]
+    return any(isinstance(name, str) and ";16" in name for part in names for name in part)
