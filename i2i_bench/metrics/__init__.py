@@ -1,0 +1,1 @@
+"""Pure functions from arrays to a value and its spread."""

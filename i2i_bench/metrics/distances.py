@@ -1,0 +1,246 @@
+"""Distances between two sets of image features: FID and the KID estimators, raw (not times 100).
+
+Every function takes features as (images, width) arrays, real ones first, and computes in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Features = NDArray[np.float64]
+
+_BLOCK_ELEMENTS = 2**23  # of one slab of a kernel matrix: 64 MiB in float64
+_QR_ROWS = 4096
+
+
+class KernelSums(NamedTuple):
+    """What the KID needs of a kernel matrix: sums along its rows (m,) and its columns (n,)."""
+
+    rows: Features
+    columns: Features
+
+
+def fid(real: ArrayLike, fake: ArrayLike) -> float:
+    """Give the Fréchet distance between Gaussians fitted to both sets (Heusel et al., 2017).
+
+    With centred sets A and B, scaled so that A'A and B'B are the covariances (ddof 1), the trace of
+    the matrix square root of their product is the sum of the singular values of A B': no matrix
+    square root, exact at any rank. A set of more rows than columns is replaced by the triangle R of
+    its QR decomposition, which has the same covariance: the problem never exceeds (width, width).
+
+    Args:
+        real: (m, width), m at least 2.
+        fake: (n, width), n at least 2.
+
+    Returns:
+        The distance; rounding below zero is given as 0, the smallest possible value.
+
+    Raises:
+        ValueError: If a set is not a finite matrix, has fewer than 2 rows, or the widths differ.
+    """
+    x, y = _check_pair(real, fake)
+    mean = x.mean(0) - y.mean(0)
+    a, b = _covariance_factor(x), _covariance_factor(y)
+    cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return max(float(mean @ mean + (a**2).sum() + (b**2).sum() - 2 * cross), 0.0)
+
+
+def kid_unbiased(real: ArrayLike, fake: ArrayLike) -> tuple[float, float]:
+    """Give the unbiased squared MMD over all images and its jackknife standard error.
+
+    The kernel is (x.y / width + 1)^3 (Bińkowski et al., 2018). The value may be negative. The error
+    is that of the two-sample delete-one jackknife, in closed form from sums of the kernel matrices.
+
+    Args:
+        real: (m, width), m at least 2.
+        fake: (n, width), n at least 2.
+
+    Returns:
+        Value and standard error; the error is nan where a set has fewer than 3 rows, for which
+        leaving one out is undefined.
+
+    Raises:
+        ValueError: If a set is not a finite matrix, has fewer than 2 rows, or the widths differ.
+    """
+    x, y = _check_pair(real, fake)
+    within_x = _kernel_sums(x, x, skip_diagonal=True).rows
+    within_y = _kernel_sums(y, y, skip_diagonal=True).rows
+    across = _kernel_sums(x, y)
+    value = _unbiased(within_x.sum(), within_y.sum(), across.rows.sum(), size=(len(x), len(y)))
+    return value, _jackknife_error(within_x, within_y, across)
+
+
+def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float, float]:
+    """Give the mean unbiased squared MMD of disjoint blocks of images and its standard error.
+
+    Both sets are cut, in the order given, into ceil(max(m, n) / block) blocks; where that does not
+    divide a set, its last blocks have one image more (taki0112/GAN_Metrics-Tensorflow). The value
+    depends on the order of the images.
+
+    Args:
+        real: (m, width).
+        fake: (n, width).
+        block: Largest number of images in a block.
+
+    Returns:
+        Value and standard error; the error is nan where there is a single block.
+
+    Raises:
+        ValueError: If a block would hold fewer than 2 images, or as in ``kid_unbiased``.
+    """
+    x, y = _check_pair(real, fake)
+    if block < 2:
+        raise ValueError(f"block must be at least 2 images, not {block}")
+    num_blocks = math.ceil(max(len(x), len(y)) / block)
+    if min(len(x), len(y)) < 2 * num_blocks:
+        raise ValueError(
+            f"{len(x)} real and {len(y)} fake images in {num_blocks} blocks leave a block with "
+            "fewer than two images; choose a larger block"
+        )
+    pairs = zip(_cut(x, num_blocks), _cut(y, num_blocks), strict=True)
+    values = np.array([_squared_mmd(a, b) for a, b in pairs])
+    if num_blocks == 1:
+        return float(values[0]), math.nan
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num_blocks))
+
+
+def kid_subsets(
+    real: ArrayLike, fake: ArrayLike, subsets: int, size: int, seed: int
+) -> tuple[float, float]:
+    """Give mean and standard deviation (ddof 0) of the unbiased squared MMD over random subsets.
+
+    Subsets are drawn without replacement from ``numpy.random.RandomState(seed)``, the real one
+    first (toshas/torch-fidelity).
+
+    Args:
+        real: (m, width).
+        fake: (n, width).
+        subsets: Number of subsets.
+        size: Images of each set in a subset; where it is the whole set the deviation says nothing.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: If a subset is larger than a set or smaller than 2, or as in ``kid_unbiased``.
+    """
+    x, y = _check_pair(real, fake)
+    if not 2 <= size <= min(len(x), len(y)):
+        raise ValueError(
+            f"a subset of {size} images cannot be drawn from {len(x)} real and {len(y)} fake "
+            f"images; possible: 2 to {min(len(x), len(y))}"
+        )
+    if subsets < 1:
+        raise ValueError(f"at least one subset is needed, not {subsets}")
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        a = x[random.choice(len(x), size, replace=False)]
+        b = y[random.choice(len(y), size, replace=False)]
+        values.append(_squared_mmd(a, b))
+    return float(np.mean(values)), float(np.std(values))
+
+
+def _check_pair(real: ArrayLike, fake: ArrayLike) -> tuple[Features, Features]:
+    """Give both sets as float64, or say what is wrong with them."""
+    x, y = _check_set(real, "real"), _check_set(fake, "fake")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"real features are {x.shape[1]} wide and fake features {y.shape[1]}; "
+            "both must come from the same extractor"
+        )
+    return x, y
+
+
+def _check_set(features: ArrayLike, name: str) -> Features:
+    """Give one set as float64 (images, width)."""
+    array = np.asarray(features, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name} features must have shape (images, width), not {array.shape}")
+    if len(array) < 2:
+        raise ValueError(f"{name} features hold {len(array)} image(s); at least 2 are needed")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} features contain values that are not finite")
+    return array
+
+
+def _covariance_factor(x: Features) -> Features:
+    """Give A (at most width, width) with A'A the covariance of x (ddof 1)."""
+    scale = math.sqrt(len(x) - 1)
+    mean, width = x.mean(0), x.shape[1]
+    if len(x) <= width:
+        return (x - mean) / scale
+    factor = np.empty((0, width))
+    for start in range(0, len(x), _QR_ROWS):  # in slabs: no second copy of a large set
+        slab = x[start : start + _QR_ROWS] - mean
+        factor = np.asarray(np.linalg.qr(np.concatenate([factor, slab]), mode="r"))
+    return factor / scale
+
+
+def _kernel(x: Features, y: Features) -> Features:
+    """Give the kernel matrix (m, n), in place where possible."""
+    products = x @ y.T
+    products /= x.shape[1]
+    products += 1
+    cubes = products * products
+    cubes *= products
+    return cubes
+
+
+def _kernel_sums(x: Features, y: Features, skip_diagonal: bool = False) -> KernelSums:
+    """Sum the kernel matrix of x (m, width) and y (n, width), a slab of rows at a time."""
+    step = max(1, _BLOCK_ELEMENTS // len(y))
+    rows, columns = np.empty(len(x)), np.zeros(len(y))
+    for start in range(0, len(x), step):
+        slab = _kernel(x[start : start + step], y)
+        if skip_diagonal:
+            inside = np.arange(len(slab))
+            slab[inside, start + inside] = 0
+        rows[start : start + step] = slab.sum(1)
+        columns += slab.sum(0)
+    return KernelSums(rows, columns)
+
+
+def _squared_mmd(x: Features, y: Features) -> float:
+    """Give the unbiased squared MMD of two small sets."""
+    within_x, within_y = _kernel(x, x), _kernel(y, y)
+    return _unbiased(
+        within_x.sum() - np.trace(within_x),
+        within_y.sum() - np.trace(within_y),
+        _kernel(x, y).sum(),
+        size=(len(x), len(y)),
+    )
+
+
+def _unbiased(within_x: float, within_y: float, across: float, *, size: tuple[int, int]) -> float:
+    """Combine the sums of the kernels, those within a set without their diagonal."""
+    m, n = size
+    return float(within_x / (m * (m - 1)) + within_y / (n * (n - 1)) - 2 * across / (m * n))
+
+
+def _jackknife_error(within_x: Features, within_y: Features, across: KernelSums) -> float:
+    """Give the standard error of the unbiased estimate from its delete-one values.
+
+    Args:
+        within_x: (m,) row sums of the kernel of the first set, without its diagonal.
+        within_y: (n,) the same of the second set.
+        across: Sums of the kernel between the sets.
+    """
+    m, n = len(within_x), len(within_y)
+    if min(m, n) < 3:
+        return math.nan
+    a, b, c = within_x.sum(), within_y.sum(), across.rows.sum()
+    # Without the i-th image of one set; terms that do not change with i cancel in the deviations.
+    without_x = (a - 2 * within_x) / ((m - 1) * (m - 2)) - 2 * (c - across.rows) / ((m - 1) * n)
+    without_y = (b - 2 * within_y) / ((n - 1) * (n - 2)) - 2 * (c - across.columns) / (m * (n - 1))
+    variance = (m - 1) * without_x.var() + (n - 1) * without_y.var()
+    return math.sqrt(variance)
+
+
+def _cut(x: Features, num_blocks: int) -> list[Features]:
+    """Cut into consecutive blocks, the last ones larger by one where they cannot be equal."""
+    size, larger = divmod(len(x), num_blocks)
+    sizes = [size] * (num_blocks - larger) + [size + 1] * larger
+    return np.split(x, np.cumsum(sizes)[:-1])

@@ -1,0 +1,94 @@
+"""How well attention masks find what had to change, and whether they have collapsed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SUM_TOLERANCE = 1e-2  # attention computed in bfloat16 sums to 1 no more closely
+
+
+def foreground_iou(
+    background_attention: NDArray[Any], foreground: NDArray[np.bool_], threshold: float = 0.5
+) -> float:
+    """Give the intersection over union of one image's predicted and true foreground.
+
+    Foreground is predicted where ``1 - background_attention`` exceeds the threshold.
+
+    Args:
+        background_attention: (height, width) in [0, 1], of the mask that copies the input.
+        foreground: Boolean (height, width), the truth.
+        threshold: Between 0 and 1.
+
+    Returns:
+        The ratio in [0, 1]; 1 where both are empty.
+
+    Raises:
+        ValueError: If the shapes differ, are not those of one image, or the attention is unfit.
+    """
+    _check_attention(background_attention)
+    if foreground.dtype != np.bool_ or foreground.ndim != 2:
+        raise ValueError(
+            "the true foreground must be boolean of shape (height, width), "
+            f"not {foreground.dtype} of shape {foreground.shape}"
+        )
+    if background_attention.shape != foreground.shape:
+        raise ValueError(
+            f"attention of shape {background_attention.shape} and foreground of shape "
+            f"{foreground.shape} are not of one image"
+        )
+    predicted = 1 - background_attention > threshold
+    union = np.count_nonzero(predicted | foreground)
+    return np.count_nonzero(predicted & foreground) / union if union else 1.0
+
+
+def background_share(background_attention: NDArray[Any]) -> float:
+    """Give the mean attention of the mask that copies the input: 1 where nothing is translated.
+
+    Args:
+        background_attention: Any shape, in [0, 1].
+
+    Raises:
+        ValueError: If the attention is empty, not finite or outside [0, 1].
+    """
+    _check_attention(background_attention)
+    return float(background_attention.mean(dtype=np.float64))
+
+
+def effective_masks(attention: NDArray[Any]) -> float:
+    """Give the number of masks that share a pixel: the mean over pixels of exp(entropy over n).
+
+    1 where every pixel is claimed by one mask, n where all masks are equal. The entropy is taken
+    pixel by pixel, so sharp masks that divide the image among them give 1, masks blurred into one
+    another n.
+
+    Args:
+        attention: (n, height, width) in [0, 1], summing to 1 over n within 0.01 (then scaled to 1).
+
+    Raises:
+        ValueError: If the attention is not of this shape, range or sum.
+    """
+    _check_attention(attention)
+    if attention.ndim != 3:
+        raise ValueError(f"attention must have shape (n, height, width), not {attention.shape}")
+    shares = attention.astype(np.float64)
+    total = shares.sum(0)
+    if np.abs(total - 1).max() > _SUM_TOLERANCE:
+        raise ValueError(
+            "attention must sum to 1 over its masks; "
+            f"it sums to {total.min():.3g} ... {total.max():.3g}"
+        )
+    shares /= total
+    logarithm = np.log(np.where(shares > 0, shares, 1))  # 0 log 0 = 0
+    return float(np.exp(-(shares * logarithm).sum(0)).mean())
+
+
+def _check_attention(attention: NDArray[Any]) -> None:
+    """Refuse what is empty or outside [0, 1]."""
+    if attention.size == 0 or not (attention.min() >= 0 and attention.max() <= 1 + 1e-6):
+        raise ValueError(
+            f"attention must lie in [0, 1]; given: shape {attention.shape}, "
+            + (f"{attention.min():.3g} ... {attention.max():.3g}" if attention.size else "empty")
+        )
