@@ -1,0 +1,68 @@
+"""What ``i2i-bench models NAME`` says of a model: its card, parameters and cost."""
+
+from __future__ import annotations
+
+import torch
+
+from i2i_bench import contract, evaluation, registry
+from i2i_bench.model import Model
+from i2i_bench.runner import count_parameters
+
+SIZE = 256  # pixels
+
+
+NOMINAL = contract.Toy(
+    "nominal", kind="folder", image_size=SIZE, num_train={"a": 1000, "b": 1000}
+)  # of the field's usual size
+
+
+def describe(name: str, *, tolerant: bool) -> str:
+    """Describe an installed model under its published settings at 256 px.
+
+    Args:
+        name: Of the model.
+        tolerant: Whether a broken model is described by its reason instead of raising it.
+
+    Raises:
+        ValueError: If there is no such model, or it is broken.
+    """
+    try:
+        return "\n".join(_lines(name))
+    except registry.BrokenModel as error:
+        if not tolerant:
+            raise
+        return f"{name}\n  broken: {error}"
+
+
+def _lines(name: str) -> list[str]:
+    model_class = registry.load(name)
+    entry = registry.find(name)
+    whose = f"{name} ({entry.distribution} {entry.version})"
+    try:
+        return [whose, *_card(model_class), *_cost(model_class)]
+    except Exception as error:  # a plugin may fail in any way; the others are described
+        raise registry.BrokenModel(f"model {whose}: {registry.reason_of(error)}") from error
+
+
+def _card(model_class: type[Model]) -> list[str]:
+    card = model_class.card
+    lines = [
+        f"  {card.title}: {card.authors}. {card.venue} {card.year}, arXiv {card.arxiv}",
+        f"  licence: {card.licence}",
+        f"  smallest image: {card.minimum_size} px",
+    ]
+    if card.samples_interact:
+        lines.append("  samples of a training batch influence each other")
+    return lines + [f"  - {deviation}" for deviation in card.deviations]
+
+
+def _cost(model_class: type[Model]) -> list[str]:
+    """Count on the meta device, where no memory is taken."""
+    settings = model_class.settings("published", NOMINAL)
+    with torch.device("meta"):
+        model = model_class(settings.config)
+    counts = count_parameters(model)
+    lines = [f"  parameters of {network}: {count:,}" for network, count in counts.items()]
+    lines.append(f"  parameters in total: {sum(counts.values()):,}")
+    macs = evaluation.count_macs(model, settings, torch.device("meta"))
+    return [*lines, f"  multiply-adds of a translation at {SIZE}x{SIZE}: {macs / 1e9:.2f} G"]

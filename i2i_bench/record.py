@@ -1,0 +1,295 @@
+"""The identity of a piece of work, and what it produced: one JSON file, validated both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
+
+SCHEMA_VERSION = 1
+LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+LONGEST_VARIANT = 80  # characters
+
+Line = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)
+]  # no control characters
+FileSafe = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.,=_-]*$", max_length=100)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The identity of a piece of work.
+
+    Attributes:
+        model: Name in the registry.
+        variant: Settings that differ from the published ones (see ``variant_name``), or "".
+        task: Name of the task.
+        seed: Seed of the run.
+    """
+
+    model: str
+    variant: str
+    task: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Model and variant, as a leaderboard shows them."""
+        return f"{self.model}+{self.variant}" if self.variant else self.model
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives below ``runs/``."""
+        return Path(self.task) / self.label / f"seed{self.seed}"
+
+    @property
+    def file(self) -> Path:
+        """Where its record lives below ``results/``."""
+        return self.folder.with_suffix(".json")
+
+    def __str__(self) -> str:
+        return self.folder.as_posix()
+
+
+def variant_name(preset: str, changes: Mapping[str, object]) -> str:
+    """Name what differs from the published settings, safe as a file name, hashed when long.
+
+    Args:
+        preset: Named first unless it is ``published``.
+        changes: Settings that differ from the preset's.
+    """
+    parts = [f"{key}={changes[key]}" for key in sorted(changes)]
+    if preset != "published":
+        parts.insert(0, f"preset={preset}")
+    name = ",".join(parts)
+    safe = re.sub(r"[^A-Za-z0-9.,=_-]", "_", name)
+    if safe == name and len(name) <= LONGEST_VARIANT:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Values(_Strict):
+    """Metrics by name, and why those that are None could not be computed.
+
+    ``kid``, ``kid_se`` and ``fid`` are raw (tables show the KID times 100), PSNR is in dB.
+    """
+
+    values: dict[str, Finite | None]
+    reasons: dict[str, str] = {}
+
+
+class Score(Values):
+    """What one protocol found in one direction.
+
+    Attributes:
+        protocol: Name of the protocol.
+        protocol_version: Its version.
+        direction: Such as ``a2b``.
+        image_size: Side in pixels at which everything was compared.
+        n_real: Images of the reference.
+        n_fake: Translations.
+        files_sha256: Of the sorted list of file names, by ``real`` and ``fake``.
+        pixels_sha256: Of the pixels in that order, by ``real`` and ``fake``.
+        recipe: Feature recipe.
+        weights_sha256: Of the feature network's file; None when nothing was extracted.
+        weights_status: ``unverified`` while no hash is known for that file.
+        estimator: Parameters of the estimators.
+        spread_kind: What the spread of the KID is.
+        checkpoint: ``last``, or which.
+        selected_on: Split and metric that chose the checkpoint; None for ``last``.
+        task_version: Of the task that was scored.
+        libraries: Versions of what computed the numbers.
+        partial: Whether test images are missing.
+        baselines: ``identity`` (the source as translation) and ``real`` (real against real).
+    """
+
+    protocol: Line
+    protocol_version: int
+    direction: Line
+    image_size: int
+    n_real: int
+    n_fake: int
+    files_sha256: dict[str, str]
+    pixels_sha256: dict[str, str]
+    recipe: str
+    weights_sha256: str | None
+    weights_status: str | None
+    estimator: dict[str, Any]
+    spread_kind: str
+    checkpoint: str
+    selected_on: str | None
+    task_version: int
+    libraries: dict[str, str]
+    partial: bool
+    baselines: dict[str, Values]
+
+
+class Record(_Strict):
+    """What a run produced.
+
+    Attributes:
+        schema_version: Of this file's layout.
+        model: Name in the registry.
+        distribution: That brought the model.
+        distribution_version: Its version.
+        variant: See ``variant_name``.
+        preset: The settings' starting point.
+        task: Name of the task.
+        task_version: Its version.
+        headline: Key of the metric that ranks models on this task.
+        seed: Seed of the run.
+        settings: Every setting, the model's configuration under ``config``.
+        parameters: Of each network.
+        macs: Multiply-adds of the translation of one image, a to b.
+        images_seen: Batch positions consumed.
+        steps: Training steps taken.
+        seconds: Of training, without loading and scoring.
+        images_per_second: In training.
+        peak_memory_bytes: In training.
+        peak_memory_of: ``process`` (resident, on the CPU) or ``device``.
+        device: Name of the device.
+        torch_version: Version of torch.
+        harness_version: Version of i2i-bench.
+        commit: Of the harness's checkout; None outside one.
+        checkpoint: ``last``, or which.
+        selected_on: Split and metric that chose the checkpoint; None for ``last``.
+        scores: By ``protocol@version/direction``.
+        artefacts: Files of the run, relative to its folder below ``runs/``.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model: FileSafe
+    distribution: Line
+    distribution_version: Line
+    variant: FileSafe | Literal[""]
+    preset: Line
+    task: FileSafe
+    task_version: int
+    headline: Line
+    seed: NonNegativeInt
+    settings: dict[str, Any]
+    parameters: dict[str, int]
+    macs: int
+    images_seen: int
+    steps: int
+    seconds: Finite
+    images_per_second: Positive
+    peak_memory_bytes: int
+    peak_memory_of: str
+    device: Line
+    torch_version: str
+    harness_version: str
+    commit: str | None
+    checkpoint: str = "last"
+    selected_on: str | None = None
+    scores: dict[str, Score]
+    artefacts: list[str] = []
+
+    @model_validator(mode="after")
+    def _scores_lie_under_their_names(self) -> Record:
+        for key, score in self.scores.items():
+            name = f"{score.protocol}@{score.protocol_version}/{score.direction}"
+            if key != name:
+                raise ValueError(f"the scores under {key!r} are those of {name!r}")
+        return self
+
+    @property
+    def run(self) -> Run:
+        """Whose record this is."""
+        return Run(self.model, self.variant, self.task, self.seed)
+
+
+def read(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        ValueError: Naming the file and the first thing that is wrong with it.
+    """
+    try:
+        if path.stat().st_size > LARGEST_RECORD:
+            raise ValueError(f"{path} is no record: larger than {LARGEST_RECORD >> 20} MiB")
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"record {path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ValueError(f"{path} is no valid record: {place}: {first['msg']}") from None
+
+
+def read_all(results: Path) -> list[Record]:
+    """Read every record below a folder, in the order of their paths; none where there is no folder.
+
+    Raises:
+        ValueError: For a file that is no record, or that lies where another run's belongs.
+    """
+    records = []
+    for path in sorted(results.glob("*/*/seed*.json")):
+        record = read(path)
+        if results / record.run.file != path:
+            raise ValueError(f"{path} holds the record of {record.run}; move it to its place")
+        records.append(record)
+    return records
+
+
+def write(record: Record, results: Path) -> Path:
+    """Write a record to its place below ``results``, atomically; give that place."""
+    path = results / record.run.file
+    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    write_text(path, text + "\n")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
+
+    If the block fails, that file is removed and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

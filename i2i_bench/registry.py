@@ -1,0 +1,136 @@
+"""Names of models and the installed entry points behind them; there is no other list."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from i2i_bench.model import Model
+
+GROUP = "i2i_bench.models"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An installed model, as far as package metadata tells.
+
+    Attributes:
+        name: As typed after ``--model``.
+        distribution: That brings it.
+        version: Of the distribution.
+        summary: One line of the distribution.
+        point: Where the class is.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    summary: str
+    point: EntryPoint
+
+
+class BrokenModel(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+    """An installed model that cannot be used, with the reason."""
+
+
+def entries() -> list[Entry]:
+    """List installed models by name, importing none of them."""
+    found = [_entry(point) for point in entry_points(group=GROUP)]
+    return sorted(found, key=lambda entry: (entry.name, entry.distribution))
+
+
+def _entry(point: EntryPoint) -> Entry:
+    distribution: Distribution | None = point.dist
+    if distribution is None:
+        return Entry(point.name, "unknown", "unknown", "", point)
+    fields = distribution.metadata
+    summary = fields["Summary"] if "Summary" in fields else ""  # noqa: SIM401 - has no get
+    return Entry(point.name, distribution.name, distribution.version, summary, point)
+
+
+def problem(entry: Entry, among: list[Entry]) -> str | None:
+    """Say why a model cannot be used, as far as metadata tells; None if nothing is known."""
+    if not _NAME.fullmatch(entry.name):
+        return f"{entry.name!r} is no model name: lower-case letters, digits, '.', '_' and '-'"
+    owners = defaultdict(list)
+    for other in among:
+        owners[other.name].append(f"{other.distribution} {other.version}")
+    if len(owners[entry.name]) > 1:
+        both = " and ".join(owners[entry.name])
+        return f"two models are named {entry.name!r}: of {both}; uninstall one"
+    return None
+
+
+def available_models() -> list[str]:
+    """Name the installed models that metadata finds no fault with."""
+    found = entries()
+    return [entry.name for entry in found if problem(entry, found) is None]
+
+
+def find(name: str) -> Entry:
+    """Give the installed model of this name.
+
+    Raises:
+        ValueError: If there is none, naming the installed and the nearest.
+        BrokenModel: If there are two.
+    """
+    found = entries()
+    matching = [entry for entry in found if entry.name == name]
+    if not matching:
+        names = sorted({entry.name for entry in found})
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        installed = ", ".join(names) or "none"
+        raise ValueError(f"unknown model {name!r}; {hint}installed: {installed}")
+    reason = problem(matching[0], found)
+    if reason:
+        raise BrokenModel(reason)
+    return matching[0]
+
+
+def load(name: str) -> type[Model]:
+    """Import the class of a model.
+
+    Raises:
+        ValueError: If no such model is installed.
+        BrokenModel: If it cannot be imported, or is no model.
+    """
+    entry = find(name)
+    where = f"model {name!r} of {entry.distribution} {entry.version} is broken"
+    try:
+        found = entry.point.load()
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others go on
+        raise BrokenModel(f"{where}: {reason_of(error)}") from error
+    reason = _unfit(found)
+    if reason:
+        raise BrokenModel(f"{where}: {entry.point.value} {reason}")
+    return found
+
+
+def reason_of(error: BaseException) -> str:
+    """Put what a plugin raised into one line."""
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}".removesuffix(": ")
+
+
+def _unfit(found: object) -> str | None:
+    from i2i_bench.model import Model, ModelCard
+
+    if not (inspect.isclass(found) and issubclass(found, Model)):
+        return "is no subclass of i2i_bench.model.Model"
+    if inspect.isabstract(found):
+        return f"lacks {', '.join(sorted(found.__abstractmethods__))}"
+    if not isinstance(getattr(found, "card", None), ModelCard):
+        return "has no card of type ModelCard"
+    config = getattr(found, "Config", None)
+    if not (inspect.isclass(config) and dataclasses.is_dataclass(config)):
+        return "has no Config that is a dataclass"
+    return None

@@ -1,0 +1,494 @@
+"""The leaderboard: a pure function from records to tables; ``render`` turns those into text."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from i2i_bench.record import Record, Score
+
+LONGEST_REASON = 300  # characters
+UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
+SPREADS = {
+    "se_jackknife": "jackknife standard error",
+    "se_blocks": "standard error over blocks",
+    "sd_subsets": "standard deviation over subsets",
+}
+
+Mark = Literal["best", "second"]
+Entry = tuple[Record, Score]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a metric or a cost is shown.
+
+    Attributes:
+        key: In ``Row.stats``.
+        title: Short name for headers and notes.
+        unit: Shown in the header.
+        digits: After the point; None for three significant ones.
+        better: Direction of goodness; "" for what is neither good nor bad.
+        scale: From the recorded value to the shown one.
+        meaning: For the legend, where the title does not say it.
+    """
+
+    key: str
+    title: str
+    unit: str = ""
+    digits: int | None = None
+    better: Literal["higher", "lower", ""] = ""
+    scale: float = 1.0
+    meaning: str = ""
+
+    @property
+    def header(self) -> str:
+        """Title, unit and an arrow that points to the better side."""
+        arrow = {"higher": "↑", "lower": "↓", "": ""}[self.better]
+        return " ".join(part for part in (self.title, self.unit, arrow) if part)
+
+    def text(self, value: float) -> str:
+        """Print a recorded value."""
+        shown = value * self.scale
+        digits = self.digits
+        if digits is None:
+            magnitude = math.floor(math.log10(abs(shown))) if shown else 0
+            digits = min(max(0, 2 - magnitude), 6)
+        return f"{shown:z.{digits}f}"
+
+    def goodness(self, value: float) -> float:
+        """Give what is larger for the better, equal for values that print the same."""
+        shown = float(self.text(value))
+        return -shown if self.better == "lower" else shown
+
+
+METRICS = (
+    Column("psnr_foreground", "PSNR fg", "dB", 2, "higher", meaning="over the true foreground"),
+    Column(
+        "psnr_background",
+        "PSNR bg",
+        "dB",
+        2,
+        "higher",
+        meaning="over the true background; 100 where equal",
+    ),
+    Column("fid", "FID", "", 1, "lower"),
+    Column("kid", "KID", "x100", 2, "lower", 100),
+    Column("psnr", "PSNR", "dB", 2, "higher"),
+    Column("ssim", "SSIM", "", 3, "higher"),
+    Column("lpips", "LPIPS", "", 3, "lower"),
+    Column("mask_iou", "mask IoU", "", 3, "higher"),
+    Column("background_share", "bg share", "", 3, meaning="mean attention that copies the source"),
+    Column("lpips_source", "LPIPS src", "", 3, meaning="between source and translation"),
+)
+COSTS = (
+    Column("parameters", "params", "M", scale=1e-6),
+    Column("images_per_second", "images/s"),
+    Column("seconds", "training", "s"),
+    Column("peak_memory_bytes", "memory", "GiB", scale=2**-30),
+)
+BASELINES = {"identity": "identity (source unchanged)", "real": "real vs real"}
+KNOWN = {column.key: column for column in METRICS}
+COST_KEYS = frozenset(column.key for column in COSTS)
+
+
+class Group(NamedTuple):
+    """What rows must share to stand in one table."""
+
+    task: str
+    task_version: int
+    protocol: str
+    protocol_version: int
+    direction: str
+    preset: str
+    image_size: int
+    headline: str
+    recipe: str
+    estimator: str
+    spread_kind: str
+    weights_sha256: str
+    real_sha256: str
+    trained_version: int
+    n_real: int
+
+
+class Stat(NamedTuple):
+    """A metric over the seeds of a row: sample standard deviation, None for one seed."""
+
+    mean: float
+    sd: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model with its variant, or a baseline.
+
+    Attributes:
+        label: What a reader sees.
+        kind: ``model``, or the baseline's name.
+        seeds: Number of seeds; 0 for a baseline.
+        stats: By metric or cost; without those that have no value.
+        rank: 1 for the best, shared by ties; None where a row is not ranked.
+        marks: The best and the second best value of each column.
+        partial: Whether test images are missing.
+        model: Name in the registry.
+        variant: As recorded.
+        checkpoint: ``last``, or which.
+        selected_on: What chose the checkpoint.
+    """
+
+    label: str
+    kind: str
+    seeds: int
+    stats: Mapping[str, Stat]
+    rank: int | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    partial: bool = False
+    model: str = ""
+    variant: str = ""
+    checkpoint: str = ""
+    selected_on: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: models by rank, then the baselines.
+
+    Attributes:
+        group: What they share.
+        columns: Metrics with a value in any row, the headline first.
+        costs: Costs of training.
+        rows: Models, then ``identity`` and ``real``.
+        notes: Sentences that belong under the table.
+    """
+
+    group: Group
+    columns: tuple[Column, ...]
+    costs: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def heading(self) -> str:
+        """What distinguishes the table for a reader."""
+        g = self.group
+        return (
+            f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version}, "
+            f"preset {g.preset}, {g.image_size} px, n = {g.n_real}"
+        )
+
+
+def tabulate(records: Iterable[Record], task: str | None = None) -> list[Table]:
+    """Build one table for each group of comparable scores, in a fixed order.
+
+    Raises:
+        ValueError: If there are records, but none of this task.
+    """
+    groups: dict[Group, list[Entry]] = {}
+    chosen = _of_task(list(records), task)
+    for record in sorted(chosen, key=lambda r: (r.model, r.variant, r.seed)):
+        for score in record.scores.values():
+            groups.setdefault(_group(record, score), []).append((record, score))
+    return [_table(group, groups[group]) for group in sorted(groups)]
+
+
+def _of_task(records: list[Record], task: str | None) -> list[Record]:
+    known = sorted({record.task for record in records})
+    if task is None or task in known or not known:
+        return [record for record in records if task in (None, record.task)]
+    near = difflib.get_close_matches(task, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"no records of task {task!r}; there are some of: {', '.join(known)}{hint}")
+
+
+def _group(record: Record, score: Score) -> Group:
+    return Group(
+        task=record.task,
+        task_version=score.task_version,
+        protocol=score.protocol,
+        protocol_version=score.protocol_version,
+        direction=score.direction,
+        preset=record.preset,
+        image_size=score.image_size,
+        headline=record.headline,
+        recipe=score.recipe,
+        estimator=json.dumps(score.estimator, sort_keys=True),
+        spread_kind=score.spread_kind,
+        weights_sha256=score.weights_sha256 or "",
+        real_sha256=score.pixels_sha256.get("real", ""),
+        trained_version=record.task_version,
+        n_real=score.n_real,
+    )
+
+
+def _table(group: Group, entries: list[Entry]) -> Table:
+    headline = KNOWN.get(group.headline, Column(group.headline, group.headline))
+    rows = _model_rows(entries)
+    present = {key for _, row in rows for key in row.stats}
+    baselines = [_baseline_row(name, entries) for name in BASELINES]
+    present |= {key for row in baselines for key in row.stats}
+    columns = [column for column in _columns(present) if column.key != headline.key]
+    if headline.key in present:
+        columns.insert(0, headline)
+    ranked = _marked(_ranked([row for _, row in rows], headline), columns)
+    notes = _notes(group, columns, rows=rows, ranked=ranked, headline=headline)
+    return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
+
+
+def _columns(present: set[str]) -> list[Column]:
+    """Give the columns of what has a value; metrics this module does not know come last."""
+    others = sorted(present - KNOWN.keys() - COST_KEYS - {"kid_se"})
+    known = [column for column in METRICS if column.key in present]
+    return known + [Column(key, key) for key in others]
+
+
+def _model_rows(entries: list[Entry]) -> list[tuple[list[Entry], Row]]:
+    """Gather the seeds of each model and variant; complete and partial ones stay apart."""
+    parts: dict[tuple[str | bool, ...], list[Entry]] = {}
+    for record, score in entries:
+        chosen = (score.checkpoint, score.selected_on or "", score.partial)
+        parts.setdefault((record.model, record.variant, *chosen), []).append((record, score))
+    return [(part, _model_row(part)) for part in parts.values()]
+
+
+def _model_row(part: list[Entry]) -> Row:
+    record, score = part[0]
+    found = [{**score.values, **_costs(record)} for record, score in part]
+    return Row(
+        label=_label(record, score),
+        kind="model",
+        seeds=len(part),
+        stats=_stats(found),
+        partial=score.partial,
+        model=record.model,
+        variant=record.variant,
+        checkpoint=score.checkpoint,
+        selected_on=score.selected_on or "",
+    )
+
+
+def _label(record: Record, score: Score) -> str:
+    """Name a row; the heading names the preset already, so the variant need not."""
+    preset = f"preset={record.preset}"
+    variant = record.variant
+    if variant == preset or variant.startswith(f"{preset},"):
+        variant = variant[len(preset) + 1 :]
+    remarks = [score.checkpoint] if score.checkpoint != "last" else []
+    remarks += [f"selected on {score.selected_on}"] if score.selected_on else []
+    remarks += ["partial"] if score.partial else []
+    name = f"{record.model}+{variant}" if variant else record.model
+    return f"{name} ({', '.join(remarks)})" if remarks else name
+
+
+def _costs(record: Record) -> dict[str, float | None]:
+    return {
+        "parameters": sum(record.parameters.values()),
+        "images_per_second": record.images_per_second,
+        "seconds": record.seconds,
+        "peak_memory_bytes": record.peak_memory_bytes,
+    }
+
+
+def _stats(found: Sequence[Mapping[str, float | None]]) -> dict[str, Stat]:
+    """Average each metric over the seeds that have a value."""
+    stats = {}
+    for key in dict.fromkeys(key for values in found for key in values):
+        given = [value for values in found if (value := values.get(key)) is not None]
+        if given:
+            sd = statistics.stdev(given) if len(given) > 1 else None
+            stats[key] = Stat(statistics.fmean(given), sd, len(given))
+    return stats
+
+
+def _baseline_row(name: str, entries: list[Entry]) -> Row:
+    """Take each value from the first record that has it: all compare the same images."""
+    values: dict[str, float | None] = {}
+    for _, score in sorted(entries, key=lambda entry: entry[1].partial):
+        found = score.baselines[name].values if name in score.baselines else {}
+        values |= {key: value for key, value in found.items() if values.get(key) is None}
+    return Row(label=BASELINES[name], kind=name, seeds=0, stats=_stats([values]))
+
+
+def _ranked(rows: list[Row], headline: Column) -> list[Row]:
+    """Put what can be ranked first, best on top; ties as printed share a rank."""
+
+    def rankable(row: Row) -> bool:
+        return bool(headline.better) and headline.key in row.stats and not row.partial
+
+    def goodness(row: Row) -> float:
+        return headline.goodness(row.stats[headline.key].mean)
+
+    able = sorted((row for row in rows if rankable(row)), key=lambda r: (-goodness(r), r.label))
+    values = [goodness(row) for row in able]
+    placed = [
+        dataclasses.replace(row, rank=1 + values.index(value))
+        for row, value in zip(able, values, strict=True)
+    ]
+    return placed + [row for row in rows if not rankable(row)]
+
+
+def _marked(rows: list[Row], columns: list[Column]) -> list[Row]:
+    """Mark the two best values of each column among models whose test set is complete."""
+    marks: list[dict[str, Mark]] = [{} for _ in rows]
+    for column in columns:
+        values = {
+            i: column.goodness(row.stats[column.key].mean)
+            for i, row in enumerate(rows)
+            if column.better and column.key in row.stats and not row.partial
+        }
+        order = sorted(set(values.values()), reverse=True)
+        for i, value in values.items():
+            if len(values) > 1 and value in order[:2]:
+                marks[i][column.key] = "best" if value == order[0] else "second"
+    return [dataclasses.replace(row, marks=m) for row, m in zip(rows, marks, strict=True)]
+
+
+def _notes(
+    group: Group,
+    columns: list[Column],
+    *,
+    rows: list[tuple[list[Entry], Row]],
+    ranked: list[Row],
+    headline: Column,
+) -> list[str]:
+    """Say what the numbers are, what is missing and why."""
+    entries = [entry for part, _ in rows for entry in part]
+    notes = [_ranking_note(ranked, headline), *_partial_notes(rows)]
+    spread = SPREADS.get(group.spread_kind, group.spread_kind)
+    notes.append(
+        "± is the standard deviation over seeds; "
+        f"rows of one seed show the {spread} of the KID, or none."
+    )
+    notes += _missing_notes(rows, headline)
+    fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
+    if any(column.key == "fid" for column in columns) and fewest < UNBIASED_FID:
+        notes.append(
+            f"FID is biased at n = {fewest}, below {UNBIASED_FID}: not comparable across set sizes."
+        )
+    legend = [f"{column.title}: {column.meaning}" for column in columns if column.meaning]
+    notes += ["; ".join(legend) + "."] if legend else []
+    notes += _version_notes(rows)
+    notes.append(_cost_note(rows))
+    notes.append(_identity_note(group, entries))
+    return notes
+
+
+def _ranking_note(ranked: list[Row], headline: Column) -> str:
+    if any(row.rank for row in ranked):
+        return f"Ranked by {headline.title}, {headline.better} is better."
+    if not headline.better:
+        return f"Nothing is ranked: {headline.title!r} is no metric known to rank by."
+    if not any(headline.key in row.stats for row in ranked):
+        return f"Nothing is ranked: no row has a value of {headline.title}, for the reason below."
+    return f"Nothing is ranked: no complete row has a value of {headline.title}."
+
+
+def _partial_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    return [
+        f"{row.label}: not ranked, test images are missing "
+        f"({' or '.join(map(str, sorted({score.n_fake for _, score in part})))} were translated)."
+        for part, row in rows
+        if row.partial
+    ]
+
+
+def _missing_notes(rows: list[tuple[list[Entry], Row]], headline: Column) -> list[str]:
+    """Give each reason once, with the metrics and the rows it explains."""
+    affected: dict[str, dict[str, list[str]]] = {}  # reason → metric → labels
+    for part, row in rows:
+        for key, seeds in _missing(part, headline).items():
+            for reason, count in seeds.items():
+                whole = "" if count == len(part) else f", {count} of {len(part)} seeds"
+                affected.setdefault(reason, {}).setdefault(key, []).append(row.label + whole)
+    notes = []
+    for reason, metrics in affected.items():
+        whose: dict[tuple[str, ...], list[str]] = {}
+        for key in sorted(metrics, key=_position):
+            title = KNOWN[key].title if key in KNOWN else key
+            whose.setdefault(tuple(metrics[key]), []).append(title)
+        everyone = tuple(row.label for _, row in rows)
+        for labels, titles in whose.items():
+            of = "" if labels == everyone else f" of {'; '.join(labels)}"
+            notes.append(f"No {', '.join(titles)}{of}: {reason}")
+    return notes
+
+
+def _missing(part: list[Entry], headline: Column) -> dict[str, dict[str, int]]:
+    """Count, by metric and reason, the seeds of a row that lack a value."""
+    missing: dict[str, dict[str, int]] = {}
+    for _, score in part:
+        for key in dict.fromkeys([*score.values, *score.reasons, headline.key]):
+            if score.values.get(key) is None and key != "kid_se":
+                reason = _short(score.reasons.get(key, "no reason was recorded"))
+                counts = missing.setdefault(key, {})
+                counts[reason] = counts.get(reason, 0) + 1
+    return missing
+
+
+def _position(key: str) -> tuple[int, str]:
+    """Order metrics as in ``METRICS``, unknown ones last."""
+    return (list(KNOWN).index(key) if key in KNOWN else len(KNOWN), key)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 3] + "..."
+
+
+def _version_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say where seeds of one row come from several versions of the model."""
+    notes = []
+    for part, row in rows:
+        versions = sorted({f"{r.distribution} {r.distribution_version}" for r, _ in part})
+        if len(versions) > 1:
+            notes.append(f"{row.label}: seeds of several versions ({', '.join(versions)}).")
+    return notes
+
+
+def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
+    memory = {"process": "resident memory", "device": "device memory"}
+    devices: dict[str, list[str]] = {}
+    for part, row in rows:
+        for record, _ in part:
+            where = f"{record.device} ({memory.get(record.peak_memory_of, record.peak_memory_of)})"
+            labels = devices.setdefault(where, [])
+            labels += [row.label] if row.label not in labels else []
+    if len(devices) == 1:
+        return f"Costs are of training, on {next(iter(devices))}."
+    each = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in sorted(devices.items()))
+    return f"Costs are of training and not comparable across devices: {each}."
+
+
+def _identity_note(group: Group, entries: list[Entry]) -> str:
+    """Say what else distinguishes this table from others."""
+    note = f"Real set {group.real_sha256[:8]}"
+    translated = {score.n_fake for _, score in entries if not score.partial}
+    if translated - {group.n_real}:
+        note += f" of {group.n_real}, translated {', '.join(map(str, sorted(translated)))}"
+    if group.weights_sha256:
+        status = {score.weights_status for _, score in entries} - {None}
+        remark = f" ({', '.join(sorted(map(str, status)))})" if status else ""
+        note += f"; features {group.recipe}, weights {group.weights_sha256[:8]}{remark}"
+    if group.trained_version != group.task_version:
+        note += f"; trained on version {group.trained_version} of the task"
+    return note + "."
+
+
+def cell(row: Row, column: Column) -> str:
+    """Print a value with its spread, "-" where there is none."""
+    stat = row.stats.get(column.key)
+    if stat is None:
+        return "-"
+    spread = stat.sd
+    if column.key == "kid" and spread is None and "kid_se" in row.stats:
+        spread = row.stats["kid_se"].mean
+    if spread is None or column.key in COST_KEYS:
+        return column.text(stat.mean)
+    return f"{column.text(stat.mean)} ± {column.text(spread)}"

@@ -1,0 +1,251 @@
+"""Leaderboards as text: Markdown that reads well in a terminal, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from i2i_bench.record import Record
+from i2i_bench.report.leaderboard import (
+    COST_KEYS,
+    COSTS,
+    KNOWN,
+    Column,
+    Group,
+    Row,
+    Stat,
+    Table,
+    cell,
+    tabulate,
+)
+
+WIDTH = 120  # columns of a terminal; a wider table continues in a second block
+EMPTY = "No record holds a score yet; `i2i-bench run` makes one."
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A part of a table that fits a terminal, as plain text."""
+
+    header: list[str]
+    rows: list[tuple[Row, list[str]]]
+    keys: list[str]  # of the columns; "" for rank, name and seeds
+
+
+def _blocks(table: Table) -> list[_Block]:
+    """Break a table that is too wide; costs stay together."""
+    widths = {column: _width(table, column) for column in (*table.columns, *table.costs)}
+    margin = len("| 10 ") + len("| seeds ") + len("|")
+    margin += len("|  ") + max(len(row.label) for row in table.rows)
+    parts: list[list[Column]] = [[]]
+    for unit in [*([column] for column in table.columns), list(table.costs)]:
+        used = sum(widths[column] for column in parts[-1])
+        if parts[-1] and margin + used + sum(widths[column] for column in unit) > WIDTH:
+            parts.append([])
+        parts[-1].extend(unit)
+    return [_block(table, part, is_first=i == 0) for i, part in enumerate(parts)]
+
+
+def _width(table: Table, column: Column) -> int:
+    """Give the letters a column takes, with its border and the stars of a bold value."""
+    stars = len("****") if column.better else 0
+    longest = max(len(cell(row, column)) for row in table.rows) + stars
+    return len("|  ") + max(len(column.header), longest)
+
+
+def _block(table: Table, columns: list[Column], is_first: bool) -> _Block:
+    rows = []
+    for row in table.rows:
+        if is_first or any(column.key in row.stats for column in columns):
+            lead = [str(row.rank or "-"), row.label]
+            lead += [str(row.seeds or "-")] if is_first else []
+            rows.append((row, lead + [cell(row, column) for column in columns]))
+    lead = ["#", "model", *(["seeds"] if is_first else [])]
+    header = lead + [column.header for column in columns]
+    return _Block(header, rows, [""] * len(lead) + [column.key for column in columns])
+
+
+def to_markdown(records: Iterable[Record], task: str | None = None) -> str:
+    """Give the leaderboard as Markdown that also reads well in a terminal.
+
+    Raises:
+        ValueError: If there are records, but none of this task.
+    """
+    tables = tabulate(records, task)
+    return "\n".join(_markdown_table(table) for table in tables) if tables else EMPTY + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [f"## {markdown_text(table.heading)}", ""]
+    for block in _blocks(table):
+        lines += [*_markdown_block(block), ""]
+    lines += [f"- {markdown_text(note)}" for note in table.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_block(block: _Block) -> list[str]:
+    def mark(row: Row, key: str, text: str) -> str:
+        return f"**{text}**" if row.marks.get(key) == "best" else text
+
+    body = [[markdown_text(text) for text in block.header]]
+    for row, cells in block.rows:
+        pairs = zip(block.keys, cells, strict=True)
+        body.append([mark(row, key, markdown_text(text)) for key, text in pairs])
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    name = 1  # the only column of text
+    lines = [
+        "| "
+        + " | ".join(
+            text.ljust(width) if i == name else text.rjust(width)
+            for i, (text, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        + " |"
+        for cells in body
+    ]
+    rule = [
+        ":" + "-" * w if i == name else "-" * w + ":" for i, w in enumerate(w + 1 for w in widths)
+    ]
+    return [lines[0], "|" + "|".join(rule) + "|", *lines[1:]]
+
+
+_MARKDOWN = str.maketrans(
+    {"|": "&#124;", "\\": "&#92;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    | {character: f"\\{character}" for character in "`*[]~$"}
+)
+
+
+def markdown_text(text: str) -> str:
+    """Escape what Markdown, HTML or a terminal would take for more than text."""
+    plain = _one_line(text).translate(_MARKDOWN)
+    inner = [
+        f"\\{c}"
+        if c == "_" and not (plain[i - 1 : i].isalnum() and plain[i + 1 : i + 2].isalnum())
+        else c
+        for i, c in enumerate(plain)
+    ]
+    return "".join(inner)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def readme(records: Iterable[Record]) -> str:
+    """Give the text of ``results/README.md``."""
+    return (
+        "# Results\n\n"
+        "Generated from the records in this folder by `i2i-bench leaderboard --write`; "
+        "edits are lost.\n\n" + to_markdown(records)
+    )
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a text
+
+
+def to_csv(records: Iterable[Record], task: str | None = None) -> str:
+    """Give the leaderboard as CSV: a line per row and table, raw values; a header alone if empty.
+
+    Raises:
+        ValueError: If there are records, but none of this task.
+    """
+    tables = tabulate(records, task)
+    unknown = {key for table in tables for row in table.rows for key in row.stats} - COST_KEYS
+    metrics = [*KNOWN, "kid_se", *sorted(unknown - KNOWN.keys() - {"kid_se"})]
+    keys = metrics + [column.key for column in COSTS]
+    lead = [f.name for f in dataclasses.fields(Row) if f.name not in ("stats", "marks")]
+    header = [*Group._fields, *lead, *(f"{key}_{part}" for key in keys for part in Stat._fields)]
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(_inert(name) for name in header)
+    for table in tables:
+        for row in table.rows:
+            cells = [*table.group, *(getattr(row, name) for name in lead)]
+            cells += [part for key in keys for part in row.stats.get(key, (None, None, None))]
+            writer.writerow(_inert(value) for value in cells)
+    return output.getvalue()
+
+
+def _inert(value: object) -> object:
+    """Keep a spreadsheet from running a text as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def to_latex(records: Iterable[Record], task: str | None = None) -> str:
+    """Give the leaderboard as LaTeX tables for the package booktabs.
+
+    Raises:
+        ValueError: If there are records, but none of this task.
+    """
+    tables = tabulate(records, task)
+    if not tables:
+        return f"% {EMPTY}\n"
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_table, tables))
+
+
+def _latex_table(table: Table) -> str:
+    bodies = "\n\n\\medskip\n".join(_latex_block(block) for block in _blocks(table))
+    caption = latex_text(" ".join([f"{table.heading}.", *map(_sentence, table.notes)]))
+    return (
+        "\\begin{table}[t]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
+        f"\\caption{{{caption}}}\n{bodies}\n\\end{{table}}\n"
+    )
+
+
+def _sentence(note: str) -> str:
+    return note if note.endswith((".", "!", "?")) else f"{note}."
+
+
+def _latex_block(block: _Block) -> str:
+    def line(texts: Iterable[str]) -> str:
+        return " & ".join(texts) + r" \\"
+
+    lines = [f"\\begin{{tabular}}{{rl{'r' * (len(block.header) - 2)}}}", r"\toprule"]
+    lines += [line(map(latex_text, block.header)), r"\midrule"]
+    is_baseline = False
+    for row, cells in block.rows:
+        if row.kind != "model" and not is_baseline:
+            lines.append(r"\midrule")
+            is_baseline = True
+        triples = enumerate(zip(block.keys, cells, strict=True))
+        lines.append(line(_latex_cell(row, i, key, text) for i, (key, text) in triples))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _latex_cell(row: Row, position: int, key: str, text: str) -> str:
+    if position == 1:
+        return latex_text(text)
+    if text == "-":
+        return "--"
+    value, plus_minus, spread = text.partition(" ± ")
+    wrap: Callable[[str], str] = {
+        "best": r"\textbf{{{}}}".format,
+        "second": r"\underline{{{}}}".format,
+    }.get(row.marks.get(key, ""), str)
+    number = wrap(value.replace("-", "$-$"))
+    return f"{number} $\\pm$ {spread}" if plus_minus else number
+
+
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "{}$&#_%"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "''",
+        "`": r"\textasciigrave{}",
+        "±": r"$\pm$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+    }
+)
+
+
+def latex_text(text: str) -> str:
+    """Escape what LaTeX would take for more than text."""
+    return _one_line(text).translate(_LATEX)

@@ -1,0 +1,308 @@
+"""From a plan to records: train, translate, score and record each run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from i2i_bench import checkpoint, evaluation, plan, record, registry, training
+from i2i_bench.checkpoint import Position
+from i2i_bench.data import TrainingImages
+from i2i_bench.evaluation import Reference
+from i2i_bench.model import Direction, Model, named_networks
+from i2i_bench.plan import Job, Places
+from i2i_bench.protocols import Protocol
+from i2i_bench.record import Record, Score
+from i2i_bench.report import figures
+from i2i_bench.training import Report, Schedule
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every run of a plan shares.
+
+    Attributes:
+        places: Where files belong.
+        protocols: How to score.
+        device: Where to compute.
+        report: Told of progress.
+        checkpoint_seconds: Time between checkpoints.
+    """
+
+    places: Places
+    protocols: Sequence[Protocol]
+    device: torch.device
+    report: Report
+    checkpoint_seconds: float = 300.0
+
+
+def carry_out(
+    jobs: Sequence[Job], bench: Bench, *, force: bool, say: Callable[[str], None]
+) -> None:
+    """Carry out a plan: skip what is recorded, go on with what was stopped, do the rest.
+
+    A run that fails does not keep the others from being done.
+
+    Raises:
+        training.Stopped: After a signal.
+        ValueError: If runs failed, once all others are done.
+    """
+    failed = []
+    for number, job in enumerate(jobs, start=1):
+        title = f"[{number}/{len(jobs)}] {job.run}"
+        try:
+            say(f"{title}: {_carry_out_one(job, bench, force=force)}")
+        except training.Stopped:
+            raise
+        except Exception as error:  # a model may fail in any way
+            if len(jobs) == 1:
+                raise
+            failed.append(f"{job.run}: {reason(error)}")
+            say(f"{title}: failed: {reason(error)}")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(jobs)} runs failed, first {failed[0]}")
+
+
+def reason(error: Exception) -> str:
+    """Say in one sentence what went wrong."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the device has no memory left; a smaller batch_size, crop_size or width may fit"
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)"
+
+
+def _carry_out_one(job: Job, bench: Bench, *, force: bool) -> str:
+    """Do what is left to do for one run; say what was done."""
+    folder = bench.places.runs / job.run.folder
+    found = None if force or plan.is_unfinished(folder) else plan.recorded(job, bench.places)
+    if found:
+        missing = [p for p in bench.protocols if not is_scored(found, p)]
+        if not missing:
+            return f"recorded already in {bench.places.results / job.run.file}"
+        bench = dataclasses.replace(bench, protocols=missing)
+        return f"scored anew, {evaluate(job, bench)}"
+    return f"recorded in {execute(job, bench, force=force)}"
+
+
+def choose_device(name: str) -> torch.device:
+    """Give the device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ValueError: If CUDA is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch finds none; use --device cpu")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
+    return torch.device(name)
+
+
+def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
+    """Train, translate, score and record one run, going on from where it stopped.
+
+    Args:
+        job: The run.
+        bench: What it shares with others.
+        force: Start anew, whatever is there.
+
+    Returns:
+        The record's file.
+
+    Raises:
+        training.Stopped: After a signal.
+        ValueError: If anything is not as it must be; what was saved stays.
+    """
+    folder = bench.places.runs / job.run.folder
+    torch.manual_seed(job.run.seed)
+    model = job.model_class(job.settings.config)
+    model.networks.to(bench.device)
+    evaluation.count_macs(
+        model, job.settings, bench.device
+    )  # proves that it takes images of this size
+    references = load_references(job)  # an unfit test image is to be found before the training
+    images = _load_images(job, bench)
+    if force and folder.exists():
+        shutil.rmtree(folder)
+    position = _train(model, job, bench, images)
+    _draw_losses(folder)
+    scores = score_run(model, job, bench, references)
+    made = _make_record(job, model, position, device=bench.device, folder=folder)
+    path = record.write(made.model_copy(update={"scores": scores}), bench.places.results)
+    plan.write_run_file(folder, job.task_argument, is_finished=True)
+    return path
+
+
+def _load_images(job: Job, bench: Bench) -> TrainingImages:
+    return TrainingImages(
+        job.task,
+        job.settings,
+        job.run.seed,
+        bench.device,
+        lambda done, of: bench.report("decode", done, of, {}),
+    )
+
+
+def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Position:
+    settings, folder = job.settings, bench.places.runs / job.run.folder
+    plan.write_run_file(folder, job.task_argument, is_finished=False)
+    schedule = Schedule(
+        job.run.seed,
+        settings.batch_size,
+        settings.budget,
+        job.precision,
+        bench.checkpoint_seconds,
+    )
+    return training.train(
+        model, images, schedule, folder=folder, identity=job.identity(), report=bench.report
+    )
+
+
+def _draw_losses(folder: Path) -> None:
+    """Draw the losses; a log that was lost costs the figure only."""
+    try:
+        figures.loss_curves(folder / training.LOG, folder / "losses.png")
+    except (OSError, ValueError) as error:
+        logger.warning("no figure of the losses: %s", error)
+
+
+def is_scored(found: Record, protocol: Protocol) -> bool:
+    """Tell whether a record holds scores under this version of a protocol."""
+    return any(key.startswith(f"{protocol}/") for key in found.scores)
+
+
+def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
+    """Score a finished run again without training it; give its record.
+
+    Raises:
+        ValueError: If there is no finished run or record, or a score is there and not ``force``.
+    """
+    found = record.read(bench.places.results / job.run.file)
+    present = [str(protocol) for protocol in bench.protocols if is_scored(found, protocol)]
+    if present and not force:
+        raise ValueError(
+            f"{job.run} is scored under {', '.join(present)} already; --force replaces that"
+        )
+    folder = bench.places.runs / job.run.folder
+    content = checkpoint.latest(folder)
+    if content is None:
+        raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
+    model = job.model_class(job.settings.config)
+    position = checkpoint.restore(model, content, job.identity())
+    if position.images_seen < job.settings.budget:
+        raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
+    model.networks.to(bench.device)
+    scores = found.scores | score_run(model, job, bench, load_references(job))
+    return record.write(found.model_copy(update={"scores": scores}), bench.places.results)
+
+
+def load_references(job: Job) -> dict[Direction, Reference]:
+    """Decode what the translations of each direction are to be compared with."""
+    return {
+        direction: evaluation.reference(job.task, direction, job.settings)
+        for direction in evaluation.directions(job.task)
+    }
+
+
+def score_run(
+    model: Model, job: Job, bench: Bench, references: Mapping[Direction, Reference]
+) -> dict[str, Score]:
+    """Translate the test set in every direction, save what came out and score it."""
+    device, report = bench.device, bench.report
+    scores = {}
+    for direction, against in references.items():
+        report(f"translate {direction}", 0, 1, {})
+        found = evaluation.translate_test_set(
+            model, job.task, direction, job.settings, device=device
+        )
+        folder = bench.places.runs / job.run.folder
+        evaluation.save_images(folder / f"translations-{direction}", found.names, found.fakes)
+        rows = list(evaluation.sample_rows(model, found, against, device=device))
+        figures.sample_grid(rows, folder / f"samples-{direction}.png")
+        report(f"translate {direction}", 1, 1, {})
+        for protocol in bench.protocols:
+            scores[f"{protocol}/{direction}"] = evaluation.score(
+                protocol, job.task, found, against, device=device, report=report
+            )
+    return scores
+
+
+def _make_record(
+    job: Job, model: Model, position: Position, *, device: torch.device, folder: Path
+) -> Record:
+    """Gather what a record holds besides scores."""
+    entry = registry.find(job.run.model)
+    return Record(
+        model=job.run.model,
+        distribution=entry.distribution,
+        distribution_version=entry.version,
+        variant=job.run.variant,
+        preset=job.preset,
+        task=job.task.name,
+        task_version=job.task.version,
+        headline=job.task.headline,
+        seed=job.run.seed,
+        settings=job.plain_settings(),
+        parameters=count_parameters(model),
+        macs=evaluation.count_macs(model, job.settings, device),
+        images_seen=position.images_seen,
+        steps=position.step,
+        seconds=round(position.seconds, 3),
+        images_per_second=round(position.images_seen / position.seconds, 3),
+        peak_memory_bytes=position.peak_memory,
+        peak_memory_of="device" if device.type == "cuda" else "process",
+        device=device_name(device),
+        torch_version=torch.__version__,
+        harness_version=version("i2i-bench"),
+        commit=commit(),
+        scores={},
+        artefacts=sorted(p.name for p in folder.iterdir() if p.name[0] != "."),
+    )
+
+
+def count_parameters(model: Model) -> dict[str, int]:
+    """Count the parameters of each network."""
+    return {
+        name: sum(parameter.numel() for parameter in network.parameters())
+        for name, network in named_networks(model.networks)
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Name the hardware: the GPU, or the processor and the threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+@functools.cache
+def commit() -> str | None:
+    """Give the harness's commit, with ``+`` if files differ from it; None outside a checkout."""
+    folder = Path(__file__).parent
+    describe = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
+    if not (folder.parent / ".git").exists() or shutil.which("git") is None:
+        return None
+    done = subprocess.run(
+        ["git", "-C", str(folder), *describe], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None

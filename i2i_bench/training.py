@@ -1,0 +1,283 @@
+"""The training loop: budget, precision, log, checkpoints, resume, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from i2i_bench import checkpoint
+from i2i_bench.checkpoint import Position
+from i2i_bench.data import TrainingImages
+from i2i_bench.model import Clock, Model, Randomness
+from i2i_bench.record import write_text
+
+LOG = "losses.jsonl"
+LOG_LINES = 1000  # of a whole run, so that the log stays bounded
+REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
+Precision = Literal["fp32", "bf16"]
+Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, done, of, values
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """A signal ended the training, after its state was saved."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to walk through the data.
+
+    Attributes:
+        seed: Of order, augmentation and every draw.
+        batch_size: Samples a step; the last step has what is left of the budget.
+        budget: Images seen in the whole run.
+        precision: ``bf16`` runs steps under autocast.
+        checkpoint_seconds: Time between checkpoints; there is always one at the end.
+    """
+
+    seed: int
+    batch_size: int
+    budget: int
+    precision: Precision = "fp32"
+    checkpoint_seconds: float = 300.0
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return math.ceil(self.budget / self.batch_size)
+
+
+def train(
+    model: Model,
+    images: TrainingImages,
+    schedule: Schedule,
+    *,
+    folder: Path,
+    identity: Mapping[str, Any],
+    report: Report,
+) -> Position:
+    """Train until the budget is spent, going on from the folder's newest checkpoint.
+
+    Args:
+        model: On its device, as its constructor left it.
+        images: Training images on the same device.
+        schedule: How to walk through them.
+        folder: Of the run: log and checkpoints.
+        identity: What the run is; a checkpoint of something else is refused.
+        report: Told of progress at every line of the log.
+
+    Raises:
+        Stopped: After SIGINT or SIGTERM; the state is saved.
+        ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.remove_drafts(folder)
+    content = checkpoint.latest(folder)
+    position = checkpoint.restore(model, content, identity) if content else Position()
+    loop = _Loop(model, images, schedule, folder / LOG, position)
+    loop.truncate_log()
+    model.networks.train()
+    reset_peak_memory(images.device)
+    saved = time.monotonic()
+    with _stop_signals() as stop:
+        while loop.images_seen < schedule.budget:
+            loop.step()
+            ended = loop.images_seen == schedule.budget
+            loop.tell(report, is_last=ended or bool(stop))
+            if stop or ended or time.monotonic() - saved > schedule.checkpoint_seconds:
+                loop.save(folder, identity, report)
+                saved = time.monotonic()
+            if stop and not ended:
+                raise Stopped(
+                    f"stopped by {signal.Signals(stop[0]).name} after {loop.images_seen} of "
+                    f"{schedule.budget} images; saved in {folder}"
+                )
+    return loop.position()
+
+
+class _Loop:
+    """One session of a training: the step, and what was measured since the last line of the log."""
+
+    def __init__(
+        self,
+        model: Model,
+        images: TrainingImages,
+        schedule: Schedule,
+        log: Path,
+        start: Position,
+    ) -> None:
+        self.model, self.images, self.schedule, self.log = model, images, schedule, log
+        self.device = images.device
+        self.random = Randomness(schedule.seed, device=self.device)
+        self.start, self.steps, self.images_seen = start, start.step, start.images_seen
+        self.every = max(1, schedule.total_steps // LOG_LINES)
+        self.pending: list[dict[str, Tensor]] = []  # on the device, since they were last read
+        self.unwritten: list[dict[str, float]] = []  # of each step since the last line of the log
+        self.seconds, self.since = start.seconds, time.monotonic()
+
+    def step(self) -> None:
+        """Take one step; its losses stay on the device."""
+        schedule = self.schedule
+        size = min(schedule.batch_size, schedule.budget - self.images_seen)
+        clock = Clock(self.steps + 1, schedule.total_steps, self.images_seen, schedule.budget)
+        self.model.advance(clock)
+        batch = self.images.batch(self.images_seen, size)
+        with torch.autocast(
+            self.device.type,
+            torch.bfloat16,
+            enabled=schedule.precision == "bf16",
+            cache_enabled=False,  # or a network stepped and used again would have its old weights
+        ):
+            losses = self.model.training_step(batch, self.random.at(self.images_seen))
+        self.pending.append(losses)
+        self.steps += 1
+        self.images_seen += size
+
+    def tell(self, report: Report, *, is_last: bool) -> None:
+        """Read the losses and report them where that is due; append a line to the log, likewise.
+
+        Raises:
+            ValueError: If a loss is not finite.
+        """
+        is_line = is_last or self.steps % self.every == 0  # pure in the number of steps
+        if not is_line and time.monotonic() - self.since < REPORT_SECONDS:
+            return
+        self.read(report)
+        if is_line:
+            self._write_line()
+
+    def read(self, report: Report) -> None:
+        """Read the losses since they were last read, and report their mean.
+
+        Raises:
+            ValueError: If one is not finite.
+        """
+        if not self.pending:
+            return
+        names = list(self.pending[0])
+        table = torch.stack(
+            [torch.stack([step[n].double() for n in names]) for step in self.pending]
+        )
+        steps = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        self.pending.clear()
+        self.unwritten += steps
+        now = time.monotonic()
+        self.seconds, self.since = self.seconds + now - self.since, now
+        losses = _mean(steps)
+        self._refuse("loss", [n for n, value in losses.items() if not math.isfinite(value)])
+        rate = (self.images_seen - self.start.images_seen) / (self.seconds - self.start.seconds)
+        report("train", self.images_seen, self.schedule.budget, {"images/s": rate} | losses)
+
+    def _write_line(self) -> None:
+        line = {
+            "step": self.steps,
+            "images_seen": self.images_seen,
+            "seconds": round(self.seconds, 3),
+            "losses": _mean(self.unwritten),
+        }
+        self.unwritten.clear()
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self, folder: Path, identity: Mapping[str, Any], report: Report) -> None:
+        """Write a checkpoint, unless something is no longer finite; its time is not counted.
+
+        Raises:
+            ValueError: If something is not finite, or the disk takes no more.
+        """
+        self.read(report)
+        self.require_finite()
+        checkpoint.save(folder, self.model, identity, self.position())
+        self.since = time.monotonic()
+
+    def require_finite(self) -> None:
+        """Raise ValueError if a tensor of the networks is not finite: none such is saved."""
+        tensors = self.model.networks.state_dict()
+        self._refuse("tensor", [n for n, tensor in tensors.items() if not tensor.isfinite().all()])
+
+    def _refuse(self, what: str, names: list[str]) -> None:
+        if names:
+            good = sorted(self.log.parent.glob("checkpoint-*.pt"))
+            kept = f"{good[-1]} is kept" if good else "there is no checkpoint yet"
+            raise ValueError(
+                f"{what} {', '.join(names[:3])} is not finite after {self.images_seen} images; "
+                f"{kept}; a lower learning rate may help"
+            )
+
+    def truncate_log(self) -> None:
+        """Drop lines from after the checkpoint that training goes on from."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                if json.loads(line)["step"] <= self.start.step:
+                    kept.append(line + "\n")
+        write_text(self.log, "".join(kept))
+
+    def position(self) -> Position:
+        """Give how far this has come."""
+        memory = max(self.start.peak_memory, peak_memory(self.device))
+        return Position(self.steps, self.images_seen, self.seconds, memory)
+
+
+def _mean(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Average each loss over steps."""
+    return {name: math.fsum(step[name] for step in steps) / len(steps) for name in steps[0]}
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the peak of earlier work, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux: 5 resets the peak resident size
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Give the peak in bytes: allocated on a CUDA device, resident in the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

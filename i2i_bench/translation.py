@@ -1,0 +1,175 @@
+"""Translate image files of the user's own with a finished run or the authors' weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from i2i_bench import checkpoint, plan, registry
+from i2i_bench.data import decode, to_float, to_uint8
+from i2i_bench.model import A2B, Batch, Direction, Masks, Model
+from i2i_bench.plan import Places
+from i2i_bench.tasks.folders import SUFFIXES, read_image
+from i2i_bench.tasks.task import TaskImage
+from i2i_bench.training import Report
+
+logger = logging.getLogger(__name__)
+
+OFFICIAL_SIZE = 256  # of the authors' released models
+BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Translator:
+    """A model with all it takes to translate files.
+
+    Attributes:
+        model: With its weights.
+        direction: From which domain to which.
+        size: Side in pixels to which images are resized.
+        resampling: Filter of the resize.
+        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it and crops the centre.
+    """
+
+    model: Model
+    direction: Direction = A2B
+    size: int = OFFICIAL_SIZE
+    resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
+    resize: Literal["square", "short_side"] = "square"
+
+    def at(self, size: int | None, direction: str) -> Translator:
+        """Give one for another size, unless that is None, and a direction such as ``a2b``.
+
+        Raises:
+            ValueError: If the direction is not of the form.
+        """
+        source, separator, target = direction.partition("2")
+        if not (source and separator and target) or source == target:
+            raise ValueError(f"direction {direction!r}; needed is source2target, such as a2b")
+        whole = Direction(source, target)
+        return dataclasses.replace(self, size=size or self.size, direction=whole)
+
+
+def load(places: Places, run: str | None, model: str | None, weights: Path | None) -> Translator:
+    """Load a run, or a model with a checkpoint or a folder of the authors' files.
+
+    Raises:
+        ValueError: If the weights are damaged, another model's, or not named in one of these ways.
+    """
+    if run and not (model or weights):
+        content = checkpoint.latest(plan.find_folder(run, places))
+        if content is None:
+            raise ValueError(f"run {run} has no checkpoint")
+        seen = content["position"]["images_seen"]
+        budget = content["identity"]["settings"].get("budget")
+        if seen != budget:
+            logger.warning("run %s is not finished: %s of %s images seen", run, seen, budget)
+        return _from_checkpoint(content, content["identity"]["model"])
+    if not (model and weights) or run:
+        raise ValueError("either --run, or --model with --weights, is needed")
+    if weights.is_dir():
+        return Translator(registry.load(model).from_official(weights))
+    return _from_checkpoint(checkpoint.read(weights), model)
+
+
+def _from_checkpoint(content: dict, name: str) -> Translator:
+    identity = content["identity"]
+    if identity["model"] != name:
+        raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
+    model_class = registry.load(name)
+    settings = plan.restore_settings(model_class, identity["settings"])
+    model = model_class(settings.config)
+    checkpoint.restore_networks(model, content)
+    return Translator(
+        model,
+        size=settings.crop_size,
+        resampling=settings.resampling,
+        resize=settings.resize,
+    )
+
+
+def translate_files(
+    translator: Translator,
+    source: Path,
+    target: Path,
+    *,
+    device: torch.device,
+    with_masks: bool,
+    report: Report,
+) -> int:
+    """Translate an image, or every image of a folder, into PNG files of the same stem.
+
+    With masks, ``<stem>_attention<k>.png`` shows the k-th mask, 0 as black and 1 as white.
+
+    Returns:
+        Number of images.
+
+    Raises:
+        ValueError: If there is no image, one cannot be read, the model has no masks, or images
+            would be overwritten by their translations.
+    """
+    files = _files(source)
+    if target.resolve() in {path.parent.resolve() for path in files}:
+        raise ValueError(f"{target} holds the images to translate; give another folder")
+    model, direction = translator.model, translator.direction
+    model.networks.to(device).eval()
+    for start in range(0, len(files), BATCH_SIZE):
+        part = files[start : start + BATCH_SIZE]
+        whole = decode(
+            [TaskImage(path.name, partial(read_image, path)) for path in part],
+            size=translator.size,
+            resampling=translator.resampling,
+            resize=translator.resize,
+        )
+        batch = Batch({direction.source: to_float(whole.to(device))})
+        with torch.no_grad():
+            fakes = _translate(model, batch, direction)
+            masks = model.masks(batch, direction) if with_masks else None
+        if with_masks and masks is None:
+            raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
+        _save(target, part, fakes, masks)
+        report("translate", start + len(part), len(files), {})
+    return len(files)
+
+
+def _translate(model: Model, batch: Batch, direction: Direction) -> Tensor:
+    try:
+        return model.translate(batch, direction)
+    except KeyError as error:
+        raise ValueError(f"{model.card.title} has no direction {direction}") from error
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_dir():
+        files = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+        stems = [path.stem for path in files]
+        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+        if twice:
+            raise ValueError(f"files of {source} differ by suffix alone: {twice[0]}.*")
+        if not files:
+            raise ValueError(f"no images in {source}; possible: {' '.join(SUFFIXES)}")
+        return files
+    if not source.is_file():
+        raise ValueError(f"there is no image or folder {source}")
+    return [source]
+
+
+def _save(target: Path, files: list[Path], fakes: Tensor, masks: Masks | None) -> None:
+    images = to_uint8(fakes).permute(0, 2, 3, 1).cpu().numpy()
+    target.mkdir(parents=True, exist_ok=True)
+    for i, path in enumerate(files):
+        Image.fromarray(images[i]).save(target / f"{path.stem}.png")
+        if masks is None:
+            continue
+        for k, attention in enumerate(masks.attention[i].float().cpu().numpy(), start=1):
+            picture = Image.fromarray(np.round(attention * 255).astype(np.uint8))
+            picture.save(target / f"{path.stem}_attention{k}.png")

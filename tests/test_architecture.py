@@ -1,0 +1,105 @@
+"""Imports point down, the harness names no model, and models stand on ``model`` and ``blocks``."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = (  # a module imports from later lines only
+    "__main__",
+    "cli",
+    "console describe translation",
+    "contract runner",
+    "plan report.render",
+    "evaluation report.figures report.leaderboard",
+    "training",
+    "checkpoint data features protocols",
+    "metrics.distances metrics.masks metrics.pixels record registry tasks.catalog",
+    "tasks.folders tasks.shapes",
+    "model tasks.task",
+)
+RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
+THIRD_PARTIES = {  # design.md section 8
+    *("torch", "torchvision", "cleanfid", "lpips", "pandas", "click", "numpy", "PIL", "scipy"),
+    *("pydantic", "rich", "matplotlib", "jinja2", "pooch"),
+}
+MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "unit" is also a word
+PARTS = [ROOT / "i2i_bench", ROOT / "baselines/i2i_baselines", *ROOT.glob("plugins/*/i2i_*")]
+FILES = {
+    ".".join(path.relative_to(part.parent).with_suffix("").parts): path
+    for part in PARTS  # packages, or single modules
+    for path in ([part] if part.is_file() else part.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+HARNESS = [n for n in FILES if n.startswith("i2i_bench.") and n != "i2i_bench.blocks"]
+MODELS = [n for n in FILES if not n.startswith("i2i_bench.")]
+
+
+def imports(name: str) -> set[str]:
+    """Name what a module imports, anywhere in it, outside the standard library."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name} imports relatively"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= whole & set(FILES) or {str(node.module)}
+    return {each for each in found if each.split(".")[0] not in sys.stdlib_module_names}
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+def words(tree: ast.AST) -> set[str]:
+    """Give the words of identifiers and string literals, without docstrings."""
+    found = set()
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body.pop(0)
+    for node in ast.walk(tree):
+        names = (getattr(node, key, None) for key in ("id", "attr", "arg", "name", "value"))
+        found |= {w for n in names if isinstance(n, str) for w in re.findall("[a-z]+", n)}
+    return found
+
+
+@pytest.mark.parametrize("name", HARNESS)
+def test_harness_imports_point_down(name):
+    ours = {each for each in imports(name) if each.startswith("i2i_")}
+    assert all(RANK[each] > RANK[name] for each in ours), ours  # KeyError: blocks, or a model
+
+
+@pytest.mark.parametrize("name", HARNESS)
+def test_harness_needs_no_more_third_parties_than_designed(name):
+    assert tops(imports(name)) <= THIRD_PARTIES | {"i2i_bench"}
+
+
+@pytest.mark.parametrize("name", HARNESS)
+def test_harness_names_no_model(name):
+    assert not words(ast.parse(FILES[name].read_text(encoding="utf-8"))) & MODEL_NAMES
+
+
+def test_contract_and_blocks_need_torch_alone():
+    assert tops(imports("i2i_bench.model")) == {"torch"}
+    assert imports("i2i_bench.blocks") - {"i2i_bench.model"} <= {"torch", "torch.nn", "torch.optim"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_stand_on_the_contract_and_blocks_and_never_on_each_other(name):
+    package = name.split(".")[0]
+    own = set() if package == "i2i_baselines" else {n for n in MODELS if n.startswith(package)}
+    ours = {each for each in imports(name) if each.startswith("i2i_")}
+    assert ours <= {"i2i_bench.model", "i2i_bench.blocks"} | own
+    assert tops(imports(name)) <= {"torch", "i2i_bench", package}
+
+
+def test_package_inits_hold_a_docstring_only():
+    for path in (path for part in PARTS for path in part.rglob("__init__.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert all(isinstance(node, ast.Expr) for node in body), path

@@ -1,0 +1,558 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_bench import contract, record
+from i2i_bench.cli import main
+
+TINY = ("--preset", "tiny")
+
+
+CYCLEGAN = ("run", "--model", "cyclegan", *TINY)
+ATTENTIONGAN = ("run", "--model", "attentiongan", *TINY)
+
+
+def runs_of(model: str) -> str:
+    """Name the folder of a finished run, relative to runs/."""
+    (folder,) = Path("runs").glob(f"*/{model}+preset=tiny/seed0")
+    return folder.relative_to("runs").as_posix()
+
+
+def record_of(model: str, seed: int = 0) -> Path:
+    (path,) = Path("results").glob(f"*/{model}+preset=tiny/seed{seed}.json")
+    return path
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+# --- help and names
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+def test_every_command_has_help_with_an_example(cli, command):
+    text = cli(*([command] if command else []), "--help")
+    assert "Example:\n" in text
+    assert f"i2i-bench {command or ''}".rstrip() in text.split("Example:\n")[1]
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=list(main.commands))
+def test_every_option_but_the_obvious_says_what_it_is(command):
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    silent = [o.name for o in options if not (o.help or o.metavar or o.show_default)]
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["leaderbord"], 2, ["'leaderbord'", "did you mean 'leaderboard'?"]),
+        (["run", "--modle", "x"], 2, ["--modle", "--model"]),
+        (["run", "--model", "cyclegan"], 2, ["--task"]),
+        (["run", "--model", "cyclegna", "--task", "hue"], 1, ["'cyclegna'", "'cyclegan'?"]),
+        (["check", "cyclegna"], 1, ["'cyclegna'", "'cyclegan'?"]),
+        (["models", "cyclegna"], 1, ["'cyclegna'", "'cyclegan'?"]),
+        ([*CYCLEGAN, "--task", "strips"], 1, ["'strips'", "'stripes'?"]),
+        ([*CYCLEGAN, "--task", "hue", "--set", "num_block=1"], 1, ["'num_block'", "'num_blocks'?"]),
+        (["run", "--model", "cyclegan", "--task", "hue", "--preset", "smal"], 1, ["small"]),
+        ([*CYCLEGAN, "--task", "hue", "--protocol", "i2j"], 1, ["'i2j'", "'i2i'?"]),
+        ([*CYCLEGAN, "--task", "hue", "--protocol", "i2j", "--dry-run"], 1, ["'i2i'?"]),
+        (["evaluate", "hue/cyclegan/seed0"], 1, ["no run hue/cyclegan/seed0"]),
+    ],
+)
+def test_wrong_name_is_refused_with_what_is_possible(cli, places, arguments, code, parts):
+    sentence = cli(*arguments, code=code)
+    assert all(part in sentence for part in parts), sentence
+    assert not files_below(places)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["--set", "num_masks=four"], 1, "num_masks=four: Input should be a valid integer"),
+        (["--set", "num_masks=0"], 1, "num_masks is 0; at least 1 is needed"),
+        (["--set", "num_masks"], 2, "KEY=VALUE is needed"),
+        (["--set", "batch_size=0"], 1, "batch_size is 0; at least 1 is needed"),
+        (["--set", "crop_size=44"], 1, "crop_size 44 does not fit into load_size 36"),
+        (["--set", "crop_size=34"], 1, "34x34 px: both sides must be divisible by 4"),
+        (["--set", "flip=maybe"], 1, "flip=maybe"),
+        (["--budget", 0], 2, "--budget"),
+        (["--seed", "x"], 2, "--seed"),
+    ],
+)
+def test_impossible_setting_is_refused(cli, places, tiny, arguments, code, part):
+    assert part in cli(*ATTENTIONGAN, "--task", tiny, *arguments, code=code)
+    assert not files_below(places)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
+def test_cuda_is_refused_where_there_is_none(cli, places, tiny):
+    sentence = cli(*CYCLEGAN, "--task", tiny, "--device", "cuda", code=1)
+    assert "--device cpu" in sentence
+
+
+# --- images of the user's own
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _truncate(folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (36, 40, 3), dtype=np.uint8)
+    path = folder / "trainA" / "cut.jpg"
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def _deep(folder: Path) -> None:
+    Image.fromarray(np.full((36, 40), 1000, np.uint16)).save(folder / "trainA" / "deep.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (shutil.rmtree, ["there is no folder", "trainA trainB testA testB"]),
+        (_empty, ["has no trainA trainB testA testB"]),
+        (lambda folder: shutil.rmtree(folder / "testB"), ["has no testB"]),
+        (lambda folder: _empty(folder / "trainB"), ["trainB is empty"]),
+        (_truncate, ["cut.jpg cannot be read as an image", "truncated"]),
+        (
+            lambda folder: Image.new("RGB", (1, 1)).save(folder / "trainA" / "dot.png"),
+            ["dot.png of 1x1 pixels is too small"],
+        ),
+        (_deep, ["deep.png has 16-bit", "scale it to 8 bits"]),
+    ],
+    ids=["missing", "empty", "no testB", "empty trainB", "truncated", "one pixel", "16 bit"],
+)
+def test_unfit_folder_is_refused_by_name(cli, places, own, spoil, parts):
+    spoil(own)
+    sentence = cli(*CYCLEGAN, "--task", own, code=1)
+    assert all(part in sentence for part in parts), sentence
+    assert not list(places.glob("results/**/*.json"))
+
+
+def test_grey_and_transparent_images_are_taken(cli, places, own):
+    Image.new("L", (40, 36), 90).save(own / "trainA" / "a0.png")
+    Image.new("RGBA", (40, 36), (9, 200, 9, 90)).save(own / "testB" / "b1.png")
+    cli(*CYCLEGAN, "--task", own, "--budget", 1)
+    assert len(list(places.glob("results/*/*/seed0.json"))) == 1
+
+
+def test_unfit_test_image_is_refused_before_the_training(cli, places, own):
+    (own / "testB" / "b1.png").write_bytes(b"no image")
+    assert "b1.png cannot be read as an image" in cli(*CYCLEGAN, "--task", own, code=1)
+    assert not list(places.glob("runs/**/checkpoint-*.pt"))
+
+
+def test_setting_that_torch_refuses_is_one_sentence(cli, places, tiny):
+    cli(*CYCLEGAN, "--task", tiny, "--set", "pool_size=-1", code=1)
+
+
+# --- run
+
+
+def test_plan_is_the_product_of_models_and_seeds(finished):
+    found = sorted(f"{r.model} {r.seed}" for r in record.read_all(finished / "results"))
+    assert found == ["attentiongan 0", "attentiongan 1", "cyclegan 0", "cyclegan 1"]
+    lines = (finished / "output.txt").read_text().splitlines()
+    assert [line[:5] for line in lines if ": recorded in " in line] == [
+        "[1/4]",
+        "[2/4]",
+        "[3/4]",
+        "[4/4]",
+    ]
+
+
+def test_record_says_what_was_done(finished):
+    found = record.read(record_of("attentiongan"))
+    assert (found.images_seen, found.steps, found.settings["crop_size"]) == (8, 4, 32)
+    assert set(found.scores) == {"i2i@1/a2b", "i2i@1/b2a"}
+    assert found.scores["i2i@1/a2b"].n_fake == 2
+    assert found.scores["i2i@1/a2b"].values["fid"] is None
+    assert "weights file" in found.scores["i2i@1/a2b"].reasons["fid"]
+    folder = finished / "runs" / found.run.folder
+    assert all((folder / name).exists() for name in found.artefacts)
+
+
+def test_record_holds_relative_paths_only(finished):
+    assert "weights" in record_of("cyclegan").read_text(encoding="utf-8")
+    assert str(finished.parent) not in record_of("cyclegan").read_text(encoding="utf-8")
+
+
+def test_same_command_again_does_nothing(cli, finished, tiny):
+    before = {path: path.stat().st_mtime_ns for path in files_below(finished)}
+    assert ": recorded already in " in cli(*CYCLEGAN, "--task", tiny)
+    assert {path: path.stat().st_mtime_ns for path in files_below(finished)} == before
+
+
+def test_force_replaces_a_record(cli, finished, tiny):
+    path = record_of("cyclegan")
+    path.write_text("{}", encoding="utf-8")
+    cli(*CYCLEGAN, "--task", tiny, "--force")
+    assert record.read(path).images_seen == 8
+
+
+def test_record_made_with_other_settings_is_not_taken_for_this_one(cli, finished, tiny):
+    path = record_of("cyclegan")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["settings"]["config"]["pool_size"] = 5
+    path.write_text(json.dumps(content), encoding="utf-8")
+    sentence = cli(*CYCLEGAN, "--task", tiny, code=1)
+    assert "config.pool_size was 5, now 4; --force replaces it" in sentence
+
+
+def test_dry_run_prints_every_setting_and_writes_nothing(cli, places, tiny):
+    text = cli(*ATTENTIONGAN, "--task", tiny, "--set", "num_masks=2", "--dry-run")
+    shown = {line.split(":")[0].strip() for line in text.splitlines()}
+    general = {"preset", "precision", "batch_size", "budget", "load_size", "crop_size", "flip"}
+    assert general | {"resampling", "resize", "memory", "time", "recorded"} <= shown
+    assert "  config.num_masks: 2\n" in text
+    assert "/attentiongan+preset=tiny,num_masks=2/seed0\n" in text
+    assert not files_below(places)
+
+
+def test_dry_run_refuses_what_the_run_would_refuse(cli, places, tiny):
+    sentence = cli(*CYCLEGAN, "--task", tiny, "--set", "crop_size=34", "--dry-run", code=1)
+    assert "divisible by 4" in sentence
+
+
+def test_dry_run_says_what_is_recorded_and_how_fast_that_was(cli, finished, tiny):
+    text = cli(*CYCLEGAN, "--task", tiny, "--dry-run", "--seed", 1, "--seed", 2)
+    first, second = text.split("\n\n")
+    assert first.splitlines()[-1].strip() == f"recorded: {finished / record_of('cyclegan', 1)}"
+    assert "recorded: no" in second
+    assert "s of training, as seed0" in second
+
+
+def test_one_failing_run_does_not_keep_the_others_from_being_done(cli, places, tiny):
+    several = ("--model", "attentiongan-v1", "--seed", 1)  # generators of stride 4 and of stride 2
+    sentence = cli(
+        *CYCLEGAN, *several, "--task", tiny, "--set", "learning_rate=-1", "--budget", 1, code=1
+    )
+    assert sentence.startswith("2 of 2 runs failed, first ")
+
+
+@pytest.mark.slow
+def test_stopped_run_is_one_sentence_and_goes_on(places, tiny):
+    command = [sys.executable, "-m", "i2i_bench", *CYCLEGAN, "--task", str(tiny)]
+    command += ["--budget", "2000", "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not list(places.glob("runs/*/*/*/losses.jsonl")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        text = process.stderr.read()
+    assert process.returncode == 1, text
+    assert "Traceback" not in text
+    assert "Error: stopped by SIGINT after " in text
+    assert "the same command goes on" in text
+    assert len(list(places.glob("runs/*/*/*/checkpoint-*.pt"))) == 1
+
+
+# --- what there is
+
+
+def test_models_lists_what_is_installed(cli):
+    lines = cli("models").splitlines()
+    assert lines[0].split() == ["model", "distribution", "version", "summary"]
+    assert {"attentiongan", "cyclegan"} <= {line.split()[0] for line in lines[1:]}
+
+
+def test_models_shows_card_parameters_and_cost_of_a_name(cli):
+    text = cli("models", "cyclegan")
+    assert "arXiv 1703.10593" in text
+    assert "parameters of generators.a2b: 11,378,179" in text
+    assert "multiply-adds of a translation at 256x256" in text
+
+
+def test_tasks_lists_states(cli, places):
+    rows = {line.split()[0]: line for line in cli("tasks").splitlines() if line}
+    assert rows["stripes"].split()[1] == "ready"
+    assert rows["horse2zebra"].split()[1] == "missing"
+    assert rows["celeba"].split()[1:3] == ["by", "hand"]
+
+
+def test_protocols_lists_versions(cli):
+    assert cli("protocols").splitlines()[1].startswith("i2i@1 ")
+
+
+def test_check_passes_and_names_what_it_checked(cli):
+    lines = cli("check", "cyclegan").splitlines()
+    assert len(lines) == 1 + len(contract.CHECKS)
+    assert all(line.startswith("ok  ") for line in lines)
+
+
+# --- leaderboard
+
+
+@pytest.mark.parametrize(
+    ("layout", "part"), [("md", "| cyclegan"), ("csv", ",cyclegan,"), ("latex", r"\begin{tabular}")]
+)
+def test_leaderboard_has_three_layouts(cli, finished, layout, part):
+    text = cli("leaderboard", "--format", layout)
+    assert part in text
+    assert text.endswith("\n")
+
+
+def test_leaderboard_of_a_task_alone_refuses_one_without_records(cli, finished):
+    assert "no records of task 'hue'" in cli("leaderboard", "--task", "hue", code=1)
+
+
+def test_leaderboard_check_holds_after_write_and_until_a_record_changes(cli, finished):
+    assert "is stale" in cli("leaderboard", "--check", code=1)
+    cli("leaderboard", "--write")
+    assert "up to date" in cli("leaderboard", "--check")
+    record_of("cyclegan", 1).unlink()
+    assert "leaderboard --write" in cli("leaderboard", "--check", code=1)
+
+
+def test_leaderboard_works_where_nothing_is(cli, places):
+    assert "No record" in cli("leaderboard")
+    assert not list(places.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "Invalid JSON"),
+        (b'{"model": "cycle', "Invalid JSON"),
+        (b"\xff\xfe\x00", "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON"),
+        (b"[]", "Input should be an object"),
+        (b"{}", "Field required"),
+    ],
+)
+def test_corrupt_record_is_named(cli, finished, content, part):
+    path = record_of("cyclegan")
+    path.write_bytes(content)
+    sentence = cli("leaderboard", code=1)
+    assert str(path) in sentence
+    assert part in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"seconds": float("nan")}, "seconds"),
+        ({"model": "../../../etc"}, "model: String should match pattern"),
+        ({"model": "unit"}, "move it to its place"),
+        ({"device": "\x1b[31m"}, "device: String should match pattern"),
+        ({"task": None}, "task: Input should be a valid string"),
+        ({"__class__": "os.system"}, "Extra inputs are not permitted"),
+        ({"schema_version": 99}, "schema_version"),
+    ],
+)
+def test_hostile_record_is_refused(cli, finished, changes, part):
+    path = record_of("cyclegan")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | changes), encoding="utf-8")
+    sentence = cli("leaderboard", code=1)
+    assert "cyclegan+preset=tiny/seed0.json" in sentence
+    assert part in sentence
+
+
+def test_output_cut_by_its_reader_is_no_error():
+    command = [sys.executable, "-m", "i2i_bench", "tasks"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+# --- evaluate
+
+
+def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
+    name = runs_of("cyclegan")
+    before = record.read(record_of("cyclegan"))
+    assert "--force replaces that" in cli("evaluate", name, code=1)
+    assert "scored " in cli("evaluate", name, "--force")
+    assert record.read(record_of("cyclegan")) == before
+
+
+@pytest.mark.parametrize("form", ["folder", "record"])
+def test_evaluate_finds_a_run_by_its_folder_and_its_record(cli, finished, form):
+    name = Path("runs") / runs_of("cyclegan") if form == "folder" else record_of("cyclegan")
+    assert "is scored under i2i@1 already" in cli("evaluate", name, code=1)
+
+
+def test_evaluate_refuses_a_folder_that_has_changed_since(cli, finished):
+    folder = Path("runs") / runs_of("cyclegan")
+    other = finished / "other"
+    place = json.loads((folder / "run.json").read_text())["task"]
+    shutil.copytree(place, other)
+    Image.new("RGB", (40, 36)).save(other / "testA" / "a9.png")
+    (folder / "run.json").write_text(json.dumps({"task": str(other)}))
+    assert "made with another task" in cli("evaluate", folder, "--force", code=1)
+
+
+# --- translate
+
+
+def sizes(folder: Path) -> dict[str, tuple[str, tuple[int, int]]]:
+    found = {}
+    for path in folder.iterdir():
+        with Image.open(path) as image:
+            found[path.name] = (image.mode, image.size)
+    return found
+
+
+def test_translate_writes_translations_and_masks_of_a_folder(cli, finished, tiny):
+    cli("translate", "--run", runs_of("attentiongan"), tiny / "testA", "out", "--masks")
+    expected = {f"a{i}.png": ("RGB", (32, 32)) for i in range(2)}
+    expected |= {f"a{i}_attention{k}.png": ("L", (32, 32)) for i in range(2) for k in (1, 2, 3)}
+    assert sizes(Path("out")) == expected
+
+
+def test_translated_masks_share_white(cli, finished, tiny):
+    cli("translate", "--run", runs_of("attentiongan"), tiny / "testA" / "a1.png", "out", "--masks")
+    masks = [np.asarray(Image.open(f"out/a1_attention{k}.png"), np.int64) for k in (1, 2, 3)]
+    assert np.abs(sum(masks) - 255).max() <= 1  # rounded to 8 bits
+
+
+def test_translate_takes_one_file_and_another_size_and_direction(cli, finished, tiny):
+    arguments = ("--direction", "b2a", "--size", 36)
+    cli("translate", "--run", runs_of("cyclegan"), tiny / "testB" / "b0.png", "new/out", *arguments)
+    assert sizes(Path("new/out")) == {"b0.png": ("RGB", (36, 36))}
+
+
+def test_translate_gives_what_the_run_gave(cli, finished, tiny):
+    cli("translate", "--run", runs_of("cyclegan"), tiny / "testA", "out")
+    for name in ("a0.png", "a1.png"):
+        saved = Path("runs") / runs_of("cyclegan") / "translations-a2b" / name
+        assert Image.open(f"out/{name}").tobytes() == Image.open(saved).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["in", "out", "--masks"], 1, "CycleGAN has no attention masks"),
+        (["nothing", "out"], 1, "there is no image or folder nothing"),
+        (["runs", "out"], 1, "no images in runs"),
+        (["in", "in"], 1, "in holds the images to translate"),
+        (["in/a0.png", "in/../in"], 1, "holds the images to translate"),
+        (["in", "in/a0.png"], 2, "is a file"),
+        (["in", "out", "--direction", "a2c"], 1, "CycleGAN has no direction a2c"),
+        (["in", "out", "--direction", "atob"], 1, "needed is source2target, such as a2b"),
+        (["in", "out", "--size", 33], 1, "divisible by 4"),
+        (["in", "out", "--model", "cyclegan"], 1, "either --run, or --model with --weights"),
+    ],
+)
+def test_translate_refuses_and_writes_nothing(cli, finished, tiny, arguments, code, part):
+    shutil.copytree(tiny / "testA", "in")
+    sentence = cli("translate", "--run", runs_of("cyclegan"), *arguments, code=code)
+    assert part in sentence
+    assert not Path("out").exists()
+    assert [path.read_bytes() for path in sorted(Path("in").iterdir())] == [
+        path.read_bytes() for path in sorted((tiny / "testA").iterdir())
+    ]
+
+
+def test_translate_takes_a_checkpoint_of_the_same_model(cli, finished, tiny):
+    (path,) = Path("runs", runs_of("cyclegan")).glob("checkpoint-*.pt")
+    cli("translate", "--model", "cyclegan", "--weights", path, tiny / "testA", "out")
+    assert len(sizes(Path("out"))) == 2
+
+
+def test_translate_refuses_a_checkpoint_of_another_model(cli, finished, tiny):
+    (path,) = Path("runs", runs_of("attentiongan")).glob("checkpoint-*.pt")
+    weights = ("--model", "cyclegan", "--weights", path)
+    sentence = cli("translate", *weights, tiny / "testA", "out", code=1)
+    assert "of model 'attentiongan', not of 'cyclegan'" in sentence
+
+
+class _Evil:
+    def __reduce__(self):
+        return (os.mkdir, ("pwned",))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _change(**changes: object):
+    def change(path: Path) -> None:
+        torch.save(torch.load(path, weights_only=True) | changes, path)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _cut,
+        _flip_a_bit,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no checkpoint"),
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save(_Evil(), path),
+        _change(format=2),
+        _change(networks={}),
+        _change(networks=3),
+        _change(identity="cyclegan"),
+        _change(identity={"model": "cyclegan"}),
+        _change(identity={"model": "cyclegan", "settings": {"config": {"num_blocks": "x"}}}),
+    ],
+)
+def test_translate_refuses_a_damaged_or_hostile_checkpoint(cli, finished, tiny, spoil):
+    (path,) = Path("runs", runs_of("cyclegan")).glob("checkpoint-*.pt")
+    spoil(path)
+    weights = ("--model", "cyclegan", "--weights", path)
+    cli("translate", *weights, tiny / "testA", "out", code=1)
+    assert not Path("pwned").exists()
+
+
+def test_refusal_of_a_hostile_checkpoint_does_not_advise_to_execute_it(cli, places, tiny):
+    torch.save(_Evil(), "evil.pt")
+    weights = ("--model", "cyclegan", "--weights", "evil.pt")
+    assert "weights_only" not in cli("translate", *weights, tiny / "testA", "out", code=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "fixture", "masks"),
+    [("attentiongan", "attentiongan_v2", 10), ("cyclegan", "cyclegan", 0)],
+)
+def test_translate_reads_the_authors_files(cli, golden, places, tiny, model, fixture, masks):
+    (places / "official").mkdir()
+    networks = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B")}
+    golden(fixture).save(places / "official", networks)
+    options = ("--size", 48, "--direction", "b2a", *(["--masks"] if masks else []))
+    weights = ("--model", model, "--weights", "official")
+    cli("translate", *weights, tiny / "testB" / "b0.png", "out", *options)
+    found = sizes(Path("out"))
+    assert found["b0.png"] == ("RGB", (48, 48))
+    assert len(found) == 1 + masks
+
+
+def test_translate_refuses_another_models_official_files(cli, golden, places, tiny):
+    (places / "official").mkdir()
+    networks = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B")}
+    golden("cyclegan").save(places / "official", networks)
+    weights = ("--model", "attentiongan", "--weights", "official")
+    sentence = cli("translate", *weights, tiny / "testB", "out", code=1)
+    assert "is no AttentionGAN generator: no conv1.weight" in sentence

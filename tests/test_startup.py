@@ -1,0 +1,40 @@
+"""Commands that only list or rank import nothing heavy; benchmarks/startup.py has the seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
+PROGRAM = """
+import json, sys
+from click.testing import CliRunner
+from i2i_bench.cli import main
+result = CliRunner().invoke(main, sys.argv[1:])
+assert result.exit_code == 0, result.output
+print(json.dumps([result.output, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+def modules_after(*arguments: str) -> tuple[str, set[str]]:
+    """Run a command in a fresh process; give its output and the packages it imported."""
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    output, modules = json.loads(done.stdout)
+    return output, set(modules)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["models"], ["tasks"], ["protocols"]]
+)
+def test_listing_imports_nothing_heavy(places, arguments):
+    _, modules = modules_after(*arguments)
+    assert not modules & (HEAVY | {"numpy", "PIL", "pydantic", "rich"})
+
+
+def test_leaderboard_of_records_imports_no_torch(finished):
+    output, modules = modules_after("leaderboard")
+    assert "| cyclegan" in output
+    assert not modules & (HEAVY | {"numpy", "PIL"})

@@ -1,0 +1,251 @@
+"""Training: resumed equals uninterrupted, and nothing good is lost when something fails."""
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from i2i_bench import checkpoint, plan, protocols, record, registry, runner, training
+from i2i_bench.data import TrainingImages
+from i2i_bench.plan import Choices
+from i2i_bench.tasks import catalog
+from i2i_bench.training import Schedule
+
+
+def quiet(stage, done, of, values):
+    pass
+
+
+@pytest.fixture(scope="module")
+def job():
+    task = catalog.find("stripes", Path())
+    choices = Choices("tiny", {}, 12)
+    model_class = registry.load("attentiongan")
+    return plan.make_job("attentiongan", model_class, ("stripes", task), 0, choices)
+
+
+@pytest.fixture(scope="module")
+def images(job):
+    return TrainingImages(job.task, job.settings, 0)
+
+
+@pytest.fixture
+def train(job, images):
+    """Give a function that trains in a folder, told of progress by ``report``."""
+
+    def run(folder, report=quiet, *, seconds=0.0, model=None, is_bf16=False, identity=None):
+        torch.manual_seed(0)
+        model = model or job.model_class(job.settings.config)
+        schedule = Schedule(0, 2, 12, "bf16" if is_bf16 else "fp32", seconds)
+        position = training.train(
+            model,
+            images,
+            schedule,
+            folder=folder,
+            identity=identity or job.identity(),
+            report=report,
+        )
+        return model, position
+
+    return run
+
+
+def stop_after(images_seen, number=signal.SIGTERM):
+    def report(stage, done, of, values):
+        if stage == "train" and done == images_seen:
+            os.kill(os.getpid(), number)
+
+    return report
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.networks.state_dict().items()}
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, number):
+    whole, _ = train(tmp_path / "whole")
+    with pytest.raises(training.Stopped, match="saved in"):
+        train(tmp_path / "parts", stop_after(4, number), seconds=1e9)
+    model, position = train(tmp_path / "parts")
+    assert position.images_seen == 12
+    assert_equal(state(whole), state(model))
+
+
+def test_log_has_each_step_once_after_a_resume(train, tmp_path):
+    with pytest.raises(training.Stopped):
+        train(tmp_path, stop_after(6))
+    with (tmp_path / training.LOG).open("a") as file:
+        file.write('{"step": 99, "images_seen": 198, "seconds": 1, "losses": {}}\n{"ste')
+    train(tmp_path)
+    lines = (tmp_path / training.LOG).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_last_two_checkpoints_are_kept(train, tmp_path):
+    train(tmp_path)
+    kept = sorted(path.name for path in tmp_path.glob("checkpoint-*.pt"))
+    assert kept == ["checkpoint-000000000010.pt", "checkpoint-000000000012.pt"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_damaged_checkpoint_gives_way_to_the_one_before(train, tmp_path, caplog, damage):
+    whole, _ = train(tmp_path)
+    newest = sorted(tmp_path.glob("checkpoint-*.pt"))[-1]
+    content = bytearray(newest.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+    newest.write_bytes({"truncated": content[:1000], "empty": b""}.get(damage, content))
+    model, _ = train(tmp_path)
+    assert "is damaged" in caplog.text
+    assert "going on from checkpoint-000000000010.pt" in caplog.text
+    assert_equal(state(whole), state(model))
+
+
+def test_only_damaged_checkpoints_are_an_error(train, tmp_path):
+    (tmp_path / "checkpoint-000000000002.pt").write_bytes(b"x")
+    with pytest.raises(ValueError, match="--force starts the run anew"):
+        train(tmp_path)
+
+
+def test_checkpoint_of_other_settings_is_refused(train, tmp_path, job):
+    train(tmp_path)
+    with pytest.raises(ValueError, match="seed was 0, now 1"):
+        train(tmp_path, identity=job.identity() | {"seed": 1})
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    torch.save({"format": 1, "networks": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="is damaged"):
+        checkpoint.read(tmp_path / "evil.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_full_disk_leaves_the_old_checkpoint(train, tmp_path):
+    with pytest.raises(training.Stopped):
+        train(tmp_path, stop_after(4), seconds=1e9)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint-*.pt")}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # a file may not grow further
+    try:
+        with pytest.raises(ValueError, match="could not be saved"):
+            train(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint-*.pt")} == before
+    assert not list(tmp_path.glob(".checkpoint*"))
+    assert train(tmp_path)[1].images_seen == 12
+
+
+@pytest.mark.parametrize("where", ["loss", "tensor"])
+def test_training_that_is_no_longer_finite_stops_and_keeps_what_was_good(
+    train, tmp_path, job, where
+):
+    model = job.model_class(job.settings.config)
+    step = model.training_step
+
+    def spoil(batch, random):
+        losses = step(batch, random)
+        if random.first_sample == 6:
+            if where == "tensor":
+                next(model.networks.parameters()).data.fill_(float("nan"))
+            else:
+                losses["cycle_a"] = torch.tensor(float("inf"))
+        return losses
+
+    model.training_step = spoil
+    with pytest.raises(ValueError, match=rf"{where} \S+ is not finite after 8 images"):
+        train(tmp_path, model=model)
+    assert [p.name for p in sorted(tmp_path.glob("checkpoint-*.pt"))][-1] == (
+        "checkpoint-000000000006.pt"
+    )
+
+
+def test_last_step_takes_what_is_left_of_the_budget(job, images, tmp_path):
+    torch.manual_seed(0)
+    model = job.model_class(job.settings.config)
+    schedule = Schedule(0, 5, 12)
+    position = training.train(model, images, schedule, folder=tmp_path, identity={}, report=quiet)
+    assert (position.step, position.images_seen) == (3, 12)
+
+
+def test_bf16_trains(train, tmp_path):
+    model, position = train(tmp_path, is_bf16=True)
+    assert position.images_seen == 12
+    assert all(tensor.dtype != torch.bfloat16 for tensor in model.networks.state_dict().values())
+
+
+def test_scoring_again_gives_the_same_numbers(job, tmp_path):
+    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    path = runner.execute(job, bench)
+    first = record.read(path)
+    again = plan.find_job(str(job.run), places)
+    assert dataclasses.replace(again.settings) == job.settings
+    assert record.read(runner.evaluate(again, bench, force=True)) == first
+    with pytest.raises(ValueError, match="--force replaces that"):
+        runner.evaluate(again, bench)
+
+
+def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(job, tmp_path):
+    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    path = runner.execute(job, bench)
+    before = path.read_text()
+    stopping = dataclasses.replace(bench, report=stop_after(4))
+    with pytest.raises(training.Stopped):
+        runner.carry_out([job], stopping, force=True, say=print)
+    assert path.read_text() == before
+    said = []
+    runner.carry_out([job], bench, force=False, say=said.append)
+    assert "recorded in" in said[0]
+    first, second = json.loads(before), json.loads(path.read_text())
+    assert first["scores"] == second["scores"]
+    runner.carry_out([job], bench, force=False, say=said.append)
+    assert "recorded already" in said[1]
+
+
+def test_step_under_bf16_sees_weights_that_were_stepped_within_it(images, tmp_path):
+    network = torch.nn.Conv2d(3, 3, 1)
+
+    class TwoPhases:
+        networks = torch.nn.ModuleDict({"only": network})
+        optimizers = {"only": torch.optim.SGD(network.parameters(), 1.0)}  # noqa: RUF012
+        state = {}  # noqa: RUF012
+
+        def advance(self, clock):
+            pass
+
+        def training_step(self, batch, random):
+            before = network(batch.images["a"]).square().mean()
+            before.backward()
+            self.optimizers["only"].step()
+            after = network(batch.images["a"]).square().mean()
+            return {"classification": (before - after).detach().abs()}
+
+    model: Any = TwoPhases()
+    seen = []
+    training.train(
+        model,
+        images,
+        Schedule(0, 2, 2, "bf16"),
+        folder=tmp_path,
+        identity={},
+        report=lambda stage, done, of, values: seen.append(values["classification"]),
+    )
+    assert seen[0] > 0
