@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -99,11 +100,8 @@ class ResNetEncoder(nn.Module):
         Raises:
             ValueError: If a side is not divisible by 4, or too small for the reflection padding.
         """
-        height, width = images.shape[-2:]
-        if height % 4 or width % 4:
-            raise ValueError(f"an image of {width}x{height} px: both sides must be divisible by 4")
-        if min(height, width) < 8:
-            raise ValueError(f"an image of {width}x{height} px: both sides must be at least 8 px")
+        require_size(images, 8, "this encoder")
+        require_divisible(images, 4)
         return self.blocks(self.down(self.stem(images)))
 
 
@@ -149,6 +147,15 @@ def require_size(images: Tensor, minimum: int, who: str) -> None:
     if min(images.shape[-2:]) < minimum:
         given = "x".join(str(side) for side in images.shape[:-3:-1])
         raise ValueError(f"{who} needs images of at least {minimum} px, not {given}")
+
+
+def require_divisible(images: Tensor, divisor: int) -> None:
+    """Raise ValueError unless both sides of images (..., height, width) are multiples."""
+    height, width = images.shape[-2:]
+    if height % divisor or width % divisor:
+        raise ValueError(
+            f"an image of {width}x{height} px: both sides must be divisible by {divisor}"
+        )
 
 
 def require_task_size(task: TaskFacts, minimum: int, who: str) -> None:
@@ -373,15 +380,40 @@ def read_official(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: If there is no such file or it holds no state dict.
     """
+    return _state_dict(path, _read_official(path))
+
+
+def read_official_parts(path: Path, parts: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+    """Read a file of the authors that holds several state dicts by name, as ``read_official``.
+
+    Raises:
+        ValueError: If there is no such file or it lacks one of the parts.
+    """
+    content, wanted = _read_official(path), list(parts)
+    held = content if isinstance(content, Mapping) else {}
+    missing = [part for part in wanted if part not in held]
+    if missing:
+        raise ValueError(f"{path} lacks the state dicts {', '.join(missing)}")
+    return {part: _state_dict(path, held[part]) for part in wanted}
+
+
+def _read_official(path: Path) -> Any:
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"no file {path.name} in {path.parent}") from None
+    except pickle.UnpicklingError as error:
+        what = "it holds more than tensors and plain values, and nothing in it is executed"
+        raise ValueError(f"{path} is damaged or not to be trusted: {what}") from error
     except Exception as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} is not a readable checkpoint: {reason}") from error
+
+
+def _state_dict(path: Path, tensors: object) -> dict[str, Tensor]:
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise ValueError(f"{path} holds no state dict (names to tensors)")
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def load_official(

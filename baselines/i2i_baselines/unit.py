@@ -1,0 +1,395 @@
+"""UNIT (Liu, Breuel, Kautz: Unsupervised I2I Translation Networks, NIPS 2017, 1703.00848)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i_bench import blocks
+from i2i_bench.model import (
+    A2B,
+    B2A,
+    Batch,
+    Clock,
+    Direction,
+    Model,
+    ModelCard,
+    Preset,
+    Randomness,
+    Settings,
+    TaskFacts,
+)
+
+DOMAINS = ("a", "b")
+
+
+@dataclass(frozen=True)
+class UNITConfig:
+    """Configuration of UNIT.
+
+    Attributes:
+        generator_width: Channels of the encoder's first layer and of the decoder's last but one.
+        discriminator_width: Channels of the discriminator's first layer; they double every layer.
+        num_blocks: Residual blocks of the encoder, and as many of the decoder.
+        discriminator_layers: Layers of stride 2 of the discriminator at each scale.
+        discriminator_scales: Image scales that are judged, each half the size of the one before.
+        lambda_reconstruction: Weight of the reconstruction loss within a domain.
+        lambda_cycle: Weight of the cycle loss.
+        lambda_kl: Weight of the divergence of a latent code from N(0, I).
+        lambda_kl_cycle: The same for the code of a translation.
+        learning_rate: Adam's learning rate before the decay.
+        beta1: Adam's decay of the first moment; the second's is 0.999.
+        weight_decay: Adam's L2 penalty, on every parameter.
+        decay_every: Steps between two decays of the learning rate.
+        decay_factor: What a decay multiplies it by.
+    """
+
+    generator_width: int = 64
+    discriminator_width: int = 64
+    num_blocks: int = 4
+    discriminator_layers: int = 4
+    discriminator_scales: int = 3
+    lambda_reconstruction: float = 10.0
+    lambda_cycle: float = 10.0
+    lambda_kl: float = 0.01
+    lambda_kl_cycle: float = 0.01
+    learning_rate: float = 1e-4
+    beta1: float = 0.5
+    weight_decay: float = 1e-4
+    decay_every: int = 100_000
+    decay_factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        blocks.require_at_least(
+            self,
+            generator_width=1,
+            discriminator_width=1,
+            num_blocks=0,
+            discriminator_layers=1,
+            discriminator_scales=1,
+            lambda_reconstruction=0,
+            lambda_cycle=0,
+            lambda_kl=0,
+            lambda_kl_cycle=0,
+            decay_every=1,
+        )
+
+
+class SampleNorm(nn.Module):
+    """Layer normalisation of each sample by its unbiased standard deviation, affine by channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.empty(channels).uniform_())  # U(0, 1), as the authors
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (batch, channels, height, width)."""
+        deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
+        scale = self.gamma[:, None, None] / (deviation + 1e-5)
+        return torch.addcmul(self.beta[:, None, None] - mean * scale, x, scale)
+
+
+class Encoder(nn.Module):
+    """Image to latent code: a 7x7 stem, two halvings, residual blocks."""
+
+    def __init__(self, width: int, num_blocks: int) -> None:
+        super().__init__()
+        shapes = ((3, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2))
+        self.down = nn.Sequential(
+            *(
+                blocks.ConvLayer(i, o, k, stride=s, norm=nn.InstanceNorm2d, activation=nn.ReLU())
+                for i, o, k, s in shapes
+            )
+        )
+        self.blocks = nn.Sequential(*(blocks.ResidualBlock(4 * width) for _ in range(num_blocks)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to the code's mean (batch, 4 width, height / 4, width / 4).
+
+        Raises:
+            ValueError: If a side is not divisible by 4, or below 8 px.
+        """
+        blocks.require_size(images, 8, "UNIT")
+        blocks.require_divisible(images, 4)
+        return self.blocks(self.down(images))
+
+
+def decoder(width: int, num_blocks: int) -> nn.Sequential:
+    """Build the way from a latent code back to images in [-1, 1] of four times its side."""
+    residual = (blocks.ResidualBlock(4 * width) for _ in range(num_blocks))
+    up: list[nn.Module] = []
+    for inputs in (4 * width, 2 * width):
+        layer = blocks.ConvLayer(inputs, inputs // 2, 5, norm=SampleNorm, activation=nn.ReLU())
+        up += [nn.Upsample(scale_factor=2), layer]
+    head = blocks.ConvLayer(width, 3, 7, activation=nn.Tanh())
+    return nn.Sequential(nn.Sequential(*residual), *up, head)
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """Patch discriminators without normalisation, each at half the resolution of the one before."""
+
+    def __init__(self, width: int, num_layers: int, num_scales: int) -> None:
+        super().__init__()
+        self.minimum_size = minimum_size(num_layers, num_scales)
+        widths = [3, *(width * 2**i for i in range(num_layers))]
+        self.scales = nn.ModuleList()
+        for _ in range(num_scales):
+            layers: list[nn.Module] = [
+                blocks.ConvLayer(inputs, outputs, 4, stride=2, activation=nn.LeakyReLU(0.2))
+                for inputs, outputs in pairwise(widths)
+            ]
+            self.scales.append(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1)))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map (batch, 3, height, width) to logits (batch, 1, rows, columns) of each scale.
+
+        Raises:
+            ValueError: If a side is below ``minimum_size``.
+        """
+        blocks.require_size(images, self.minimum_size, "this discriminator of UNIT")
+        logits: list[Tensor] = []
+        for scale in self.scales:
+            if logits:
+                images = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
+            logits.append(scale(images))
+        return logits
+
+
+def minimum_size(num_layers: int, num_scales: int) -> int:
+    """Give the smallest side the discriminator takes: 61 px for 4 layers at 3 scales."""
+    return (2**num_layers - 1) * 2 ** (num_scales - 1) + 1  # reflection needs 2x2 before the last
+
+
+class UNIT(Model):
+    """One variational auto-encoder a domain; to translate is to decode with the other domain's."""
+
+    card = ModelCard(
+        title="UNIT",
+        authors="Ming-Yu Liu, Thomas Breuel, Jan Kautz",
+        venue="NIPS",
+        year=2017,
+        arxiv="1703.00848",
+        licence="authors' code: CC BY-NC-SA 4.0; this implementation is independent",
+        deviations=(
+            "As the authors' code, not the paper, the domains share no weights.",
+            "As the authors' code: least-squares discriminators at three scales, a posterior of "
+            "unit variance, and mean(h^2) as the divergence, without its factor 1/2.",
+            "There is no official configuration for most tasks; all use that of summer2winter.",
+            "The perceptual loss is left out; its weight there is 0.",
+            "Images are saved plainly; the authors' test script stretches each to its full range.",
+            "Each domain is shuffled on its own; the authors' epoch ends with the shorter domain.",
+            "The presets small and tiny have shallower discriminators: the authors' need 61 px.",
+        ),
+        minimum_size=61,
+    )
+    Config = UNITConfig
+
+    def __init__(self, config: UNITConfig) -> None:
+        self.config = config
+        width, num_blocks = config.generator_width, config.num_blocks
+        self.encoders = nn.ModuleDict({d: Encoder(width, num_blocks) for d in DOMAINS})
+        self.decoders = nn.ModuleDict({d: decoder(width, num_blocks) for d in DOMAINS})
+        generators = nn.ModuleDict({"encoders": self.encoders, "decoders": self.decoders})
+        shape = config.discriminator_width, config.discriminator_layers, config.discriminator_scales
+        self.discriminators = nn.ModuleDict({d: MultiScaleDiscriminator(*shape) for d in DOMAINS})
+        self.networks = nn.ModuleDict(
+            {"generators": generators, "discriminators": self.discriminators}
+        )
+        init_kaiming(generators)
+        blocks.init_normal(self.discriminators)
+        betas, decay = (config.beta1, 0.999), config.weight_decay
+        self.optimizers = {
+            name: torch.optim.Adam(
+                network.parameters(), config.learning_rate, betas, weight_decay=decay
+            )
+            for name, network in self.networks.items()
+        }
+        self.state = {}
+
+    @classmethod
+    def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
+        """Give the authors' schedule (1,000,000 images at batch 1), or a smaller one."""
+        if preset == "published":
+            config, batch_size, budget, size = UNITConfig(), 1, 1_000_000, task.image_size
+        elif preset == "small":
+            config = UNITConfig(
+                generator_width=16,
+                discriminator_width=16,
+                num_blocks=2,
+                discriminator_layers=3,
+                discriminator_scales=2,
+                learning_rate=4e-4,
+            )
+            batch_size, budget, size = 8, 8_000, min(task.image_size, 64)
+        else:
+            config = UNITConfig(
+                generator_width=4,
+                discriminator_width=4,
+                num_blocks=1,
+                discriminator_layers=2,
+                discriminator_scales=2,
+            )
+            batch_size, budget, size = 2, 8, min(task.image_size, 32)
+        needed = max(8, minimum_size(config.discriminator_layers, config.discriminator_scales))
+        blocks.require_task_size(task, needed, f"{cls.card.title}, {preset},")
+        return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
+
+    def advance(self, clock: Clock) -> None:
+        """Decay the learning rate by steps."""
+        # the authors' scheduler moves before the update: step 100,000 is the first at half the rate
+        factor = self.config.decay_factor ** (clock.step // self.config.decay_every)
+        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+
+    def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
+        """Update the discriminators, then encoders and decoders; real images are encoded once."""
+        config, real = self.config, batch.images
+        weights = {
+            "adversarial": 1.0,
+            "reconstruction": config.lambda_reconstruction,
+            "cycle": config.lambda_cycle,
+            "kl": config.lambda_kl,
+            "kl_cycle": config.lambda_kl_cycle,
+        }
+        latent = {domain: self.encoders[domain](real[domain]) for domain in DOMAINS}
+        judged = self._discriminator_losses(real, latent, random)
+        blocks.descend(self.optimizers["discriminators"], torch.stack(list(judged.values())).sum())
+        with blocks.frozen(self.discriminators):
+            losses = self._generator_losses(real, latent, random)
+            blocks.descend(self.optimizers["generators"], blocks.weighted_sum(losses, weights))
+        return {name: value.detach() for name, value in (losses | judged).items()}
+
+    def _discriminator_losses(
+        self, real: Mapping[str, Tensor], latent: Mapping[str, Tensor], random: Randomness
+    ) -> dict[str, Tensor]:
+        """Sum LSGAN's two terms over scales, by domain; real and fake share a forward."""
+        losses = {}
+        for direction in (A2B, B2A):
+            source, target = direction.source, direction.target
+            with torch.no_grad():
+                noisy = sample(latent[source], random, f"discriminator_{source}")
+                fake = self.decoders[target](noisy)
+            terms = []
+            for logits in self.discriminators[target](torch.cat([real[target], fake])):
+                of_real, of_fake = logits.tensor_split([len(real[target])])
+                terms.append(blocks.least_squares(of_real, 1.0))
+                terms.append(blocks.least_squares(of_fake, 0.0))
+            losses[f"discriminator_{target}"] = torch.stack(terms).sum()
+        return losses
+
+    def _generator_losses(
+        self, real: Mapping[str, Tensor], latent: Mapping[str, Tensor], random: Randomness
+    ) -> dict[str, Tensor]:
+        """Compute every loss of encoders and decoders; a decoder's two outputs share a forward."""
+        losses, fake = {}, {}
+        noisy = {d: sample(latent[d], random, f"generator_{d}") for d in DOMAINS}
+        for direction in (A2B, B2A):
+            source, target = direction.source, direction.target
+            outputs = self.decoders[target](torch.cat([noisy[target], noisy[source]]))
+            reconstructed, fake[target] = outputs.tensor_split([len(noisy[target])])
+            losses[f"reconstruction_{target}"] = F.l1_loss(reconstructed, real[target])
+            losses[f"kl_{target}"] = latent[target].square().mean()
+        for direction in (A2B, B2A):
+            source, target = direction.source, direction.target
+            recoded = self.encoders[target](fake[target])  # the translated domain's encoder
+            cycled = self.decoders[source](sample(recoded, random, f"cycle_{source}"))
+            losses[f"cycle_{source}"] = F.l1_loss(cycled, real[source])
+            losses[f"kl_cycle_{source}"] = recoded.square().mean()
+            scales = self.discriminators[target](fake[target])
+            judged = [blocks.least_squares(logits, 1.0) for logits in scales]
+            losses[f"adversarial_{direction}"] = torch.stack(judged).sum()
+        return losses
+
+    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+        """Decode the code's mean with the decoder of the target domain."""
+        latent = self.encoders[direction.source](batch.images[direction.source])
+        return self.decoders[direction.target](latent)
+
+    @classmethod
+    def from_official(cls, folder: Path) -> UNIT:
+        """Read the last ``gen_%08d.pt`` and its ``dis_%08d.pt``, without which those start anew.
+
+        Raises:
+            ValueError: Naming the first tensors that disagree.
+        """
+        found = sorted(folder.glob("gen_" + 8 * "[0-9]" + ".pt"))
+        if not found:
+            raise ValueError(f"no file gen_00000000.pt, with any 8 digits, in {folder}")
+        generators = blocks.read_official_parts(found[-1], DOMAINS)
+        judges = found[-1].with_name(found[-1].name.replace("gen_", "dis_"))
+        discriminators = blocks.read_official_parts(judges, DOMAINS) if judges.exists() else {}
+        config = infer_config(generators["a"], discriminators.get("a"))
+        model = cls(config)
+        for domain, tensors in generators.items():
+            parts = {"enc": model.encoders[domain], "dec": model.decoders[domain]}
+            blocks.load_official(nn.ModuleDict(parts), tensors, generator_stems(config.num_blocks))
+        for domain, tensors in discriminators.items():
+            blocks.load_official(model.discriminators[domain], tensors, discriminator_stems(config))
+        return model
+
+
+def sample(mean: Tensor, random: Randomness, name: str) -> Tensor:
+    """Draw a code from N(mean, I)."""
+    return mean + random.normal(name, tuple(mean.shape))
+
+
+def init_kaiming(network: nn.Module) -> None:
+    """Draw the weights of all convolutions from N(0, 2 / fan-in) and set their biases to 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+
+
+def infer_config(
+    generator: Mapping[str, Tensor], discriminator: Mapping[str, Tensor] | None
+) -> UNITConfig:
+    """Read the configuration off the shapes of one domain's official networks.
+
+    Raises:
+        ValueError: If the tensors are not those of UNIT.
+    """
+    if "enc.model.0.conv.weight" not in generator:
+        raise ValueError("the official generators are not UNIT's: no enc.model.0.conv.weight")
+    residual = {name.split(".")[4] for name in generator if name.startswith("enc.model.3.model.")}
+    shape = {
+        "generator_width": len(generator["enc.model.0.conv.weight"]),
+        "num_blocks": len(residual),
+    }
+    if discriminator is not None:
+        if "cnns.0.0.conv.weight" not in discriminator:
+            raise ValueError("the official discriminators lack cnns.0.0.conv.weight")
+        layers = [name.split(".") for name in discriminator if name.endswith(".conv.weight")]
+        shape["discriminator_width"] = len(discriminator["cnns.0.0.conv.weight"])
+        shape["discriminator_layers"] = 1 + max(int(name[2]) for name in layers)
+        shape["discriminator_scales"] = 1 + max(int(name[1]) for name in layers)
+    return UNITConfig(**shape)
+
+
+def generator_stems(num_blocks: int) -> list[tuple[str, str]]:
+    """Pair our modules with the authors' names, of one domain's encoder and decoder."""
+    stems = [(f"enc.down.{i}.conv", f"enc.model.{i}.conv") for i in range(3)]
+    for ours, official in (("enc.blocks", "enc.model.3"), ("dec.0", "dec.model.0")):
+        for i in range(num_blocks):
+            for j, half in enumerate(("first", "second")):
+                stems.append((f"{ours}.{i}.{half}.conv", f"{official}.model.{i}.model.{j}.conv"))
+    for position in (2, 4):
+        stems += [(f"dec.{position}.{n}", f"dec.model.{position}.{n}") for n in ("conv", "norm")]
+    return [*stems, ("dec.5.conv", "dec.model.5.conv")]
+
+
+def discriminator_stems(config: UNITConfig) -> list[tuple[str, str]]:
+    """Pair our convolutions with the authors' names."""
+    last, stems = config.discriminator_layers, []
+    for scale in range(config.discriminator_scales):
+        ours, official = f"scales.{scale}", f"cnns.{scale}"
+        stems += [(f"{ours}.{i}.conv", f"{official}.{i}.conv") for i in range(last)]
+        stems.append((f"{ours}.{last}", f"{official}.{last}"))
+    return stems
