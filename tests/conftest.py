@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import nn
 
 from i2i_bench.cli import main
+from i2i_bench.features import ALEXNET_NAME, INCEPTION_NAME
 
 Cli = Callable[..., str]
 COUNTS = {"trainA": 4, "trainB": 4, "testA": 2, "testB": 2}
@@ -86,3 +90,58 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny: Path, cli: Cli) ->
 def finished(_finished: Path, places: Path) -> Path:
     """Give a copy of the places after these runs, with their output in ``output.txt``."""
     return Path(shutil.copytree(_finished, places, dirs_exist_ok=True))
+
+
+class _WithLayers(nn.Module):
+    """The outside of the Inception's file: all that is used of it is ``layers``."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layers."""
+        return self.layers(x)
+
+
+@pytest.fixture(scope="session")
+def save_traced() -> Callable[[nn.Module, Path], None]:
+    """Give a function that writes layers as the Inception's TorchScript file."""
+
+    def save(layers: nn.Module, path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            traced = torch.jit.trace(_WithLayers(layers).eval(), torch.rand(2, 3, 299, 299))
+            torch.jit.save(traced, path)
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def cheap_layers() -> Callable[[], nn.Module]:
+    """Give a function that makes a small random network in the Inception's place."""
+    return lambda: nn.Sequential(
+        nn.Conv2d(3, 128, 16, stride=16), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+    )
+
+
+@pytest.fixture(scope="session")
+def stand_in(
+    tmp_path_factory: pytest.TempPathFactory,
+    save_traced: Callable[[nn.Module, Path], None],
+    cheap_layers: Callable[[], nn.Module],
+) -> Path:
+    """Give a folder with small random networks under the names of the true weights."""
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_traced(cheap_layers(), folder / INCEPTION_NAME)
+        convolutions = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3)}
+        convolutions |= {8: (256, 384, 3), 10: (256, 256, 3)}
+        alexnet = {}
+        for index, (outputs, inputs, side) in convolutions.items():
+            scale = (2 / (inputs * side**2)) ** 0.5
+            alexnet[f"features.{index}.weight"] = scale * torch.randn(outputs, inputs, side, side)
+            alexnet[f"features.{index}.bias"] = torch.zeros(outputs)
+        torch.save(alexnet, folder / ALEXNET_NAME)
+    return folder

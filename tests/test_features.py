@@ -25,49 +25,6 @@ from i2i_bench.features import (
 from i2i_bench.metrics.distances import fid, kid_unbiased
 
 
-class WithLayers(nn.Module):
-    """The outside of the true file: all that is used of it is ``layers``."""
-
-    def __init__(self, layers):
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, x):
-        return self.layers(x)
-
-
-def save_traced(layers, path):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        example = torch.rand(2, 3, 299, 299)
-        traced = torch.jit.trace(WithLayers(layers).eval(), example)
-        torch.jit.save(traced, path)
-
-
-def cheap_layers():
-    return nn.Sequential(
-        nn.Conv2d(3, 128, 16, stride=16), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
-    )
-
-
-@pytest.fixture(scope="session")
-def stand_in(tmp_path_factory):
-    """A folder with small random networks under the names of the true weights."""
-    folder = tmp_path_factory.mktemp("weights")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        save_traced(cheap_layers(), folder / INCEPTION_NAME)
-        convolutions = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3)}
-        convolutions |= {8: (256, 384, 3), 10: (256, 256, 3)}
-        alexnet = {}
-        for index, (outputs, inputs, side) in convolutions.items():
-            scale = (2 / (inputs * side**2)) ** 0.5
-            alexnet[f"features.{index}.weight"] = scale * torch.randn(outputs, inputs, side, side)
-            alexnet[f"features.{index}.bias"] = torch.zeros(outputs)
-        torch.save(alexnet, folder / ALEXNET_NAME)
-    return folder
-
-
 @pytest.fixture
 def places(tmp_path, monkeypatch, stand_in):
     """Weights as given, cache and home in a folder of the test."""
@@ -175,7 +132,7 @@ def test_corrupt_weights_are_named(places, monkeypatch, content):
         lpips_distance(make_images(1), make_images(1))
 
 
-def test_weights_of_another_network_are_refused(places, monkeypatch):
+def test_weights_of_another_network_are_refused(places, monkeypatch, save_traced):
     save_traced(nn.Flatten(), places / INCEPTION_NAME)
     torch.save({"features.0.weight": torch.zeros(1)}, places / ALEXNET_NAME)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(places))
@@ -262,7 +219,7 @@ def test_cache_knows_shape_from_pixels(places):
     assert len(cached_files(places)) == 2
 
 
-def test_cache_knows_the_weights(places, monkeypatch):
+def test_cache_knows_the_weights(places, monkeypatch, save_traced, cheap_layers):
     first = extract_features(make_images(2))
     save_traced(cheap_layers(), places / INCEPTION_NAME)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(places))
@@ -407,7 +364,7 @@ def test_content_hash_needs_one_name_an_image(names):
 
 
 @pytest.mark.slow
-def test_fid_at_true_scale_equals_clean_fid(places, monkeypatch):
+def test_fid_at_true_scale_equals_clean_fid(places, monkeypatch, save_traced):
     from cleanfid.fid import frechet_distance
     from torchvision.models import inception_v3
 
