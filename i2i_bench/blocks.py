@@ -199,6 +199,32 @@ def init_normal(network: nn.Module, std: float = 0.02) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def two_way(
+    make_generator: Callable[[], nn.Module], make_discriminator: Callable[[], nn.Module]
+) -> tuple[nn.ModuleDict, nn.ModuleDict]:
+    """Build a generator for each direction, ``a2b`` and ``b2a``, and a discriminator a domain."""
+    generators = nn.ModuleDict({direction: make_generator() for direction in ("a2b", "b2a")})
+    return generators, nn.ModuleDict({domain: make_discriminator() for domain in ("a", "b")})
+
+
+def adam(
+    networks: nn.ModuleDict, learning_rate: float, beta1: float, weight_decay: float = 0.0
+) -> dict[str, Optimizer]:
+    """Give each group of networks an Adam of its own, unless it has nothing to learn.
+
+    The decay of the second moment is 0.999, and weight decay is L2 within Adam.
+    """
+    trainable = {
+        name: [p for p in network.parameters() if p.requires_grad]
+        for name, network in networks.items()
+    }
+    return {
+        name: torch.optim.Adam(parameters, learning_rate, (beta1, 0.999), weight_decay=weight_decay)
+        for name, parameters in trainable.items()
+        if parameters
+    }
+
+
 def least_squares(logits: Tensor, target: float) -> Tensor:
     """LSGAN (Mao et al., ICCV 2017): mean squared distance of logits from a constant."""
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from i2i_bench import blocks
@@ -93,27 +92,17 @@ class CycleGAN(Model):
 
     def __init__(self, config: CycleGANConfig) -> None:
         self.config = config
-        self.generators = nn.ModuleDict(
-            {d: generator(config.generator_width, config.num_blocks) for d in ("a2b", "b2a")}
-        )
-        self.discriminators = nn.ModuleDict(
-            {
-                domain: blocks.PatchDiscriminator(
-                    config.discriminator_width, config.discriminator_layers
-                )
-                for domain in ("a", "b")
-            }
+        self.generators, self.discriminators = blocks.two_way(
+            lambda: generator(config.generator_width, config.num_blocks),
+            lambda: blocks.PatchDiscriminator(
+                config.discriminator_width, config.discriminator_layers
+            ),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
         blocks.init_normal(self.networks)
-        self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(), config.learning_rate, (config.beta1, 0.999)
-            )
-            for name, network in self.networks.items()
-        }
+        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
         self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 

@@ -204,13 +204,9 @@ class UNIT(Model):
         )
         init_kaiming(generators)
         blocks.init_normal(self.discriminators)
-        betas, decay = (config.beta1, 0.999), config.weight_decay
-        self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(), config.learning_rate, betas, weight_decay=decay
-            )
-            for name, network in self.networks.items()
-        }
+        self.optimizers = blocks.adam(
+            self.networks, config.learning_rate, config.beta1, config.weight_decay
+        )
         self.state = {}
 
     @classmethod

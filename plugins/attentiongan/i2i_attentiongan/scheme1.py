@@ -114,26 +114,15 @@ class AttentionGANv1(Model):
     def __init__(self, config: AttentionGANv1Config) -> None:
         self.config = config
         self.rate = config.curriculum_rate
-        self.generators = nn.ModuleDict(
-            {
-                direction: SingleMaskGenerator(config.generator_width, config.num_blocks)
-                for direction in ("a2b", "b2a")
-            }
-        )
-        width, layers = config.discriminator_width, config.discriminator_layers
-        self.discriminators = nn.ModuleDict(
-            {domain: ScalarDiscriminator(width, layers) for domain in ("a", "b")}
+        self.generators, self.discriminators = blocks.two_way(
+            lambda: SingleMaskGenerator(config.generator_width, config.num_blocks),
+            lambda: ScalarDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
         init_scheme1(self.networks)
-        self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(), config.learning_rate, (config.beta1, 0.999)
-            )
-            for name, network in self.networks.items()
-        }
+        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
         self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 

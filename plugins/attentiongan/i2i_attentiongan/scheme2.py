@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from i2i_attentiongan.networks import AttentionGenerator
@@ -103,22 +102,17 @@ class AttentionGAN(Model):
 
     def __init__(self, config: AttentionGANConfig) -> None:
         self.config = config
-        self.generators = nn.ModuleDict(
-            {direction: self._generator() for direction in ("a2b", "b2a")}
-        )
-        width, layers = config.discriminator_width, config.discriminator_layers
-        self.discriminators = nn.ModuleDict(
-            {domain: blocks.PatchDiscriminator(width, layers) for domain in ("a", "b")}
+        self.generators, self.discriminators = blocks.two_way(
+            self._generator,
+            lambda: blocks.PatchDiscriminator(
+                config.discriminator_width, config.discriminator_layers
+            ),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
         blocks.init_normal(self.networks)
-        self.optimizers = {
-            name: torch.optim.Adam(trainable, config.learning_rate, (config.beta1, 0.999))
-            for name, network in self.networks.items()
-            if (trainable := [p for p in network.parameters() if p.requires_grad])
-        }
+        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
         self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
