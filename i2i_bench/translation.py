@@ -150,7 +150,8 @@ def _translate(model: Model, batch: Batch, direction: Direction) -> Tensor:
 
 def _files(source: Path) -> list[Path]:
     if source.is_dir():
-        files = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+        visible = (path for path in source.iterdir() if not path.name.startswith("."))
+        files = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
         stems = [path.stem for path in files]
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         if twice:
