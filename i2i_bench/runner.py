@@ -131,10 +131,9 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     torch.manual_seed(job.run.seed)
     model = job.model_class(job.settings.config)
     model.networks.to(bench.device)
-    evaluation.count_macs(
-        model, job.settings, bench.device
-    )  # proves that it takes images of this size
-    references = load_references(job)  # an unfit test image is to be found before the training
+    # Before the training: can the model take images of this size, is every test image sound?
+    evaluation.count_macs(model, job.settings, bench.device)
+    references = load_references(job)
     images = _load_images(job, bench)
     if force and folder.exists():
         shutil.rmtree(folder)
