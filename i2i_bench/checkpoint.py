@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
-import pickle
 import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from i2i_bench.model import Model
+from i2i_bench.official import read_untrusted
 from i2i_bench.record import replacing
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def save(folder: Path, model: Model, identity: Mapping[str, Any], position: Posi
         "identity": dict(identity),
         "position": dataclasses.asdict(position),
         "networks": model.networks.state_dict(),
+        "absent": sorted(model.absent),
         "optimizers": {name: o.state_dict() for name, o in model.optimizers.items()},
         "state": {name: part.state_dict() for name, part in model.state.items()},
         "random": {"torch": torch.get_rng_state()},
@@ -86,24 +88,11 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is damaged or something else.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch does not compare the checksums
-        if damaged:
-            raise ValueError(f"{damaged} does not match its checksum")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"no checkpoint at {path}") from None
-    except pickle.UnpicklingError as error:
-        what = "it holds more than tensors and plain values, and nothing in it is executed"
-        raise ValueError(f"checkpoint {path} is damaged or not to be trusted: {what}") from error
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"checkpoint {path} is damaged: {reason}") from error
+    content = read_untrusted(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is no checkpoint of i2i-bench (format {FORMAT}); the authors' files are read "
-            "from the folder that holds them"
+            f"{path} is no checkpoint of i2i-bench (format {FORMAT}); i2i-bench import makes one "
+            "of authors' files"
         )
     _require_layout(path, content)
     return content
@@ -128,6 +117,8 @@ def _require_layout(path: Path, content: Mapping[str, Any]) -> None:
             "random.torch": isinstance(content["random"].get("torch"), torch.ByteTensor),
             "position": set(content["position"]) == {f.name for f in fields(Position)},
             "networks": all(isinstance(t, torch.Tensor) for t in content["networks"].values()),
+            "absent": isinstance(content.get("absent", []), list)
+            and all(isinstance(name, str) for name in content.get("absent", [])),
         }
         wrong = [part for part, is_sound in sound.items() if not is_sound]
     if wrong:
@@ -180,12 +171,79 @@ def restore_networks(model: Model, content: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If they do not fit, naming the first tensors that disagree.
     """
-    theirs, ours = content["networks"], model.networks.state_dict()
-    wrong = sorted(set(theirs) ^ set(ours))
-    wrong += [name for name in ours if name in theirs and theirs[name].shape != ours[name].shape]
+    require_fit(model, content)
+    model.networks.load_state_dict(content["networks"])
+    model.absent = frozenset(content.get("absent", ()))
+
+
+def require_fit(model: Model, content: Mapping[str, Any]) -> None:
+    """Compare names and shapes; the model may be on the meta device.
+
+    Raises:
+        ValueError: If they do not fit, naming the first tensors that disagree.
+    """
+    wrong = _differing(content["networks"], model.networks.state_dict())
     if wrong:
         raise ValueError(f"the checkpoint does not fit the model, first in {', '.join(wrong[:3])}")
-    model.networks.load_state_dict(theirs)
+
+
+def _differing(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors that only one side has, then those of different shapes."""
+    both = [name for name in ours if name in theirs]
+    return sorted(set(theirs) ^ set(ours)) + [n for n in both if theirs[n].shape != ours[n].shape]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Networks to begin with in place of new ones.
+
+    Attributes:
+        origin: Where they come from, for messages.
+        identity: Of the run that made them, or of an import.
+        networks: Tensors by name.
+        absent: Names of networks that are not among them.
+        digest: 8 hexadecimal digits of a hash of the tensors.
+    """
+
+    origin: str
+    identity: Mapping[str, Any]
+    networks: Mapping[str, Tensor]
+    absent: frozenset[str]
+    digest: str
+
+    def require_fit(self, model: Model) -> None:
+        """Compare names and shapes of what is there; the model may be on the meta device.
+
+        Raises:
+            ValueError: If they do not fit, naming the first tensors that disagree.
+        """
+        wrong = _differing(self.networks, present(model.networks.state_dict(), self.absent))
+        if wrong:
+            first = ", ".join(wrong[:3])
+            raise ValueError(f"{self.origin} does not fit these settings, first in {first}")
+
+
+def start_from(origin: str, content: Mapping[str, Any]) -> Start:
+    """Take the networks of a checkpoint to begin with."""
+    absent = frozenset(content.get("absent", ()))
+    networks = present(content["networks"], absent)
+    return Start(origin, content["identity"], networks, absent, digest(networks))
+
+
+def present(networks: Mapping[str, Tensor], absent: Collection[str]) -> dict[str, Tensor]:
+    """Leave out the tensors of absent networks."""
+    prefixes = tuple(f"{name}." for name in absent)
+    return {name: tensor for name, tensor in networks.items() if not name.startswith(prefixes)}
+
+
+def digest(networks: Mapping[str, Tensor]) -> str:
+    """Give 8 hexadecimal digits that tell networks apart."""
+    found = hashlib.sha256()
+    for name in sorted(networks):
+        tensor = networks[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()[:8]
 
 
 def first_difference(

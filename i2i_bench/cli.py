@@ -3,55 +3,31 @@
 
 from __future__ import annotations
 
-import difflib
-import logging
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_bench import cli_assets, cli_scoring
+from i2i_bench.cli_options import (
+    DATA,
+    DEVICE,
+    FORCE,
+    PROTOCOL,
+    RESULTS,
+    RUNS,
+    Commands,
+    columns,
+    find_protocols,
+    places_from,
+)
+
 if TYPE_CHECKING:
     from i2i_bench.plan import Choices, Places
-    from i2i_bench.protocols import Protocol
 
 
-class _Commands(click.Group):
-    """Commands whose failures are one sentence, and whose misspelt names get the nearest."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(sorted(self.commands))
-            raise click.UsageError(f"no command {args[0]!r}; {hint}possible: {known}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
-            raise  # of the last, click makes a quiet end: the reader, such as head, has enough
-        except Exception as error:  # a plugin may fail in any way
-            if os.environ.get("I2I_BENCH_DEBUG"):
-                raise
-            raise click.ClickException(_sentence(error)) from None
-
-
-def _sentence(error: Exception) -> str:
-    """Say what went wrong; only what torch or a plugin raises needs more than its message."""
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    from i2i_bench.runner import reason
-
-    return reason(error)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="i2i-bench")
 def main() -> None:
     """Benchmark image-to-image translation: train, translate, score, record, rank.
@@ -63,51 +39,11 @@ def main() -> None:
     """
 
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def _place(name: str, default: str, what: str) -> Decorator:
-    return click.option(
-        f"--{name}",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=default,
-        envvar=f"I2I_BENCH_{name.upper()}",
-        show_default=True,
-        show_envvar=True,
-        help=what,
-    )
-
-
-_RESULTS = _place("results", "results", "Folder of the records.")
-_RUNS = _place("runs", "runs", "Folder of checkpoints, logs, translations and figures.")
-_CACHE = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-_DATA = _place("data", f"{_CACHE}/i2i-bench/data", "Folder of the catalogued tasks.")
-_DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-_PROTOCOL = click.option(
-    "--protocol", "protocols", multiple=True, default=["i2i"], show_default=True, help="Repeats."
-)
-_FORCE = click.option("--force", is_flag=True, help="Replace what is there.")
-
-
-def _places(results: Path, runs: Path, data: Path) -> Places:
-    from i2i_bench.plan import Places
-
-    return Places(results, runs, data.expanduser())
-
-
-def _columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns."""
-    table = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+for _command in (
+    *(cli_assets.weights, cli_assets.data, cli_assets.doctor),
+    *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
+):
+    main.add_command(_command)
 
 
 @main.command()
@@ -131,13 +67,13 @@ def models(names: tuple[str, ...], detail: bool) -> None:
         return
     problems = [registry.problem(entry, found) for entry in found]
     rows = [(e.name, e.distribution, e.version, e.summary) for e in found]
-    _columns(("model", "distribution", "version", "summary"), rows)
+    columns(("model", "distribution", "version", "summary"), rows)
     if any(problems):
         raise click.ClickException("; ".join(dict.fromkeys(p for p in problems if p)))
 
 
 @main.command()
-@_DATA
+@DATA
 def tasks(data: Path) -> None:
     """List tasks: what can be run now, and what is missing for the others.
 
@@ -158,7 +94,7 @@ def tasks(data: Path) -> None:
         )
         for row in catalog.listing(data.expanduser())
     ]
-    _columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
+    columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
     click.echo("\nAlso: any folder with trainA, trainB, testA and testB, given by its path.")
 
 
@@ -173,7 +109,7 @@ def protocols_() -> None:
     from i2i_bench.protocols import PROTOCOLS
 
     rows = [(str(p), p.recipe, p.reference, p.title) for p in PROTOCOLS.values()]
-    _columns(("protocol", "features", "reference", "what"), rows)
+    columns(("protocol", "features", "reference", "what"), rows)
 
 
 @main.command()
@@ -182,17 +118,22 @@ def protocols_() -> None:
 @click.option(
     "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True
 )
-@_PROTOCOL
+@PROTOCOL
 @click.option("--preset", default="published", show_default=True, help="published, small or tiny.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
 @click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
-@_DEVICE
+@click.option(
+    "--start",
+    metavar="RUN",
+    help="Begin with the networks and the configuration of a run, an import or a checkpoint.",
+)
+@DEVICE
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@_FORCE
-@_RESULTS
-@_RUNS
-@_DATA
+@FORCE
+@RESULTS
+@RUNS
+@DATA
 def run(**options: Any) -> None:
     """Train, translate, score and record; the plan is the product of models, tasks and seeds.
 
@@ -202,15 +143,20 @@ def run(**options: Any) -> None:
     Example:
       i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
+      i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
     """
     from i2i_bench import plan, runner
     from i2i_bench.console import Reporter
     from i2i_bench.training import Stopped
 
-    places = _places(options["results"], options["runs"], options["data"])
-    scored_by = _protocols(options["protocols"])
+    places = places_from(options)
+    scored_by = find_protocols(options["protocols"])
     jobs = plan.plan(
-        options["models"], options["tasks"], options["seeds"], _choices(options), places.data
+        options["models"],
+        options["tasks"],
+        options["seeds"],
+        _choices(options, places),
+        places.data,
     )
     if options["dry_run"]:
         click.echo("\n\n".join(plan.describe(job, places) for job in jobs))
@@ -225,17 +171,12 @@ def run(**options: Any) -> None:
             raise click.ClickException(f"{stopped}; {how} goes on") from None
 
 
-def _protocols(names: Iterable[str]) -> list[Protocol]:
-    from i2i_bench import protocols
-
-    return [protocols.find(name) for name in dict.fromkeys(names)]
-
-
-def _choices(options: dict[str, Any]) -> Choices:
-    from i2i_bench.plan import Choices
+def _choices(options: dict[str, Any], places: Places) -> Choices:
+    from i2i_bench.plan import Choices, find_start
 
     changes = _changes(options["changes"])
-    return Choices(options["preset"], changes, options["budget"], options["precision"])
+    start = find_start(options["start"], places) if options.get("start") else None
+    return Choices(options["preset"], changes, options["budget"], options["precision"], start)
 
 
 def _changes(typed: Iterable[str]) -> dict[str, str]:
@@ -269,31 +210,24 @@ def check(model: str, changes: tuple[str, ...]) -> None:
         raise click.ClickException(f"{model} breaks the contract: {'; '.join(broken)}")
 
 
-@main.command()
-@click.argument("run")
-@_PROTOCOL
-@_DEVICE
-@_FORCE
-@_RESULTS
-@_RUNS
-@_DATA
-def evaluate(run: str, protocols: tuple[str, ...], device: str, force: bool, **where: Path) -> None:
-    """Score a finished RUN again, or under another protocol, without training it.
+@main.command("import")
+@click.argument("model")
+@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@FORCE
+def import_(model: str, source: Path, target: Path, force: bool) -> None:
+    """Read the files of MODEL's authors in FOLDER, and write them as a run into OUT.
 
-    RUN is its folder, its record, or task/model+variant/seedK.
+    The run works with translate, evaluate --task and run --start. Nothing in the files is executed.
+    A single latest_net_G.pth translates a to b; named latest_net_G_B.pth it translates b to a.
 
     \b
     Example:
-      i2i-bench evaluate stripes/attentiongan+preset=small/seed0 --force
+      i2i-bench import cyclegan horse2zebra_pretrained imported/horse2zebra
     """
-    from i2i_bench import plan, runner
-    from i2i_bench.console import Reporter
+    from i2i_bench import importing
 
-    places = _places(**where)
-    job = plan.find_job(run, places)
-    with Reporter() as report:
-        bench = runner.Bench(places, _protocols(protocols), runner.choose_device(device), report)
-        click.echo(f"scored {runner.evaluate(job, bench, force=force)}")
+    click.echo(importing.import_official(model, source, target, force=force))
 
 
 @main.command()
@@ -309,10 +243,10 @@ def evaluate(run: str, protocols: tuple[str, ...], device: str, force: bool, **w
 @click.option("--direction", default="a2b", show_default=True, help="From which domain to which.")
 @click.option("--size", type=click.IntRange(min=1), help="Side in pixels; default: as trained.")
 @click.option("--masks", is_flag=True, help="Write attention masks too, 0 black and 1 white.")
-@_DEVICE
-@_RESULTS
-@_RUNS
-@_DATA
+@DEVICE
+@RESULTS
+@RUNS
+@DATA
 def translate(source: Path, target: Path, **options: Any) -> None:
     """Translate the image or folder SOURCE into the folder TARGET, as PNG.
 
@@ -324,7 +258,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
     from i2i_bench import runner, translation
     from i2i_bench.console import Reporter
 
-    places = _places(options["results"], options["runs"], options["data"])
+    places = places_from(options)
     with Reporter() as report:
         translator = translation.load(
             places, options["run_name"], options["model_name"], options["weights"]
@@ -351,7 +285,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
 )
 @click.option("--write", is_flag=True, help="Write README.md in the folder of the records.")
 @click.option("--check", is_flag=True, help="Fail if that README.md is stale.")
-@_RESULTS
+@RESULTS
 def leaderboard(task: str | None, layout: str, write: bool, check: bool, results: Path) -> None:
     """Rank what may be ranked: same task, version, protocol, preset and weights.
 
@@ -362,7 +296,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, results
     from i2i_bench import record
     from i2i_bench.report import render as board
 
-    records = record.read_all(results)
+    records = [*record.read_all(results), *record.read_all_external(results)]
     if task and (write or check):
         raise click.UsageError("README.md holds all tasks; leave --task out")
     if write or check:
@@ -370,6 +304,47 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, results
         return
     render = {"md": board.to_markdown, "csv": board.to_csv, "latex": board.to_latex}[layout]
     click.echo(render(records, task), nl=False)
+
+
+@main.command()
+@click.argument("name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v"], False))
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["md", "csv", "latex"]),
+    default="md",
+    show_default=True,
+)
+@click.option(
+    "--m", "num_domains", type=click.IntRange(2, 1000), help="Domains of table v; 8 in it."
+)
+@click.option("--all", "further", is_flag=True, help="Also what others printed (table iv).")
+@RESULTS
+def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
+    """Print TABLE ii, iii, iv or v of the AttentionGAN paper, its values and ours side by side.
+
+    \b
+    Example:
+      i2i-bench table iv
+      i2i-bench table v --m 5 --format csv
+    """
+    from i2i_bench import record
+    from i2i_bench.report import capacity, comparison, tables
+
+    if name == "v":
+        found = capacity.capacity(num_domains or 8, _count_published)
+    elif num_domains:
+        raise click.UsageError("--m sets the domains of table v; the others have none to set")
+    else:
+        found = comparison.comparison(name, record.read_all(results), further=further)
+    render = {"md": tables.to_markdown, "csv": tables.to_csv, "latex": tables.to_latex}[layout]
+    click.echo(render(found), nl=False)
+
+
+def _count_published(model: str, num_domains: int) -> int:
+    from i2i_bench.describe import count_published
+
+    return count_published(model, num_domains)
 
 
 def _readme(path: Path, text: str, *, write: bool) -> None:

@@ -34,6 +34,11 @@ class Toy:
     num_train: Mapping[str, int] = field(default_factory=lambda: {"a": 8, "b": 8})
 
 
+NOMINAL = Toy(
+    "nominal", kind="folder", image_size=256, num_train={"a": 1000, "b": 1000}
+)  # of the field's usual size
+
+
 @dataclass(frozen=True)
 class Result:
     """What one check found.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from i2i_bench import contract, evaluation, registry
-from i2i_bench.model import Model
+from i2i_bench.contract import NOMINAL
+from i2i_bench.model import Model, Settings
 from i2i_bench.runner import count_parameters
 
-SIZE = 256  # pixels
-
-
-NOMINAL = contract.Toy(
-    "nominal", kind="folder", image_size=SIZE, num_train={"a": 1000, "b": 1000}
-)  # of the field's usual size
+SIZE = NOMINAL.image_size
 
 
 def describe(name: str, *, tolerant: bool) -> str:
@@ -56,11 +54,35 @@ def _card(model_class: type[Model]) -> list[str]:
     return lines + [f"  - {deviation}" for deviation in card.deviations]
 
 
-def _cost(model_class: type[Model]) -> list[str]:
-    """Count on the meta device, where no memory is taken."""
-    settings = model_class.settings("published", NOMINAL)
+def count_published(name: str, num_domains: int) -> int:
+    """Count the parameters of an installed model under its published settings at 256 px.
+
+    Args:
+        name: Of the model.
+        num_domains: At least 2; those of the task for which it gives its settings.
+
+    Raises:
+        ValueError: If there is no such model, or it is broken.
+    """
+    model_class = registry.load(name)
+    domains = ("a", "b", *(f"domain{number}" for number in range(3, num_domains + 1)))
+    task = dataclasses.replace(NOMINAL, domains=domains, num_train=dict.fromkeys(domains, 1000))
+    try:
+        model, _ = _build(model_class, task)
+        return sum(count_parameters(model).values())
+    except Exception as error:  # a plugin may fail in any way
+        raise registry.BrokenModel(f"model {name!r}: {registry.reason_of(error)}") from error
+
+
+def _build(model_class: type[Model], task: contract.Toy) -> tuple[Model, Settings]:
+    """Build a model on the meta device, where no memory is taken."""
+    settings = model_class.settings("published", task)
     with torch.device("meta"):
-        model = model_class(settings.config)
+        return model_class(settings.config), settings
+
+
+def _cost(model_class: type[Model]) -> list[str]:
+    model, settings = _build(model_class, NOMINAL)
     counts = count_parameters(model)
     lines = [f"  parameters of {network}: {count:,}" for network, count in counts.items()]
     lines.append(f"  parameters in total: {sum(counts.values()):,}")

@@ -1,103 +1,66 @@
 """From images to what distances are computed on: Inception features, cached by content, and LPIPS.
 
-Weights are files the user has; nothing here downloads.
+Weights are files the user has; nothing here downloads. A set of images is a sequence; one whose
+items are decoded when they are asked for, by several threads at once, never lies in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import pickle
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from i2i_bench import feature_cache, inception
+from i2i_bench.inception import UNREADABLE, WIDTH, corrupt, full_precision
+from i2i_bench.weights import ALEXNET_NAME, required, weights_hash
+
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-INCEPTION_NAME = (
-    "inception-2015-12-05.pt"  # TorchScript, as NVlabs/stylegan2-ada-pytorch publishes it
-)
-ALEXNET_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights
-RECIPES = ("clean",)
-WIDTH = 2048
 LPIPS_MINIMUM_SIZE = 31  # pixels; below, AlexNet's second pooling has nothing left to pool
 
 _DTYPE = "float32"  # of the network's arithmetic
-_UNREADABLE = (RuntimeError, ValueError, EOFError, LookupError, OSError, pickle.UnpicklingError)
-
-logger = logging.getLogger(__name__)
+_AHEAD = 64  # images decoded and resized while the network works
 
 Image = NDArray[np.uint8]
 Images = Sequence[Image] | Image
 Progress = Callable[[int, int], None]
+Result = TypeVar("Result")
 
 
-class MissingWeights(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
-    """A file of weights is not where it was looked for.
+class ContentHash(NamedTuple):
+    """The identity of a set of images.
 
     Attributes:
-        reason: The same without the folder, for a record that others read.
+        files: sha256 of the sorted names, each ended by a newline, in UTF-8.
+        pixels: sha256 of the pixels, concatenated in the order of the sorted names.
+        digests: sha256 of shape and pixels of each image, in the order given.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.reason = f"weights file {path.name} is missing"
-        super().__init__(
-            f"weights file {path.name} not found in {path.parent}; "
-            "put it there or set I2I_BENCH_WEIGHTS to the folder that holds it"
-        )
+    files: str
+    pixels: str
+    digests: list[bytes]
 
 
-def weights_folder() -> Path:
-    """Give the folder of weights: I2I_BENCH_WEIGHTS, or ``i2i-bench/weights`` in the user's cache.
-
-    Where I2I_BENCH_WEIGHTS names a file, which is then taken for the Inception's, its folder.
-    """
-    chosen = os.environ.get("I2I_BENCH_WEIGHTS")
-    if not chosen:
-        return _user_cache() / "weights"
-    path = Path(chosen).expanduser()
-    return path.parent if path.is_file() else path
-
-
-def inception_file() -> Path:
-    """Give the file of the Inception's weights.
-
-    Raises:
-        MissingWeights: If there is none.
-    """
-    chosen = Path(os.environ.get("I2I_BENCH_WEIGHTS", "")).expanduser()
-    return chosen if chosen.is_file() else _present(weights_folder() / INCEPTION_NAME)
-
-
-def weights_hash(path: Path) -> str:
-    """Give the sha256 of a file, computed once as long as its size and time of change stay."""
-    state = path.stat()
-    return _file_hash(path.resolve(), state.st_size, state.st_mtime_ns)
-
-
-def content_hash(names: Sequence[str], images: Images) -> tuple[str, str]:
-    """Identify a set of images, whatever the order in which it is given.
+def content_hash(names: Sequence[str], images: Images) -> ContentHash:
+    """Identify a set of images, whatever the order in which it is given, looking at each once.
 
     Args:
         names: Relative path of each image.
         images: As many arrays, uint8 (height, width, 3).
 
-    Returns:
-        sha256 of the sorted names, each ended by a newline, in UTF-8; sha256 of the pixels,
-        concatenated in the order of the sorted names.
-
     Raises:
-        ValueError: If a name occurs twice, or there is not one for each image.
+        ValueError: If a name occurs twice, there is not one for each image, or one is unfit.
     """
     if len(names) != len(images) or len(set(names)) != len(names):
         raise ValueError(
@@ -106,29 +69,36 @@ def content_hash(names: Sequence[str], images: Images) -> tuple[str, str]:
         )
     order = sorted(range(len(names)), key=lambda index: names[index])
     files, pixels = hashlib.sha256(), hashlib.sha256()
-    for index in order:
+    digests = [b""] * len(images)
+
+    def read(index: int) -> tuple[int, Image]:
+        return index, images[index]
+
+    for index, image in _ahead(read, order):
         files.update(f"{names[index]}\n".encode())
-        pixels.update(images[index].tobytes())
-    return files.hexdigest(), pixels.hexdigest()
+        pixels.update(image.tobytes())
+        digests[index] = _digest(image)
+    return ContentHash(files.hexdigest(), pixels.hexdigest(), digests)
 
 
 def extract_features(
     images: Images,
     recipe: str = "clean",
     *,
+    digests: Sequence[bytes] | None = None,
     batch_size: int = 32,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Give the Inception features of images, from the cache where these were seen before.
 
-    Images are put through the network sorted by content, so that their order changes no digit. The
-    recipe ``clean`` (GaParmar/clean-fid): each channel resized to 299 x 299 in float32 by PIL's
-    antialiased bicubic filter, clipped to [0, 255], not rounded; then (x - 128) / 128.
+    Images are put through the network sorted by content, so that their order changes no digit,
+    and a batch at a time, so that only two batches of them lie in memory.
 
     Args:
         images: uint8 (height, width, 3) each; they may differ in size.
-        recipe: One of ``RECIPES``.
+        recipe: A name in ``inception.RECIPES``.
+        digests: Those of ``content_hash`` if it has been asked; otherwise found by a look at each.
         batch_size: Images put through the network at once.
         device: Where the network runs, always in float32.
         progress: Called after each batch with the number of images done and of all.
@@ -137,25 +107,26 @@ def extract_features(
         (images, 2048), in the order given.
 
     Raises:
-        MissingWeights: If there is no Inception.
+        MissingWeights: If there is no file of the recipe's weights.
         ValueError: If an image is not uint8 RGB, there is none, or recipe or weights are unfit.
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"unknown feature recipe {recipe!r}; known: {', '.join(RECIPES)}")
+    chosen = inception.find(recipe)
     if len(images) == 0 or batch_size < 1:
         raise ValueError(f"cannot extract features of {len(images)} images by {batch_size} at once")
-    weights = inception_file()
-    digests = [_image_hash(image) for image in images]
-    order = sorted(range(len(images)), key=lambda index: digests[index])
-    cached = _cache_file([digests[index] for index in order], recipe, weights_hash(weights))
-    found = _load_cached(cached, len(images))
+    weights = chosen.weights_file()
+    sha256 = weights_hash(weights)
+    feature_cache.cache_limit()  # a limit that is none fails before the work
+    if digests is None:
+        digests = list(_ahead(lambda index: _digest(images[index]), range(len(images))))
+    if len(digests) != len(images):
+        raise ValueError(f"{len(images)} images cannot have {len(digests)} digests")
+    order = sorted(range(len(images)), key=digests.__getitem__)
+    key = _cache_key([digests[index] for index in order], recipe, sha256)
+    found = feature_cache.load(key, (len(images), WIDTH))
     if found is None:
-        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        found = _run_inception(images, batches, weights, device=device, progress=progress)
-        try:
-            _save_cached(cached, found)
-        except OSError as error:
-            logger.warning("features are not kept for next time: %s", error)
+        network = inception.network(weights, sha256, device, is_script=chosen.is_script)
+        found = _run(network, chosen, images, order, batch_size=batch_size, progress=progress)
+        feature_cache.keep(key, found)
     features = np.empty(found.shape)
     features[order] = found
     return features
@@ -180,9 +151,10 @@ def lpips_distance(first: Images, second: Images, device: str = "cpu") -> list[f
         raise ValueError(f"{len(first)} images cannot be paired with {len(second)}")
     for one, other in zip(first, second, strict=True):
         _check_lpips_pair(one, other)
-    network = _load_lpips(_present(weights_folder() / ALEXNET_NAME)).to(device)
+    weights = required(ALEXNET_NAME)
+    network = _load_lpips(weights, weights_hash(weights), device)
     distances = []
-    with torch.no_grad(), _full_precision():
+    with torch.no_grad(), full_precision():
         for one, other in zip(first, second, strict=True):
             pair = torch.from_numpy(np.stack([one, other])).permute(0, 3, 1, 2).to(device)
             scaled = pair.float() / 127.5 - 1
@@ -190,25 +162,44 @@ def lpips_distance(first: Images, second: Images, device: str = "cpu") -> list[f
     return distances
 
 
-def _user_cache() -> Path:
-    """Give the folder of this program in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "i2i-bench"
+def _ahead(
+    work: Callable[[int], Result], indices: Iterable[int], depth: int = _AHEAD
+) -> Iterator[Result]:
+    """Give the results of work in the order of its indices, begun a little ahead on all cores."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for index in indices:
+            waiting.append(pool.submit(work, index))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _present(path: Path) -> Path:
-    """Give the path back if there is a file."""
-    if not path.is_file():
-        raise MissingWeights(path)
-    return path
+def _run(
+    network: inception.Network,
+    recipe: inception.Recipe,
+    images: Images,
+    order: Sequence[int],
+    *,
+    batch_size: int,
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    """Put images, in the order given, through the network."""
 
+    def resize(index: int) -> NDArray[np.float32]:
+        image = images[index]
+        _check_image(image)
+        return recipe.resize(image)
 
-@lru_cache
-def _file_hash(path: Path, size: int, changed: int) -> str:
-    """Give the sha256 of a file; size and time of change belong to the key of the memory."""
-    del size, changed
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    resized = _ahead(resize, order, depth=batch_size)
+    features = np.empty((len(order), WIDTH), np.float32)
+    for start in range(0, len(order), batch_size):
+        batch = np.stack(list(islice(resized, batch_size)))
+        features[start : start + len(batch)] = network.features(batch, recipe)
+        if progress is not None:
+            progress(start + len(batch), len(order))
+    return features
 
 
 def _check_image(image: Image) -> None:
@@ -233,7 +224,7 @@ def _check_lpips_pair(one: Image, other: Image) -> None:
         )
 
 
-def _image_hash(image: Image) -> bytes:
+def _digest(image: Image) -> bytes:
     """Give the sha256 of shape and pixels."""
     _check_image(image)
     digest = hashlib.sha256(repr(image.shape).encode())
@@ -241,94 +232,17 @@ def _image_hash(image: Image) -> bytes:
     return digest.digest()
 
 
-def _cache_file(digests: list[bytes], recipe: str, weights_sha256: str) -> Path:
-    """Give the file that holds the features of the images with these sorted hashes."""
-    chosen = os.environ.get("I2I_BENCH_CACHE")
-    folder = Path(chosen).expanduser() if chosen else _user_cache()
+def _cache_key(digests: list[bytes], recipe: str, weights_sha256: str) -> str:
+    """Give the key of the features of the images with these sorted digests."""
     key = hashlib.sha256(b"".join(digests))
     key.update(f"{recipe}/{weights_sha256}/{_DTYPE}".encode())
-    return folder / "features" / f"{key.hexdigest()}.npy"
+    return key.hexdigest()
 
 
-def _load_cached(path: Path, num_images: int) -> NDArray[np.float32] | None:
-    """Read cached features; None where there are none or the file is not what it should be."""
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    sound = (
-        isinstance(features, np.ndarray)
-        and features.shape == (num_images, WIDTH)
-        and features.dtype == _DTYPE
-        and bool(np.isfinite(features).all())
-    )
-    return features if sound else None
-
-
-def _save_cached(path: Path, features: NDArray[np.float32]) -> None:
-    """Write features so that no reader ever sees a part of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, features)
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
-
-
-def _run_inception(
-    images: Images,
-    batches: list[list[int]],
-    weights: Path,
-    *,
-    device: str,
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    """Put batches of images, given by their indices, through the network of a weights file."""
-    import torch
-    from cleanfid.resize import make_resizer
-
-    resize = make_resizer("PIL", False, "bicubic", (299, 299))
-    layers = _load_inception(weights).to(device)
-    num_images = sum(map(len, batches))
-    done, features = 0, []
-    with torch.no_grad(), _full_precision():
-        for batch in batches:
-            resized = np.stack([resize(images[index]) for index in batch])
-            pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous().to(device)
-            features.append(_apply_inception(layers, pixels, weights))
-            done += len(batch)
-            if progress is not None:
-                progress(done, num_images)
-    return np.concatenate(features)
-
-
-def _apply_inception(layers: Any, pixels: Tensor, weights: Path) -> NDArray[np.float32]:
-    """Give the features (batch, 2048) of pixels (batch, 3, 299, 299) in [0, 255]."""
-    features = layers((pixels - 128) / 128).flatten(1)
-    if features.shape[1] != WIDTH or not features.isfinite().all():
-        raise ValueError(
-            f"weights file {weights.name} is not the Inception: its features are "
-            f"{features.shape[1]} wide or not finite, not {WIDTH} wide and finite; get it anew"
-        )
-    return features.float().cpu().numpy()
-
-
-def _load_inception(path: Path) -> torch.jit.ScriptModule:
-    """Load the layers of the TorchScript network, without the resize it has of its own."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
-        try:
-            return torch.jit.load(path, map_location="cpu").eval().layers
-        except (*_UNREADABLE, AttributeError) as error:
-            raise _corrupt(path, "TorchScript Inception with a module `layers`") from error
-
-
-def _load_lpips(path: Path) -> torch.nn.Module:
-    """Build LPIPS on the AlexNet of a file; its own calibration comes with the package."""
+@lru_cache(maxsize=2)
+def _load_lpips(path: Path, sha256: str, device: str) -> torch.nn.Module:
+    """Build LPIPS on the AlexNet of a file once; its own calibration comes with the package."""
+    del sha256  # tells whether the file has changed
     import lpips
     import torch
 
@@ -340,20 +254,6 @@ def _load_lpips(path: Path) -> torch.nn.Module:
         weights = torch.load(path, map_location="cpu", weights_only=True)
         names = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
         network.net.load_state_dict({name: weights[origin] for name, origin in names.items()})
-    except (*_UNREADABLE, TypeError) as error:
-        raise _corrupt(path, "state of torchvision's AlexNet") from error
-    return network.eval()
-
-
-def _corrupt(path: Path, expected: str) -> ValueError:
-    """Say that a file of weights is not what its name promises."""
-    return ValueError(f"weights file {path.name} is corrupt or not the {expected}; get it anew")
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep convolutions on a GPU from rounding their input to TF32, 10 bits of mantissa."""
-    import torch
-
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
-        yield
+    except (*UNREADABLE, TypeError) as error:
+        raise corrupt(path, "state of torchvision's AlexNet") from error
+    return network.eval().to(device)

@@ -268,13 +268,18 @@ class Model(ABC):
     A subclass states ``card`` and ``Config`` (a frozen dataclass, every field documented), and its
     constructor sets ``networks`` (counted, checkpointed, moved, compiled; may nest ModuleDicts),
     ``optimizers`` and ``state`` (whatever else the next step depends on, such as image pools).
+    One that reads official files also sets ``config``, what it was made with.
+    ``absent`` has the dotted names, as ``named_networks`` gives them, of networks that the authors'
+    files lacked: they hold initial values, and nothing may be translated with them.
     """
 
     card: ClassVar[ModelCard]
     Config: ClassVar[type]
+    config: Any
     networks: nn.ModuleDict
     optimizers: dict[str, Optimizer]
     state: dict[str, SupportsStateDict]
+    absent: frozenset[str] = frozenset()
 
     @abstractmethod
     def __init__(self, config: Any) -> None: ...
@@ -323,8 +328,13 @@ class Model(ABC):
         return None
 
     @classmethod
-    def from_official(cls, folder: Path) -> Model:
+    def from_official(cls, path: Path) -> Model:
         """Build the model from the authors' files, its configuration inferred from tensor shapes.
+
+        ``i2i_bench.official`` has what it takes to read them and to set ``absent``.
+
+        Args:
+            path: Of the folder that holds the files, or of the one file where that is enough.
 
         Raises:
             ValueError: If the files do not fit, naming the first tensors that disagree.

@@ -5,24 +5,29 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import logging
 import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from i2i_bench import checkpoint, evaluation, record, registry
+from i2i_bench import checkpoint, evaluation, memory, record, registry
+from i2i_bench.checkpoint import Start
 from i2i_bench.model import PRESETS, Model, Preset, Settings
 from i2i_bench.record import Record, Run
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import Precision
 
+logger = logging.getLogger(__name__)
+
 RUN_FILE = "run.json"  # how to find the task of a run again, and whether it is finished
+OFFICIAL = "official"  # preset of networks that were imported; of no settings, as none are known
 SETTINGS_KEYS = ("batch_size", "crop_size", "flip", "load_size", "resampling", "resize")
 
 
@@ -50,12 +55,14 @@ class Choices:
         changes: Settings to change, as typed: key to value.
         budget: Images seen; None for the preset's.
         precision: ``fp32`` or ``bf16``.
+        start: Networks to begin with, which bring their configuration; None for new ones.
     """
 
     preset: Preset = "published"
     changes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     budget: int | None = None
     precision: Precision = "fp32"
+    start: Start | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +75,9 @@ class Job:
         task: The task.
         task_argument: What finds it: its name, or the absolute path of a folder.
         settings: Every setting of the model.
-        preset: Their starting point.
+        preset: Their starting point, or ``official`` for imported networks.
         precision: Of the training steps.
+        start: Networks to begin with; None for new ones, or where only a checkpoint goes on.
     """
 
     run: Run
@@ -77,8 +85,9 @@ class Job:
     task: Task
     task_argument: str
     settings: Settings
-    preset: Preset
+    preset: Preset | Literal["official"]
     precision: Precision
+    start: Start | None = None
 
     def identity(self) -> dict[str, Any]:
         """Give what a checkpoint must agree with, as plain values."""
@@ -93,8 +102,14 @@ class Job:
         }
 
     def plain_settings(self) -> dict[str, Any]:
-        """Give every setting as a plain value, the configuration under ``config``."""
+        """Give every setting as a plain value, the configuration under ``config``.
+
+        How imported networks were trained is not known: only what bears on a translation is given.
+        """
         settings = dataclasses.asdict(self.settings) | {"precision": self.precision}
+        if self.preset == OFFICIAL:
+            keys = ("config", "crop_size", "precision", "resampling", "resize")
+            settings = {key: settings[key] for key in keys}
         return json.loads(json.dumps(settings))  # tuples become lists, as in a record
 
 
@@ -133,20 +148,42 @@ def make_job(
         ValueError: If the model cannot do the task, or a setting is not possible.
     """
     task_argument, task = named_task
-    if choices.preset not in PRESETS:
-        raise ValueError(f"unknown preset {choices.preset!r}; possible: {', '.join(PRESETS)}")
-    before = model_class.settings(choices.preset, task)
+    start, preset, precision = choices.start, choices.preset, choices.precision
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
+    before = model_class.settings(preset, task)
+    if start:
+        before = dataclasses.replace(before, config=_started_config(name, model_class, start))
     settings = change_settings(name, before, choices.changes)
     if choices.budget is not None:
         settings = dataclasses.replace(settings, budget=choices.budget)
     _require_possible(task, settings)
     changed = _differences(before, settings)
-    if choices.precision != "fp32":
-        changed["precision"] = choices.precision
-    variant = record.variant_name(choices.preset, changed)
-    run = Run(name, variant, task.name, seed)
-    argument = str(Path(task_argument).resolve()) if task.kind == "folder" else task.name
-    return Job(run, model_class, task, argument, settings, choices.preset, choices.precision)
+    if precision != "fp32":
+        changed["precision"] = precision
+    if start:
+        start.require_fit(without_memory(model_class, settings))
+        changed["start"] = start.digest
+    run = Run(name, record.variant_name(preset, changed), task.name, seed)
+    argument = _argument(task_argument, task)
+    return Job(run, model_class, task, argument, settings, preset, precision, start)
+
+
+def _argument(typed: str, task: Task) -> str:
+    return str(Path(typed).resolve()) if task.kind == "folder" else task.name
+
+
+def _started_config(name: str, model_class: type[Model], start: Start) -> Any:
+    """Give the configuration of the networks to begin with."""
+    if start.identity["model"] != name:
+        raise ValueError(f"{start.origin} is of model {start.identity['model']!r}, not of {name!r}")
+    return restore_settings(model_class, start.identity["settings"]).config
+
+
+def without_memory(model_class: type[Model], settings: Settings) -> Model:
+    """Build a model on the meta device, where tensors have a shape and no content."""
+    with torch.device("meta"):
+        return model_class(settings.config)
 
 
 def change_settings(model: str, settings: Settings, changes: Mapping[str, str]) -> Settings:
@@ -212,28 +249,81 @@ def _differences(before: Settings, after: Settings) -> dict[str, Any]:
     }
 
 
-def find_job(run: str, places: Places) -> Job:
+def find_job(run: str, places: Places, task: str | None = None) -> Job:
     """Rebuild a run from its folder, its record or its name ``task/model+variant/seedK``.
+
+    Args:
+        run: Names it.
+        places: Where things are.
+        task: For imported networks, which belong to none: what to score them on.
 
     Raises:
         ValueError: If there is no such run, or its task cannot be found.
     """
     folder = find_folder(run, places)
-    content = checkpoint.latest(folder)
-    if content is None:
-        raise ValueError(f"no checkpoint in {folder}")
+    content = _newest(folder)
     identity = content["identity"]
+    if identity["preset"] == OFFICIAL:
+        return _official_job(checkpoint.start_from(str(folder), content), task, places)
+    if task:
+        raise ValueError(f"{folder} is a run of {identity['task']}: only imports take a task")
     model_class = registry.load(identity["model"])
-    argument = _task_argument(folder / RUN_FILE)
-    task = catalog.find(argument, places.data)
-    if (task.name, task.version) != (identity["task"], identity["task_version"]):
-        raise ValueError(f"{argument} is {task.name} now, but {folder} was made with another task")
-    name = Run(identity["model"], identity["variant"], task.name, identity["seed"])
+    argument = _task_argument(folder)
+    found = catalog.find(argument, places.data)
+    if (found.name, found.version) != (identity["task"], identity["task_version"]):
+        raise ValueError(f"{argument} is {found.name} now, but {folder} was made with another task")
+    name = Run(identity["model"], identity["variant"], found.name, identity["seed"])
     if folder.resolve() != (places.runs / name.folder).resolve():
         raise ValueError(f"{folder} is not below {places.runs}; give its place with --runs")
     settings = restore_settings(model_class, identity["settings"])
     precision = identity["settings"]["precision"]
-    return Job(name, model_class, task, argument, settings, identity["preset"], precision)
+    return Job(name, model_class, found, argument, settings, identity["preset"], precision)
+
+
+def _official_job(start: Start, task: str | None, places: Places) -> Job:
+    """Put imported networks to a task, at the sizes at which their model is scored on it."""
+    if not task:
+        raise ValueError(f"{start.origin} was imported and has no task; name one with --task")
+    name = start.identity["model"]
+    model_class, found = registry.load(name), catalog.find(task, places.data)
+    config = _started_config(name, model_class, start)
+    settings = dataclasses.replace(model_class.settings("published", found), config=config)
+    run = Run(name, start.identity["variant"], found.name, start.identity["seed"])
+    argument = _argument(task, found)
+    return Job(run, model_class, found, argument, settings, OFFICIAL, "fp32", start)
+
+
+def find_start(named: str, places: Places) -> Start:
+    """Read the networks of a run, named as for ``find_folder``, or of a checkpoint's file.
+
+    Raises:
+        ValueError: If there are none, or they are damaged.
+    """
+    path = Path(named)
+    is_checkpoint = path.is_file() and path.suffix != ".json"
+    content = checkpoint.read(path) if is_checkpoint else read_run(named, places)
+    return checkpoint.start_from(named, content)
+
+
+def read_run(run: str, places: Places) -> dict[str, Any]:
+    """Read the newest checkpoint of a run, named as for ``find_folder``.
+
+    Raises:
+        ValueError: If there is none, or all are damaged.
+    """
+    content = _newest(find_folder(run, places))
+    seen = content["position"]["images_seen"]
+    budget = content["identity"]["settings"].get("budget")
+    if seen != budget and content["identity"]["preset"] != OFFICIAL:
+        logger.warning("run %s is not finished: %s of %s images seen", run, seen, budget)
+    return content
+
+
+def _newest(folder: Path) -> dict[str, Any]:
+    content = checkpoint.latest(folder)
+    if content is None:
+        raise ValueError(f"no checkpoint in {folder}; i2i-bench import makes one of authors' files")
+    return content
 
 
 def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> None:
@@ -242,20 +332,41 @@ def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> No
     record.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 
 
+def write_import_file(folder: Path, source: Path) -> None:
+    """Note in a folder that its networks were imported, and from where."""
+    content = {"imported": str(source.resolve()), "finished": True}
+    record.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
+
+
 def is_unfinished(folder: Path) -> bool:
     """Tell whether a run was begun here, perhaps to replace a record, and not finished."""
-    path = folder / RUN_FILE
+    return _note(folder, "finished") is False
+
+
+def is_imported(folder: Path) -> bool:
+    """Tell whether networks were imported here."""
+    return isinstance(_note(folder, "imported"), str)
+
+
+def _note(folder: Path, key: str) -> Any:
+    """Give what the file of a run says; None where there is no such file, or it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["finished"] is False
+        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
-def _task_argument(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["task"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not say which task the run is of: {error}") from None
+def noted_task(folder: Path) -> str | None:
+    """Give what finds the task of a run, its name or an absolute path; None where none is noted."""
+    task = _note(folder, "task")
+    return task if isinstance(task, str) else None
+
+
+def _task_argument(folder: Path) -> str:
+    task = noted_task(folder)
+    if task is None:
+        raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
+    return task
 
 
 def restore_settings(model_class: type[Model], plain: Mapping[str, Any]) -> Settings:
@@ -315,8 +426,7 @@ def recorded(job: Job, places: Places) -> Record | None:
 
 def describe(job: Job, places: Places) -> str:
     """Say what a run would do: every setting, what is recorded, the memory and time expected."""
-    with torch.device("meta"):
-        model = job.model_class(job.settings.config)
+    model = without_memory(job.model_class, job.settings)
     macs = evaluation.count_macs(model, job.settings, torch.device("meta"))
     num_parameters = sum(p.numel() for p in model.networks.parameters())
     lines = [f"{job.run}", *_setting_lines(job)]
@@ -324,7 +434,8 @@ def describe(job: Job, places: Places) -> str:
     lines.append(f"  steps: {steps}")
     lines.append(f"  parameters: {num_parameters:,}")
     lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
-    lines.append(f"  memory: {_memory(job, num_parameters)}")
+    need = memory.expect(job.model_class, job.settings, job.task)
+    lines.append(f"  memory: {need}; libraries come on top")
     lines.append(f"  time: {_time(job, places)}")
     return "\n".join([*lines, f"  recorded: {_recorded(job, places)}"])
 
@@ -341,25 +452,18 @@ def _setting_lines(job: Job) -> list[str]:
     settings = job.plain_settings()
     config = settings.pop("config")
     lines = [f"  preset: {job.preset}"]
+    if job.start:
+        new = f"; new: {', '.join(sorted(job.start.absent))}" if job.start.absent else ""
+        lines.append(f"  start: {job.start.digest}, the networks of {job.start.origin}{new}")
     lines += [f"  {key}: {settings[key]}" for key in sorted(settings)]
     return lines + [f"  config.{key}: {value}" for key, value in config.items()]
-
-
-def _memory(job: Job, num_parameters: int) -> str:
-    """Count what can be counted without running: weights, gradients, two moments of Adam, data."""
-    states = 4 * 4 * num_parameters
-    images = 3 * job.settings.load_size**2 * sum(job.task.num_train.values())
-    return (
-        f"{states / 2**30:.2f} GiB for weights, gradients and optimiser, {images / 2**30:.2f} GiB "
-        "for training images; activations and libraries come on top"
-    )
 
 
 def _time(job: Job, places: Places) -> str:
     """Expect the speed that another seed of the same run had."""
     for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
         other = record.read(path)
-        if other.settings == job.plain_settings():
+        if other.settings == job.plain_settings() and other.images_per_second:
             seconds = job.settings.budget / other.images_per_second
             return f"{seconds:.0f} s of training, as {path.stem} on {other.device}"
     return "unknown until one seed of this run is recorded"

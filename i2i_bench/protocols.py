@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-Score = dict[str, float | str | int | None]
-SpreadKind = Literal["se_jackknife"]
+Found = dict[str, float | str]  # a value, or the reason why there is none
+Parameters = dict[str, float | str | list[str]]
+SpreadKind = Literal["se_jackknife", "se_blocks", "sd_subsets", "none"]
+Distance = Literal["fid_lowrank", "kid_ustat", "kid_blocks", "kid_subsets"]
+
+TEST_SPLIT = "test split of the target domain"
+BOTH_SPLITS = "test splits of the target and the source domain"
+UNBIASED_FID = 2048  # images from which on the covariance of as many features may have full rank
 
 
 @dataclass(frozen=True)
@@ -22,25 +28,52 @@ class Protocol:
         name: As typed after ``--protocol``.
         version: Rises when the definition changes; versions are never ranked together.
         title: One line for a list.
-        recipe: How an image becomes features, by the name ``features.extract_features`` knows.
+        recipe: How an image becomes features, a name in ``inception.RECIPES``.
         distances: The estimators whose values a score holds, by the names ``_estimate`` knows.
+        headline: The value that ranks models, ``kid`` or ``fid``.
         spread_kind: What the spread of the KID is.
         reference: The images that translations are compared with.
         source: Where the definition comes from.
+        target_weight: Share of the distance to the reference in the value.
+        source_weight: Share of the distance to the source domain's test split in the value.
+        block: Largest number of images in a block of ``kid_blocks``.
+        subsets: Number of subsets of ``kid_subsets``.
+        seed: Of the draw of these.
     """
 
     name: str
     version: int
     title: str
     recipe: str
-    distances: tuple[str, ...]
+    distances: tuple[Distance, ...]
+    headline: Literal["kid", "fid"]
     spread_kind: SpreadKind
     reference: str
     source: str
+    target_weight: float = 1.0
+    source_weight: float = 0.0
+    block: int | None = None
+    subsets: int | None = None
+    seed: int | None = None
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
+    @property
+    def has_kid(self) -> bool:
+        """Whether one of the distances is a KID."""
+        return any(distance.startswith("kid") for distance in self.distances)
+
+    @property
+    def spread_key(self) -> str | None:
+        """Name of the KID's spread among the values of a score; None where it has none."""
+        return None if self.spread_kind == "none" else f"kid_{self.spread_kind[:2]}"
+
+
+# KID of U-GAT-IT, AttentionGAN and ACL-GAN (spec section 3). The original read a frozen TensorFlow
+# graph; the recipe's weights are believed, not proven, to be the same network.
+_UGATIT_SOURCE = "taki0112/GAN_Metrics-Tensorflow, as the AttentionGAN README names it"
+_ALAMI_MEJJATI = "Alami-Mejjati et al., attention-guided translation, NeurIPS 2018, issue 3"
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -51,10 +84,110 @@ PROTOCOLS: dict[str, Protocol] = {
             title="FID and unbiased KID with a jackknife error, on clean-fid features",
             recipe="clean",
             distances=("fid_lowrank", "kid_ustat"),
+            headline="kid",
             spread_kind="se_jackknife",
-            reference="test split of the target domain",
+            reference=TEST_SPLIT,
             source="i2i-bench; features as Parmar et al., arXiv 2104.11222; "
             "KID as Bińkowski et al., arXiv 1801.01401",
+        ),
+        Protocol(
+            name="clean",
+            version=1,
+            title="FID and KID as clean-fid; the KID over all images, which its subsets estimate",
+            recipe="clean",
+            distances=("fid_lowrank", "kid_ustat"),
+            headline="fid",
+            spread_kind="none",  # its subsets are drawn without a seed and their spread not printed
+            reference=TEST_SPLIT,
+            source="GaParmar/clean-fid, mode clean; Parmar et al., arXiv 2104.11222",
+        ),
+        Protocol(
+            name="ugatit",
+            version=1,
+            title="KID over blocks of 10 images, and FID (printed there divided by 100)",
+            recipe="tf-scipy",
+            distances=("fid_lowrank", "kid_blocks"),
+            headline="kid",
+            spread_kind="se_blocks",
+            reference=TEST_SPLIT,
+            source=f"{_UGATIT_SOURCE}; what its script calls by default",
+            block=10,
+        ),
+        Protocol(
+            name="ugatit-mean",
+            version=1,
+            title="(target + source)/2 of the KID of ugatit, as in the tables of U-GAT-IT",
+            recipe="tf-scipy",
+            distances=("kid_blocks",),
+            headline="kid",
+            spread_kind="se_blocks",
+            reference=BOTH_SPLITS,
+            source=f"{_UGATIT_SOURCE}; its mean before the commit of 2019-08-15",
+            target_weight=0.5,
+            source_weight=0.5,
+            block=10,
+        ),
+        Protocol(
+            name="ugatit-mean-head",
+            version=1,
+            title="(0.02 target + 0.98 source)/2 of the KID of ugatit, as its code has it last",
+            recipe="tf-scipy",
+            distances=("kid_blocks",),
+            headline="kid",
+            spread_kind="se_blocks",
+            reference=BOTH_SPLITS,
+            source=f"{_UGATIT_SOURCE}; its mean since the commit of 2019-08-15",
+            target_weight=0.01,  # alpha 0.02 and 0.98, halved all the same
+            source_weight=0.49,
+            block=10,
+        ),
+        Protocol(
+            name="ttur",
+            version=1,
+            title="FID on TensorFlow's resize, as in the AttentionGAN README",
+            recipe="tf-compat",
+            distances=("fid_lowrank",),
+            headline="fid",
+            spread_kind="none",
+            reference=TEST_SPLIT,
+            source="bioinf-jku/TTUR; Heusel et al., arXiv 1706.08500",
+        ),
+        Protocol(
+            name="ttur-mean",
+            version=1,
+            title="(target + source)/2 of the FID of ttur",
+            recipe="tf-compat",
+            distances=("fid_lowrank",),
+            headline="fid",
+            spread_kind="none",
+            reference=BOTH_SPLITS,
+            source=_ALAMI_MEJJATI,
+            target_weight=0.5,
+            source_weight=0.5,
+        ),
+        Protocol(
+            name="uvcgan2",
+            version=1,
+            title="FID, and KID over 100 seeded subsets, as torch-fidelity",
+            recipe="tf-compat",
+            distances=("fid_lowrank", "kid_subsets"),
+            headline="kid",
+            spread_kind="sd_subsets",
+            reference=TEST_SPLIT,
+            source="LS4GAN/uvcgan2, README section 5; toshas/torch-fidelity",
+            subsets=100,
+            seed=2020,
+        ),
+        Protocol(
+            name="cut",
+            version=1,
+            title="FID as pytorch-fid, for CUT, FastCUT and DCLGAN",
+            recipe="pt-legacy",
+            distances=("fid_lowrank",),
+            headline="fid",
+            spread_kind="none",
+            reference=TEST_SPLIT,
+            source="taesungp/contrastive-unpaired-translation README; mseitzer/pytorch-fid",
         ),
     )
 }
@@ -73,39 +206,189 @@ def find(name: str) -> Protocol:
     raise ValueError(message + (f"; did you mean {nearest[0]!r}?" if nearest else ""))
 
 
-def score(protocol: Protocol, real_features: ArrayLike, fake_features: ArrayLike) -> Score:
-    """Score the features of translations against those of the reference.
+def subset_size(num_images: int) -> int:
+    """Give the size of the subsets of ``uvcgan2`` where none is chosen.
+
+    50 up to 140 images, as for selfie2anime; 1000 from 1000 images on, as for CelebA; else 100, the
+    script's default. The papers' sizes are from memory, not verified (spec section 5), which is why
+    a record states the size.
+
+    Args:
+        num_images: Of the smaller set.
+    """
+    if num_images <= 140:
+        return 50
+    return 1000 if num_images >= 1000 else 100
+
+
+def parameters(
+    protocol: Protocol, n_real: int, n_fake: int, *, kid_subset_size: int | None = None
+) -> Parameters:
+    """Give what a record states of the estimators, whether or not they could be computed.
+
+    Args:
+        protocol: Whose estimators.
+        n_real: Images of the reference.
+        n_fake: Translations.
+        kid_subset_size: Where another than ``subset_size`` gives was chosen.
+    """
+    found: Parameters = {"distances": list(protocol.distances)}
+    if protocol.has_kid:
+        found["kid_unit"] = "raw"
+    if protocol.source_weight:
+        found |= {"target_weight": protocol.target_weight, "source_weight": protocol.source_weight}
+    if protocol.block is not None:
+        found["block"] = protocol.block
+    if protocol.subsets is not None and protocol.seed is not None:
+        size = _chosen_size(kid_subset_size, min(n_real, n_fake))
+        found |= {"subsets": protocol.subsets, "seed": protocol.seed, "kid_subset_size": size}
+    return found
+
+
+def score(
+    protocol: Protocol,
+    real_features: ArrayLike,
+    fake_features: ArrayLike,
+    source_features: ArrayLike | None = None,
+    *,
+    kid_subset_size: int | None = None,
+) -> Found:
+    """Score the features of translations, all made by the protocol's recipe.
 
     Args:
         protocol: Whose estimators are used.
-        real_features: (n_real, width), of the reference, made by the protocol's recipe.
-        fake_features: (n_fake, width), of the translations, made by the same recipe.
+        real_features: (n_real, width), of the target domain's test images, in the order of their
+            names, which estimators over blocks depend on; so everywhere.
+        fake_features: (n_fake, width), of the translations.
+        source_features: (n_source, width), of the source domain's test images; may be left out
+            where the protocol gives them no weight.
+        kid_subset_size: Where another than ``subset_size`` gives is wanted.
 
     Returns:
-        ``fid``, ``kid`` and its spread ``kid_se`` (None where undefined) with ``spread_kind``, and
-        ``n_real``, ``n_fake``. The KID is raw, as ``kid_unit`` says; tables show it times 100.
+        ``fid``, ``kid`` and its spread under ``Protocol.spread_key``, as far as the protocol has
+        them; each again with ``_source`` after ``fid`` or ``kid`` for the distance to the source;
+        where the value is a mean of both distances, each with ``_target`` as well. A KID is raw;
+        tables show it times 100. What cannot be computed is replaced by the reason.
 
     Raises:
-        ValueError: If the features are unfit, as ``metrics.distances`` says.
+        ValueError: If the protocol needs source features and there are none.
     """
+    if source_features is None and protocol.source_weight:
+        raise ValueError(f"protocol {protocol.name} needs the features of the source images too")
+    target = _distances(protocol, real_features, fake_features, kid_subset_size)
+    if source_features is None:
+        return target
+    source = _distances(protocol, source_features, fake_features, kid_subset_size)
+    return _combined(protocol, target, source)
+
+
+def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) -> Found:
+    """Give what ``score`` gives where nothing can be computed: one reason under each name.
+
+    Args:
+        protocol: Whose values.
+        reason: Why there are none.
+        with_source: Whether distances to the source are among them.
+    """
+    missing: Found = {}
+    for distance in protocol.distances:
+        missing |= dict.fromkeys(_keys(protocol, distance), reason)
+    return _combined(protocol, missing, missing) if with_source else missing
+
+
+def remarks(protocol: Protocol, n_real: int, n_fake: int, size: int | None = None) -> list[str]:
+    """Say what a reader must know who compares values of this protocol.
+
+    Args:
+        protocol: Whose values.
+        n_real: Images of the reference.
+        n_fake: Translations.
+        size: ``kid_subset_size`` of the record.
+    """
+    smaller, found = min(n_real, n_fake), []
+    if "fid_lowrank" in protocol.distances and smaller < UNBIASED_FID:
+        found.append(f"FID of {smaller} < {UNBIASED_FID} images is biased: compare equal numbers")
+    if protocol.source_weight:
+        share = protocol.source_weight / (protocol.target_weight + protocol.source_weight)
+        found.append(f"{share:.0%} of the value is the distance to the source: see the identity")
+    if protocol.block is not None:
+        found.append("blocks depend on the order of the files, here sorted")
+    if protocol.subsets is not None and _chosen_size(size, smaller) >= smaller:
+        found.append("each subset is the whole set: the spread says nothing")
+    return found
+
+
+def _chosen_size(chosen: int | None, num_images: int) -> int:
+    return subset_size(num_images) if chosen is None else chosen
+
+
+def _keys(protocol: Protocol, distance: Distance) -> tuple[str, ...]:
+    """Name the values of an estimator."""
+    if distance == "fid_lowrank":
+        return ("fid",)
+    return ("kid", protocol.spread_key) if protocol.spread_key else ("kid",)
+
+
+def _distances(
+    protocol: Protocol, real: ArrayLike, fake: ArrayLike, kid_subset_size: int | None
+) -> Found:
+    """Give the values of all estimators of a protocol for one pair of sets."""
+    found: Found = {}
+    for distance in protocol.distances:
+        keys = _keys(protocol, distance)
+        try:
+            numbers = _estimate(protocol, distance, real, fake, kid_subset_size)
+        except ValueError as error:
+            found |= dict.fromkeys(keys, str(error))
+            continue
+        for key, number in zip(keys, numbers, strict=False):  # a protocol may leave out the spread
+            found[key] = "undefined for so few images" if math.isnan(number) else number
+    return found
+
+
+def _estimate(
+    protocol: Protocol,
+    distance: Distance,
+    real: ArrayLike,
+    fake: ArrayLike,
+    kid_subset_size: int | None,
+) -> tuple[float, ...]:
+    """Give the value of one estimator and its spread, where it has one."""
     import numpy as np
 
-    real, fake = np.asarray(real_features), np.asarray(fake_features)
-    values: Score = {}
-    for estimator in protocol.distances:
-        values |= _estimate(estimator, real, fake)
-    counts: Score = {"n_real": len(real), "n_fake": len(fake)}
-    return values | counts | {"spread_kind": protocol.spread_kind, "kid_unit": "raw"}
-
-
-def _estimate(estimator: str, real: ArrayLike, fake: ArrayLike) -> Score:
-    """Give the values of one estimator under the names a record has for them."""
     from i2i_bench.metrics import distances
 
-    match estimator:
+    match distance:
         case "fid_lowrank":
-            return {"fid": distances.fid(real, fake)}
+            return (distances.fid(real, fake),)
         case "kid_ustat":
-            kid, error = distances.kid_unbiased(real, fake)
-            return {"kid": kid, "kid_se": None if math.isnan(error) else error}
-    raise ValueError(f"unknown estimator {estimator!r}; known: fid_lowrank, kid_ustat")
+            return distances.kid_unbiased(real, fake)
+        case "kid_blocks" if protocol.block is not None:
+            return distances.kid_blocks(real, fake, protocol.block)
+        case "kid_subsets" if protocol.subsets is not None and protocol.seed is not None:
+            smaller = min(len(np.asarray(real)), len(np.asarray(fake)))
+            size = _chosen_size(kid_subset_size, smaller)
+            return distances.kid_subsets(
+                real, fake, subsets=protocol.subsets, size=size, seed=protocol.seed
+            )
+    raise LookupError(f"protocol {protocol.name} lacks what {distance!r} needs, or it is unknown")
+
+
+def _combined(protocol: Protocol, target: Found, source: Found) -> Found:
+    """Put the distances to target and source together as the protocol weighs them."""
+    apart = _renamed(source, "source")
+    if not protocol.source_weight:
+        return target | apart
+    mean: Found = {}
+    for key, one in target.items():
+        other = source[key]
+        if isinstance(one, str) or isinstance(other, str):
+            mean[key] = one if isinstance(one, str) else other
+        else:
+            mean[key] = protocol.target_weight * one + protocol.source_weight * other
+    return mean | _renamed(target, "target") | apart
+
+
+def _renamed(found: Found, side: str) -> Found:
+    """Put the side into each name, after the distance: ``kid_se`` becomes ``kid_source_se``."""
+    return {f"{key[:3]}_{side}{key[3:]}": value for key, value in found.items()}

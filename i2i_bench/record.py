@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,20 +12,23 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
 LONGEST_VARIANT = 80  # characters
+EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
 
 Line = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)
@@ -32,6 +36,7 @@ Line = Annotated[
 FileSafe = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.,=_-]*$", max_length=100)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+AnySchema = TypeVar("AnySchema", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Run:
     variant: str
     task: str
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.label == EXTERNAL:
+            raise ValueError(f"no model can be named {EXTERNAL!r}, as images of other programs are")
 
     @property
     def label(self) -> str:
@@ -124,6 +133,7 @@ class Score(Values):
         libraries: Versions of what computed the numbers.
         partial: Whether test images are missing.
         baselines: ``identity`` (the source as translation) and ``real`` (real against real).
+        lpips_sha256: Of the file of weights behind LPIPS; None where there is none.
     """
 
     protocol: Line
@@ -145,10 +155,18 @@ class Score(Values):
     libraries: dict[str, str]
     partial: bool
     baselines: dict[str, Values]
+    lpips_sha256: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), ("lpips_sha256",))
+
+
+Scores = dict[str, Score]  # by ``protocol@version/direction``
 
 
 class Record(_Strict):
-    """What a run produced.
+    """What a run produced; what its training cost is None for networks trained elsewhere.
 
     Attributes:
         schema_version: Of this file's layout.
@@ -162,8 +180,9 @@ class Record(_Strict):
         headline: Key of the metric that ranks models on this task.
         seed: Seed of the run.
         settings: Every setting, the model's configuration under ``config``.
-        parameters: Of each network.
-        macs: Multiply-adds of the translation of one image, a to b.
+        parameters: Of each network that is there.
+        absent: Networks that the authors' files lacked; what needs them is not scored.
+        macs: Multiply-adds of the translation of one image, a to b if that is possible.
         images_seen: Batch positions consumed.
         steps: Training steps taken.
         seconds: Of training, without loading and scoring.
@@ -177,6 +196,7 @@ class Record(_Strict):
         checkpoint: ``last``, or which.
         selected_on: Split and metric that chose the checkpoint; None for ``last``.
         scores: By ``protocol@version/direction``.
+        alarms: What the scores tell is wrong with the model, a sentence each, direction first.
         artefacts: Files of the run, relative to its folder below ``runs/``.
     """
 
@@ -192,29 +212,32 @@ class Record(_Strict):
     seed: NonNegativeInt
     settings: dict[str, Any]
     parameters: dict[str, int]
+    absent: list[Line] = []
     macs: int
-    images_seen: int
-    steps: int
-    seconds: Finite
-    images_per_second: Positive
-    peak_memory_bytes: int
-    peak_memory_of: str
+    images_seen: int | None
+    steps: int | None
+    seconds: Finite | None
+    images_per_second: Positive | None
+    peak_memory_bytes: int | None
+    peak_memory_of: str | None
     device: Line
     torch_version: str
     harness_version: str
     commit: str | None
     checkpoint: str = "last"
     selected_on: str | None = None
-    scores: dict[str, Score]
+    scores: Scores
+    alarms: list[Line] = []
     artefacts: list[str] = []
 
     @model_validator(mode="after")
     def _scores_lie_under_their_names(self) -> Record:
-        for key, score in self.scores.items():
-            name = f"{score.protocol}@{score.protocol_version}/{score.direction}"
-            if key != name:
-                raise ValueError(f"the scores under {key!r} are those of {name!r}")
+        _check_names(self.scores)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), ("absent", "alarms"))
 
     @property
     def run(self) -> Run:
@@ -222,16 +245,79 @@ class Record(_Strict):
         return Run(self.model, self.variant, self.task, self.seed)
 
 
+class External(_Strict):
+    """Scores of images that another program made; how it made them is not known.
+
+    Attributes:
+        schema_version: Of this file's layout.
+        name: Which the user gave.
+        task: Name of the task whose test images were translated.
+        headline: Key of the metric that ranks on this task.
+        harness_version: Version of i2i-bench.
+        formats: Number of files of each format, by direction.
+        scores: By ``protocol@version/direction``.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: FileSafe
+    task: FileSafe
+    headline: Line
+    harness_version: str
+    formats: dict[str, dict[str, int]]
+    scores: Scores
+
+    @model_validator(mode="after")
+    def _scores_lie_under_their_names(self) -> External:
+        _check_names(self.scores)
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Where it lives below ``results/``."""
+        return Path(self.task) / EXTERNAL / f"{self.name}.json"
+
+    def __str__(self) -> str:
+        return self.file.with_suffix("").as_posix()
+
+
+AnyRecord = Record | External
+
+
+def _check_names(scores: Scores) -> None:
+    for key, score in scores.items():
+        name = f"{score.protocol}@{score.protocol_version}/{score.direction}"
+        if key != name:
+            raise ValueError(f"the scores under {key!r} are those of {name!r}")
+
+
+def _without_unset(content: dict[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    """Drop fields that came later and are not set: older records stay as they were written."""
+    return {key: value for key, value in content.items() if value or key not in later}
+
+
 def read(path: Path) -> Record:
-    """Read a record.
+    """Read the record of a run.
 
     Raises:
         ValueError: Naming the file and the first thing that is wrong with it.
     """
+    return _read(path, Record)
+
+
+def read_external(path: Path) -> External:
+    """Read the record of another program's images.
+
+    Raises:
+        ValueError: Naming the file and the first thing that is wrong with it.
+    """
+    return _read(path, External)
+
+
+def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
     try:
         if path.stat().st_size > LARGEST_RECORD:
             raise ValueError(f"{path} is no record: larger than {LARGEST_RECORD >> 20} MiB")
-        return Record.model_validate_json(path.read_bytes())
+        return schema.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ValueError(f"record {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -241,13 +327,15 @@ def read(path: Path) -> Record:
 
 
 def read_all(results: Path) -> list[Record]:
-    """Read every record below a folder, in the order of their paths; none where there is no folder.
+    """Read the records of runs below a folder, in the order of their paths; it need not exist.
 
     Raises:
         ValueError: For a file that is no record, or that lies where another run's belongs.
     """
     records = []
     for path in sorted(results.glob("*/*/seed*.json")):
+        if path.parent.name == EXTERNAL:
+            continue
         record = read(path)
         if results / record.run.file != path:
             raise ValueError(f"{path} holds the record of {record.run}; move it to its place")
@@ -255,9 +343,24 @@ def read_all(results: Path) -> list[Record]:
     return records
 
 
-def write(record: Record, results: Path) -> Path:
+def read_all_external(results: Path) -> list[External]:
+    """Read the records of other programs' images below a folder, in the order of their paths.
+
+    Raises:
+        ValueError: For a file that is no such record, or that lies where another's belongs.
+    """
+    records = []
+    for path in sorted(results.glob(f"*/{EXTERNAL}/*.json")):
+        record = read_external(path)
+        if results / record.file != path:
+            raise ValueError(f"{path} holds the record of {record}; move it to its place")
+        records.append(record)
+    return records
+
+
+def write(record: AnyRecord, results: Path) -> Path:
     """Write a record to its place below ``results``, atomically; give that place."""
-    path = results / record.run.file
+    path = results / (record.run.file if isinstance(record, Record) else record.file)
     text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
     write_text(path, text + "\n")
     return path
@@ -267,6 +370,19 @@ def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old text or the new one, never a part."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder's records, or all where the system has no locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of some network file systems
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # and with it the lock
 
 
 @contextlib.contextmanager

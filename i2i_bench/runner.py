@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -12,21 +13,40 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from i2i_bench import checkpoint, evaluation, plan, record, registry, training
+from i2i_bench import (
+    checkpoint,
+    evaluation,
+    memory,
+    official,
+    plan,
+    record,
+    registry,
+    scoring,
+    training,
+)
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.evaluation import Reference
+from i2i_bench.health import Watch
 from i2i_bench.model import Direction, Model, named_networks
+from i2i_bench.official import AbsentNetwork
 from i2i_bench.plan import Job, Places
 from i2i_bench.protocols import Protocol
-from i2i_bench.record import Record, Score
+from i2i_bench.record import Record, Scores
 from i2i_bench.report import figures
+from i2i_bench.scoring import Scorer
 from i2i_bench.training import Report, Schedule
 
 logger = logging.getLogger(__name__)
+
+TRAINING_COSTS = (  # in a record, None where the training was elsewhere
+    *("images_seen", "steps", "seconds", "images_per_second"),
+    *("peak_memory_bytes", "peak_memory_of"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,8 @@ class Bench:
         device: Where to compute.
         report: Told of progress.
         checkpoint_seconds: Time between checkpoints.
+        order_replicates: As in ``scoring.Scorer``.
+        kid_subset_size: As in ``scoring.Scorer``.
     """
 
     places: Places
@@ -46,6 +68,15 @@ class Bench:
     device: torch.device
     report: Report
     checkpoint_seconds: float = 300.0
+    order_replicates: int = 0
+    kid_subset_size: int | None = None
+
+    @property
+    def scorer(self) -> Scorer:
+        """How to score."""
+        return Scorer(
+            self.protocols, self.device, self.report, self.order_replicates, self.kid_subset_size
+        )
 
 
 def carry_out(
@@ -63,7 +94,7 @@ def carry_out(
     for number, job in enumerate(jobs, start=1):
         title = f"[{number}/{len(jobs)}] {job.run}"
         try:
-            say(f"{title}: {_carry_out_one(job, bench, force=force)}")
+            say(f"{title}: {_carry_out_one(job, bench, force=force, say=say)}")
         except training.Stopped:
             raise
         except Exception as error:  # a model may fail in any way
@@ -85,7 +116,7 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)"
 
 
-def _carry_out_one(job: Job, bench: Bench, *, force: bool) -> str:
+def _carry_out_one(job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]) -> str:
     """Do what is left to do for one run; say what was done."""
     folder = bench.places.runs / job.run.folder
     found = None if force or plan.is_unfinished(folder) else plan.recorded(job, bench.places)
@@ -95,6 +126,9 @@ def _carry_out_one(job: Job, bench: Bench, *, force: bool) -> str:
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored anew, {evaluate(job, bench)}"
+    need = memory.expect(job.model_class, job.settings, job.task)
+    say(f"{job.run} needs {need} of memory")
+    memory.require(need, bench.device)
     return f"recorded in {execute(job, bench, force=force)}"
 
 
@@ -128,8 +162,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
         ValueError: If anything is not as it must be; what was saved stays.
     """
     folder = bench.places.runs / job.run.folder
-    torch.manual_seed(job.run.seed)
-    model = job.model_class(job.settings.config)
+    model = build(job)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
     evaluation.count_macs(model, job.settings, bench.device)
@@ -140,10 +173,26 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     position = _train(model, job, bench, images)
     _draw_losses(folder)
     scores = score_run(model, job, bench, references)
-    made = _make_record(job, model, position, device=bench.device, folder=folder)
-    path = record.write(made.model_copy(update={"scores": scores}), bench.places.results)
+    macs = evaluation.count_macs(model, job.settings, bench.device)
+    costs = _training_costs(position, bench.device) | {"macs": macs}
+    made = _make_record(job, model, costs, device=bench.device, folder=folder)
+    path = record.write(_with_scores(made, scores), bench.places.results)
     plan.write_run_file(folder, job.task_argument, is_finished=True)
     return path
+
+
+def build(job: Job) -> Model:
+    """Build the model of a run as it is before the first step."""
+    torch.manual_seed(job.run.seed)
+    model = job.model_class(job.settings.config)
+    if job.start:
+        model.networks.load_state_dict(job.start.networks, strict=False)
+        if job.preset == plan.OFFICIAL:
+            model.absent = job.start.absent
+        elif job.start.absent:
+            new = ", ".join(sorted(job.start.absent))
+            logger.warning("%s begins with new %s: not in %s", job.run, new, job.start.origin)
+    return model
 
 
 def _load_images(job: Job, bench: Bench) -> TrainingImages:
@@ -166,8 +215,9 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Posi
         job.precision,
         bench.checkpoint_seconds,
     )
+    watch = Watch(model, images, bench.report)
     return training.train(
-        model, images, schedule, folder=folder, identity=job.identity(), report=bench.report
+        model, images, schedule, folder=folder, identity=job.identity(), report=watch
     )
 
 
@@ -185,17 +235,15 @@ def is_scored(found: Record, protocol: Protocol) -> bool:
 
 
 def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
-    """Score a finished run again without training it; give its record.
+    """Score a finished run again, or imported networks, without training; give the record.
 
     Raises:
         ValueError: If there is no finished run or record, or a score is there and not ``force``.
     """
+    if job.preset == plan.OFFICIAL:
+        return _evaluate_official(job, bench, force=force)
     found = record.read(bench.places.results / job.run.file)
-    present = [str(protocol) for protocol in bench.protocols if is_scored(found, protocol)]
-    if present and not force:
-        raise ValueError(
-            f"{job.run} is scored under {', '.join(present)} already; --force replaces that"
-        )
+    _require_new(found, bench, force=force)
     folder = bench.places.runs / job.run.folder
     content = checkpoint.latest(folder)
     if content is None:
@@ -205,8 +253,79 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     if position.images_seen < job.settings.budget:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
-    scores = found.scores | score_run(model, job, bench, load_references(job))
-    return record.write(found.model_copy(update={"scores": scores}), bench.places.results)
+    scores = score_run(model, job, bench, load_references(job))
+    return _add_scores(found, scores, bench.places.results)
+
+
+def _add_scores(made: Record, scores: Scores, results: Path) -> Path:
+    """Add scores to a record as it is by now: another process may have added some meanwhile."""
+    path = results / made.run.file
+    with record.locked(path.parent):
+        with contextlib.suppress(ValueError):  # there is none yet, or it is to be replaced
+            now = record.read(path)
+            if (now.settings, now.task_version) == (made.settings, made.task_version):
+                made = now
+        return record.write(_with_scores(made, made.scores | scores), results)
+
+
+def _with_scores(made: Record, scores: Scores) -> Record:
+    return made.model_copy(update={"scores": scores, "alarms": scoring.alarms(scores)})
+
+
+def _require_new(found: Record, bench: Bench, *, force: bool) -> None:
+    present = [str(protocol) for protocol in bench.protocols if is_scored(found, protocol)]
+    if present and not force:
+        raise ValueError(
+            f"{found.run} is scored under {', '.join(present)} already; --force replaces that"
+        )
+
+
+def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
+    """Score imported networks in the directions that they make possible."""
+    found = _scored_before(job, bench, force=force)
+    model = build(job)
+    model.networks.to(bench.device)
+    official.refuse_absent(model)
+    macs = _count_possible(model, job, bench.device)
+    references = {d: evaluation.reference(job.task, d, job.settings) for d in macs}
+    scores = score_run(model, job, bench, references)
+    if found is None:
+        folder = bench.places.runs / job.run.folder
+        costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
+        found = _make_record(job, model, costs, device=bench.device, folder=folder)
+    return _add_scores(found, scores, bench.places.results)
+
+
+def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:
+    """Give the record to add to, which ``force`` lets go if it was made with other settings."""
+    try:
+        found = plan.recorded(job, bench.places)
+    except ValueError:
+        if force:
+            return None
+        raise
+    if found:
+        _require_new(found, bench, force=force)
+    return found
+
+
+def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direction, int]:
+    """Count the multiply-adds of each direction whose networks are there.
+
+    Raises:
+        ValueError: If there is none, or the model cannot take images of this size.
+    """
+    macs, reasons = {}, []
+    for direction in evaluation.directions(job.task):
+        try:
+            macs[direction] = evaluation.count_macs(model, job.settings, device, direction)
+        except AbsentNetwork as error:
+            reasons.append(f"{job.run}: no scores of {direction}: {error}")
+    if not macs:
+        raise ValueError(reasons[0])
+    for reason in reasons:
+        logger.warning(reason)
+    return macs
 
 
 def load_references(job: Job) -> dict[Direction, Reference]:
@@ -219,10 +338,10 @@ def load_references(job: Job) -> dict[Direction, Reference]:
 
 def score_run(
     model: Model, job: Job, bench: Bench, references: Mapping[Direction, Reference]
-) -> dict[str, Score]:
+) -> Scores:
     """Translate the test set in every direction, save what came out and score it."""
     device, report = bench.device, bench.report
-    scores = {}
+    scores: Scores = {}
     for direction, against in references.items():
         report(f"translate {direction}", 0, 1, {})
         found = evaluation.translate_test_set(
@@ -233,15 +352,23 @@ def score_run(
         rows = list(evaluation.sample_rows(model, found, against, device=device))
         figures.sample_grid(rows, folder / f"samples-{direction}.png")
         report(f"translate {direction}", 1, 1, {})
-        for protocol in bench.protocols:
-            scores[f"{protocol}/{direction}"] = evaluation.score(
-                protocol, job.task, found, against, device=device, report=report
-            )
+        scores |= bench.scorer.score(job.task, found, against)
     return scores
 
 
+def _training_costs(position: Position, device: torch.device) -> dict[str, Any]:
+    return {
+        "images_seen": position.images_seen,
+        "steps": position.step,
+        "seconds": round(position.seconds, 3),
+        "images_per_second": round(position.images_seen / position.seconds, 3),
+        "peak_memory_bytes": position.peak_memory,
+        "peak_memory_of": "device" if device.type == "cuda" else "process",
+    }
+
+
 def _make_record(
-    job: Job, model: Model, position: Position, *, device: torch.device, folder: Path
+    job: Job, model: Model, costs: Mapping[str, Any], *, device: torch.device, folder: Path
 ) -> Record:
     """Gather what a record holds besides scores."""
     entry = registry.find(job.run.model)
@@ -257,13 +384,8 @@ def _make_record(
         seed=job.run.seed,
         settings=job.plain_settings(),
         parameters=count_parameters(model),
-        macs=evaluation.count_macs(model, job.settings, device),
-        images_seen=position.images_seen,
-        steps=position.step,
-        seconds=round(position.seconds, 3),
-        images_per_second=round(position.images_seen / position.seconds, 3),
-        peak_memory_bytes=position.peak_memory,
-        peak_memory_of="device" if device.type == "cuda" else "process",
+        absent=sorted(model.absent),
+        **costs,
         device=device_name(device),
         torch_version=torch.__version__,
         harness_version=version("i2i-bench"),
@@ -274,10 +396,11 @@ def _make_record(
 
 
 def count_parameters(model: Model) -> dict[str, int]:
-    """Count the parameters of each network."""
+    """Count the parameters of each network that is there."""
     return {
         name: sum(parameter.numel() for parameter in network.parameters())
         for name, network in named_networks(model.networks)
+        if name not in model.absent
     }
 
 

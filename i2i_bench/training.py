@@ -180,6 +180,7 @@ class _Loop:
         self._refuse("loss", [n for n, value in losses.items() if not math.isfinite(value)])
         rate = (self.images_seen - self.start.images_seen) / (self.seconds - self.start.seconds)
         report("train", self.images_seen, self.schedule.budget, {"images/s": rate} | losses)
+        self.since = time.monotonic()  # what a report takes is not training
 
     def _write_line(self) -> None:
         line = {

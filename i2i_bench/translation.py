@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,17 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from i2i_bench import checkpoint, plan, registry
+from i2i_bench import checkpoint, importing, official, plan, registry
 from i2i_bench.data import decode, to_float, to_uint8
-from i2i_bench.model import A2B, Batch, Direction, Masks, Model
+from i2i_bench.model import A2B, Batch, Direction, Masks, Model, Settings
 from i2i_bench.plan import Places
 from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import Report
 
-logger = logging.getLogger(__name__)
-
-OFFICIAL_SIZE = 256  # of the authors' released models
 BATCH_SIZE = 8
 
 
@@ -34,17 +30,17 @@ class Translator:
 
     Attributes:
         model: With its weights.
-        direction: From which domain to which.
         size: Side in pixels to which images are resized.
         resampling: Filter of the resize.
         resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it and crops the centre.
+        direction: From which domain to which.
     """
 
     model: Model
+    size: int
+    resampling: Literal["bicubic", "bilinear", "lanczos"]
+    resize: Literal["square", "short_side"]
     direction: Direction = A2B
-    size: int = OFFICIAL_SIZE
-    resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
-    resize: Literal["square", "short_side"] = "square"
 
     def at(self, size: int | None, direction: str) -> Translator:
         """Give one for another size, unless that is None, and a direction such as ``a2b``.
@@ -66,32 +62,34 @@ def load(places: Places, run: str | None, model: str | None, weights: Path | Non
         ValueError: If the weights are damaged, another model's, or not named in one of these ways.
     """
     if run and not (model or weights):
-        content = checkpoint.latest(plan.find_folder(run, places))
-        if content is None:
-            raise ValueError(f"run {run} has no checkpoint")
-        seen = content["position"]["images_seen"]
-        budget = content["identity"]["settings"].get("budget")
-        if seen != budget:
-            logger.warning("run %s is not finished: %s of %s images seen", run, seen, budget)
-        return _from_checkpoint(content, content["identity"]["model"])
+        content = plan.read_run(run, places)
+        return _translator(*_from_checkpoint(content, content["identity"]["model"]))
     if not (model and weights) or run:
         raise ValueError("either --run, or --model with --weights, is needed")
-    if weights.is_dir():
-        return Translator(registry.load(model).from_official(weights))
-    return _from_checkpoint(checkpoint.read(weights), model)
+    if weights.is_dir() and not any(weights.glob("checkpoint-*.pt")):
+        return _translator(*importing.load_official(model, weights))
+    is_run = weights.is_dir()
+    content = plan.read_run(str(weights), places) if is_run else checkpoint.read(weights)
+    return _translator(*_from_checkpoint(content, model))
 
 
-def _from_checkpoint(content: dict, name: str) -> Translator:
+def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
     identity = content["identity"]
     if identity["model"] != name:
         raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
     model_class = registry.load(name)
     settings = plan.restore_settings(model_class, identity["settings"])
+    checkpoint.require_fit(plan.without_memory(model_class, settings), content)
     model = model_class(settings.config)
     checkpoint.restore_networks(model, content)
+    return model, settings
+
+
+def _translator(model: Model, settings: Settings) -> Translator:
+    official.refuse_absent(model)
     return Translator(
         model,
-        size=settings.crop_size,
+        settings.crop_size,
         resampling=settings.resampling,
         resize=settings.resize,
     )
@@ -114,10 +112,12 @@ def translate_files(
         Number of images.
 
     Raises:
-        ValueError: If there is no image, one cannot be read, the model has no masks, or images
-            would be overwritten by their translations.
+        ValueError: If there is no image, one cannot be read, the model has no masks, or two files
+            of the same name would be written, or images overwritten by their translations.
     """
     files = _files(source)
+    if with_masks:
+        _require_names_for_masks(files)
     if target.resolve() in {path.parent.resolve() for path in files}:
         raise ValueError(f"{target} holds the images to translate; give another folder")
     model, direction = translator.model, translator.direction
@@ -162,6 +162,16 @@ def _files(source: Path) -> list[Path]:
     if not source.is_file():
         raise ValueError(f"there is no image or folder {source}")
     return [source]
+
+
+def _require_names_for_masks(files: list[Path]) -> None:
+    stems = {path.stem for path in files}
+    for path in files:
+        of, _, number = path.stem.rpartition("_attention")
+        if number.isdecimal() and of in stems:
+            raise ValueError(
+                f"{path.name} has the name of a mask of {of}; rename it, or leave --masks out"
+            )
 
 
 def _save(target: Path, files: list[Path], fakes: Tensor, masks: Masks | None) -> None:

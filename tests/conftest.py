@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,7 +21,7 @@ from PIL import Image
 from torch import nn
 
 from i2i_bench.cli import main
-from i2i_bench.features import ALEXNET_NAME, INCEPTION_NAME
+from i2i_bench.weights import ALEXNET_NAME, INCEPTION_NAME
 
 Cli = Callable[..., str]
 COUNTS = {"trainA": 4, "trainB": 4, "testA": 2, "testB": 2}
@@ -44,6 +51,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(count):
             colour = (200 + i, 40, 30) if name.endswith("A") else (20, 60 + i, 210)
             Image.new("RGB", (40, 36), colour).save(folder / name / f"{name[-1].lower()}{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a paired folder task of 32x32 images, 8 a split, of noise; leave it as it is."""
+    folder = tmp_path_factory.mktemp("task") / "pairs"
+    random = np.random.RandomState(0)
+    for name in COUNTS:
+        (folder / name).mkdir(parents=True)
+        for i in range(8):
+            noise = random.randint(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / name / f"{name[:-1]}{i}.png")
     return folder
 
 
@@ -145,3 +165,102 @@ def stand_in(
             alexnet[f"features.{index}.bias"] = torch.zeros(outputs)
         torch.save(alexnet, folder / ALEXNET_NAME)
     return folder
+
+
+@dataclass
+class Served:
+    """What a server gives under one path.
+
+    Attributes:
+        content: Bytes of the file.
+        status: Of the answer.
+        headers: Beside length and tag, or instead of them; None leaves one out.
+        cuts: Bytes after which each request in turn is broken off.
+        ranges: Whether parts are sent, and only to who has this version.
+        is_careless: Whether parts are sent of whatever version there is now.
+        is_chunked: Whether the length is not stated.
+        pause: Seconds before each eighth of the file.
+    """
+
+    content: bytes = b""
+    status: int = 200
+    headers: dict[str, str | None] = field(default_factory=dict)
+    cuts: list[int] = field(default_factory=list)
+    ranges: bool = True
+    is_careless: bool = False
+    is_chunked: bool = False
+    pause: float = 0.0
+
+
+class Loopback(ThreadingHTTPServer):
+    """A web server on this machine: what it serves, and what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.files: dict[str, Served] = {}
+        self.asked: list[tuple[str, str, str | None]] = []  # method, path, range
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def serve(self, path: str, content: bytes = b"", **options: Any) -> str:
+        """Serve a file; give its address."""
+        self.files[path] = Served(content, **options)
+        return self.url + path
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep silent about clients that go away."""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Loopback  # pyright: ignore[reportIncompatibleVariableOverride]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        wanted = self.headers.get("Range")
+        self.server.asked.append((self.command, self.path, wanted))
+        served = self.server.files.get(self.path, Served(status=404))
+        tag = f'"{hashlib.sha256(served.content).hexdigest()[:8]}"'
+        is_part = wanted and served.ranges and served.status == 200
+        if is_part and not served.is_careless:
+            is_part = self.headers.get("If-Range") == tag
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and is_part else 0
+        self.send_response(206 if is_part else served.status)
+        body, total = served.content[start:], len(served.content)
+        headers = {"ETag": tag, "Content-Length": str(len(body)), "Connection": "close"}
+        headers |= {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if is_part else {}
+        if served.is_chunked:
+            headers |= {"Content-Length": None, "Transfer-Encoding": "chunked"}
+        for name, value in (headers | served.headers).items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self._send(served, body[: served.cuts.pop(0)] if served.cuts else body, body)
+
+    def _send(self, served: Served, sent: bytes, body: bytes) -> None:
+        step = max(1, len(body) // 8)
+        for piece in (sent[i : i + step] for i in range(0, len(sent), step)):
+            time.sleep(served.pause)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if served.is_chunked else piece)
+            self.wfile.flush()
+        if served.is_chunked and sent == body:
+            self.wfile.write(b"0\r\n\r\n")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """Give a web server on this machine, which is reached without a proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "I2I_BENCH_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with Loopback() as loopback:
+        thread = threading.Thread(target=loopback.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield loopback
+        loopback.shutdown()
+        thread.join()

@@ -389,6 +389,22 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert record.read(record_of("cyclegan")) == before
 
 
+def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finished):
+    protocols = ("--protocol", "clean", "--protocol", "cut", "--order-replicates", 5)
+    text = cli("evaluate", runs_of("cyclegan"), *protocols)
+    lines = [line for line in text.splitlines() if line.startswith(("i2i", "clean", "cut"))]
+    assert [line.split(", n = 2: ")[0] for line in lines] == [
+        *("clean@1, a2b", "clean@1, b2a", "cut@1, a2b", "cut@1, b2a")
+    ]
+    assert "PSNR cycle " in lines[0]
+    assert lines[0].endswith("; weights file inception-2015-12-05.pt is missing")
+    assert lines[2].endswith("; weights file pt_inception-2015-12-05-6726825d.pth is missing")
+    found = record.read(record_of("cyclegan")).scores
+    assert {key.split("/")[0] for key in found} == {"i2i@1", "clean@1", "cut@1"}
+    assert "fid" in found["cut@1/a2b"].values
+    assert "kid" not in found["cut@1/a2b"].values
+
+
 @pytest.mark.parametrize("form", ["folder", "record"])
 def test_evaluate_finds_a_run_by_its_folder_and_its_record(cli, finished, form):
     name = Path("runs") / runs_of("cyclegan") if form == "folder" else record_of("cyclegan")
@@ -465,6 +481,20 @@ def test_translate_refuses_and_writes_nothing(cli, finished, tiny, arguments, co
     assert [path.read_bytes() for path in sorted(Path("in").iterdir())] == [
         path.read_bytes() for path in sorted((tiny / "testA").iterdir())
     ]
+
+
+def test_translate_refuses_images_named_as_the_masks_of_others(cli, finished, tiny):
+    shutil.copytree(tiny / "testA", "in")
+    shutil.copy("in/a1.png", "in/a0_attention1.png")
+    command = ("translate", "--run", runs_of("attentiongan"), "in", "out")
+    sentence = cli(*command, "--masks", code=1)
+    assert "a0_attention1.png has the name of a mask of a0; rename it" in sentence
+    assert not Path("out").exists()
+    cli(*command)
+    assert len(sizes(Path("out"))) == 3
+    Path("in/a0.png").unlink()  # then it is an image as any other
+    cli("translate", "--run", runs_of("attentiongan"), "in", "masks", "--masks")
+    assert len(sizes(Path("masks"))) == 2 * 4
 
 
 def test_translate_takes_a_checkpoint_of_the_same_model(cli, finished, tiny):
@@ -555,4 +585,5 @@ def test_translate_refuses_another_models_official_files(cli, golden, places, ti
     golden("cyclegan").save(places / "official", networks)
     weights = ("--model", "attentiongan", "--weights", "official")
     sentence = cli("translate", *weights, tiny / "testB", "out", code=1)
-    assert "is no AttentionGAN generator: no conv1.weight" in sentence
+    assert "latest_net_G_A.pth lacks deconv3_attention.weight; it holds model.1.bias" in sentence
+    assert sentence.endswith("; these files fit cyclegan")

@@ -4,11 +4,19 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2i_bench.metrics import distances
-from i2i_bench.metrics.distances import fid, kid_blocks, kid_subsets, kid_unbiased
+from i2i_bench.metrics.distances import (
+    fid,
+    kid_blocks,
+    kid_difference,
+    kid_subsets,
+    kid_unbiased,
+    order_replicates,
+)
 
 PRINTED = 6e-11  # the golden values have ten decimals
 
@@ -119,6 +127,69 @@ def test_jackknife_equals_brute_force_leave_one_out(x, y):
     assert error == pytest.approx(math.sqrt(variance), rel=1e-6, abs=1e-9)
 
 
+@quick
+@given(features, features, st.integers(2, 4))
+def test_repeated_columns_keep_the_kid_and_multiply_the_fid(x, y, times):
+    wide_x, wide_y = np.tile(x, times), np.tile(y, times)
+    assert kid_unbiased(wide_x, wide_y) == pytest.approx(kid_unbiased(x, y), rel=1e-8, abs=1e-9)
+    assert fid(wide_x, wide_y) == pytest.approx(times * fid(x, y), rel=1e-8, abs=1e-8)
+
+
+@quick
+@given(features, features, st.floats(-3, 3))
+def test_fid_does_not_see_a_shift_of_both_sets(x, y, shift):
+    assert fid(x + shift, y + shift) == pytest.approx(fid(x, y), rel=1e-8, abs=1e-8)
+
+
+@quick
+@given(features, features, st.integers(0, 2**31))
+def test_difference_equals_brute_force_leave_one_out(x, one, seed):
+    other = make(len(one), seed, 0.3, 5) + 0.5 * one
+
+    def difference(x, one, other):
+        return direct_mmd(x, one) - direct_mmd(x, other)
+
+    m, n = len(x), len(one)
+    without_real = [difference(np.delete(x, i, 0), one, other) for i in range(m)]
+    without_source = [difference(x, np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(n)]
+    variance = (m - 1) * np.var(without_real) + (n - 1) * np.var(without_source)
+    value, error = kid_difference(x, one, other)
+    assert value == pytest.approx(difference(x, one, other), rel=1e-8, abs=1e-9)
+    assert error == pytest.approx(math.sqrt(variance), rel=1e-6, abs=1e-8)
+
+
+@quick
+@given(features, features)
+def test_difference_of_a_model_from_itself_is_certainly_zero(x, y):
+    assert kid_difference(x, y, y) == (0, 0)
+
+
+@quick
+@given(features, features, st.integers(0, 2**31))
+def test_difference_changes_its_sign_with_the_order_of_the_models(x, one, seed):
+    other = make(len(one), seed, 0.3, 5)
+    value, error = kid_difference(x, one, other)
+    assert kid_difference(x, other, one) == pytest.approx((-value, error), rel=1e-9, abs=1e-10)
+
+
+def test_difference_of_like_models_is_surer_than_two_separate_intervals():
+    x, one = make(60, 0, 0.0), make(60, 1, 0.25)
+    other = one + 0.1 * make(60, 2, 0.0)
+    separate = math.hypot(kid_unbiased(x, one)[1], kid_unbiased(x, other)[1])
+    assert kid_difference(x, one, other)[1] < separate / 3
+
+
+def test_models_of_different_sources_are_not_compared():
+    with pytest.raises(ValueError, match="9 translations cannot be paired with 8"):
+        kid_difference(make(9, 0, 0.0), make(9, 1, 0.0), make(8, 2, 0.0))
+
+
+def test_difference_needs_three_images_a_set():
+    value, error = kid_difference(make(2, 0, 0.0), make(9, 1, 0.0), make(9, 2, 0.0))
+    assert math.isfinite(value)
+    assert math.isnan(error)
+
+
 def test_fid_of_a_shift_by_two_in_eight_dimensions_is_32():
     x = np.random.RandomState(3).standard_normal((50, 8))
     assert fid(x, x + 2) == pytest.approx(32, rel=1e-12)
@@ -217,6 +288,36 @@ def test_blocks_depend_on_the_order():
     assert kid_blocks(shuffled, y)[0] != pytest.approx(kid_blocks(x, y)[0], rel=1e-3)
 
 
+def test_order_replicates_are_the_blocks_of_shuffled_sets():
+    x, y = make(40, 0, 0.0), make(30, 1, 0.25)
+    random = np.random.RandomState(7)
+    draws = []
+    for _ in range(5):
+        rows, columns = random.permutation(40), random.permutation(30)
+        draws.append(kid_blocks(x[rows], y[columns], 10)[0])
+    found = order_replicates(x, y, block=10, count=5, seed=7)
+    assert found == pytest.approx((np.mean(draws), np.std(draws, ddof=1)), rel=1e-12)
+
+
+def test_orders_scatter_around_the_unbiased_kid_and_hide_it():
+    x, y = make(100, 0, 0.0), make(100, 1, 0.05)
+    value, deviation = order_replicates(x, y, count=100)
+    assert abs(value - kid_unbiased(x, y)[0]) < deviation
+    assert deviation > 0.003  # spec section 3: 0.34 / 100
+
+
+def test_orders_do_not_matter_to_a_single_block():
+    x, y = make(30, 0, 0.0), make(25, 1, 0.25)
+    value, deviation = order_replicates(x, y, block=30, count=3)
+    assert value == pytest.approx(kid_unbiased(x, y)[0], rel=1e-10)
+    assert deviation < 1e-12
+
+
+def test_one_order_has_no_deviation():
+    with pytest.raises(ValueError, match="at least 2 orders"):
+        order_replicates(make(30, 0, 0.0), make(30, 1, 0.0), count=1)
+
+
 def test_one_block_is_the_unbiased_kid_without_an_error():
     x, y = make(30, 0, 0.0), make(25, 1, 0.25)
     value, error = kid_blocks(x, y, block=30)
@@ -242,13 +343,42 @@ def test_subset_of_the_whole_set_is_the_unbiased_kid_without_spread():
     assert mean == pytest.approx(kid_unbiased(x, y)[0], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("subsets", "size"),
+    [(4, 5), (20, 30)],  # few pairs, each subset by itself; many, all from one kernel matrix
+)
+def test_subsets_equal_those_taken_one_by_one(subsets, size, monkeypatch):
+    monkeypatch.setattr(distances, "_BLOCK_ELEMENTS", 40 * 7)  # several slabs
+    x, y = make(35, 0, 0.0), make(40, 1, 0.25)
+    random = np.random.RandomState(3)
+    expected = []
+    for _ in range(subsets):
+        a, b = random.choice(35, size, replace=False), random.choice(40, size, replace=False)
+        expected.append(direct_mmd(x[a], y[b]))
+    found = kid_subsets(x, y, subsets=subsets, size=size, seed=3)
+    assert found == pytest.approx((np.mean(expected), np.std(expected)), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [10, 50])
+def test_subsets_equal_torch_fidelity(size):
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x, y = make(70, 0, 0.0), make(60, 1, 0.25)
+    theirs = kid_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), kid_subset_size=size, verbose=False
+    )
+    expected = [theirs[f"kernel_inception_distance_{name}"] for name in ("mean", "std")]
+    found = kid_subsets(x, y, subsets=100, size=size, seed=2020)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize(("subsets", "size"), [(5, 41), (5, 1), (0, 10)])
 def test_impossible_subsets_are_refused(subsets, size):
     with pytest.raises(ValueError, match="subset"):
         kid_subsets(make(40, 0, 0.0), make(50, 1, 0.0), subsets=subsets, size=size, seed=0)
 
 
-@pytest.mark.parametrize("distance", [fid, kid_unbiased, kid_blocks])
+@pytest.mark.parametrize("distance", [fid, kid_unbiased, kid_blocks, order_replicates])
 @pytest.mark.parametrize(
     ("fake", "words"),
     [

@@ -1,28 +1,36 @@
 import hashlib
+import itertools
 import shutil
+import subprocess
+import sys
+import threading
 import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.linalg import LinAlgWarning
 from torch import nn
 
-from i2i_bench import features
+from i2i_bench import inception
 from i2i_bench.features import (
-    ALEXNET_NAME,
-    INCEPTION_NAME,
     LPIPS_MINIMUM_SIZE,
-    MissingWeights,
     content_hash,
     extract_features,
-    inception_file,
     lpips_distance,
-    weights_folder,
-    weights_hash,
 )
-from i2i_bench.metrics.distances import fid, kid_unbiased
+from i2i_bench.metrics.distances import kid_unbiased
+from i2i_bench.weights import (
+    ALEXNET_NAME,
+    INCEPTION_NAME,
+    PYTORCH_FID_INCEPTION_NAME,
+    TORCH_FIDELITY_INCEPTION_NAME,
+    MissingWeights,
+    inception_file,
+)
 
 
 @pytest.fixture
@@ -64,19 +72,7 @@ def clean_fid_features(paths, weights):
     )
 
 
-# Where the weights are
-
-
-def test_weights_are_in_the_users_cache_by_default(places, monkeypatch):
-    monkeypatch.delenv("I2I_BENCH_WEIGHTS")
-    assert weights_folder() == places / "user" / "i2i-bench" / "weights"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert weights_folder() == places / "home" / ".cache" / "i2i-bench" / "weights"
-
-
-def test_weights_folder_may_be_chosen(places, stand_in):
-    assert weights_folder() == stand_in
-    assert inception_file() == stand_in / INCEPTION_NAME
+# Which weights
 
 
 def test_weights_may_be_a_file_of_any_name(places, stand_in, monkeypatch):
@@ -84,7 +80,6 @@ def test_weights_may_be_a_file_of_any_name(places, stand_in, monkeypatch):
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
     assert inception_file() == own
-    assert weights_folder() == places
     assert extract_features(make_images(1)).shape == (1, 2048)
 
 
@@ -99,26 +94,7 @@ def test_missing_weights_say_what_is_missing_where_and_what_to_do(places, monkey
     ):
         with pytest.raises(MissingWeights) as caught:
             attempt()
-        assert str(caught.value) == (
-            f"weights file {name} not found in {empty}; "
-            "put it there or set I2I_BENCH_WEIGHTS to the folder that holds it"
-        )
-
-
-def test_weights_hash_follows_the_file(tmp_path):
-    path = tmp_path / "weights"
-    for content in (b"one", b"another"):
-        path.write_bytes(content)
-        assert weights_hash(path) == hashlib.sha256(content).hexdigest()
-
-
-def test_weights_are_read_once_for_their_hash(tmp_path):
-    path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    weights_hash(path)
-    before = features._file_hash.cache_info().hits
-    weights_hash(path)
-    assert features._file_hash.cache_info().hits == before + 1
+        assert str(caught.value).startswith(f"weights file {name} not found in {empty}; put it")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network" * 100])
@@ -163,23 +139,6 @@ def test_kid_from_files_equals_clean_fid(places, stand_in):
     assert found == pytest.approx(kernel_distance(real, fake, num_subsets=1), rel=1e-5)
 
 
-def test_network_sees_what_clean_fid_resizes(places, monkeypatch):
-    from cleanfid.resize import make_resizer
-
-    seen = []
-    apply = features._apply_inception
-
-    def spy(layers, pixels, weights):
-        seen.append(pixels)
-        return apply(layers, pixels, weights)
-
-    monkeypatch.setattr(features, "_apply_inception", spy)
-    image = make_images(1)[0]
-    extract_features([image])
-    expected = make_resizer("PIL", False, "bicubic", (299, 299))(image)
-    assert np.array_equal(seen[0][0].permute(1, 2, 0).numpy(), expected)
-
-
 def test_order_changes_no_digit(places, monkeypatch):
     images = make_images(7)
     found = extract_features(images, batch_size=3)
@@ -207,7 +166,7 @@ def test_an_array_of_images_is_a_sequence_of_them(places):
 def test_seen_images_come_from_the_cache_in_the_order_asked(places, monkeypatch):
     images = make_images(4)
     found = extract_features([*images, images[0]])  # one of them twice
-    monkeypatch.setattr(features, "_run_inception", None)  # would fail if called
+    monkeypatch.setattr(inception.Network, "features", None)  # would fail if called
     assert np.array_equal(extract_features([images[0], *images[::-1]]), found[[4, 3, 2, 1, 0]])
     assert len(cached_files(places)) == 1
 
@@ -258,8 +217,8 @@ def test_failed_write_leaves_nothing_and_costs_no_number(places, monkeypatch, ca
     (only,) = cached_files(places)
     only.unlink()
 
-    def fail(file, array):
-        file.write(b"half")
+    def fail(path, array):
+        path.write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(np, "save", fail)
@@ -283,8 +242,28 @@ def test_unfit_images_are_refused(places, images, words):
 
 
 def test_unknown_recipe_is_refused(places):
-    with pytest.raises(ValueError, match="unknown feature recipe 'tf-scipy'; known: clean"):
-        extract_features(make_images(1), "tf-scipy")
+    with pytest.raises(ValueError, match="unknown feature recipe 'tf'; known: clean, tf-compat"):
+        extract_features(make_images(1), "tf")
+
+
+def test_recipe_takes_no_other_conversion_of_its_network(places):
+    """The stand-in has the TorchScript alone."""
+    for recipe, name in (
+        ("tf-compat", TORCH_FIDELITY_INCEPTION_NAME),
+        ("tf-scipy", TORCH_FIDELITY_INCEPTION_NAME),
+        ("pt-legacy", PYTORCH_FID_INCEPTION_NAME),
+    ):
+        with pytest.raises(MissingWeights) as caught:
+            extract_features(make_images(1), recipe)
+        assert caught.value.reason == f"weights file {name} is missing"
+
+
+@pytest.mark.parametrize("name", [TORCH_FIDELITY_INCEPTION_NAME, PYTORCH_FID_INCEPTION_NAME])
+@pytest.mark.parametrize("content", [b"", b"not a network" * 100])
+def test_corrupt_state_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is corrupt"):
+        inception.Network(tmp_path / name, "cpu", is_script=False)
 
 
 # LPIPS
@@ -342,7 +321,8 @@ def test_lpips_refuses_what_does_not_pair_up(places):
 
 def test_content_hash_is_that_of_sorted_names_and_their_pixels():
     images = make_images(2)
-    files, pixels = content_hash(["b.png", "a.png"], images)
+    files, pixels, digests = content_hash(["b.png", "a.png"], images)
+    assert len(set(digests)) == 2
     assert files == hashlib.sha256(b"a.png\nb.png\n").hexdigest()
     assert pixels == hashlib.sha256(images[1].tobytes() + images[0].tobytes()).hexdigest()
 
@@ -350,8 +330,10 @@ def test_content_hash_is_that_of_sorted_names_and_their_pixels():
 def test_content_hash_does_not_depend_on_the_listing():
     images = make_images(3)
     names = ["c.png", "a.png", "b.png"]
-    assert content_hash(names[::-1], images[::-1]) == content_hash(names, images)
-    assert content_hash(names, images[::-1])[1] != content_hash(names, images)[1]
+    found = content_hash(names, images)
+    again = content_hash(names[::-1], images[::-1])
+    assert (again.files, again.pixels, again.digests[::-1]) == found
+    assert content_hash(names, images[::-1]).pixels != found.pixels
 
 
 @pytest.mark.parametrize("names", [["a.png"], ["a.png", "a.png"]])
@@ -360,33 +342,134 @@ def test_content_hash_needs_one_name_an_image(names):
         content_hash(names, make_images(2))
 
 
-# The true architecture
+AT_ONCE = """
+import numpy as np
+from i2i_bench.features import extract_features
+
+random = np.random.RandomState(0)
+images = [random.randint(0, 256, (40, 56, 3), dtype=np.uint8) for _ in range(64)]
+print(extract_features(images, batch_size=4).tobytes().hex())
+"""
 
 
 @pytest.mark.slow
-def test_fid_at_true_scale_equals_clean_fid(places, monkeypatch, save_traced):
-    from cleanfid.fid import frechet_distance
-    from torchvision.models import inception_v3
+def test_two_evaluations_at_once_find_the_same_and_share_the_cache(places):
+    command = [sys.executable, "-c", AT_ONCE]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    texts = [process.communicate(timeout=100)[0].strip() for process in both]
+    assert texts[0] == texts[1]
+    assert bytes.fromhex(texts[0]) == extract_features(make_images(64)).tobytes()  # from the cache
+    assert len(cached_files(places)) == 1
 
-    torch.manual_seed(0)
-    network = inception_v3(weights=None, aux_logits=False, init_weights=False)
-    network.fc = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue] - pool3 is what we want
-    with torch.no_grad():  # statistics of a batch, or the features of random weights would vanish
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 1.0
-        network(torch.rand(4, 3, 299, 299) * 2 - 1)
-    save_traced(network.eval(), places / INCEPTION_NAME)
-    monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(places))
-    sets = [make_images(12), [image // 2 for image in make_images(12, seed=1)]]
-    folders = [save_images(images, places / f"set{i}") for i, images in enumerate(sets)]
-    real, fake = (clean_fid_features(paths, places) for paths in folders)
-    ours = [extract_features(images) for images in sets]
-    np.testing.assert_allclose(ours[0], real, rtol=1e-5, atol=1e-5)
+
+# A set that does not fit into memory
+
+
+class Folder(Sequence[Any]):
+    """Images made when asked for, which counts them and how many there are at once."""
+
+    def __init__(self, num):
+        self.num, self.made, self.alive, self.most = num, 0, 0, 0
+        self.lock = threading.Lock()
+
+    def __len__(self):
+        return self.num
+
+    def __getitem__(self, index) -> Any:
+        image = make_images(1, seed=index, size=(16, 16))[0]
+        weakref.finalize(image, self.note, -1)
+        self.made += 1
+        self.note(1)
+        return image
+
+    def note(self, change):
+        with self.lock:
+            self.alive += change
+            self.most = max(self.most, self.alive)
+
+
+def test_few_images_lie_in_memory_at_once(places):
+    images = Folder(400)
+    found = content_hash([f"{index:03d}.png" for index in range(400)], images)
+    assert images.most < 100
+    extract_features(images, digests=found.digests, batch_size=8)
+    assert images.most < 100
+    assert images.made == 800  # once for the hashes, once for the network
+
+
+def test_features_of_a_hashed_set_in_the_cache_decode_nothing(places):
+    images = Folder(5)
+    found = content_hash(list("abcde"), images)
+    first = extract_features(images, digests=found.digests)
+    assert images.made == 10
+    assert np.array_equal(extract_features(images, digests=found.digests), first)
+    assert images.made == 10
+
+
+def test_digests_must_be_as_many_as_the_images(places):
+    with pytest.raises(ValueError, match="2 images cannot have 1 digests"):
+        extract_features(make_images(2), digests=[b"one"])
+
+
+# Resizes
+
+
+SIZES = [(299, 299), (256, 256), (40, 56), (310, 305), (600, 450), (1, 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_resizes_equal_the_originals_to_the_last_bit(size):
+    from cleanfid.resize import build_resizer, make_resizer
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x,
+    )
+
+    image = make_images(1, size=size)[0]
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    compat = interpolate_bilinear_2d_like_tensorflow1x(pixels, (299, 299), align_corners=False)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*disp.*", DeprecationWarning)  # of scipy's sqrtm
-        warnings.filterwarnings("ignore", "Matrix is singular", LinAlgWarning)  # 12 images
-        expected = frechet_distance(
-            real.mean(0), np.cov(real, rowvar=False), fake.mean(0), np.cov(fake, rowvar=False)
-        )
-    assert fid(*ours) == pytest.approx(expected, rel=1e-5)
+        legacy = build_resizer("legacy_pytorch")  # switches warnings off for good
+    expected = {
+        "clean": build_resizer("clean")(image),
+        "tf-compat": compat[0].permute(1, 2, 0).numpy(),
+        "pt-legacy": legacy(image),
+        "tf-scipy": make_resizer("PIL", True, "bilinear", (299, 299))(image),
+    }
+    for name, resized in expected.items():
+        found = inception.find(name).resize(image)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, resized), name
+
+
+def test_resizes_are_different_ones():
+    image = make_images(1, size=(80, 70))[0]
+    resized = [recipe.resize(image) for recipe in inception.RECIPES.values()]
+    for one, other in itertools.combinations(resized, 2):
+        assert abs(one - other).max() > 1
+
+
+def test_resizes_leave_an_image_of_the_right_size_alone():
+    image = make_images(1, size=(299, 299))[0]
+    for recipe in inception.RECIPES.values():
+        assert np.array_equal(recipe.resize(image), image)
+
+
+def test_resizes_take_images_that_may_not_be_written():
+    image = make_images(1)[0]
+    image.flags.writeable = False
+    for recipe in inception.RECIPES.values():
+        recipe.resize(image)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("clean", -1, 127 / 128),
+        ("tf-compat", -1, 127 / 128),
+        ("pt-legacy", -1, 1),
+        ("tf-scipy", -1, 1),
+    ],
+)
+def test_scales_are_those_of_section_1(name, low, high):
+    found = inception.find(name).scale(torch.tensor([0.0, 255.0]))
+    assert found.tolist() == pytest.approx([low, high], abs=1e-7)

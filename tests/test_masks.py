@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from i2i_bench.metrics.masks import background_share, effective_masks, foreground_iou
+from i2i_bench.metrics.masks import (
+    attention_entropy,
+    background_share,
+    effective_masks,
+    foreground_iou,
+    saturated_share,
+)
 
 
 def attention(seed, n=4, sharpness=1.0):
@@ -76,42 +82,89 @@ def test_unfit_attention_is_refused(wrong):
         background_share(wrong)
 
 
-@pytest.mark.parametrize("n", [1, 2, 10])
-def test_equal_masks_are_all_effective(n):
-    assert effective_masks(np.full((n, 3, 4), 1 / n)) == pytest.approx(n)
+@pytest.mark.parametrize("n", [2, 10])
+def test_equal_masks_have_the_entropy_one_and_saturate_nothing(n):
+    masks = np.full((n, 3, 4), 1 / n)
+    assert attention_entropy(masks) == pytest.approx(1)
+    assert saturated_share(masks) == 0
 
 
-def test_masks_that_divide_the_image_sharply_count_one():
+def test_masks_that_divide_the_image_sharply_have_no_entropy_and_saturate():
     labels = np.random.RandomState(0).randint(0, 4, (5, 5))
-    assert effective_masks((labels == np.arange(4)[:, None, None]).astype(float)) == 1
+    masks = (labels == np.arange(4)[:, None, None]).astype(float)
+    assert attention_entropy(masks) == 0
+    assert saturated_share(masks) == 1
 
 
-def test_mixture_of_two_of_four_masks_counts_two():
+def test_mixture_of_two_of_four_masks_has_half_the_entropy():
     mixture = np.zeros((4, 3, 3))
     mixture[:2] = 0.5
-    assert effective_masks(mixture) == pytest.approx(2)
+    assert attention_entropy(mixture) == pytest.approx(0.5)
+
+
+def test_saturated_pixels_are_counted_above_the_threshold():
+    first = np.array([[1.0, 0.995], [0.98, 0.5]])
+    masks = np.stack([first, 1 - first])
+    assert saturated_share(masks) == 0.5
+    assert saturated_share(masks, 0.97) == 0.75
+    assert saturated_share(np.ones((1, 2, 2))) == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 10])
+def test_masks_used_alike_are_all_effective(n):
+    assert effective_masks(np.full(n, 1 / n)) == pytest.approx(n)
+
+
+def test_unused_masks_are_not_effective():
+    assert effective_masks(np.array([0.0, 1.0, 0.0])) == 1
+    assert effective_masks(np.array([0.5, 0.5, 0.0, 0.0])) == pytest.approx(2)
 
 
 @quick
-@given(st.integers(0, 2**31), st.integers(1, 8), st.floats(0, 20))
-def test_effective_masks_lie_between_one_and_all_in_any_order(seed, n, sharpness):
+@given(st.integers(0, 2**31), st.integers(2, 8), st.floats(0, 20))
+def test_mask_health_is_bounded_and_does_not_depend_on_the_order(seed, n, sharpness):
     masks = attention(seed, n, sharpness)
-    count = effective_masks(masks)
-    assert 1 - 1e-9 <= count <= n + 1e-9
-    assert effective_masks(masks[::-1]) == pytest.approx(count)
+    usage = masks.mean((1, 2))
+    assert 1 - 1e-9 <= effective_masks(usage) <= n + 1e-9
+    assert 0 <= attention_entropy(masks) <= 1 + 1e-9
+    for metric, values in ((effective_masks, usage), (attention_entropy, masks)):
+        assert metric(values[::-1]) == pytest.approx(metric(values))
+
+
+@quick
+@given(st.integers(0, 2**31), st.integers(2, 8), st.floats(0, 20))
+def test_pixels_share_masks_no_more_evenly_than_the_whole_image(seed, n, sharpness):
+    masks = attention(seed, n, sharpness)  # entropy is concave
+    whole = np.log(effective_masks(masks.mean((1, 2)))) / np.log(n)
+    assert attention_entropy(masks) <= whole + 1e-9
 
 
 def test_attention_rounded_to_half_precision_is_accepted():
     masks = attention(0)
-    assert effective_masks(masks.astype(np.float16)) == pytest.approx(
-        effective_masks(masks), rel=1e-2
+    assert attention_entropy(masks.astype(np.float16)) == pytest.approx(
+        attention_entropy(masks), rel=1e-2
     )
 
 
+@pytest.mark.parametrize("metric", [attention_entropy, saturated_share])
 @pytest.mark.parametrize(
     ("masks", "words"),
     [(np.full((4, 3, 3), 0.5), "sum to 1"), (np.ones((3, 3)), r"\(n, height, width\)")],
 )
-def test_attention_that_is_not_a_share_is_refused(masks, words):
+def test_attention_that_is_not_a_share_is_refused(metric, masks, words):
     with pytest.raises(ValueError, match=words):
-        effective_masks(masks)
+        metric(masks)
+
+
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [(np.full(3, 0.5), "sum to 1"), (np.full((2, 2), 0.5), r"\(n,\)"), (np.ones(0), "empty")],
+)
+def test_usage_that_is_not_a_share_is_refused(usage, words):
+    with pytest.raises(ValueError, match=words):
+        effective_masks(usage)
+
+
+def test_entropy_of_a_single_mask_is_refused():
+    with pytest.raises(ValueError, match="not defined"):
+        attention_entropy(np.ones((1, 2, 2)))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from i2i_bench.metrics.pixels import PSNR_CAP, mean_psnr, psnr, ssim
+from i2i_bench.metrics.pixels import PSNR_CAP, luminance_correlation, mean_psnr, psnr, ssim
 
 
 def image(seed, height=20, width=24):
@@ -83,11 +83,12 @@ def test_unfit_masks_are_refused(mask, words):
         psnr(image(0), image(1), mask)
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("metric", [psnr, ssim, luminance_correlation])
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (image(0).astype(np.float32), "uint8"),
+        (image(0) / 255, "uint8 from 0 to 255, not float64 from 0 to 1; scale it"),
+        (image(0).astype(np.int16) - 128, "uint8 from 0 to 255, not int16 from -128 to 127"),
         (image(0)[..., 0], "shape"),
         (np.zeros((20, 24, 4), np.uint8), "shape"),
         (image(0, 24, 20), "differ in shape"),
@@ -138,3 +139,22 @@ def test_ssim_of_equal_images_is_one():
 def test_ssim_names_the_size_of_an_image_below_its_window(size):
     with pytest.raises(ValueError, match=rf"at least 11 x 11 pixels, not {size[0]} x {size[1]}"):
         ssim(image(0, *size), image(1, *size))
+
+
+@quick
+@given(seeds, seeds)
+def test_luminance_correlation_equals_numpy(first, second):
+    sides = [image(seed) for seed in (first, second)]
+    grey = [(side * [0.299, 0.587, 0.114]).sum(-1).ravel() for side in sides]
+    assert luminance_correlation(*sides) == pytest.approx(np.corrcoef(*grey)[0, 1], abs=1e-12)
+
+
+def test_negative_correlates_to_minus_one_whatever_its_contrast():
+    one = image(0)
+    assert luminance_correlation(one, 255 - one) == pytest.approx(-1)
+    assert luminance_correlation(one, one // 3 * 3) > 0.99
+    assert luminance_correlation(one, one) == pytest.approx(1)
+
+
+def test_single_luminance_correlates_with_nothing():
+    assert math.isnan(luminance_correlation(image(0), np.full_like(image(0), 7)))

@@ -1,6 +1,7 @@
 """Records: names that are safe as files, and a text that is read back as it was written."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,48 @@ def test_text_of_a_record_has_sorted_keys_one_a_line(cli, places, tiny):
     assert list(content) == sorted(content)
     assert all(line.count('": ') <= 1 for line in text.splitlines())
     assert str(places) not in text
+
+
+ROOT = Path(__file__).parents[1]
+COMMITTED = sorted((ROOT / "results").glob("*/*/*.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_committed_records_are_written_back_as_they_are(path, tmp_path):
+    is_external = path.parent.name == record.EXTERNAL
+    found = record.read_external(path) if is_external else record.read(path)
+    assert record.write(found, tmp_path).read_bytes() == path.read_bytes()
+
+
+def test_alarms_are_written_where_there_are_some(tmp_path):
+    found = record.read(COMMITTED[0])
+    assert "alarms" not in found.model_dump()
+    alarmed = found.model_copy(update={"alarms": ["a2b: nothing is translated"]})
+    assert record.read(record.write(alarmed, tmp_path)) == alarmed
+
+
+def test_external_record_is_read_back_as_it_was_written(tmp_path):
+    scores = record.read(COMMITTED[0]).scores
+    key, score = next(iter(scores.items()))
+    lpips = score.model_copy(update={"lpips_sha256": "c" * 64})
+    made = record.External(
+        name="cut",
+        task="stripes",
+        headline="kid",
+        harness_version="0.1.0",
+        formats={"a2b": {"png": 100}},
+        scores={key: lpips},
+    )
+    path = record.write(made, tmp_path)
+    assert path == tmp_path / "stripes/external/cut.json"
+    assert record.read_all_external(tmp_path) == [made]
+    assert record.read_all(tmp_path) == []
+    with pytest.raises(ValueError, match="is no valid record"):
+        record.read(path)
+
+
+def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), record.locked(tmp_path / "new"):
+            raise KeyError
+    assert list((tmp_path / "new").iterdir()) == []

@@ -38,3 +38,10 @@ def test_leaderboard_of_records_imports_no_torch(finished):
     output, modules = modules_after("leaderboard")
     assert "| cyclegan" in output
     assert not modules & (HEAVY | {"numpy", "PIL"})
+
+
+@pytest.mark.parametrize("name", ["ii", "iii", "iv"])
+def test_table_of_the_paper_imports_no_torch(places, name):
+    output, modules = modules_after("table", name)
+    assert "| AttentionGAN " in output
+    assert not modules & (HEAVY | {"numpy", "PIL"})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from i2i_bench import blocks
+from i2i_bench import blocks, official
 from i2i_bench.model import (
     Batch,
     Clock,
@@ -149,36 +150,41 @@ class CycleGAN(Model):
         return self.generators[str(direction)](batch.images[direction.source])
 
     @classmethod
-    def from_official(cls, folder: Path) -> CycleGAN:
-        """Read ``latest_net_{G,D}_{A,B}.pth``; without both discriminators they start anew.
+    def from_official(cls, path: Path) -> CycleGAN:
+        """Read ``latest_net_{G,D}_{A,B}.pth``, or ``latest_net_G.pth`` of a single direction.
 
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        files = blocks.read_official_pair(folder)
-        tensors = files["G_A"]
-        if "model.1.weight" not in tensors:
-            raise ValueError(f"{folder} holds no CycleGAN generators: no tensor model.1.weight")
-        names = {name.split(".")[1] for name in tensors if ".conv_block." in name}
-        config = CycleGANConfig(
-            generator_width=len(tensors["model.1.weight"]),
-            num_blocks=len(names),
-            **blocks.official_discriminator(files),
-        )
-        model = cls(config)
-        second = 6 if "model.10.conv_block.6.weight" in tensors else 5  # 6: trained with dropout
-        for official, direction in (("G_A", "a2b"), ("G_B", "b2a")):
-            blocks.load_official(
-                model.generators[direction],
-                files[official],
-                official_generator_stems(config.num_blocks, second),
-            )
-        blocks.load_official_discriminators(model.discriminators, files)
-        return model
+        files = official.read_pair(path)
+        config = infer_config(files)
+        judge = official.patch_discriminator_stems(config.discriminator_layers)
+        parts = [
+            (state, official.below(name, official_stems(state) if "gen" in name else judge))
+            for name, state in files.items()
+        ]
+        return official.build(cls, config, parts)
 
 
-def official_generator_stems(num_blocks: int, second: int = 5) -> list[tuple[str, str]]:
+def infer_config(files: Mapping[str, official.StateDict]) -> CycleGANConfig:
+    """Read the configuration off the shapes of official networks.
+
+    Raises:
+        ValueError: If the tensors are not those of CycleGAN.
+    """
+    generator = next(state for name, state in files.items() if name.startswith("generators."))
+    return CycleGANConfig(
+        generator_width=generator.shape("model.1.weight", 4)[0],
+        num_blocks=generator.count(r"model\.(\d+)\.conv_block\."),
+        **official.patch_discriminator(files),
+    )
+
+
+def official_stems(generator: official.StateDict) -> official.Stems:
     """Pair our convolutions with the authors' positions in their ``model`` sequence."""
+    num_blocks = generator.count(r"model\.(\d+)\.conv_block\.")
+    # with dropout, as it may have been trained, the second convolution of a block is one later
+    second = 6 if "model.10.conv_block.6.weight" in generator.tensors else 5
     stems = [("0.stem.conv", "model.1"), ("0.down.0.conv", "model.4"), ("0.down.1.conv", "model.7")]
     for i in range(num_blocks):
         stems.append((f"0.blocks.{i}.first.conv", f"model.{10 + i}.conv_block.1"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench import blocks
+from i2i_bench import blocks, official
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -455,24 +456,22 @@ class UGATIT(Model):
         return self.generators[str(direction)](batch.images[direction.source])[0]
 
     @classmethod
-    def from_official(cls, folder: Path) -> UGATIT:
+    def from_official(cls, path: Path) -> UGATIT:
         """Read ``<dataset>_params_latest.pt``, or else the last ``<dataset>_params_%07d.pt``.
 
         Raises:
             ValueError: For a TensorFlow checkpoint, or naming the first tensors that disagree.
         """
-        networks = read_networks(find_official(folder))
-        model = cls(infer_config(networks))
-        if model.config.light != cls.light:
-            found = "light" if model.config.light else "full"
-            raise ValueError(
-                f"{folder} holds the {found} model; read it as that, not {cls.card.title}"
-            )
-        for official, path in OFFICIAL.items():
-            network = model.networks.get_submodule(path)
-            stems = official_stems(official, model.config)
-            blocks.load_official(network, networks[official], stems)
-        return model
+        networks = read_networks(find_official(path))
+        config = infer_config(networks)
+        if config.light != cls.light:
+            found = "light" if config.light else "full"
+            raise ValueError(f"{path} holds the {found} model, which is not {cls.card.title}")
+        parts = [
+            (networks[name], official.below(ours, official_stems(name, config)))
+            for name, ours in OFFICIAL.items()
+        ]
+        return official.build(cls, config, parts)
 
 
 class UGATITLight(UGATIT):
@@ -498,71 +497,76 @@ OFFICIAL = {
 }
 
 
-def find_official(folder: Path) -> Path:
-    """Give the authors' last file in ``folder``.
+def find_official(path: Path) -> Path:
+    """Give the authors' last file in a folder, or the one that is given.
 
     Raises:
         ValueError: If there is none, one of TensorFlow, or those of several datasets.
     """
-    numbered = "*_params_" + 7 * "[0-9]" + ".pt"
-    found = sorted(folder.glob("*_params_latest.pt")) or sorted(folder.glob(numbered))
-    if not found and ((folder / "checkpoint").exists() or any(folder.glob("*.index"))):
+    tensorflow = [path] if path.is_file() else [*path.glob("*.index"), *path.glob("*/*.index")]
+    if any(re.search(r"\.(index|meta|data-\d+-of-\d+)$", file.name) for file in tensorflow):
         raise ValueError(
-            f"{folder} holds a TensorFlow checkpoint: its architecture differs from the PyTorch "
+            f"{path} holds a TensorFlow checkpoint: its architecture differs from the PyTorch "
             "code's (biases, affine normalisation, one classifier for both poolings)"
         )
+    if path.is_file():
+        return path
+    numbered = "*_params_" + 7 * "[0-9]" + ".pt"
+    found = sorted(path.glob("*_params_latest.pt")) or sorted(path.glob(numbered))
     if not found:
-        raise ValueError(f"no file *_params_latest.pt or *_params_0000000.pt in {folder}")
-    datasets = sorted({path.name.rpartition("_params_")[0] for path in found})
+        raise ValueError(f"no file *_params_latest.pt or *_params_0000000.pt in {path}")
+    datasets = sorted({file.name.rpartition("_params_")[0] for file in found})
     if len(datasets) > 1:
-        raise ValueError(f"{folder} holds files of several datasets: {', '.join(datasets)}")
+        raise ValueError(f"{path} holds files of several datasets: {', '.join(datasets)}")
     return found[-1]
 
 
-def read_networks(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Read the six state dicts; old files lack ``weight_v``, which then follows from ``weight_u``.
+def read_networks(path: Path) -> dict[str, official.StateDict]:
+    """Read the six state dicts.
 
     Raises:
         ValueError: If the file is damaged or holds anything else.
     """
-    networks = blocks.read_official_parts(path, OFFICIAL)
-    for tensors in networks.values():
-        for stem in [n.removesuffix("_orig") for n in tensors if n.endswith(".weight_orig")]:
-            if f"{stem}_u" in tensors and f"{stem}_v" not in tensors:
-                v = torch.mv(tensors[f"{stem}_orig"].flatten(1).t(), tensors[f"{stem}_u"])
-                tensors[f"{stem}_v"] = F.normalize(v, dim=0, eps=1e-12)
-    return networks
+    return {name: complete(state) for name, state in official.read_parts(path, OFFICIAL).items()}
 
 
-def infer_config(networks: Mapping[str, Mapping[str, Tensor]]) -> UGATITConfig:
+def complete(state: official.StateDict) -> official.StateDict:
+    """Give spectral norms the ``weight_v`` that old files lack: it follows from ``weight_u``."""
+    tensors = dict(state.tensors)
+    for name, u in state.tensors.items():
+        stem = name.removesuffix("_u")
+        matrix = tensors.get(f"{stem}_orig")
+        if name.endswith(".weight_u") and f"{stem}_v" not in tensors and matrix is not None:
+            if matrix.ndim < 2 or u.shape != matrix.shape[:1]:
+                continue  # misshapen, and to be refused as that
+            v = torch.mv(matrix.flatten(1).t(), u)
+            tensors[f"{stem}_v"] = F.normalize(v, dim=0, eps=1e-12)
+    return dataclasses.replace(state, tensors=tensors)
+
+
+def infer_config(networks: Mapping[str, official.StateDict]) -> UGATITConfig:
     """Read the configuration off the shapes of the official networks.
 
     Raises:
         ValueError: If the tensors are not those of U-GAT-IT.
     """
     generator = networks["genA2B"]
-    try:
-        width, inputs = len(generator["DownBlock.1.weight"]), generator["FC.0.weight"].shape[1]
-        discriminator_width = len(networks["disGA"]["model.1.weight_orig"])
-    except KeyError as error:
-        raise ValueError(f"the official networks are not U-GAT-IT's: no {error}") from None
+    width = generator.shape("DownBlock.1.weight", 4)[0]
+    inputs = generator.shape("FC.0.weight", 2)[1]
     light = inputs == 4 * width
-    depths = [
-        1 + sum(n.startswith("model.") and n.endswith("_orig") for n in networks[d])
-        for d in ("disGA", "disLA")
-    ]
+    layers = r"model\.(\d+)\.weight_orig"
     return UGATITConfig(
         light=light,
         image_size=256 if light else 4 * math.isqrt(inputs // (4 * width)),
         generator_width=width,
-        discriminator_width=discriminator_width,
-        num_blocks=sum(n.endswith(".conv_block.1.weight") for n in generator),
-        global_layers=depths[0],
-        local_layers=depths[1],
+        discriminator_width=networks["disGA"].shape("model.1.weight_orig", 4)[0],
+        num_blocks=generator.count(r"DownBlock\.(\d+)\.conv_block\."),
+        global_layers=1 + networks["disGA"].count(layers),
+        local_layers=1 + networks["disLA"].count(layers),
     )
 
 
-def official_stems(network: str, config: UGATITConfig) -> list[tuple[str, str]]:
+def official_stems(network: str, config: UGATITConfig) -> official.Stems:
     """Pair our modules of one official network with the authors' names."""
     attention = [(f"activation_map.{n}", n) for n in ("gap_fc", "gmp_fc", "conv1x1")]
     if network.startswith("gen"):
@@ -576,8 +580,8 @@ def generator_stems(num_blocks: int) -> list[tuple[str, str]]:
     """Pair our generator's modules with the authors' names, the class activation map's apart."""
     stems = [(f"encoder.{3 * i}", f"DownBlock.{4 * i + 1}") for i in range(3)]
     for i in range(num_blocks):
-        official = f"DownBlock.{12 + i}.conv_block"
-        stems += [(f"encoder.{9 + i}.conv{j}", f"{official}.{4 * j - 3}") for j in (1, 2)]
+        theirs = f"DownBlock.{12 + i}.conv_block"
+        stems += [(f"encoder.{9 + i}.conv{j}", f"{theirs}.{4 * j - 3}") for j in (1, 2)]
         parts = ("conv1", "conv2", "norm1", "norm2")
         stems += [(f"blocks.{i}.{part}", f"UpBlock1_{i + 1}.{part}") for part in parts]
     stems += [(f"perceptron.{i}", f"FC.{i}") for i in (0, 2)] + [(n, n) for n in ("gamma", "beta")]

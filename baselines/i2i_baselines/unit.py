@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench import blocks
+from i2i_bench import blocks, official
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -311,26 +311,21 @@ class UNIT(Model):
         return self.decoders[direction.target](latent)
 
     @classmethod
-    def from_official(cls, folder: Path) -> UNIT:
-        """Read the last ``gen_%08d.pt`` and its ``dis_%08d.pt``, without which those start anew.
+    def from_official(cls, path: Path) -> UNIT:
+        """Read the last ``gen_%08d.pt``, or any one file, and its ``dis_%08d.pt``, if there is one.
 
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        found = sorted(folder.glob("gen_" + 8 * "[0-9]" + ".pt"))
-        if not found:
-            raise ValueError(f"no file gen_00000000.pt, with any 8 digits, in {folder}")
-        generators = blocks.read_official_parts(found[-1], DOMAINS)
-        judges = found[-1].with_name(found[-1].name.replace("gen_", "dis_"))
-        discriminators = blocks.read_official_parts(judges, DOMAINS) if judges.exists() else {}
+        file = find_official(path)
+        generators = official.read_parts(file, DOMAINS)
+        judges = file.with_name(file.name.replace("gen_", "dis_"))
+        has_judges = judges != file and judges.exists()
+        discriminators = official.read_parts(judges, DOMAINS) if has_judges else {}
         config = infer_config(generators["a"], discriminators.get("a"))
-        model = cls(config)
-        for domain, tensors in generators.items():
-            parts = {"enc": model.encoders[domain], "dec": model.decoders[domain]}
-            blocks.load_official(nn.ModuleDict(parts), tensors, generator_stems(config.num_blocks))
-        for domain, tensors in discriminators.items():
-            blocks.load_official(model.discriminators[domain], tensors, discriminator_stems(config))
-        return model
+        parts = [(state, generator_stems(d, config)) for d, state in generators.items()]
+        parts += [(state, discriminator_stems(d, config)) for d, state in discriminators.items()]
+        return official.build(cls, config, parts)
 
 
 def sample(mean: Tensor, random: Randomness, name: str) -> Tensor:
@@ -347,48 +342,55 @@ def init_kaiming(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def find_official(path: Path) -> Path:
+    """Give the authors' last file of generators in a folder, or the one that is given.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = [path] if path.is_file() else sorted(path.glob("gen_" + 8 * "[0-9]" + ".pt"))
+    if not found:
+        raise ValueError(f"no file gen_00000000.pt, with any 8 digits, in {path}")
+    return found[-1]
+
+
 def infer_config(
-    generator: Mapping[str, Tensor], discriminator: Mapping[str, Tensor] | None
+    generator: official.StateDict, discriminator: official.StateDict | None
 ) -> UNITConfig:
     """Read the configuration off the shapes of one domain's official networks.
 
     Raises:
         ValueError: If the tensors are not those of UNIT.
     """
-    if "enc.model.0.conv.weight" not in generator:
-        raise ValueError("the official generators are not UNIT's: no enc.model.0.conv.weight")
-    residual = {name.split(".")[4] for name in generator if name.startswith("enc.model.3.model.")}
     shape = {
-        "generator_width": len(generator["enc.model.0.conv.weight"]),
-        "num_blocks": len(residual),
+        "generator_width": generator.shape("enc.model.0.conv.weight", 4)[0],
+        "num_blocks": generator.count(r"enc\.model\.3\.model\.(\d+)\."),
     }
     if discriminator is not None:
-        if "cnns.0.0.conv.weight" not in discriminator:
-            raise ValueError("the official discriminators lack cnns.0.0.conv.weight")
-        layers = [name.split(".") for name in discriminator if name.endswith(".conv.weight")]
-        shape["discriminator_width"] = len(discriminator["cnns.0.0.conv.weight"])
-        shape["discriminator_layers"] = 1 + max(int(name[2]) for name in layers)
-        shape["discriminator_scales"] = 1 + max(int(name[1]) for name in layers)
+        shape["discriminator_width"] = discriminator.shape("cnns.0.0.conv.weight", 4)[0]
+        shape["discriminator_layers"] = discriminator.count(r"cnns\.0\.(\d+)\.conv\.weight")
+        shape["discriminator_scales"] = discriminator.count(r"cnns\.(\d+)\.")
     return UNITConfig(**shape)
 
 
-def generator_stems(num_blocks: int) -> list[tuple[str, str]]:
+def generator_stems(domain: str, config: UNITConfig) -> official.Stems:
     """Pair our modules with the authors' names, of one domain's encoder and decoder."""
-    stems = [(f"enc.down.{i}.conv", f"enc.model.{i}.conv") for i in range(3)]
-    for ours, official in (("enc.blocks", "enc.model.3"), ("dec.0", "dec.model.0")):
-        for i in range(num_blocks):
+    encoder, decoder = f"generators.encoders.{domain}", f"generators.decoders.{domain}"
+    stems = [(f"{encoder}.down.{i}.conv", f"enc.model.{i}.conv") for i in range(3)]
+    for ours, theirs in ((f"{encoder}.blocks", "enc.model.3"), (f"{decoder}.0", "dec.model.0")):
+        for i in range(config.num_blocks):
             for j, half in enumerate(("first", "second")):
-                stems.append((f"{ours}.{i}.{half}.conv", f"{official}.model.{i}.model.{j}.conv"))
-    for position in (2, 4):
-        stems += [(f"dec.{position}.{n}", f"dec.model.{position}.{n}") for n in ("conv", "norm")]
-    return [*stems, ("dec.5.conv", "dec.model.5.conv")]
+                stems.append((f"{ours}.{i}.{half}.conv", f"{theirs}.model.{i}.model.{j}.conv"))
+    for i in (2, 4):
+        stems += [(f"{decoder}.{i}.{part}", f"dec.model.{i}.{part}") for part in ("conv", "norm")]
+    return [*stems, (f"{decoder}.5.conv", "dec.model.5.conv")]
 
 
-def discriminator_stems(config: UNITConfig) -> list[tuple[str, str]]:
-    """Pair our convolutions with the authors' names."""
+def discriminator_stems(domain: str, config: UNITConfig) -> official.Stems:
+    """Pair our convolutions of one domain's discriminator with the authors' names."""
     last, stems = config.discriminator_layers, []
     for scale in range(config.discriminator_scales):
-        ours, official = f"scales.{scale}", f"cnns.{scale}"
-        stems += [(f"{ours}.{i}.conv", f"{official}.{i}.conv") for i in range(last)]
-        stems.append((f"{ours}.{last}", f"{official}.{last}"))
+        ours, theirs = f"discriminators.{domain}.scales.{scale}", f"cnns.{scale}"
+        stems += [(f"{ours}.{i}.conv", f"{theirs}.{i}.conv") for i in range(last)]
+        stems.append((f"{ours}.{last}", f"{theirs}.{last}"))
     return stems

@@ -7,6 +7,35 @@ from i2i_baselines.cyclegan import CycleGAN, CycleGANConfig
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
+NORMS = {  # positions of normalisations, which have no parameters
+    "G": [f"model.{i}" for i in (2, 5, 8, 20, 23)]
+    + [f"model.{i}.conv_block.{j}" for i in range(10, 19) for j in (2, 6)],
+    "D": [f"model.{i}" for i in (3, 6, 9)],
+}
+
+
+def with_statistics(kind, tensors):
+    leaves = ("running_mean", "running_var")
+    return tensors | {f"{norm}.{leaf}": torch.ones(8) for norm in NORMS[kind] for leaf in leaves}
+
+
+def with_dropout(kind, tensors):
+    return {name.replace("conv_block.5", "conv_block.6"): t for name, t in tensors.items()}
+
+
+LAYOUTS = {
+    "as saved": lambda kind, tensors: tensors,
+    "several GPUs": lambda kind, tensors: {f"module.{name}": t for name, t in tensors.items()},
+    "old torch": with_statistics,
+    "dropout": with_dropout,
+    "dropout, old torch": lambda kind, tensors: (
+        {
+            "model.10.conv_block.7.running_mean": torch.ones(32),
+            "model.10.conv_block.7.num_batches_tracked": torch.tensor(3),
+        }
+        | with_dropout(kind, tensors)
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +48,21 @@ def model(numbers, tmp_path):
     return CycleGAN.from_official(numbers.save(tmp_path, FILES))
 
 
+def save_as(layout, numbers, folder):
+    for file, name in FILES.items():
+        torch.save(LAYOUTS[layout](name[0], numbers.network(name)), folder / file)
+    return folder
+
+
 def test_configuration_is_read_off_the_shapes(model):
     expected = CycleGANConfig(generator_width=8, discriminator_width=8)
     assert model.config == expected
 
 
-def test_forward_equals_the_authors(model, numbers):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_forward_equals_the_authors(numbers, tmp_path, layout):
+    model = CycleGAN.from_official(save_as(layout, numbers, tmp_path))
+    assert model.absent == set()
     probe = {d: numbers.io[f"probe/real_{d.upper()}"] for d in ("a", "b")}
     with torch.no_grad():
         fake_b = model.translate(Batch(probe), A2B)
@@ -82,5 +120,79 @@ def test_files_of_another_width_are_refused_by_name(numbers, tmp_path):
     tensors = numbers.network("G_B")
     tensors["model.26.weight"] = torch.zeros(4, 8, 7, 7)
     torch.save(tensors, folder / "latest_net_G_B.pth")
-    with pytest.raises(ValueError, match=r"1\.2\.conv\.weight \(4, 8, 7, 7\)"):
+    with pytest.raises(
+        ValueError, match=r"latest_net_G_B\.pth has misshapen model\.26\.weight \(4, 8, 7, 7\)"
+    ):
+        CycleGAN.from_official(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "direction", "probe"),
+    [("latest_net_G.pth", A2B, "a"), ("latest_net_G_B.pth", B2A, "b"), ("any.pth", A2B, "a")],
+)
+def test_one_generator_alone_is_read_and_the_rest_is_absent(
+    numbers, tmp_path, file, direction, probe
+):
+    name = "G_B" if direction is B2A else "G_A"
+    numbers.save(tmp_path, {file: name})
+    model = CycleGAN.from_official(tmp_path / file if file == "any.pth" else tmp_path)
+    absent = {f"generators.{direction.reverse}", "discriminators.a", "discriminators.b"}
+    assert model.absent == absent
+    images = {probe: numbers.io[f"probe/real_{probe.upper()}"]}
+    with torch.no_grad():
+        fake = model.translate(Batch(images), direction)
+    truth = numbers.io[f"init/{str(direction).upper()}/fake"]
+    torch.testing.assert_close(fake, truth, atol=2e-5, rtol=0)
+
+
+def test_discriminator_without_a_file_is_absent(numbers, tmp_path):
+    numbers.save(tmp_path, {file: name for file, name in FILES.items() if name != "D_A"})
+    assert CycleGAN.from_official(tmp_path).absent == {"discriminators.b"}  # D_A judges b
+
+
+def test_last_epoch_of_both_generators_is_read_where_there_is_no_latest(numbers, tmp_path):
+    numbers.save(tmp_path, {f"{epoch}_net_{n}.pth": n for epoch in (9, 60) for n in ("G_A", "G_B")})
+    numbers.save(tmp_path, {"200_net_G_A.pth": "G_A", "60_net_D_A.pth": "D_A"})
+    (tmp_path / "9_net_G_A.pth").write_bytes(b"")
+    (tmp_path / "200_net_G_A.pth").write_bytes(b"")
+    assert CycleGAN.from_official(tmp_path).absent == {"discriminators.a"}
+    numbers.save(tmp_path, {f"latest_net_{n}.pth": n for n in ("G_A", "G_B")})
+    assert CycleGAN.from_official(tmp_path).absent == {"discriminators.a", "discriminators.b"}
+
+
+def test_generator_of_six_blocks_is_read(tmp_path):
+    width, tensors = 2, {}
+    shapes = {1: (2, 3, 7), 4: (4, 2, 3), 7: (8, 4, 3), 16: (8, 4, 3), 19: (4, 2, 3), 23: (3, 2, 7)}
+    named = {f"model.{i}": shape for i, shape in shapes.items()}
+    named |= {f"model.{i}.conv_block.{j}": (8, 8, 3) for i in range(10, 16) for j in (1, 5)}
+    for name, (first, second, side) in named.items():
+        tensors[f"{name}.weight"] = torch.randn(first, second, side, side)
+        is_transposed = name in ("model.16", "model.19")
+        tensors[f"{name}.bias"] = torch.randn(second if is_transposed else first)
+    torch.save(tensors, tmp_path / "latest_net_G.pth")
+    model = CycleGAN.from_official(tmp_path)
+    assert (model.config.num_blocks, model.config.generator_width) == (6, width)
+    held = {tuple(tensor.shape): tensor for tensor in model.generators["a2b"].state_dict().values()}
+    assert torch.equal(held[3, 2, 7, 7], tensors["model.23.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("model.1.weight", None, r"G_A\.pth lacks model\.1\.weight; it holds model\.1\.bias"),
+        ("model.19.bias", None, r"G_A\.pth lacks model\.19\.bias$"),
+        ("model.2.weight", torch.ones(8), r"G_A\.pth has unknown model\.2\.weight$"),  # batch norm
+        ("model.4.running_mean", torch.ones(8), r"has unknown model\.4\.running_mean$"),
+        ("model.1.weight", torch.tensor(1.0), r"has misshapen model\.1\.weight \(\)"),
+        ("model.1.weight", torch.ones(0, 3, 7, 7), r"has misshapen model\.1\.weight \(0, 3, 7"),
+        ("model.1.weight", torch.ones(8, 3, 7, 7).int(), r"type: model\.1\.weight \(int32\)"),
+        ("model.19.bias", torch.full((16,), torch.nan), r"not finite in model\.19\.bias$"),
+    ],
+)
+def test_damaged_generators_are_refused_by_name(numbers, tmp_path, name, tensor, message):
+    folder = numbers.save(tmp_path, FILES)
+    tensors = numbers.network("G_A")
+    tensors[name] = tensor
+    torch.save({n: t for n, t in tensors.items() if t is not None}, folder / "latest_net_G_A.pth")
+    with pytest.raises(ValueError, match=message):
         CycleGAN.from_official(folder)

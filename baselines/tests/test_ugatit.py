@@ -73,8 +73,21 @@ def test_configuration_is_read_off_the_shapes(model):
     assert model.config == UGATITConfig(light=True, generator_width=4, discriminator_width=4)
 
 
+LAYOUTS = {
+    "as saved": lambda tensors: tensors,
+    "several GPUs": lambda tensors: {f"module.{name}": t for name, t in tensors.items()},
+    "torch 1.0": lambda tensors: {n: t for n, t in tensors.items() if not n.endswith("weight_v")},
+    "old torch": lambda tensors: tensors | {"DownBlock.2.running_mean": torch.ones(4)},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("direction", [A2B, B2A], ids=str)
-def test_generators_equal_the_authors(model, numbers, direction):
+def test_generators_equal_the_authors(networks, numbers, tmp_path, direction, layout):
+    path = tmp_path / "toy_params_0000100.pt"
+    torch.save({name: LAYOUTS[layout](tensors) for name, tensors in networks.items()}, path)
+    model = UGATITLight.from_official(path)
+    assert model.absent == set()
     images = numbers.io[f"probe/real_{direction.source.upper()}"]
     found = generator_outputs(model.generators[str(direction)], images)
     assert torch.equal(found["fake"], model.translate(Batch({direction.source: images}), direction))
@@ -85,7 +98,8 @@ def test_generators_equal_the_authors(model, numbers, direction):
 
 def test_full_generator_equals_the_authors(networks, golden, tmp_path):
     full = golden("ugatit_full")
-    networks["genA2B"] = networks["genB2A"] = full.network("genA2B")
+    for name in ("genA2B", "genB2A"):
+        networks[name] = {key: t.clone() for key, t in full.network("genA2B").items()}
     torch.save(networks, tmp_path / "toy_params_0000100.pt")
     model = UGATIT.from_official(tmp_path)
     assert (model.config.light, model.config.image_size) == (False, 96)
@@ -264,9 +278,14 @@ def test_files_without_weight_v_give_the_same_training_outputs(networks, numbers
 @pytest.mark.parametrize(
     ("where", "name", "tensor", "message"),
     [
-        ("genB2A", "UpBlock2.11.weight", torch.zeros(3, 8, 7, 7), r"misshapen decoder\.8\.weight"),
+        (
+            "genB2A",
+            "UpBlock2.11.weight",
+            torch.zeros(3, 8, 7, 7),
+            r"genB2A, has misshapen UpBlock2\.11\.w",
+        ),
         ("genB2A", "UpBlock1_2.norm1.rho", None, r"lacks UpBlock1_2\.norm1\.rho"),
-        ("genA2B", "DownBlock.1.weight", None, r"not U-GAT-IT's: no 'DownBlock\.1\.weight'"),
+        ("genA2B", "DownBlock.1.weight", None, r"genA2B, lacks DownBlock\.1\.weight; it holds "),
         ("disLB", "conv.weight_u", None, r"lacks conv\.weight_u"),
         ("disGA", "extra.weight", torch.zeros(1), "unknown extra.weight"),
     ],
@@ -294,12 +313,14 @@ def test_the_light_model_is_not_read_as_the_full_one(networks, tmp_path):
     [
         ([], "no file "),
         (["checkpoint", "UGATIT.model-1.index", "UGATIT.model-1.data-0"], "TensorFlow checkpoint"),
+        (["selfie2anime/UGATIT.model-1000000.index"], "biases, affine normalisation, one classif"),
         (["a_params_latest.pt", "b_params_latest.pt"], "several datasets: a, b"),
         (["a_params_0000100.pt"], "lacks the state dicts genB2A"),
     ],
 )
 def test_other_folders_are_refused_with_the_reason(tmp_path, files, message):
     for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         torch.save({"genA2B": {}}, tmp_path / file)
     with pytest.raises(ValueError, match=message):
         UGATIT.from_official(tmp_path)
@@ -343,3 +364,11 @@ def test_published_settings_are_the_authors():
     assert (settings.batch_size, settings.budget) == (1, 1_000_000)
     assert (settings.load_size, settings.crop_size) == (286, 256)
     assert (settings.resampling, settings.resize, settings.flip) == ("bilinear", "square", True)
+
+
+@pytest.mark.parametrize("suffix", ["index", "meta", "data-00000-of-00001"])
+def test_one_file_of_tensorflow_is_refused_with_the_reason(tmp_path, suffix):
+    path = tmp_path / f"UGATIT.model-1000000.{suffix}"
+    path.write_bytes(b"\0")
+    with pytest.raises(ValueError, match="TensorFlow checkpoint: its architecture differs"):
+        UGATIT.from_official(path)

@@ -6,7 +6,8 @@ Every function takes features as (images, width) arrays, real ones first, and co
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,11 +68,41 @@ def kid_unbiased(real: ArrayLike, fake: ArrayLike) -> tuple[float, float]:
         ValueError: If a set is not a finite matrix, has fewer than 2 rows, or the widths differ.
     """
     x, y = _check_pair(real, fake)
-    within_x = _kernel_sums(x, x, skip_diagonal=True).rows
-    within_y = _kernel_sums(y, y, skip_diagonal=True).rows
-    across = _kernel_sums(x, y)
-    value = _unbiased(within_x.sum(), within_y.sum(), across.rows.sum(), size=(len(x), len(y)))
-    return value, _jackknife_error(within_x, within_y, across)
+    return _with_error(_within_sums(x), _within_sums(y), _kernel_sums(x, y))
+
+
+def kid_difference(
+    real: ArrayLike, fake_one: ArrayLike, fake_other: ArrayLike
+) -> tuple[float, float]:
+    """Give by how much the unbiased KID of one model exceeds another's, and the standard error.
+
+    Both are compared with the same real images and translate the same sources, so most of their
+    noise is shared and cancels: the jackknife leaves the same real image, or the translations of
+    the same source, out of both.
+
+    Args:
+        real: (m, width), m at least 2.
+        fake_one: (n, width), n at least 2.
+        fake_other: (n, width), row i of the same source as row i of ``fake_one``.
+
+    Returns:
+        Difference, positive where the first is farther from the real images, and standard error;
+        the error is nan where a set has fewer than 3 rows.
+
+    Raises:
+        ValueError: If the translations do not pair up, or as in ``kid_unbiased``.
+    """
+    x, one = _check_pair(real, fake_one)
+    _, other = _check_pair(real, fake_other)
+    if len(one) != len(other):
+        raise ValueError(
+            f"{len(one)} translations cannot be paired with {len(other)}; "
+            "compare models on the same sources, in the same order"
+        )
+    first, second = _kernel_sums(x, one), _kernel_sums(x, other)
+    across = KernelSums(first.rows - second.rows, first.columns - second.columns)
+    within_real = np.zeros(len(x))  # the same in both: cancels
+    return _with_error(within_real, _within_sums(one) - _within_sums(other), across)
 
 
 def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float, float]:
@@ -108,6 +139,34 @@ def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num_blocks))
 
 
+def order_replicates(
+    real: ArrayLike, fake: ArrayLike, *, block: int = 10, count: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Give mean and standard deviation (ddof 1) of ``kid_blocks`` over random orders of the images.
+
+    Orders are drawn from ``numpy.random.RandomState(seed)``, the real one first.
+
+    Args:
+        real: (m, width).
+        fake: (n, width).
+        block: Largest number of images in a block.
+        count: Number of orders, at least 2.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: If there are too few orders, or as in ``kid_blocks``.
+    """
+    if count < 2:
+        raise ValueError(f"at least 2 orders are needed for a deviation, not {count}")
+    x, y = _check_pair(real, fake)
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(count):
+        rows, columns = random.permutation(len(x)), random.permutation(len(y))
+        values.append(kid_blocks(x[rows], y[columns], block)[0])
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
 def kid_subsets(
     real: ArrayLike, fake: ArrayLike, subsets: int, size: int, seed: int
 ) -> tuple[float, float]:
@@ -135,11 +194,14 @@ def kid_subsets(
     if subsets < 1:
         raise ValueError(f"at least one subset is needed, not {subsets}")
     random = np.random.RandomState(seed)
-    values = []
-    for _ in range(subsets):
-        a = x[random.choice(len(x), size, replace=False)]
-        b = y[random.choice(len(y), size, replace=False)]
-        values.append(_squared_mmd(a, b))
+    draws = [
+        tuple(random.choice(len(features), size, replace=False) for features in (x, y))
+        for _ in range(subsets)
+    ]
+    if max(len(x), len(y)) ** 2 <= subsets * size**2:  # all pairs are fewer than those drawn
+        values = _squared_mmd_of_subsets(x, y, draws)
+    else:
+        values = [_squared_mmd(x[a], y[b]) for a, b in draws]
     return float(np.mean(values)), float(np.std(values))
 
 
@@ -189,44 +251,111 @@ def _kernel(x: Features, y: Features) -> Features:
     return cubes
 
 
-def _kernel_sums(x: Features, y: Features, skip_diagonal: bool = False) -> KernelSums:
-    """Sum the kernel matrix of x (m, width) and y (n, width), a slab of rows at a time."""
+def _slabs(x: Features, y: Features) -> Iterator[tuple[slice, Features]]:
+    """Give the kernel matrix a slab of rows at a time, and which rows these are."""
     step = max(1, _BLOCK_ELEMENTS // len(y))
-    rows, columns = np.empty(len(x)), np.zeros(len(y))
     for start in range(0, len(x), step):
-        slab = _kernel(x[start : start + step], y)
-        if skip_diagonal:
-            inside = np.arange(len(slab))
-            slab[inside, start + inside] = 0
-        rows[start : start + step] = slab.sum(1)
+        rows = slice(start, min(start + step, len(x)))
+        yield rows, _kernel(x[rows], y)
+
+
+def _kernel_sums(x: Features, y: Features) -> KernelSums:
+    """Sum the kernel matrix of x (m, width) and y (n, width)."""
+    rows, columns = np.empty(len(x)), np.zeros(len(y))
+    for part, slab in _slabs(x, y):
+        rows[part] = slab.sum(1)
         columns += slab.sum(0)
     return KernelSums(rows, columns)
+
+
+def _within_sums(x: Features) -> Features:
+    """Sum the rows of the kernel matrix of a set with itself, without its diagonal.
+
+    Of the symmetric matrix only the upper triangle is computed, a slab of rows at a time.
+    """
+    step = max(1, _BLOCK_ELEMENTS // len(x))
+    sums = np.zeros(len(x))
+    for start in range(0, len(x), step):
+        slab = _kernel(x[start : start + step], x[start:])
+        np.fill_diagonal(slab, 0)
+        end = start + len(slab)
+        sums[start:end] += slab.sum(1)
+        sums[end:] += slab[:, len(slab) :].sum(0)
+    return sums
 
 
 def _squared_mmd(x: Features, y: Features) -> float:
     """Give the unbiased squared MMD of two small sets."""
     within_x, within_y = _kernel(x, x), _kernel(y, y)
-    return _unbiased(
+    value = _unbiased(
         within_x.sum() - np.trace(within_x),
         within_y.sum() - np.trace(within_y),
         _kernel(x, y).sum(),
         size=(len(x), len(y)),
     )
+    return float(value)
 
 
-def _unbiased(within_x: float, within_y: float, across: float, *, size: tuple[int, int]) -> float:
-    """Combine the sums of the kernels, those within a set without their diagonal."""
+def _squared_mmd_of_subsets(
+    x: Features, y: Features, draws: list[tuple[NDArray[np.int64], ...]]
+) -> Features:
+    """Give the unbiased squared MMD of many subsets from one kernel matrix of each kind.
+
+    Args:
+        x: (m, width).
+        y: (n, width).
+        draws: Indices of each subset in x and in y, as many in each.
+    """
+    members = np.zeros((len(draws), len(x))), np.zeros((len(draws), len(y)))
+    for subset, both in enumerate(draws):
+        for side, indices in zip(members, both, strict=True):
+            side[subset, indices] = 1
+    within = []
+    for features, side in zip((x, y), members, strict=True):
+        diagonal = ((features**2).sum(1) / features.shape[1] + 1) ** 3
+        within.append(_subset_sums(features, features, side, side) - side @ diagonal)
+    size = len(draws[0][0])
+    return _unbiased(within[0], within[1], _subset_sums(x, y, *members), size=(size, size))
+
+
+def _subset_sums(x: Features, y: Features, in_x: Features, in_y: Features) -> Features:
+    """Sum the kernel matrix over subsets of its rows and columns.
+
+    Args:
+        x: (m, width).
+        y: (n, width).
+        in_x: (subsets, m), 1 for the members of a subset and 0 for others.
+        in_y: (subsets, n).
+    """
+    sums = np.zeros(len(in_x))
+    for rows, slab in _slabs(x, y):
+        sums += ((in_x[:, rows] @ slab) * in_y).sum(1)
+    return sums
+
+
+def _unbiased(within_x: Any, within_y: Any, across: Any, *, size: tuple[int, int]) -> Any:
+    """Combine sums of kernels, those within a set without their diagonal; numbers or arrays."""
     m, n = size
-    return float(within_x / (m * (m - 1)) + within_y / (n * (n - 1)) - 2 * across / (m * n))
+    return within_x / (m * (m - 1)) + within_y / (n * (n - 1)) - 2 * across / (m * n)
 
 
-def _jackknife_error(within_x: Features, within_y: Features, across: KernelSums) -> float:
-    """Give the standard error of the unbiased estimate from its delete-one values.
+def _with_error(within_x: Features, within_y: Features, across: KernelSums) -> tuple[float, float]:
+    """Give the unbiased estimate and its standard error.
 
     Args:
         within_x: (m,) row sums of the kernel of the first set, without its diagonal.
         within_y: (n,) the same of the second set.
         across: Sums of the kernel between the sets.
+    """
+    size = (len(within_x), len(within_y))
+    value = _unbiased(within_x.sum(), within_y.sum(), across.rows.sum(), size=size)
+    return float(value), _jackknife_error(within_x, within_y, across)
+
+
+def _jackknife_error(within_x: Features, within_y: Features, across: KernelSums) -> float:
+    """Give the standard error of the unbiased estimate from its delete-one values, linear in all.
+
+    Arguments as in ``_with_error``.
     """
     m, n = len(within_x), len(within_y)
     if min(m, n) < 3:

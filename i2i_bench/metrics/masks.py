@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SATURATED = 0.99  # attention from which a pixel counts as one mask's alone
 _SUM_TOLERANCE = 1e-2  # attention computed in bfloat16 sums to 1 no more closely
 
 
@@ -57,19 +58,55 @@ def background_share(background_attention: NDArray[Any]) -> float:
     return float(background_attention.mean(dtype=np.float64))
 
 
-def effective_masks(attention: NDArray[Any]) -> float:
-    """Give the number of masks that share a pixel: the mean over pixels of exp(entropy over n).
+def attention_entropy(attention: NDArray[Any]) -> float:
+    """Give how far the masks blur into one another: mean entropy over n, as a share of log n.
 
-    1 where every pixel is claimed by one mask, n where all masks are equal. The entropy is taken
-    pixel by pixel, so sharp masks that divide the image among them give 1, masks blurred into one
-    another n.
+    0 where every pixel is claimed by one mask, 1 where all masks are equal.
 
     Args:
         attention: (n, height, width) in [0, 1], summing to 1 over n within 0.01 (then scaled to 1).
 
     Raises:
+        ValueError: If there is a single mask, or the attention is not of this shape, range or sum.
+    """
+    shares = _shares(attention)
+    if len(shares) < 2:
+        raise ValueError("a single mask shares nothing: its entropy is not defined")
+    return float(_entropy(shares).mean() / np.log(len(shares)))
+
+
+def saturated_share(attention: NDArray[Any], threshold: float = SATURATED) -> float:
+    """Give the share of pixels that one mask claims: whose largest attention exceeds a threshold.
+
+    Args:
+        attention: As in ``attention_entropy``; a single mask is taken too.
+        threshold: Between 0 and 1.
+
+    Raises:
         ValueError: If the attention is not of this shape, range or sum.
     """
+    return float((_shares(attention).max(0) > threshold).mean())
+
+
+def effective_masks(usage: NDArray[Any]) -> float:
+    """Give how many masks are in use: exp of the entropy of their mean attention.
+
+    1 where one mask has all of it, n where all have the same, whether they divide the image sharply
+    among them or blur into one another.
+
+    Args:
+        usage: (n,), the mean attention of each mask over the pixels of all images.
+
+    Raises:
+        ValueError: If the usage is not of this shape, range or sum.
+    """
+    if usage.ndim != 1:
+        raise ValueError(f"usage must have shape (n,), not {usage.shape}")
+    return float(np.exp(_entropy(_shares(usage[:, None, None])).mean()))
+
+
+def _shares(attention: NDArray[Any]) -> NDArray[np.float64]:
+    """Give attention (n, height, width) that sums to 1 exactly, or say what is wrong with it."""
     _check_attention(attention)
     if attention.ndim != 3:
         raise ValueError(f"attention must have shape (n, height, width), not {attention.shape}")
@@ -80,9 +117,13 @@ def effective_masks(attention: NDArray[Any]) -> float:
             "attention must sum to 1 over its masks; "
             f"it sums to {total.min():.3g} ... {total.max():.3g}"
         )
-    shares /= total
+    return shares / total
+
+
+def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the entropy over n of (n, height, width), in nats."""
     logarithm = np.log(np.where(shares > 0, shares, 1))  # 0 log 0 = 0
-    return float(np.exp(-(shares * logarithm).sum(0)).mean())
+    return -(shares * logarithm).sum(0)
 
 
 def _check_attention(attention: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Distances between one image and its truth, pixel by pixel: PSNR and SSIM on 8-bit RGB."""
+"""One 8-bit RGB image against another, pixel by pixel: PSNR, SSIM, correlation of luminance."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ PSNR_CAP = (
 _PEAK = 255.0
 _WINDOW_RADIUS = 5  # a window of 11 x 11 pixels
 _WINDOW_SIGMA = 1.5
+_LUMINANCE = (0.299, 0.587, 0.114)
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # Wang et al., 2004: K1 = 0.01, K2 = 0.03
 
 Image = NDArray[Any]
@@ -99,16 +100,50 @@ def ssim(image: Image, truth: Image) -> float:
     return float(similarity[inside, inside].mean())
 
 
+def luminance_correlation(image: Image, other: Image) -> float:
+    """Give Pearson's correlation of the luminance of two images, in [-1, 1].
+
+    1 where one is the other but for contrast and brightness, -1 where it is its negative. Luminance
+    is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+
+    Args:
+        image: uint8 (height, width, 3).
+        other: uint8 (height, width, 3).
+
+    Returns:
+        The correlation; nan where an image has a single luminance, which correlates with nothing.
+
+    Raises:
+        ValueError: If an image is not uint8 RGB, or the shapes differ.
+    """
+    _check_pair(image, other)
+    x, y = (side @ np.array(_LUMINANCE) for side in (image, other))
+    if x.max() == x.min() or y.max() == y.min():
+        return math.nan
+    x, y = x - x.mean(), y - y.mean()
+    ratio = float((x * y).sum() / math.sqrt((x * x).sum() * (y * y).sum()))
+    return min(max(ratio, -1.0), 1.0)  # but for rounding
+
+
 def _check_pair(image: Image, truth: Image) -> None:
     """Refuse what is not two uint8 RGB images of one shape."""
-    for name, array in (("image", image), ("truth", truth)):
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-            raise ValueError(
-                f"the {name} must be uint8 of shape (height, width, 3), "
-                f"not {array.dtype} of shape {array.shape}"
-            )
+    _check_image("image", image)
+    _check_image("truth", truth)
     if image.shape != truth.shape:
         raise ValueError(f"image and truth differ in shape: {image.shape} and {truth.shape}")
+
+
+def _check_image(name: str, array: Image) -> None:
+    """Refuse another range, number of channels or size than those of an 8-bit RGB image."""
+    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise ValueError(
+            f"the {name} must be RGB of shape (height, width, 3), not of shape {array.shape}"
+        )
+    if array.dtype != np.uint8:
+        raise ValueError(
+            f"the {name} must be uint8 from 0 to 255, not {array.dtype} from {array.min():.3g} to "
+            f"{array.max():.3g}; scale it to that range, round and convert it first"
+        )
 
 
 def _smooth(channels: NDArray[np.float64]) -> NDArray[np.float64]:

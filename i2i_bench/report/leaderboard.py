@@ -5,97 +5,30 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from i2i_bench.record import Record, Score
+from i2i_bench.protocols import PROTOCOLS, remarks
+from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
+from i2i_bench.report.columns import (
+    BASELINES,
+    COST_KEYS,
+    COSTS,
+    HIDDEN,
+    KNOWN,
+    LPIPS_KEYS,
+    METRICS,
+    SPREAD_OF,
+    SPREADS,
+    Column,
+)
 
 LONGEST_REASON = 300  # characters
 UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
-SPREADS = {
-    "se_jackknife": "jackknife standard error",
-    "se_blocks": "standard error over blocks",
-    "sd_subsets": "standard deviation over subsets",
-}
-
 Mark = Literal["best", "second"]
-Entry = tuple[Record, Score]
-
-
-@dataclass(frozen=True)
-class Column:
-    """How a metric or a cost is shown.
-
-    Attributes:
-        key: In ``Row.stats``.
-        title: Short name for headers and notes.
-        unit: Shown in the header.
-        digits: After the point; None for three significant ones.
-        better: Direction of goodness; "" for what is neither good nor bad.
-        scale: From the recorded value to the shown one.
-        meaning: For the legend, where the title does not say it.
-    """
-
-    key: str
-    title: str
-    unit: str = ""
-    digits: int | None = None
-    better: Literal["higher", "lower", ""] = ""
-    scale: float = 1.0
-    meaning: str = ""
-
-    @property
-    def header(self) -> str:
-        """Title, unit and an arrow that points to the better side."""
-        arrow = {"higher": "↑", "lower": "↓", "": ""}[self.better]
-        return " ".join(part for part in (self.title, self.unit, arrow) if part)
-
-    def text(self, value: float) -> str:
-        """Print a recorded value."""
-        shown = value * self.scale
-        digits = self.digits
-        if digits is None:
-            magnitude = math.floor(math.log10(abs(shown))) if shown else 0
-            digits = min(max(0, 2 - magnitude), 6)
-        return f"{shown:z.{digits}f}"
-
-    def goodness(self, value: float) -> float:
-        """Give what is larger for the better, equal for values that print the same."""
-        shown = float(self.text(value))
-        return -shown if self.better == "lower" else shown
-
-
-METRICS = (
-    Column("psnr_foreground", "PSNR fg", "dB", 2, "higher", meaning="over the true foreground"),
-    Column(
-        "psnr_background",
-        "PSNR bg",
-        "dB",
-        2,
-        "higher",
-        meaning="over the true background; 100 where equal",
-    ),
-    Column("fid", "FID", "", 1, "lower"),
-    Column("kid", "KID", "x100", 2, "lower", 100),
-    Column("psnr", "PSNR", "dB", 2, "higher"),
-    Column("ssim", "SSIM", "", 3, "higher"),
-    Column("lpips", "LPIPS", "", 3, "lower"),
-    Column("mask_iou", "mask IoU", "", 3, "higher"),
-    Column("background_share", "bg share", "", 3, meaning="mean attention that copies the source"),
-    Column("lpips_source", "LPIPS src", "", 3, meaning="between source and translation"),
-)
-COSTS = (
-    Column("parameters", "params", "M", scale=1e-6),
-    Column("images_per_second", "images/s"),
-    Column("seconds", "training", "s"),
-    Column("peak_memory_bytes", "memory", "GiB", scale=2**-30),
-)
-BASELINES = {"identity": "identity (source unchanged)", "real": "real vs real"}
-KNOWN = {column.key: column for column in METRICS}
-COST_KEYS = frozenset(column.key for column in COSTS)
+Entry = tuple[AnyRecord, Score]
 
 
 class Group(NamedTuple):
@@ -128,17 +61,17 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A model with its variant, or a baseline.
+    """A model with its variant, images of another program, or a baseline.
 
     Attributes:
         label: What a reader sees.
-        kind: ``model``, or the baseline's name.
-        seeds: Number of seeds; 0 for a baseline.
+        kind: ``model``, ``external``, or the baseline's name.
+        seeds: Number of seeds; 0 where there is none.
         stats: By metric or cost; without those that have no value.
         rank: 1 for the best, shared by ties; None where a row is not ranked.
         marks: The best and the second best value of each column.
         partial: Whether test images are missing.
-        model: Name in the registry.
+        model: Name in the registry; "" for what is no model.
         variant: As recorded.
         checkpoint: ``last``, or which.
         selected_on: What chose the checkpoint.
@@ -180,12 +113,35 @@ class Table:
         """What distinguishes the table for a reader."""
         g = self.group
         return (
-            f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version}, "
-            f"preset {g.preset}, {g.image_size} px, n = {g.n_real}"
+            f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version} "
+            f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n = {g.n_real}"
         )
 
 
-def tabulate(records: Iterable[Record], task: str | None = None) -> list[Table]:
+def _measures(group: Group) -> str:
+    """Name the distances of a protocol with unit and spread."""
+    estimator = json.loads(group.estimator)
+    mixed = f" {_mixture(group)}" if _mixture(group) else ""
+    names = [f"FID{mixed}"] if "fid_lowrank" in estimator.get("distances", ()) else []
+    if "kid_unit" in estimator:
+        spread = SPREADS.get(group.spread_kind)
+        names.append(f"KID{mixed} x100" + (f" ± {spread}" if spread else ""))
+    return ", ".join(names) or "no distance"
+
+
+def _mixture(group: Group) -> str:
+    """Say how the distances to target and source are mixed; "" for the target's alone."""
+    estimator = json.loads(group.estimator)
+    weights = [estimator.get(f"{side}_weight", 0) for side in ("target", "source")]
+    if not weights[1]:
+        return ""
+    target, source = weights
+    if target == source == 0.5:
+        return "(target + source)/2"
+    return f"{target:g} target + {source:g} source"
+
+
+def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:
     """Build one table for each group of comparable scores, in a fixed order.
 
     Raises:
@@ -193,13 +149,20 @@ def tabulate(records: Iterable[Record], task: str | None = None) -> list[Table]:
     """
     groups: dict[Group, list[Entry]] = {}
     chosen = _of_task(list(records), task)
-    for record in sorted(chosen, key=lambda r: (r.model, r.variant, r.seed)):
+    for record in sorted(chosen, key=_identity):
         for score in record.scores.values():
             groups.setdefault(_group(record, score), []).append((record, score))
     return [_table(group, groups[group]) for group in sorted(groups)]
 
 
-def _of_task(records: list[Record], task: str | None) -> list[Record]:
+def _identity(record: AnyRecord) -> tuple[str, str, int]:
+    """Give model, variant and seed; other programs' images have a name alone, and come first."""
+    if isinstance(record, External):
+        return ("", record.name, 0)
+    return (record.model, record.variant, record.seed)
+
+
+def _of_task(records: list[AnyRecord], task: str | None) -> list[AnyRecord]:
     known = sorted({record.task for record in records})
     if task is None or task in known or not known:
         return [record for record in records if task in (None, record.task)]
@@ -208,14 +171,15 @@ def _of_task(records: list[Record], task: str | None) -> list[Record]:
     raise ValueError(f"no records of task {task!r}; there are some of: {', '.join(known)}{hint}")
 
 
-def _group(record: Record, score: Score) -> Group:
+def _group(record: AnyRecord, score: Score) -> Group:
+    is_run = isinstance(record, Record)
     return Group(
         task=record.task,
         task_version=score.task_version,
         protocol=score.protocol,
         protocol_version=score.protocol_version,
         direction=score.direction,
-        preset=record.preset,
+        preset=record.preset if is_run else EXTERNAL,
         image_size=score.image_size,
         headline=record.headline,
         recipe=score.recipe,
@@ -223,28 +187,52 @@ def _group(record: Record, score: Score) -> Group:
         spread_kind=score.spread_kind,
         weights_sha256=score.weights_sha256 or "",
         real_sha256=score.pixels_sha256.get("real", ""),
-        trained_version=record.task_version,
+        trained_version=record.task_version if is_run else score.task_version,
         n_real=score.n_real,
     )
 
 
 def _table(group: Group, entries: list[Entry]) -> Table:
-    headline = KNOWN.get(group.headline, Column(group.headline, group.headline))
+    headline = _headline(group)
     rows = _model_rows(entries)
     present = {key for _, row in rows for key in row.stats}
     baselines = [_baseline_row(name, entries) for name in BASELINES]
     present |= {key for row in baselines for key in row.stats}
-    columns = [column for column in _columns(present) if column.key != headline.key]
+    columns = [_titled(c, group) for c in _columns(present) if c.key != headline.key]
     if headline.key in present:
         columns.insert(0, headline)
-    ranked = _marked(_ranked([row for _, row in rows], headline), columns)
+    marked = (
+        columns if _have_one_lpips(entries) else [c for c in columns if c.key not in LPIPS_KEYS]
+    )
+    ranked = _marked(_ranked([row for _, row in rows], headline), marked)
     notes = _notes(group, columns, rows=rows, ranked=ranked, headline=headline)
     return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
 
 
+def _headline(group: Group) -> Column:
+    """Give what ranks: a task that ranks by distance leaves it to the protocol which."""
+    key = group.headline
+    protocol = PROTOCOLS.get(group.protocol)
+    if protocol and protocol.version == group.protocol_version and key in ("fid", "kid"):
+        key = protocol.headline
+    return _titled(KNOWN.get(key, Column(key, key)), group)
+
+
+def _titled(column: Column, group: Group) -> Column:
+    """Have the column of a mixture of distances say what is mixed."""
+    if column.key in ("fid", "kid") and _mixture(group):
+        return dataclasses.replace(column, title=f"{column.title} {_mixture(group)}")
+    return column
+
+
+def _have_one_lpips(entries: list[Entry]) -> bool:
+    """Tell whether every LPIPS is of the same weights."""
+    return len({score.lpips_sha256 for _, score in entries} - {None}) <= 1
+
+
 def _columns(present: set[str]) -> list[Column]:
     """Give the columns of what has a value; metrics this module does not know come last."""
-    others = sorted(present - KNOWN.keys() - COST_KEYS - {"kid_se"})
+    others = sorted(present - KNOWN.keys() - COST_KEYS - HIDDEN)
     known = [column for column in METRICS if column.key in present]
     return known + [Column(key, key) for key in others]
 
@@ -254,28 +242,31 @@ def _model_rows(entries: list[Entry]) -> list[tuple[list[Entry], Row]]:
     parts: dict[tuple[str | bool, ...], list[Entry]] = {}
     for record, score in entries:
         chosen = (score.checkpoint, score.selected_on or "", score.partial)
-        parts.setdefault((record.model, record.variant, *chosen), []).append((record, score))
+        parts.setdefault((*_identity(record)[:2], *chosen), []).append((record, score))
     return [(part, _model_row(part)) for part in parts.values()]
 
 
 def _model_row(part: list[Entry]) -> Row:
     record, score = part[0]
     found = [{**score.values, **_costs(record)} for record, score in part]
+    is_run = isinstance(record, Record)
     return Row(
         label=_label(record, score),
-        kind="model",
-        seeds=len(part),
+        kind="model" if is_run else EXTERNAL,
+        seeds=len(part) if is_run else 0,
         stats=_stats(found),
         partial=score.partial,
-        model=record.model,
-        variant=record.variant,
+        model=record.model if is_run else "",
+        variant=record.variant if is_run else "",
         checkpoint=score.checkpoint,
         selected_on=score.selected_on or "",
     )
 
 
-def _label(record: Record, score: Score) -> str:
+def _label(record: AnyRecord, score: Score) -> str:
     """Name a row; the heading names the preset already, so the variant need not."""
+    if isinstance(record, External):
+        return f"{record.name} (external{', partial' if score.partial else ''})"
     preset = f"preset={record.preset}"
     variant = record.variant
     if variant == preset or variant.startswith(f"{preset},"):
@@ -287,7 +278,9 @@ def _label(record: Record, score: Score) -> str:
     return f"{name} ({', '.join(remarks)})" if remarks else name
 
 
-def _costs(record: Record) -> dict[str, float | None]:
+def _costs(record: AnyRecord) -> dict[str, float | None]:
+    if isinstance(record, External):
+        return {}
     return {
         "parameters": sum(record.parameters.values()),
         "images_per_second": record.images_per_second,
@@ -361,23 +354,52 @@ def _notes(
     """Say what the numbers are, what is missing and why."""
     entries = [entry for part, _ in rows for entry in part]
     notes = [_ranking_note(ranked, headline), *_partial_notes(rows)]
-    spread = SPREADS.get(group.spread_kind, group.spread_kind)
-    notes.append(
-        "± is the standard deviation over seeds; "
-        f"rows of one seed show the {spread} of the KID, or none."
-    )
+    notes.append(_spread_note(group))
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
     if any(column.key == "fid" for column in columns) and fewest < UNBIASED_FID:
         notes.append(
             f"FID is biased at n = {fewest}, below {UNBIASED_FID}: not comparable across set sizes."
         )
+    notes += _remarks(group, entries)
     legend = [f"{column.title}: {column.meaning}" for column in columns if column.meaning]
     notes += ["; ".join(legend) + "."] if legend else []
-    notes += _version_notes(rows)
-    notes.append(_cost_note(rows))
+    notes += [*_alarm_notes(group, rows), *_version_notes(rows), _cost_note(rows)]
     notes.append(_identity_note(group, entries))
     return notes
+
+
+def _spread_note(group: Group) -> str:
+    spread = SPREADS.get(group.spread_kind)
+    seeds = "± is the standard deviation over seeds"
+    single = f"rows of one seed show the {spread} of the KID, or none"
+    return f"{seeds}; {single}." if spread else f"{seeds}."
+
+
+def _remarks(group: Group, entries: list[Entry]) -> list[str]:
+    """Say what the protocol has a reader know, but for the FID's bias, and how weights differ."""
+    found = []
+    protocol = PROTOCOLS.get(group.protocol)
+    if protocol and protocol.version == group.protocol_version:
+        n_fake = min(score.n_fake for _, score in entries)
+        size = json.loads(group.estimator).get("kid_subset_size")
+        said = remarks(protocol, group.n_real, n_fake, size)
+        found = [f"{sentence}." for sentence in said if not sentence.startswith("FID")]
+    if not _have_one_lpips(entries):
+        found.append("LPIPS of several weights files stands here; its values are not compared.")
+    return found
+
+
+def _alarm_notes(group: Group, rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    start = f"{group.direction}: "
+    return [
+        f"Alarm of {row.label}, seed {record.seed}: {alarm.removeprefix(start)}."
+        for part, row in rows
+        for record, _ in part
+        if isinstance(record, Record)
+        for alarm in record.alarms
+        if alarm.startswith(start)
+    ]
 
 
 def _ranking_note(ranked: list[Row], headline: Column) -> str:
@@ -425,7 +447,7 @@ def _missing(part: list[Entry], headline: Column) -> dict[str, dict[str, int]]:
     missing: dict[str, dict[str, int]] = {}
     for _, score in part:
         for key in dict.fromkeys([*score.values, *score.reasons, headline.key]):
-            if score.values.get(key) is None and key != "kid_se":
+            if score.values.get(key) is None and key not in HIDDEN:
                 reason = _short(score.reasons.get(key, "no reason was recorded"))
                 counts = missing.setdefault(key, {})
                 counts[reason] = counts.get(reason, 0) + 1
@@ -446,7 +468,8 @@ def _version_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
     """Say where seeds of one row come from several versions of the model."""
     notes = []
     for part, row in rows:
-        versions = sorted({f"{r.distribution} {r.distribution_version}" for r, _ in part})
+        runs = [record for record, _ in part if isinstance(record, Record)]
+        versions = sorted({f"{r.distribution} {r.distribution_version}" for r in runs})
         if len(versions) > 1:
             notes.append(f"{row.label}: seeds of several versions ({', '.join(versions)}).")
     return notes
@@ -457,9 +480,13 @@ def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
     devices: dict[str, list[str]] = {}
     for part, row in rows:
         for record, _ in part:
+            if isinstance(record, External) or record.peak_memory_of is None:
+                continue  # trained elsewhere
             where = f"{record.device} ({memory.get(record.peak_memory_of, record.peak_memory_of)})"
             labels = devices.setdefault(where, [])
             labels += [row.label] if row.label not in labels else []
+    if not devices:
+        return "What the training cost is not known: it was done elsewhere."
     if len(devices) == 1:
         return f"Costs are of training, on {next(iter(devices))}."
     each = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in sorted(devices.items()))
@@ -486,9 +513,8 @@ def cell(row: Row, column: Column) -> str:
     stat = row.stats.get(column.key)
     if stat is None:
         return "-"
-    spread = stat.sd
-    if column.key == "kid" and spread is None and "kid_se" in row.stats:
-        spread = row.stats["kid_se"].mean
+    given = [row.stats[key].mean for key in SPREAD_OF.get(column.key, ()) if key in row.stats]
+    spread = given[0] if stat.sd is None and given else stat.sd
     if spread is None or column.key in COST_KEYS:
         return column.text(stat.mean)
     return f"{column.text(stat.mean)} ± {column.text(spread)}"

@@ -1,15 +1,16 @@
-"""Leaderboards as text: Markdown that reads well in a terminal, CSV and LaTeX."""
+"""Tables as text: Markdown that reads well in a terminal, CSV and LaTeX; here, leaderboards."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from i2i_bench.record import Record
+from i2i_bench.record import AnyRecord
 from i2i_bench.report.leaderboard import (
+    BASELINES,
     COST_KEYS,
     COSTS,
     KNOWN,
@@ -68,7 +69,7 @@ def _block(table: Table, columns: list[Column], is_first: bool) -> _Block:
     return _Block(header, rows, [""] * len(lead) + [column.key for column in columns])
 
 
-def to_markdown(records: Iterable[Record], task: str | None = None) -> str:
+def to_markdown(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as Markdown that also reads well in a terminal.
 
     Raises:
@@ -94,19 +95,28 @@ def _markdown_block(block: _Block) -> list[str]:
     for row, cells in block.rows:
         pairs = zip(block.keys, cells, strict=True)
         body.append([mark(row, key, markdown_text(text)) for key, text in pairs])
+    return markdown_lines(body, left={1})
+
+
+def markdown_lines(body: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Align a table, its header first.
+
+    Args:
+        body: Cells, escaped already.
+        left: Positions of the columns of text; the others are numbers, to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]
-    name = 1  # the only column of text
     lines = [
         "| "
         + " | ".join(
-            text.ljust(width) if i == name else text.rjust(width)
+            text.ljust(width) if i in left else text.rjust(width)
             for i, (text, width) in enumerate(zip(cells, widths, strict=True))
         )
         + " |"
         for cells in body
     ]
     rule = [
-        ":" + "-" * w if i == name else "-" * w + ":" for i, w in enumerate(w + 1 for w in widths)
+        ":" + "-" * w if i in left else "-" * w + ":" for i, w in enumerate(w + 1 for w in widths)
     ]
     return [lines[0], "|" + "|".join(rule) + "|", *lines[1:]]
 
@@ -133,7 +143,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def readme(records: Iterable[Record]) -> str:
+def readme(records: Iterable[AnyRecord]) -> str:
     """Give the text of ``results/README.md``."""
     return (
         "# Results\n\n"
@@ -145,7 +155,7 @@ def readme(records: Iterable[Record]) -> str:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a text
 
 
-def to_csv(records: Iterable[Record], task: str | None = None) -> str:
+def to_csv(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as CSV: a line per row and table, raw values; a header alone if empty.
 
     Raises:
@@ -157,14 +167,20 @@ def to_csv(records: Iterable[Record], task: str | None = None) -> str:
     keys = metrics + [column.key for column in COSTS]
     lead = [f.name for f in dataclasses.fields(Row) if f.name not in ("stats", "marks")]
     header = [*Group._fields, *lead, *(f"{key}_{part}" for key in keys for part in Stat._fields)]
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(_inert(name) for name in header)
+    body: list[Sequence[object]] = [header]
     for table in tables:
         for row in table.rows:
             cells = [*table.group, *(getattr(row, name) for name in lead)]
             cells += [part for key in keys for part in row.stats.get(key, (None, None, None))]
-            writer.writerow(_inert(value) for value in cells)
+            body.append(cells)
+    return csv_text(body)
+
+
+def csv_text(body: Iterable[Iterable[object]]) -> str:
+    """Give lines of CSV, the header first; None is an empty cell."""
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerows([_inert(value) for value in cells] for cells in body)
     return output.getvalue()
 
 
@@ -173,7 +189,7 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def to_latex(records: Iterable[Record], task: str | None = None) -> str:
+def to_latex(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as LaTeX tables for the package booktabs.
 
     Raises:
@@ -202,16 +218,28 @@ def _latex_block(block: _Block) -> str:
     def line(texts: Iterable[str]) -> str:
         return " & ".join(texts) + r" \\"
 
-    lines = [f"\\begin{{tabular}}{{rl{'r' * (len(block.header) - 2)}}}", r"\toprule"]
-    lines += [line(map(latex_text, block.header)), r"\midrule"]
+    lines = []
     is_baseline = False
     for row, cells in block.rows:
-        if row.kind != "model" and not is_baseline:
+        if row.kind in BASELINES and not is_baseline:
             lines.append(r"\midrule")
             is_baseline = True
         triples = enumerate(zip(block.keys, cells, strict=True))
         lines.append(line(_latex_cell(row, i, key, text) for i, (key, text) in triples))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    return latex_tabular("rl" + "r" * (len(block.header) - 2), block.header, lines)
+
+
+def latex_tabular(alignment: str, header: Iterable[str], lines: Iterable[str]) -> str:
+    """Give a tabular of the package booktabs.
+
+    Args:
+        alignment: A letter for each column.
+        header: Titles as plain text.
+        lines: Finished lines of LaTeX.
+    """
+    head = " & ".join(map(latex_text, header)) + r" \\"
+    begin = [f"\\begin{{tabular}}{{{alignment}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*begin, *lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _latex_cell(row: Row, position: int, key: str, text: str) -> str:

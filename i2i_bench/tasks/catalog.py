@@ -26,6 +26,21 @@ Counts = tuple[int | None, int | None, int | None, int | None]  # trainA, trainB
 
 
 @dataclass(frozen=True)
+class Archive:
+    """The file in which a task is published.
+
+    Attributes:
+        name: Of the file, also at a mirror.
+        urls: Addresses that serve it; none where a page has to be visited or an account is needed.
+        size: In words; "" where the publisher does not state it.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    size: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
     """One line of the catalogue.
 
@@ -34,6 +49,7 @@ class Entry:
         origin: Where the images come from.
         licence: What its publisher says, as far as known.
         counts: Images in trainA, trainB, testA, testB; None where not known for certain.
+        archive: In which it is published; None for what can only be obtained by hand.
         paired: Whether images of the same index are a pair.
         by_hand: What must be obtained by hand, for a task that cannot be run yet.
     """
@@ -42,6 +58,7 @@ class Entry:
     origin: str
     licence: str
     counts: Counts
+    archive: Archive | None = None
     paired: bool = False
     by_hand: str = ""
 
@@ -77,24 +94,54 @@ _PAINTINGS = "not stated; paintings from WikiArt, photos from Flickr"
 _FLICKR = "not stated; photos from Flickr"
 _UNKNOWN: Counts = (None, None, None, None)
 
+
+def _unpaired(name: str, size: str) -> Archive:
+    """Give an archive of CycleGAN's authors, from the newer and the older of their addresses."""
+    return Archive(
+        f"{name}.zip",
+        (
+            f"http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/{name}.zip",
+            f"https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/{name}.zip",
+        ),
+        size,
+    )
+
+
+def _halved(name: str, size: str) -> Archive:
+    """Give an archive of pix2pix's authors."""
+    url = f"http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
+    return Archive(f"{name}.tar.gz", (url,), size)
+
+
+# Sizes: TensorFlow Datasets (cycle_gan) and affinelayer/pix2pix-tensorflow list them.
 CATALOGUE: dict[str, Entry] = {
     "selfie2anime": Entry(
         "Selfies and anime faces",
         "U-GAT-IT data set, https://github.com/taki0112/UGATIT",
         "not stated; selfies of the UCF selfie data set, anime faces from Anime-Planet",
         (3400, 3400, 100, 100),
+        Archive("selfie2anime.zip"),
     ),
     "horse2zebra": Entry(
-        "Horses and zebras", f"{_CYCLEGAN}horse2zebra.zip", _IMAGENET, (1067, 1334, 120, 140)
+        "Horses and zebras",
+        f"{_CYCLEGAN}horse2zebra.zip",
+        _IMAGENET,
+        (1067, 1334, 120, 140),
+        _unpaired("horse2zebra", "about 111 MiB"),
     ),
     "apple2orange": Entry(
-        "Apples and oranges", f"{_CYCLEGAN}apple2orange.zip", _IMAGENET, (995, 1019, 266, 248)
+        "Apples and oranges",
+        f"{_CYCLEGAN}apple2orange.zip",
+        _IMAGENET,
+        (995, 1019, 266, 248),
+        _unpaired("apple2orange", "about 75 MiB"),
     ),
     "maps": Entry(
         "Aerial photos and maps",
         f"{_CYCLEGAN}maps.zip",
         "not stated; images from Google Maps",
         (1096, 1096, 1098, 1098),
+        _unpaired("maps", "about 1.4 GiB"),
         paired=True,
     ),
     "facades": Entry(
@@ -102,6 +149,7 @@ CATALOGUE: dict[str, Entry] = {
         f"{_CYCLEGAN}facades.zip",
         "not stated; images of the CMP Facade Database",
         (400, 400, 106, 106),
+        _unpaired("facades", "about 34 MiB"),
         paired=True,
     ),
     "cezanne2photo": Entry(
@@ -109,56 +157,71 @@ CATALOGUE: dict[str, Entry] = {
         f"{_CYCLEGAN}cezanne2photo.zip",
         _PAINTINGS,
         (525, 6287, 58, 751),
+        _unpaired("cezanne2photo", "about 267 MiB"),
     ),
     "monet2photo": Entry(
         "Paintings of Monet and photos",
         f"{_CYCLEGAN}monet2photo.zip",
         _PAINTINGS,
         (1072, 6287, 121, 751),
+        _unpaired("monet2photo", "about 291 MiB"),
     ),
     "vangogh2photo": Entry(
         "Paintings of van Gogh and photos",
         f"{_CYCLEGAN}vangogh2photo.zip",
         _PAINTINGS,
         (400, 6287, 400, 751),
+        _unpaired("vangogh2photo", "about 292 MiB"),
     ),
     "ukiyoe2photo": Entry(
         "Ukiyo-e prints and photos",
         f"{_CYCLEGAN}ukiyoe2photo.zip",
         _PAINTINGS,
         (562, 6287, 263, 751),
+        _unpaired("ukiyoe2photo", "about 279 MiB"),
     ),
     "summer2winter_yosemite": Entry(
         "Yosemite in summer and winter",
         f"{_CYCLEGAN}summer2winter_yosemite.zip",
         _FLICKR,
         (1231, 962, 309, 238),
+        _unpaired("summer2winter_yosemite", "about 127 MiB"),
     ),
     "iphone2dslr_flower": Entry(
         "Flowers by telephone and by camera",
         f"{_CYCLEGAN}iphone2dslr_flower.zip",
         _FLICKR,
         (None, None, 569, 480),
+        _unpaired("iphone2dslr_flower", "about 324 MiB"),
     ),
     "cityscapes": Entry(
         "Street photos and their labels",
         "https://www.cityscapes-dataset.com, prepared as CycleGAN's authors do",
         "Cityscapes terms of use: non-commercial research, after registration",
         (2975, 2975, 500, 500),
+        Archive("cityscapes.zip"),
         paired=True,
     ),
-    "cat2dog": Entry("Faces of cats and of dogs", _DRIT, "not stated", (771, 1264, 100, 100)),
+    "cat2dog": Entry(
+        "Faces of cats and of dogs",
+        _DRIT,
+        "not stated",
+        (771, 1264, 100, 100),
+        Archive("cat2dog.zip"),
+    ),
     "photo2portrait": Entry(
         "Portrait photos and painted portraits",
         _DRIT,
         "not stated; photos of CelebA (non-commercial research), paintings from WikiArt",
         _UNKNOWN,
+        Archive("portrait.zip"),
     ),
     "edges2shoes": Entry(
         "Edges and photos of shoes",
         f"{_PIX2PIX}edges2shoes.tar.gz (each file cut into its two halves; val is the test split)",
         "not stated; photos of UT Zappos50K, for academic non-commercial use",
         (49825, 49825, 200, 200),
+        _halved("edges2shoes", "about 2.2 GB"),
         paired=True,
     ),
     "edges2handbags": Entry(
@@ -167,6 +230,7 @@ CATALOGUE: dict[str, Entry] = {
         "split)",
         "not stated; photos from Amazon, collected by the authors of iGAN",
         (138567, 138567, 200, 200),
+        _halved("edges2handbags", "about 8.6 GB"),
         paired=True,
     ),
     "celeba": Entry(
@@ -243,6 +307,26 @@ def listing(data: Path) -> list[Row]:
     return rows
 
 
+def how_to_get(name: str) -> str:
+    """Say what to do for the images of a catalogued task: from where, which licence, how large."""
+    entry = CATALOGUE[name]
+    terms = f"licence: {entry.licence}; size: {size(entry)}"
+    if entry.archive is None:
+        return f"get {entry.by_hand}, from {entry.origin} ({terms})"
+    if entry.archive.urls:
+        return f"i2i-bench data fetch {name} gets them from {entry.origin} ({terms})"
+    return (
+        f"get {entry.archive.name} by hand from {entry.origin} ({terms}), then "
+        f"i2i-bench data fetch {name} --file {entry.archive.name} puts them there"
+    )
+
+
+def size(entry: Entry) -> str:
+    """Give the size of a task's download in words."""
+    stated = entry.archive.size if entry.archive else ""
+    return stated or "not stated by the publisher"
+
+
 def _expected(entry: Entry) -> dict[str, int | None]:
     return dict(zip(FOLDERS.values(), entry.counts, strict=True))
 
@@ -254,7 +338,7 @@ def _state(entry: Entry, path: Path) -> State:
     if _missing(path):
         return "missing"
     found = {name: _count(path / name) for name in FOLDERS.values()}
-    return "incomplete" if _deviations(entry, found) else "ready"
+    return "incomplete" if deviations(entry, found) else "ready"
 
 
 def _missing(path: Path) -> list[str]:
@@ -268,7 +352,7 @@ def _count(folder: Path) -> int:
         )
 
 
-def _deviations(entry: Entry, found: Mapping[str, int]) -> list[str]:
+def deviations(entry: Entry, found: Mapping[str, int]) -> list[str]:
     """Say which folders hold another number of images than expected, or none."""
     return [
         f"{folder} has {found[folder]} images ({expected or 'at least 1'} expected)"
@@ -283,9 +367,9 @@ def _catalogued(name: str, path: Path) -> Task:
     if entry.by_hand:
         raise ValueError(
             f"task {name!r} cannot be run yet: it needs {entry.by_hand}, from {entry.origin} "
-            f"(licence: {entry.licence})"
+            f"(licence: {entry.licence}); i2i-bench data fetch {name} says what goes where"
         )
-    files = _published_files(name, entry, path)
+    files = published_files(name, path)
     return Task(
         name=name,
         version=1,
@@ -303,19 +387,23 @@ def _catalogued(name: str, path: Path) -> Task:
     )
 
 
-def _published_files(name: str, entry: Entry, path: Path) -> dict[tuple[str, str], list[Path]]:
-    """List the images of a catalogued task, refusing what is not as its publisher released it."""
+def published_files(name: str, path: Path) -> dict[tuple[str, str], list[Path]]:
+    """List the images of a catalogued task in its folder.
+
+    Raises:
+        ValueError: If they are not as their publisher released them.
+    """
+    entry = CATALOGUE[name]
     if missing := _missing(path):
         raise ValueError(
-            f"task {name!r} needs the folders {' '.join(missing)} in {path}; get them from "
-            f"{entry.origin} (licence: {entry.licence})"
+            f"task {name!r} needs the folders {' '.join(missing)} in {path}; {how_to_get(name)}"
         )
     files = scan(path)
     found = {folder: len(files[key]) for key, folder in FOLDERS.items()}
-    if deviations := _deviations(entry, found):
+    if wrong := deviations(entry, found):
         raise ValueError(
-            f"task {name!r} in {path} is not what was published: {', '.join(deviations)}; "
-            f"get it again from {entry.origin}"
+            f"task {name!r} in {path} is not what was published: {', '.join(wrong)}; get it again "
+            f"from {entry.origin}, which i2i-bench data fetch {name} --force does"
         )
     if not entry.paired:
         return files

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Task, TaskImage
 
@@ -169,13 +169,18 @@ def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
 
 def _name(path: Path, files: Mapping[Key, list[Path]]) -> str:
     """Give a name that two folders of different contents never share."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
+    return f"folder-{safe or 'images'}-{contents_hash(files)[:8]}"
+
+
+def contents_hash(files: Mapping[Key, list[Path]]) -> str:
+    """Give the sha256 of the images of a task: of their folders, names and bytes."""
     total = hashlib.sha256()
     for key, folder in FOLDERS.items():
         for file in sorted(files[key], key=lambda file: file.name):
             total.update(f"{folder}/{file.name}".encode(errors="surrogateescape") + b"\0")
             total.update(_hash(file))
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
-    return f"folder-{safe or 'images'}-{total.hexdigest()[:8]}"
+    return total.hexdigest()
 
 
 def _hash(path: Path) -> bytes:
@@ -192,11 +197,16 @@ def _image_size(path: Path) -> int:
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = False) -> Image.Image:
     """Read an image file as 8-bit RGB.
 
     Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
     an animation, the first frame is read.
+
+    Args:
+        path: Of the file.
+        file: Its content, where that is not to be read from the path.
+        is_opaque: Whether transparency is refused instead.
 
     Raises:
         ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
@@ -204,9 +214,11 @@ def read_image(path: Path) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(file or path) as image:
             _check_image(path, image)
             image.load()
+            if is_opaque and _is_transparent(image):
+                raise _RefusedImageError(f"{path} has transparent pixels; save it as plain RGB")
             image.info.pop(
                 "transparency", None
             )  # PIL warns of some kinds that convert drops anyway
@@ -242,6 +254,13 @@ def _check_image(path: Path, image: Image.Image) -> None:
             f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
             "scale it to 8 bits a channel first"
         )
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return lowest != 255
 
 
 def _is_deep(image: Image.Image) -> bool:

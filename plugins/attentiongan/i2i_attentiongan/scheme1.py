@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from i2i_attentiongan.networks import (
     SingleMaskGenerator,
     minimum_scalar_size,
 )
-from i2i_bench import blocks
+from i2i_bench import blocks, official
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -226,27 +227,30 @@ class AttentionGANv1(Model):
         return Masks(torch.cat([mask, 1 - mask], dim=1), content.clamp(-1, 1).unsqueeze(1), 1)
 
     @classmethod
-    def from_official(cls, folder: Path) -> AttentionGANv1:
-        """Read ``net{G_A2B,G_B2A,D_A,D_B}.pth``; without both discriminators they start anew.
+    def from_official(cls, path: Path) -> AttentionGANv1:
+        """Read ``net{G_A2B,G_B2A,D_A,D_B}.pth``; a discriminator without a file is new.
 
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        judges = [n for n in ("D_A", "D_B") if (folder / f"net{n}.pth").exists()]
-        if len(judges) == 1:
-            raise ValueError(f"{folder} holds one discriminator only: net{judges[0]}.pth")
-        files = {
-            name: blocks.read_official(folder / f"net{name}.pth")
-            for name in ("G_A2B", "G_B2A", *judges)
-        }
-        model = cls(infer_config(files))
-        for name, tensors in files.items():
-            kind, _, suffix = name.partition("_")
-            group = model.generators if kind == "G" else model.discriminators
-            network = group[suffix.lower()]
-            stems = generator_stems(model.config) if kind == "G" else judge_stems(model.config)
-            blocks.load_official(network, tensors, stems)
-        return model
+        if path.is_file():
+            raise ValueError(f"{path} is a file; {cls.card.title} needs the folder of all")
+        judges = [name for name in ("D_A", "D_B") if (path / f"net{name}.pth").exists()]
+        files = {n: official.read(path / f"net{n}.pth") for n in ("G_A2B", "G_B2A", *judges)}
+        config = infer_config(files)
+        stems = {"G": generator_stems(config), "D": judge_stems(config)}
+        parts = [
+            (state, official.below(NETWORKS[name], stems[name[0]])) for name, state in files.items()
+        ]
+        return official.build(cls, config, parts)
+
+
+NETWORKS = {
+    "G_A2B": "generators.a2b",
+    "G_B2A": "generators.b2a",
+    "D_A": "discriminators.a",
+    "D_B": "discriminators.b",
+}
 
 
 def total_variation(mask: Tensor) -> Tensor:
@@ -269,32 +273,26 @@ def init_scheme1(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def infer_config(files: dict[str, dict[str, Tensor]]) -> AttentionGANv1Config:
+def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANv1Config:
     """Read the configuration off the shapes of official networks.
 
     Raises:
         ValueError: If the tensors are not those of Scheme I.
     """
-    tensors = files["G_A2B"]
-    if "model.1.weight" not in tensors or "model.2.running_mean" not in tensors:
-        raise ValueError("netG_A2B.pth is no Scheme I generator: no batch normalisation at model.2")
-    width = len(tensors["model.1.weight"])
-    num_blocks = len({name.split(".")[1] for name in tensors if ".conv_block." in name})
-    if "D_A" not in files:
-        return AttentionGANv1Config(generator_width=width, num_blocks=num_blocks)
-    convolutions = {name: t for name, t in files["D_A"].items() if t.ndim == 4}
-    first = convolutions.get("conv_tower.0.weight")
-    if first is None:
-        raise ValueError("netD_A.pth is no Scheme I discriminator: no conv_tower.0.weight")
-    return AttentionGANv1Config(
-        generator_width=width,
-        num_blocks=num_blocks,
-        discriminator_width=len(first),
-        discriminator_layers=len(convolutions) - 2,
-    )
+    generator = files["G_A2B"]
+    generator.shape("model.2.running_mean", 1)  # batch normalisation, which no other scheme has
+    shape = {
+        "generator_width": generator.shape("model.1.weight", 4)[0],
+        "num_blocks": generator.count(r"model\.(\d+)\.conv_block\."),
+    }
+    judges = [state for name, state in files.items() if name.startswith("D_")]
+    if judges:
+        shape["discriminator_width"] = judges[0].shape("conv_tower.0.weight", 4)[0]
+        shape["discriminator_layers"] = sum(t.ndim == 4 for t in judges[0].tensors.values()) - 2
+    return AttentionGANv1Config(**shape)
 
 
-def generator_stems(config: AttentionGANv1Config) -> list[tuple[str, str]]:
+def generator_stems(config: AttentionGANv1Config) -> official.Stems:
     """Pair our generator's modules with the authors' positions in their ``model`` sequence."""
     pairs = [("encoder.stem", 1), ("encoder.down.0", 4), ("encoder.down.1", 7)]
     stems = [
@@ -314,7 +312,7 @@ def generator_stems(config: AttentionGANv1Config) -> list[tuple[str, str]]:
     return [*stems, ("decoder.2.conv", f"model.{start + 16}")]
 
 
-def judge_stems(config: AttentionGANv1Config) -> list[tuple[str, str]]:
+def judge_stems(config: AttentionGANv1Config) -> official.Stems:
     """Pair our discriminator's modules with the authors' positions in ``conv_tower``."""
     parameters = {0, 1}  # convolution and batch normalisation of each triple
     tower = [3 * i + p for i in range(config.discriminator_layers) for p in sorted(parameters)]

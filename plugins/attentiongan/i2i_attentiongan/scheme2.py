@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from i2i_attentiongan.networks import AttentionGenerator
-from i2i_bench import blocks
+from i2i_bench import blocks, official
 from i2i_bench.model import (
     Batch,
     Clock,
@@ -193,57 +196,59 @@ class AttentionGAN(Model):
         return Masks(attention, content, background)
 
     @classmethod
-    def from_official(cls, folder: Path) -> AttentionGAN:
-        """Read ``latest_net_{G,D}_{A,B}.pth``; without both discriminators they start anew.
+    def from_official(cls, path: Path) -> AttentionGAN:
+        """Read ``latest_net_{G,D}_{A,B}.pth``, or ``latest_net_G.pth`` of a single direction.
 
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        files = blocks.read_official_pair(folder)
-        files = {n: {rename(key): t for key, t in file.items()} for n, file in files.items()}
-        model = cls(infer_config(files))
-        for official, direction in (("G_A", "a2b"), ("G_B", "b2a")):
-            stems = official_stems(model.config)
-            blocks.load_official(model.generators[direction], files[official], stems)
-        blocks.load_official_discriminators(model.discriminators, files)
-        return model
+        files = {name: rename(state) for name, state in official.read_pair(path).items()}
+        config = infer_config(files)
+        generator = official_stems(config)
+        judge = official.patch_discriminator_stems(config.discriminator_layers)
+        parts = [
+            (state, official.below(name, generator if "gen" in name else judge))
+            for name, state in files.items()
+        ]
+        return official.build(cls, config, parts)
 
 
-def rename(name: str) -> str:
+def rename(state: official.StateDict) -> official.StateDict:
     """Turn the older ``resnet_blocks1.`` and so on into ``resnet_blocks.0.`` and so on."""
-    stem, dot, rest = name.partition(".")
-    number = stem.removeprefix("resnet_blocks")
-    return f"resnet_blocks.{int(number) - 1}{dot}{rest}" if number.isdigit() else name
+
+    def newer(match: re.Match[str]) -> str:
+        return f"resnet_blocks.{int(match[1]) - 1}."
+
+    older = r"^resnet_blocks([0-9]{1,4})\."
+    tensors = {re.sub(older, newer, name): tensor for name, tensor in state.tensors.items()}
+    return dataclasses.replace(state, tensors=tensors)
 
 
-def infer_config(files: dict[str, dict[str, Tensor]]) -> AttentionGANConfig:
-    """Read the configuration off the shapes of an official generator.
+def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANConfig:
+    """Read the configuration off the shapes of official networks.
 
     Raises:
         ValueError: If the tensors are not those of Scheme II.
     """
-    tensors = files["G_A"]
-    needed = ("conv1.weight", "deconv3_attention.weight", "deconv3_content.weight")
-    missing = [name for name in needed if name not in tensors]
-    if missing:
-        raise ValueError(f"latest_net_G_A.pth is no AttentionGAN generator: no {missing[0]}")
-    num_masks = len(tensors["deconv3_attention.weight"])
-    channels = len(tensors["deconv3_content.weight"])
+    generator = next(state for name, state in files.items() if name.startswith("generators."))
+    num_masks = generator.shape("deconv3_attention.weight", 4)[0]
+    channels = generator.shape("deconv3_content.weight", 4)[0]
     if channels not in (3 * num_masks, 3 * (num_masks - 1)):
         raise ValueError(
-            f"deconv3_content has {channels} channels; with {num_masks} masks "
-            f"{3 * (num_masks - 1)} (copied background) or {3 * num_masks} (generated) are possible"
+            f"{generator.source} has deconv3_content of {channels} channels; with {num_masks} masks"
+            f" {3 * (num_masks - 1)} (copied background) or {3 * num_masks} (generated) are "
+            "possible"
         )
     return AttentionGANConfig(
         num_masks=num_masks,
         background="generated" if channels == 3 * num_masks else "input",
-        generator_width=len(tensors["conv1.weight"]),
-        num_blocks=len({n.split(".")[1] for n in tensors if n.startswith("resnet_blocks.")}),
-        **blocks.official_discriminator(files),
+        generator_width=generator.shape("conv1.weight", 4)[0],
+        num_blocks=generator.count(r"resnet_blocks\.(\d+)\."),
+        **official.patch_discriminator(files),
     )
 
 
-def official_stems(config: AttentionGANConfig) -> list[tuple[str, str]]:
+def official_stems(config: AttentionGANConfig) -> official.Stems:
     """Pair our convolutions with the authors' names."""
     stems = [("encoder.stem.conv", "conv1")]
     stems += [(f"encoder.down.{i}.conv", f"conv{i + 2}") for i in range(2)]

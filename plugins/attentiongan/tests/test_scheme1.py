@@ -2,11 +2,19 @@
 
 import pytest
 import torch
+from i2i_attentiongan.networks import SingleMaskGenerator
 from i2i_attentiongan.scheme1 import AttentionGANv1, AttentionGANv1Config
 
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
 
 FILES = {f"net{name}.pth": f"net{name}" for name in ("G_A2B", "G_B2A", "D_A", "D_B")}
+LAYOUTS = {
+    "as saved": lambda tensors: tensors,
+    "several GPUs": lambda tensors: {f"module.{name}": t for name, t in tensors.items()},
+    "torch 0.3": lambda tensors: {
+        name: t for name, t in tensors.items() if not name.endswith("num_batches_tracked")
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +31,13 @@ def test_configuration_is_read_off_the_shapes(model):
     assert model.config == AttentionGANv1Config(generator_width=8, discriminator_width=4)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_forward_equals_the_authors(model, numbers, mode):
+def test_forward_equals_the_authors(numbers, tmp_path, mode, layout):
+    for file, name in FILES.items():
+        torch.save(LAYOUTS[layout](numbers.network(name)), tmp_path / file)
+    model = AttentionGANv1.from_official(tmp_path)
+    assert model.absent == set()
     model.networks.train(mode == "train")
     probe = {d: numbers.io[f"probe/real_{d.upper()}"] for d in ("a", "b")}
     with torch.no_grad():
@@ -35,7 +48,9 @@ def test_forward_equals_the_authors(model, numbers, mode):
             "D_B/real_B": model.discriminators["b"](probe["b"]),
         }
         if mode == "eval":
-            content, mask = model.generators["a2b"].layers(probe["a"])
+            generator = model.generators["a2b"]
+            assert isinstance(generator, SingleMaskGenerator)
+            content, mask = generator.layers(probe["a"])
             outputs |= {"A2B/attention": mask, "A2B/content": content}
     for name, output in outputs.items():
         torch.testing.assert_close(output, numbers.io[f"init/{mode}/{name}"], atol=2e-5, rtol=0)
@@ -116,3 +131,31 @@ def test_direction_of_a_mask_is_that_of_its_generator(model, numbers):
         masks = model.masks(Batch({"a": numbers.io["probe/real_A"]}), A2B)
     expected = numbers.io["init/eval/A2B/attention"]
     torch.testing.assert_close(masks.attention[:, :1], expected, atol=2e-5, rtol=0)
+
+
+def test_discriminator_without_a_file_is_absent(numbers, tmp_path):
+    files = {file: name for file, name in FILES.items() if name != "netD_B"}
+    assert AttentionGANv1.from_official(numbers.save(tmp_path, files)).absent == {
+        "discriminators.b"
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "message"),
+    [
+        ("netG_A2B.pth", "model.2.running_mean", r"netG_A2B\.pth lacks model\.2\.running_mean; it"),
+        ("netG_B2A.pth", "model.2.running_var", r"netG_B2A\.pth lacks model\.2\.running_var$"),
+        ("netG_B2A.pth", "model.20.weight", r"netG_B2A\.pth lacks model\.20\.weight$"),
+        ("netD_A.pth", "conv_tower.10.bias", r"netD_A\.pth lacks conv_tower\.10\.bias$"),
+        ("netG_B2A.pth", None, r"there is no file .*netG_B2A\.pth"),
+    ],
+)
+def test_damaged_files_are_refused_by_name(numbers, tmp_path, file, name, message):
+    folder = numbers.save(tmp_path, FILES)
+    tensors = numbers.network(FILES[file])
+    if name is None:
+        (folder / file).unlink()
+    else:
+        torch.save({n: t for n, t in tensors.items() if n != name}, folder / file)
+    with pytest.raises(ValueError, match=message):
+        AttentionGANv1.from_official(folder)

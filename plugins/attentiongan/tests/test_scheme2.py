@@ -10,6 +10,36 @@ from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 
 
+def with_older_names(tensors):
+    """Count blocks from one, before the dot: ``resnet_blocks1.`` for ``resnet_blocks.0.``."""
+    parts = {name: name.split(".") for name in tensors}
+    return {
+        f"{stem[0]}{int(stem[1]) + 1}.{'.'.join(stem[2:])}" if len(stem) == 4 else name: tensors[
+            name
+        ]
+        for name, stem in parts.items()
+    }
+
+
+def with_statistics(tensors):
+    """Add what old torch saved of the discriminators' instance normalisation."""
+    if "model.11.weight" not in tensors:
+        return tensors
+    leaves = ("running_mean", "running_var")
+    return tensors | {f"model.{i}.{leaf}": torch.ones(8) for i in (3, 6, 9) for leaf in leaves}
+
+
+LAYOUTS = {
+    "as saved": lambda tensors: tensors,
+    "several GPUs": lambda tensors: {f"module.{name}": t for name, t in tensors.items()},
+    "older names": with_older_names,
+    "older names, several GPUs": lambda tensors: {
+        f"module.{name}": t for name, t in with_older_names(tensors).items()
+    },
+    "old torch": with_statistics,
+}
+
+
 @pytest.fixture(scope="module")
 def numbers(golden):
     return golden("attentiongan_v2")
@@ -24,11 +54,17 @@ def test_configuration_is_read_off_the_shapes(model):
     assert model.config == AttentionGANConfig(generator_width=8, discriminator_width=8)
 
 
-def test_forward_equals_the_authors(model, numbers):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_forward_equals_the_authors(numbers, tmp_path, layout):
+    for file, name in FILES.items():
+        torch.save(LAYOUTS[layout](numbers.network(name)), tmp_path / file)
+    model = AttentionGAN.from_official(tmp_path)
+    assert model.absent == set()
     probe = {d: numbers.io[f"probe/real_{d.upper()}"] for d in ("a", "b")}
     with torch.no_grad():
         fake_b = model.translate(Batch(probe), A2B)
         masks = model.masks(Batch({"a": probe["a"][:1]}), A2B)
+        assert masks.content is not None
         outputs = {
             "A2B/fake": fake_b,
             "B2A/fake": model.translate(Batch(probe), B2A),
@@ -163,20 +199,30 @@ def test_two_masks_are_the_fusion_of_scheme_one():
     torch.testing.assert_close(generator(images), fused)
 
 
-def test_older_names_of_residual_blocks_are_read(model, numbers, tmp_path):
-    folder = numbers.save(tmp_path, FILES)
-    for name in ("G_A", "G_B"):
-        tensors = {
-            f"resnet_blocks{int(k.split('.')[1]) + 1}.{k.split('.', 2)[2]}"
-            if k.startswith("resnet_blocks.")
-            else k: t
-            for k, t in numbers.network(name).items()
-        }
-        torch.save(tensors, folder / f"latest_net_{name}.pth")
-    again = AttentionGAN.from_official(folder)
-    probe = Batch({"a": numbers.io["probe/real_A"]})
+def test_one_generator_alone_is_read_and_the_rest_is_absent(numbers, tmp_path):
+    model = AttentionGAN.from_official(numbers.save(tmp_path, {"latest_net_G.pth": "G_A"}))
+    assert model.absent == {"generators.b2a", "discriminators.a", "discriminators.b"}
     with torch.no_grad():
-        assert torch.equal(again.translate(probe, A2B), model.translate(probe, A2B))
+        fake = model.translate(Batch({"a": numbers.io["probe/real_A"]}), A2B)
+    torch.testing.assert_close(fake, numbers.io["init/A2B/fake"], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("deconv3_attention.weight", torch.ones(8, 8, 1, 1), "27 channels; with 8 masks 21"),
+        ("deconv3_attention.weight", None, r"G_A\.pth lacks deconv3_attention\.weight; it holds"),
+        ("resnet_blocks.8.conv2.bias", None, r"lacks resnet_blocks\.8\.conv2\.bias$"),
+        ("resnet_blocks.9.conv1.bias", torch.ones(32), r"lacks resnet_blocks\.9\.conv1\.weight, "),
+        ("deconv1_content.weight", torch.ones(16, 32, 3, 3), r"misshapen deconv1_content\.weight"),
+    ],
+)
+def test_damaged_generators_are_refused_by_name(numbers, tmp_path, name, tensor, message):
+    folder = numbers.save(tmp_path, FILES)
+    tensors = numbers.network("G_A") | {name: tensor}
+    torch.save({n: t for n, t in tensors.items() if t is not None}, folder / "latest_net_G_A.pth")
+    with pytest.raises(ValueError, match=message):
+        AttentionGAN.from_official(folder)
 
 
 @pytest.mark.parametrize("changes", [{"num_masks": 0}, {"background": "blue"}])

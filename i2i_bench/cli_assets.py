@@ -1,0 +1,238 @@
+"""The commands about files that are not the project's to ship: weights and data, and the doctor."""
+# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from i2i_bench.cli_options import DATA, RESULTS, RUNS, Commands, columns
+
+if TYPE_CHECKING:
+    from i2i_bench.console import Reporter
+
+_URL = click.option("--url", "urls", multiple=True, help="Take it from there instead; repeats.")
+_FILE = click.option(
+    "--file",
+    "source",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Take this file instead of downloading one.",
+)
+_FORCE = click.option(
+    "--force", is_flag=True, help="Replace what is there, also by what differs from the first one."
+)
+_NEW = click.option("--force", is_flag=True, help="Accept what differs from what was seen first.")
+
+
+@click.group(cls=Commands)
+def weights() -> None:
+    """Fetch and verify the pretrained networks that FID, KID and LPIPS need.
+
+    I2I_BENCH_WEIGHTS names their folder, I2I_BENCH_MIRROR a mirror that is tried first.
+
+    \b
+    Example:
+      i2i-bench weights fetch
+      i2i-bench weights verify
+    """
+
+
+@weights.command("fetch")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "every", is_flag=True, help="All files, not only those of protocol i2i.")
+@_URL
+@_FILE
+@_FORCE
+def fetch_weights(
+    names: tuple[str, ...], every: bool, urls: tuple[str, ...], source: Path | None, force: bool
+) -> None:
+    """Fetch files of weights; by default those that protocol i2i needs.
+
+    What was interrupted goes on. A file appears whole and verified, or not at all.
+
+    \b
+    Example:
+      i2i-bench weights fetch
+      i2i-bench weights fetch inception-2015-12-05.pt --file downloads/inception-2015-12-05.pt
+    """
+    from i2i_bench import weights
+    from i2i_bench.console import Reporter
+
+    chosen = names or (tuple(weights.FILES) if every else weights.NEEDED)
+    if (urls or source) and len(names) != 1:
+        raise click.UsageError("--url and --file go with the name of one file")
+    failed = []
+    for file in [weights.find(name) for name in chosen]:
+        try:
+            with Reporter() as report:
+                progress = _in_megabytes(report, file.name)
+                seen = weights.fetch(file, urls=urls, source=source, force=force, progress=progress)
+        except ValueError as error:
+            failed.append(str(error))
+        else:
+            place = weights.place(file.name)
+            click.echo(f"{weights.status(place)} {place} sha256 {seen.sha256} from {seen.origin}")
+    _fail(failed)
+
+
+def _fail(reasons: Iterable[str]) -> None:
+    """Fail if there are reasons, once all the rest is done."""
+    if sentence := "; ".join(reasons):
+        raise click.ClickException(sentence)
+
+
+@weights.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_NEW
+def verify_weights(names: tuple[str, ...], force: bool) -> None:
+    """Check files of weights: there, whole, loadable, and the published ones.
+
+    A file for which no hash is published is unverified; its first hash is remembered.
+
+    \b
+    Example:
+      i2i-bench weights verify
+    """
+    from i2i_bench import weights
+
+    files = [weights.find(name) for name in names or weights.FILES]
+    found = [weights.inspect(file, force=force) for file in files]
+    rows = [(each.name, each.state, each.sha256 or "-", each.path) for each in found]
+    columns(("file", "state", "sha256", "where"), rows)
+    bad = [each for each in found if each.state in ("damaged", "wrong")]
+    bad += [each for each in found if names and each.state in ("missing", "partial")]
+    _fail(f"{each.name} is {each.state}: {each.advice}" for each in bad)
+
+
+@click.group(cls=Commands)
+def data() -> None:
+    """Fetch and verify the images of catalogued tasks.
+
+    I2I_BENCH_MIRROR names a mirror that is tried first.
+
+    \b
+    Example:
+      i2i-bench data fetch horse2zebra
+      i2i-bench data verify horse2zebra
+    """
+
+
+@data.command("fetch")
+@click.argument("task")
+@_URL
+@_FILE
+@click.option("--yes", is_flag=True, help="Agree to the licence without being asked.")
+@click.option("--keep", is_flag=True, help="Keep the archive after it is unpacked.")
+@_FORCE
+@DATA
+def fetch_data(
+    task: str, urls: tuple[str, ...], source: Path | None, yes: bool, keep: bool, **where: Path
+) -> None:
+    """Fetch the images of TASK, after showing what they are and under which licence.
+
+    What was interrupted goes on. The folder of the task appears whole and verified, or not at all.
+
+    \b
+    Example:
+      i2i-bench data fetch horse2zebra
+      i2i-bench data fetch selfie2anime --file downloads/selfie2anime.zip
+    """
+    from i2i_bench.console import Reporter
+    from i2i_bench.tasks import download
+
+    data, force = where["data"].expanduser(), bool(where["force"])
+    if not force and (there := download.present(task, data)):
+        click.echo(f"{task} is there: {_numbers(there)} in {data / task}")
+        return
+    wanted = download.offer(task, data, urls=urls, source=source)
+    click.echo("\n".join(wanted.lines()))
+    _agree(yes)
+    with Reporter() as report:
+        counts = download.fetch(wanted, report=_stages(report, task), force=force, keep=keep)
+    click.echo(f"{task} is complete: {_numbers(counts)} in {wanted.target}")
+
+
+def _agree(yes: bool) -> None:
+    """Go on only if the user agrees to the licence that was shown."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException("the licence above has to be agreed to; --yes does so")
+    click.confirm("Agree to this licence and fetch?", abort=True)
+
+
+@data.command("verify")
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@_NEW
+@DATA
+def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
+    """Check each image of TASKS, by default of all that are there.
+
+    \b
+    Example:
+      i2i-bench data verify horse2zebra
+    """
+    from i2i_bench.console import Reporter
+    from i2i_bench.tasks import catalog, download
+
+    data = data.expanduser()
+    chosen = tasks or tuple(name for name in catalog.CATALOGUE if (data / name).is_dir())
+    if not chosen:
+        raise click.ClickException(f"there are no tasks in {data}; i2i-bench data fetch TASK")
+    failed = []
+    for task in chosen:
+        try:
+            with Reporter() as report:
+                lines = download.verify(task, data, _stages(report, task), force=force)
+            click.echo("\n".join(lines))
+        except ValueError as error:
+            failed.append(str(error))
+    _fail(failed)
+
+
+@click.command()
+@RESULTS
+@RUNS
+@DATA
+def doctor(results: Path, runs: Path, data: Path) -> None:
+    """Say what is installed, what is where, what is missing, and what to do about it.
+
+    \b
+    Example:
+      i2i-bench doctor
+    """
+    from i2i_bench import doctor
+
+    found = doctor.examine({"results": results, "runs": runs, "data": data.expanduser()})
+    for topic in dict.fromkeys(each.topic for each in found):
+        click.echo(topic)
+        for each in (each for each in found if each.topic == topic):
+            click.echo(f"  {each.mark:8}{each.text}{f': {each.advice}' if each.advice else ''}")
+    broken = [f"{each.text}: {each.advice}" for each in found if each.mark == "broken"]
+    if broken:
+        raise click.ClickException(f"{len(broken)} broken: {'; '.join(broken)}")
+
+
+def _numbers(counts: dict[str, int]) -> str:
+    return ", ".join(f"{folder} {number}" for folder, number in counts.items())
+
+
+def _in_megabytes(report: Reporter, name: str) -> Callable[[int, int], None]:
+    """Turn progress in bytes into a stage of the report."""
+    return lambda done, total: report(f"{name} (MB)", done // 10**6, max(done, total) // 10**6, {})
+
+
+def _stages(report: Reporter, task: str) -> Callable[[str, int, int], None]:
+    """Turn the steps of a task's download into stages of the report."""
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage in ("fetch", "unpack"):
+            _in_megabytes(report, f"{stage} {task}")(done, total)
+        else:
+            report(f"{stage} {task}", done, total, {})
+
+    return show

@@ -1,0 +1,120 @@
+"""What the modules of commands share: how they fail, their common options, columns."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from i2i_bench.plan import Places
+    from i2i_bench.protocols import Protocol
+
+
+class Commands(click.Group):
+    """Commands whose failures are one sentence, and whose misspelt names get the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or name the nearest."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], self.commands, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(sorted(self.commands))
+            raise click.UsageError(f"no command {args[0]!r}; {hint}possible: {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it raises becomes one sentence."""
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # of the last, click makes a quiet end: the reader, such as head, has enough
+        except Exception as error:  # a plugin may fail in any way
+            if os.environ.get("I2I_BENCH_DEBUG"):
+                raise
+            raise click.ClickException(_sentence(error)) from None
+
+
+def _sentence(error: Exception) -> str:
+    """Say what went wrong; only what torch or a plugin raises needs more than its message."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    from i2i_bench.runner import reason
+
+    return reason(error)
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _place(name: str, default: str, what: str) -> Decorator:
+    return click.option(
+        f"--{name}",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=default,
+        envvar=f"I2I_BENCH_{name.upper()}",
+        show_default=True,
+        show_envvar=True,
+        help=what,
+    )
+
+
+RESULTS = _place("results", "results", "Folder of the records.")
+RUNS = _place("runs", "runs", "Folder of checkpoints, logs, translations and figures.")
+_CACHE = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+DATA = _place("data", f"{_CACHE}/i2i-bench/data", "Folder of the catalogued tasks.")
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+PROTOCOL = click.option(
+    "--protocol", "protocols", multiple=True, default=["i2i"], show_default=True, help="Repeats."
+)
+ORDERS = click.option(
+    "--order-replicates",
+    type=click.IntRange(min=2),
+    default=None,
+    metavar="N",
+    help="Also over N random orders, where a KID depends on the order of the files (ugatit).",
+)
+SUBSET_SIZE = click.option(
+    "--kid-subset-size",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Images in a subset, where a KID is over subsets (uvcgan2); the default is in the record.",
+)
+FORCE = click.option("--force", is_flag=True, help="Replace what is there.")
+
+
+def places_from(options: Mapping[str, Any]) -> Places:
+    """Give the places that were chosen."""
+    from i2i_bench.plan import Places
+
+    return Places(options["results"], options["runs"], options["data"].expanduser())
+
+
+def find_protocols(names: Iterable[str]) -> list[Protocol]:
+    """Give the protocols of these names, each once."""
+    from i2i_bench import protocols
+
+    return [protocols.find(name) for name in dict.fromkeys(names)]
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns."""
+    table = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,187 @@
+"""The commands that score without training: runs, imports and other programs' images."""
+# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from i2i_bench.cli_options import (
+    DATA,
+    DEVICE,
+    FORCE,
+    ORDERS,
+    PROTOCOL,
+    RESULTS,
+    RUNS,
+    SUBSET_SIZE,
+    columns,
+    find_protocols,
+    places_from,
+)
+
+if TYPE_CHECKING:
+    from i2i_bench.record import Score
+    from i2i_bench.report.differences import Comparison
+
+_DIRECTION = "From which domain to which, such as a2b."
+_IMAGES = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--task", help="Name or folder; for an import, which has none of its own.")
+@PROTOCOL
+@ORDERS
+@SUBSET_SIZE
+@DEVICE
+@FORCE
+@RESULTS
+@RUNS
+@DATA
+def evaluate(run: str, task: str | None, **options: Any) -> None:
+    """Score a finished RUN again, or under other protocols, without training it; or an import.
+
+    RUN is its folder, its record, or task/model+variant/seedK.
+
+    \b
+    Example:
+      i2i-bench evaluate stripes/attentiongan+preset=small/seed0 --force
+      i2i-bench evaluate imported/horse2zebra --task horse2zebra --protocol i2i --protocol cut
+    """
+    from i2i_bench import plan, record, runner
+    from i2i_bench.console import Reporter
+
+    scored_by = find_protocols(options["protocols"])
+    job = plan.find_job(run, places_from(options), task)
+    with Reporter() as report:
+        bench = runner.Bench(
+            places_from(options),
+            scored_by,
+            runner.choose_device(options["device"]),
+            report,
+            order_replicates=options["order_replicates"] or 0,
+            kid_subset_size=options["kid_subset_size"],
+        )
+        path = runner.evaluate(job, bench, force=options["force"])
+    _show(path, record.read(path).scores.values(), {str(protocol) for protocol in scored_by})
+
+
+@click.command()
+@click.argument("folder", type=_IMAGES)
+@click.option("--task", required=True, help="Whose test images were translated: name or folder.")
+@click.option("--direction", required=True, help=_DIRECTION)
+@click.option("--name", required=True, help="Of the record, and of the row in leaderboards.")
+@click.option("--size", type=click.IntRange(4, 8192), help="Side in pixels, if not the task's.")
+@click.option("--allow-partial", is_flag=True, help="Score although images are missing; unranked.")
+@PROTOCOL
+@ORDERS
+@SUBSET_SIZE
+@DEVICE
+@FORCE
+@RESULTS
+@RUNS
+@DATA
+def score(folder: Path, **options: Any) -> None:
+    """Score images that any other program made, in FOLDER or a zip archive.
+
+    One image, PNG if possible, for each test image of the source domain, of the same name but for
+    the suffix; where all names end in _fake_B (the target) or _fake, that is left out. They are of
+    8 bits and one square size, grey or RGB, without transparency. Several directions of one name
+    are put into one record.
+
+    \b
+    Example:
+      i2i-bench score fakes.zip --task horse2zebra --direction a2b --name cut --protocol cut
+    """
+    from i2i_bench import evaluation, external, runner
+    from i2i_bench.console import Reporter
+    from i2i_bench.scoring import Scorer
+    from i2i_bench.tasks import catalog
+
+    places = places_from(options)
+    scored_by = find_protocols(options["protocols"])
+    found = catalog.find(options["task"], places.data)
+    direction = evaluation.find_direction(found, options["direction"])
+    images = external.Images(folder, found, direction, options["size"], options["allow_partial"])
+    with Reporter() as report:
+        scorer = Scorer(
+            scored_by,
+            runner.choose_device(options["device"]),
+            report,
+            options["order_replicates"] or 0,
+            options["kid_subset_size"],
+        )
+        made = external.score(
+            images, options["name"], scorer, places.results, force=options["force"]
+        )
+    new = [s for s in made.scores.values() if s.direction == options["direction"]]
+    _show(places.results / made.file, new, {str(protocol) for protocol in scored_by})
+
+
+def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
+    """Print what was scored, and the distances found."""
+    from i2i_bench.report.columns import summary
+
+    click.echo(f"scored {path}")
+    for found in scores:
+        protocol = f"{found.protocol}@{found.protocol_version}"
+        if protocol in scored_by:
+            partial = ", partial" if found.partial else ""
+            missing = [found.reasons[key] for key in ("fid", "kid") if key in found.reasons]
+            texts = [text for text in (summary(found.values), *missing[:1]) if text]
+            where = f"{protocol}, {found.direction}, n = {found.n_fake}{partial}"
+            click.echo(f"{where}: {'; '.join(texts)}")
+
+
+@click.command()
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@click.option("--direction", help=f"{_DIRECTION} Default: all that both are scored in.")
+@click.option("--protocol", default="i2i", show_default=True, help="Whose KID is compared.")
+@click.option("--task", help="Folder of the task, where no run tells.")
+@click.option("--images-a", type=_IMAGES, help="Folder or archive of A, if of another program.")
+@click.option("--images-b", type=_IMAGES, help="Folder or archive of B, if of another program.")
+@DEVICE
+@RESULTS
+@RUNS
+@DATA
+def compare(one: str, other: str, **options: Any) -> None:
+    """Compare A with B over the same test images: differences, their errors, and what they mean.
+
+    A and B are records, folders of runs, task/model+variant/seedK or task/external/name. The error
+    is the noise of the test images, most of which is shared and cancels.
+
+    \b
+    Example:
+      i2i-bench compare stripes/attentiongan+preset=small/seed0 stripes/cyclegan+preset=small/seed0
+      i2i-bench compare horse2zebra/external/cut horse2zebra/cyclegan/seed0 --images-a fakes.zip
+    """
+    from i2i_bench import paired, runner
+
+    places = places_from(options)
+    (protocol,) = find_protocols([options["protocol"]])
+    sides = (
+        paired.find_side(one, options["images_a"], places),
+        paired.find_side(other, options["images_b"], places),
+    )
+    task = paired.find_task(sides, options["task"], places)
+    chosen = options["direction"]
+    device = str(runner.choose_device(options["device"]))
+    click.echo(f"A is {sides[0].label}\nB is {sides[1].label}")
+    for direction in [chosen] if chosen else paired.directions(sides, protocol):
+        _print(paired.compare(sides, task, protocol, direction, device))
+
+
+def _print(found: Comparison) -> None:
+    click.echo(f"\n{found.heading}")
+    rows = [
+        (d.column.header, d.column.text(d.one), d.column.text(d.other), d.text(), d.verdict())
+        for d in found.differences
+    ]
+    columns(("metric", "A", "B", "A - B", "by these test images"), rows)
+    for line in found.sentences():
+        click.echo(line)

@@ -1,0 +1,176 @@
+"""What is installed, what is where, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from i2i_bench import registry, weights
+from i2i_bench.feature_cache import cache_state
+from i2i_bench.tasks import by_hand, catalog
+
+LIBRARIES = ("torch", "torchvision", "clean-fid", "lpips", "numpy", "scipy", "pillow")
+LOW_DISK = 5 * 10**9  # bytes; a published run of checkpoints and translations fits
+
+Mark = Literal["ok", "missing", "broken"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        topic: Such as ``weights``.
+        mark: ``missing`` does not keep anything else from working; ``broken`` must be mended.
+        text: What was found.
+        advice: What to do; "" if nothing.
+    """
+
+    topic: str
+    mark: Mark
+    text: str
+    advice: str = ""
+
+
+def examine(places: Mapping[str, Path]) -> list[Finding]:
+    """Look at everything a run depends on.
+
+    Args:
+        places: Folders by their names: ``results``, ``runs`` and ``data``.
+    """
+    return [
+        *_versions(),
+        *_devices(),
+        *_models(),
+        *_disk(places),
+        *_weights(),
+        *_data(places["data"]),
+    ]
+
+
+def _versions() -> Iterator[Finding]:
+    names = ["i2i-bench", *LIBRARIES]
+    yield Finding("versions", "ok", f"python {platform.python_version()}, {platform.platform()}")
+    for name in names:
+        try:
+            yield Finding("versions", "ok", f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding("versions", "broken", f"{name} is not installed", "pip install i2i-bench")
+    for name in ("torch", "torchvision"):
+        if fault := _import_fault(name):
+            advice = "install the versions that belong together (constraints.txt)"
+            yield Finding("versions", "broken", f"{name} cannot be imported: {fault}", advice)
+
+
+@functools.cache
+def _import_fault(name: str) -> str:
+    """Say why a library cannot be imported; "" if it can."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # one that was built for another version may fail in any way
+        return registry.reason_of(error)
+    return ""
+
+
+def _devices() -> Iterator[Finding]:
+    yield Finding("devices", "ok", f"cpu: {os.cpu_count()} cores, {_memory()}")
+    if _import_fault("torch"):
+        return
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.1f} GiB"
+        yield Finding("devices", "ok", f"cuda:{index}: {properties.name}, {memory}")
+    if not torch.cuda.is_available():
+        yield Finding("devices", "missing", "cuda: torch finds none", "runs use the cpu")
+
+
+def _memory() -> str:
+    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{num_bytes / 2**30:.1f} GiB of memory"
+
+
+def _models() -> Iterator[Finding]:
+    found = registry.entries()
+    if not found:
+        advice = "pip install the distribution of a model, such as i2i-bench-baselines"
+        yield Finding("models", "missing", "none is installed", advice)
+    for entry in found:
+        whose = f"{entry.name} ({entry.distribution} {entry.version})"
+        try:
+            registry.load(entry.name)
+        except ValueError as error:
+            advice = f"install {entry.distribution} anew, or without it"
+            yield Finding("models", "broken", f"{whose}: {error}", advice)
+        else:
+            yield Finding("models", "ok", whose)
+
+
+def _disk(places: Mapping[str, Path]) -> Iterator[Finding]:
+    try:
+        cache = cache_state()
+        folders = {**places, "weights": weights.weights_folder(), "cache": cache.folder}
+        used = f"{cache.bytes / 1e6:.0f} of {cache.limit / 1e6:.0f} MB of features"
+    except ValueError as error:
+        folders, used = {**places, "weights": weights.weights_folder()}, ""
+        yield Finding("disk", "broken", str(error), "unset or correct it")
+    for name, folder in folders.items():
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        free = shutil.disk_usage(there).free
+        text = f"{name}: {folder}, {free / 1e9:.1f} GB free"
+        text += f", {used}" if name == "cache" else ""
+        variable = f"I2I_BENCH_{name.upper()}"
+        if not os.access(there, os.W_OK) and name in ("results", "runs"):
+            yield Finding("disk", "broken", f"{text}, not writable", f"{variable} names another")
+        elif free < LOW_DISK:
+            yield Finding(
+                "disk", "missing", f"{text}, which is little", f"{variable} names another"
+            )
+        else:
+            yield Finding("disk", "ok", text)
+
+
+def _weights() -> Iterator[Finding]:
+    for file in weights.FILES.values():
+        found = weights.inspect(file, load=not _import_fault("torch"))
+        purpose = file.purpose if file.name in weights.NEEDED else f"{file.purpose}, optional"
+        text = f"{file.name}: {found.state} ({purpose})"
+        if found.sha256:
+            text += f", sha256 {found.sha256[:16]}"
+        yield Finding("weights", _mark(found.state), text, found.advice)
+
+
+def _mark(state: weights.State) -> Mark:
+    if state in ("missing", "partial"):
+        return "missing"
+    return "broken" if state in ("damaged", "wrong") else "ok"
+
+
+def _data(data: Path) -> Iterator[Finding]:
+    for row in catalog.listing(data):
+        if row.kind == "embedded":
+            continue
+        fetch = f"i2i-bench data fetch {row.name}"
+        if row.state == "ready":
+            yield Finding("data", "ok", f"{row.name}: complete")
+        elif row.state == "incomplete":
+            advice = f"i2i-bench data verify {row.name} says why; {fetch} --force replaces it"
+            yield Finding("data", "broken", f"{row.name}: not what was published", advice)
+        elif row.state == "missing":
+            size = catalog.size(catalog.CATALOGUE[row.name])
+            yield Finding("data", "missing", row.name, f"{fetch} ({size})")
+        elif (data / row.name).is_dir():
+            advice = f"i2i-bench data verify {row.name} checks it"
+            yield Finding("data", "ok", f"{row.name}: there, obtained by hand", advice)
+        else:
+            advice = by_hand.instructions(row.name, data / row.name)
+            yield Finding("data", "missing", f"{row.name}: by hand", advice)

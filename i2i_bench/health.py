@@ -1,0 +1,192 @@
+"""What attention masks and colours tell of a model's health, at its test set and in training."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from i2i_bench.data import TrainingImages, to_uint8
+from i2i_bench.metrics import masks as mask_metrics
+from i2i_bench.metrics import pixels
+from i2i_bench.model import Batch, Direction, Masks, Model
+from i2i_bench.protocols import Found
+from i2i_bench.training import Report
+
+logger = logging.getLogger(__name__)
+
+# More attention than this on the mask that copies the source, and nothing is translated: objects as
+# small as 5 % of an image, the smallest of the embedded tasks, still need 0.05 of it elsewhere.
+COPIES = 0.99
+# Fewer masks than this in use, and the others have collapsed: of two masks, one has 99 %.
+COLLAPSED = 1.05
+# A lower correlation of luminance, and images are negatives rather than translations: images that
+# have nothing to do with each other are near 0, what keeps the background is near 1.
+INVERTED = -0.5
+
+LOOKS = 20  # in a training, at equal distances
+IMAGES_SEEN = 4  # in a look
+NO_MASKS = "no attention masks"
+MASK_VALUES = ("attention_entropy", "attention_saturated", "effective_masks")
+
+
+@dataclass(frozen=True)
+class MaskHealth:
+    """What is kept of the attention masks of some images.
+
+    Attributes:
+        entropy: (images,), as ``metrics.masks.attention_entropy``; empty for a single mask.
+        saturated: (images,), as ``metrics.masks.saturated_share``.
+        usage: (images, masks), mean attention of each mask.
+    """
+
+    entropy: NDArray[np.float64]
+    saturated: NDArray[np.float64]
+    usage: NDArray[np.float64]
+
+
+def measure(masks: Masks | None) -> MaskHealth | str:
+    """Measure the attention masks of a batch, or give the reason why that cannot be."""
+    if masks is None:
+        return NO_MASKS
+    attention = masks.attention.float().cpu().numpy()
+    single = attention.shape[1] == 1
+    try:
+        return MaskHealth(
+            np.array([mask_metrics.attention_entropy(a) for a in attention if not single]),
+            np.array([mask_metrics.saturated_share(a) for a in attention]),
+            attention.mean((2, 3), dtype=np.float64),
+        )
+    except ValueError as error:
+        return str(error)
+
+
+def join(parts: Sequence[MaskHealth | str]) -> MaskHealth | str:
+    """Put the images of batches together, or give the reason why one could not be measured."""
+    found = []
+    for part in parts:
+        if isinstance(part, str):
+            return part
+        found.append(part)
+    return MaskHealth(
+        np.concatenate([part.entropy for part in found]),
+        np.concatenate([part.saturated for part in found]),
+        np.concatenate([part.usage for part in found]),
+    )
+
+
+def mask_values(health: MaskHealth | str) -> Found:
+    """Give what a record says of masks, over all images."""
+    if isinstance(health, str):
+        return dict.fromkeys(MASK_VALUES, health)
+    saturated = float(health.saturated.mean())
+    usage = health.usage.mean(0)
+    if len(usage) == 1:
+        single = "a single mask shares nothing"
+        return dict.fromkeys(MASK_VALUES, single) | {"attention_saturated": saturated}
+    return {
+        "attention_entropy": float(health.entropy.mean()),
+        "attention_saturated": saturated,
+        "effective_masks": mask_metrics.effective_masks(usage),
+    }
+
+
+def colour_correlation(
+    sources: Iterable[NDArray[np.uint8]], fakes: Iterable[NDArray[np.uint8]]
+) -> float | str:
+    """Give the mean correlation of luminance over pairs of images that have one."""
+    pairs = zip(sources, fakes, strict=True)
+    found = [pixels.luminance_correlation(*pair) for pair in pairs]
+    known = [value for value in found if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else "every image has a single luminance"
+
+
+def alarms(values: Mapping[str, float | str | None]) -> dict[str, str]:
+    """Say what is wrong, a sentence for each value that gives an alarm.
+
+    Args:
+        values: As in a record, or some of them; what is no number gives none.
+    """
+    known = {key: value for key, value in values.items() if isinstance(value, float)}
+    share, masks = known.get("background_share", 0.0), known.get("effective_masks", math.inf)
+    colour = known.get("colour_correlation", 1.0)
+    found = {}
+    if share > COPIES:
+        found["background_share"] = (
+            f"nothing is translated: the mask that copies the source has {share:.1%} of attention"
+        )
+    elif masks < COLLAPSED:
+        found["effective_masks"] = (
+            f"the attention masks have collapsed: {masks:.2f} of them are in effect"
+        )
+    if colour < INVERTED and known.get("colour_correlation_truth", 1.0) >= INVERTED:
+        found["colour_correlation"] = (
+            f"colours are inverted: the luminance of source and translation correlates by "
+            f"{colour:.2f}"
+        )
+    return found
+
+
+class Watch:
+    """A ``Report`` that now and then looks at translations in training, and warns once an alarm.
+
+    Args:
+        model: In training.
+        images: Which it sees; always the same few are looked at.
+        report: To which every report is handed on.
+    """
+
+    def __init__(self, model: Model, images: TrainingImages, report: Report) -> None:
+        self._model, self._images, self._report = model, images, report
+        self._looks = 0
+        self._known: set[tuple[Direction, str]] = set()
+
+    def __call__(self, stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
+        """Hand on a report; look when another share of the budget is spent."""
+        self._report(stage, done, of, values)
+        looks = done * LOOKS // of
+        if stage == "train" and looks > self._looks:
+            self._looks = looks
+            self._look(done)
+
+    def _look(self, images_seen: int) -> None:
+        batch = self._images.batch(0, IMAGES_SEEN)
+        for domains in itertools.permutations(self._images.task.domains, 2):
+            direction = Direction(*domains)
+            for key, alarm in alarms(_look_at(self._model, batch, direction)).items():
+                if (direction, key) not in self._known:
+                    self._known.add((direction, key))
+                    logger.warning("%s after %d images: %s", direction, images_seen, alarm)
+
+
+def _look_at(model: Model, batch: Batch, direction: Direction) -> Found:
+    """Give what may raise an alarm at a batch of real images."""
+    with _evaluating(model):
+        fake = model.translate(batch, direction)
+        masks = model.masks(batch, direction)
+    both = (batch.images[direction.source], fake)
+    sources, fakes = (to_uint8(images).cpu().permute(0, 2, 3, 1).numpy() for images in both)
+    values: Found = {"colour_correlation": colour_correlation(sources, fakes)}
+    if masks is not None and masks.background is not None:
+        values["background_share"] = float(masks.attention[:, masks.background].float().mean())
+    return values | mask_values(measure(masks))
+
+
+@contextlib.contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """Put a model in training into the mode in which it translates, and back."""
+    before = [(module, module.training) for module in model.networks.modules()]
+    model.networks.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, is_training in before:
+            module.training = is_training

@@ -1,0 +1,150 @@
+"""How much memory a run needs, found before it starts by a training step without data."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from i2i_bench.model import Batch, Clock, Model, Randomness, Settings, TaskFacts
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run takes, in bytes; libraries come on top.
+
+    Attributes:
+        images: Decoded training images, which stay on the device.
+        states: Weights, gradients and the optimisers' state.
+        step: The highest point of a training step without these; None where it cannot be told.
+    """
+
+    images: int
+    states: int
+    step: int | None
+
+    @property
+    def total(self) -> int:
+        """All that is known."""
+        return self.images + self.states + (self.step or 0)
+
+    def __str__(self) -> str:
+        parts = [f"{self.states / GIB:.2f} for weights, gradients and optimisers"]
+        if self.step is not None:
+            parts.append(f"{self.step / GIB:.2f} for what a step keeps")
+        parts.append(f"{self.images / GIB:.2f} for training images")
+        least = "at least " if self.step is None else ""
+        return f"{least}{self.total / GIB:.2f} GiB ({', '.join(parts)})"
+
+
+def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
+    """Take two training steps on the meta device, where tensors have a size and no content.
+
+    The second step is the first with the optimisers' state in place. Precision is taken for fp32.
+    """
+    images = 3 * settings.load_size**2 * sum(task.num_train.values())
+    with torch.device("meta"), _Peak() as memory:
+        model = model_class(settings.config)
+        parameters = memory.live
+        try:
+            _train_twice(model, settings, task)
+        except Exception:  # it may need values; what else is wrong, training will say
+            return Need(images, states=4 * parameters, step=None)  # the same again thrice, as Adam
+        return Need(images, states=memory.live, step=memory.peak - memory.live)
+
+
+def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
+    shape = (settings.batch_size, 3, settings.crop_size, settings.crop_size)
+    model.networks.train()
+    for step in (1, 2):
+        model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
+        batch = Batch({domain: torch.zeros(shape) for domain in task.domains})
+        model.training_step(batch, Randomness(0, 0, "meta"))
+
+
+class _Peak(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return 1.0  # an optimiser asks for its number of steps
+        result = func(*args, **(kwargs or {}))
+        for each in tree_iter(result):
+            if isinstance(each, torch.Tensor):
+                self._add(each.untyped_storage())
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.live += storage.nbytes()
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._remove, key)
+
+    def _remove(self, key: int) -> None:
+        self.live -= self._sizes.pop(key)
+
+
+def require(need: Need, device: torch.device) -> None:
+    """Refuse a run that the device has no memory for.
+
+    Raises:
+        ValueError: If more is needed than is free.
+    """
+    free = available(device)
+    if free is not None and need.total > free:
+        raise ValueError(
+            f"the run needs {need} of memory, and {device.type} has {free / GIB:.2f} GiB free; a "
+            "smaller batch_size, crop_size or width may fit"
+        )
+
+
+def available(device: torch.device) -> int | None:
+    """Give the free bytes of a device, with swap on a CPU; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limits = [free for free in (_system(), _control_group()) if free is not None]
+    return min(limits, default=None)
+
+
+def _system(information: Path = Path("/proc/meminfo")) -> int | None:
+    fields = _numbers(information)
+    if "MemAvailable:" not in fields:
+        return None
+    return 1024 * (fields["MemAvailable:"] + fields.get("SwapFree:", 0))
+
+
+def _control_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Give what the control group, as of a container or a batch job, leaves; file cache is free."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no group, or no limit
+        return None
+    return max(0, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0))
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Read a file of lines that start with a name and a number."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}

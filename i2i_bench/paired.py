@@ -1,0 +1,320 @@
+"""Compare two models, or images of other programs, over the same test images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i_bench import evaluation, external, features, plan, record, scoring
+from i2i_bench.data import decode, test_images
+from i2i_bench.evaluation import Images
+from i2i_bench.metrics import distances, pixels
+from i2i_bench.model import Direction, Settings
+from i2i_bench.plan import Places
+from i2i_bench.protocols import Protocol
+from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
+from i2i_bench.report.differences import Comparison, Difference
+from i2i_bench.tasks import catalog
+from i2i_bench.tasks.folders import read_image
+from i2i_bench.tasks.task import Task, TaskImage
+
+PAIRED = ("psnr_foreground", "psnr_background", "psnr", "ssim", "lpips", "lpips_source")
+SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of two to be compared.
+
+    Attributes:
+        record: Its scores.
+        images: Folder of its runs, or folder or archive of another program's images.
+    """
+
+    record: AnyRecord
+    images: Path
+
+    @property
+    def label(self) -> str:
+        """Name it without its task."""
+        if isinstance(self.record, External):
+            return f"{self.record.name} ({EXTERNAL})"
+        return f"{self.record.run.label}, seed {self.record.seed}"
+
+
+def find_side(name: str, images: Path | None, places: Places) -> Side:
+    """Find one side by its record, its run or its name.
+
+    Args:
+        name: Record, folder of a run, ``task/model+variant/seedK`` or ``task/external/name``.
+        images: Where another program's images are, which a record does not say.
+        places: Where things are.
+
+    Raises:
+        ValueError: If there is no such record, or images are given or missing where they must not.
+    """
+    found = _find_record(name, places)
+    if isinstance(found, External):
+        if images is None:
+            raise ValueError(
+                f"{found} is of images of another program; say where they are with --images-a or "
+                "--images-b, a folder or zip archive"
+            )
+        return Side(found, images)
+    if images is not None:
+        raise ValueError(f"{found.run} is a run, whose images are in {places.runs}; give no others")
+    return Side(found, places.runs / found.run.folder)
+
+
+def _find_record(name: str, places: Places) -> AnyRecord:
+    for path in (Path(name), places.results / name, places.results / f"{name}.json"):
+        if path.suffix == ".json" and path.is_file():
+            is_external = path.resolve().parent.name == EXTERNAL
+            return record.read_external(path) if is_external else record.read(path)
+    folder = plan.find_folder(name, places)
+    try:
+        run = folder.resolve().relative_to(places.runs.resolve())
+    except ValueError:
+        raise ValueError(
+            f"{folder} is not below {places.runs}; give its place with --runs"
+        ) from None
+    return record.read(places.results / run.parent / f"{run.name}.json")
+
+
+def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
+    """Find the task of two sides.
+
+    Raises:
+        ValueError: If they are of different tasks, or the task is not to be found.
+    """
+    names = [side.record.task for side in sides]
+    if names[0] != names[1]:
+        raise ValueError(f"A is of task {names[0]} and B of {names[1]}; compare on the same task")
+    runs = [side.images for side in sides if isinstance(side.record, Record)]
+    noted = [task for folder in runs if (task := plan.noted_task(folder))]
+    argument = next(iter([*([typed] if typed else []), *noted]), names[0])
+    if argument not in (*catalog.EMBEDDED, *catalog.CATALOGUE) and not Path(argument).is_dir():
+        raise ValueError(f"where task {names[0]} lies is not known; name its folder with --task")
+    task = catalog.find(argument, places.data)
+    if task.name != names[0]:
+        raise ValueError(f"{argument} is task {task.name}, but A and B are of {names[0]}")
+    return task
+
+
+def compare(
+    sides: tuple[Side, Side], task: Task, protocol: Protocol, direction: str, device: str
+) -> Comparison:
+    """Compare two sides in one direction.
+
+    Args:
+        sides: A and B.
+        task: Whose test images they translated.
+        protocol: Whose features the KID is computed on, and under which both are scored.
+        direction: Such as ``a2b``.
+        device: Where features are extracted.
+
+    Raises:
+        ValueError: If they were not scored on the same images, or images are no longer those.
+    """
+    scores = [_score_of(side, protocol, direction) for side in sides]
+    _require_same(*scores)
+    if scores[0].task_version != task.version:
+        raise ValueError(
+            f"A and B were scored on version {scores[0].task_version} of task {task.name}, which "
+            f"is at version {task.version} now; score them again"
+        )
+    data = _Data(sides, scores, task)
+    found = {"kid": _kid(data, protocol, device)} | _paired(data, device)
+    keys = dict.fromkeys([task.headline, "kid", *PAIRED])
+    known = {key: value for key in keys if (value := found.get(key)) is not None}
+    return Comparison(
+        f"{task.name}@{task.version}, {direction}, {protocol}, n = {len(data.fakes[0])}",
+        tuple(value for value in known.values() if isinstance(value, Difference)),
+        {key: value for key, value in known.items() if isinstance(value, str)},
+    )
+
+
+def directions(sides: Sequence[Side], protocol: Protocol) -> list[str]:
+    """Give the directions in which both sides are scored under a protocol.
+
+    Raises:
+        ValueError: If there is none, or the protocol has no error for a difference.
+    """
+    if protocol.spread_kind != "se_jackknife":
+        raise ValueError(
+            f"protocol {protocol} has no jackknife, by which differences are told from noise; "
+            "compare under i2i"
+        )
+    scored = [
+        [
+            s.direction
+            for s in side.record.scores.values()
+            if f"{s.protocol}@{s.protocol_version}" == str(protocol)
+        ]
+        for side in sides
+    ]
+    both = [direction for direction in scored[0] if direction in scored[1]]
+    if not both:
+        raise ValueError(
+            f"A and B are not both scored under {protocol} in any direction; "
+            "i2i-bench evaluate or score does that"
+        )
+    return both
+
+
+def _score_of(side: Side, protocol: Protocol, direction: str) -> Score:
+    key = f"{protocol}/{direction}"
+    if key not in side.record.scores:
+        known = ", ".join(side.record.scores) or "nothing"
+        raise ValueError(f"{side.label} is not scored under {key}; it is under {known}")
+    return side.record.scores[key]
+
+
+def _require_same(one: Score, other: Score) -> None:
+    """Refuse sides that were not scored on the same test images."""
+    pairs = {key: (getattr(one, key), getattr(other, key)) for key in SAME}
+    pairs["sources"] = (one.files_sha256.get("fake"), other.files_sha256.get("fake"))
+    pairs["real images"] = (one.pixels_sha256.get("real"), other.pixels_sha256.get("real"))
+    for key, (first, second) in pairs.items():
+        if first != second:
+            a, b = (str(value)[:12] for value in (first, second))
+            raise ValueError(
+                f"A and B were not scored on the same test images: {key.replace('_', ' ')} is {a} "
+                f"for A and {b} for B"
+            )
+
+
+class _Data:
+    """The images of one direction, of which it is certain that they are those that were scored."""
+
+    def __init__(self, sides: Sequence[Side], scores: Sequence[Score], task: Task) -> None:
+        direction = evaluation.find_direction(task, scores[0].direction)
+        source, target = direction.source, direction.target
+        settings = _settings(sides[0], scores[0].image_size)
+        names = [image.name for image in task.images("test", source)]
+        read = [_read(*pair, task, direction) for pair in zip(sides, scores, strict=True)]
+        self.indices = read[0][0]
+        self.fakes = [fakes for _, fakes in read]
+        self.names = [names[i] for i in self.indices]
+        for side, score, fakes in zip(sides, scores, self.fakes, strict=True):
+            _require_scored(self.names, fakes, score.pixels_sha256["fake"], side.images)
+        whole, real_names = test_images(task, target, settings)
+        self.real = evaluation.channels_last(whole)
+        expected = scores[0].pixels_sha256["real"]
+        _require_scored(real_names, self.real, expected, f"task {task.name}, domain {target}")
+        self.sources = self._decode(task.images("test", source), settings)
+        truth = task.truth(source, target)
+        self.truth = self._decode(truth, settings) if truth else None
+        self.foreground = task.foreground(source, target)
+
+    def _decode(self, images: list[TaskImage], settings: Settings) -> Images:
+        """Decode the images of the sources that were translated."""
+        chosen = [images[i] for i in self.indices]
+        decoded = decode(
+            chosen,
+            size=settings.crop_size,
+            resampling=settings.resampling,
+            resize=settings.resize,
+        )
+        return evaluation.channels_last(decoded)
+
+
+def _settings(side: Side, size: int) -> Settings:
+    """Give how the references of a side were resized."""
+    plain: dict[str, Any] = {} if isinstance(side.record, External) else side.record.settings
+    how = {key: plain[key] for key in ("resampling", "resize") if key in plain}
+    return Settings(None, 1, 1, size, size, **how)
+
+
+def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[list[int], Images]:
+    """Read the translations of a side; give the indices of their sources, and the images."""
+    if isinstance(side.record, External):
+        size, partial_ = score.image_size, score.partial
+        given = external.Images(side.images, task, direction, size, allow_partial=partial_)
+        indices, fakes, _ = external.read(given)
+        return indices, fakes
+    folder = side.images / f"translations-{direction}"
+    names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
+    lost = [name for name in names if not (folder / name).is_file()]
+    if lost:
+        raise ValueError(
+            f"{folder} lacks {lost[0]}{' and others' if len(lost) > 1 else ''}; "
+            f"i2i-bench evaluate {side.record.run} --force translates again"
+        )
+    files = [TaskImage(name, partial(read_image, folder / name)) for name in names]
+    decoded = decode(files, size=score.image_size, resampling="bicubic")
+    return list(range(len(names))), evaluation.channels_last(decoded)
+
+
+def _require_scored(names: list[str], images: Images, expected: str, where: object) -> None:
+    if features.content_hash(names, images).pixels != expected:
+        raise ValueError(
+            f"the images of {where} are no longer those that were scored; score them again"
+        )
+
+
+def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
+    """Compare KIDs by the jackknife that leaves the same image out of both."""
+    try:
+        real, one, other = (
+            features.extract_features(images, protocol.recipe, device=device)
+            for images in (data.real, *data.fakes)
+        )
+        difference, error = distances.kid_difference(real, one, other)
+        kids = [distances.kid_unbiased(real, side)[0] for side in (one, other)]
+    except ValueError as problem:
+        return scoring.reason(problem)
+    return Difference("kid", kids[0], kids[1], difference, None if math.isnan(error) else error)
+
+
+def _paired(data: _Data, device: str) -> dict[str, Difference | str]:
+    """Compare what every image has a value of."""
+    sides = [_per_image(fakes, data, device) for fakes in data.fakes]
+    return {key: _difference(key, sides[0][key], sides[1][key]) for key in sides[0]}
+
+
+def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, list[float] | str]:
+    """Give each metric for each image, or the reason why there is none."""
+    values: dict[str, list[float] | str] = {
+        "lpips_source": _tried(lambda: features.lpips_distance(fakes, data.sources, device))
+    }
+    truth = data.truth
+    if truth is None:
+        return values
+    pairs = list(zip(fakes, truth, strict=True))
+    values["psnr"] = [_capped(pixels.psnr(*pair)) for pair in pairs]
+    values["ssim"] = _tried(lambda: [pixels.ssim(*pair) for pair in pairs])
+    values["lpips"] = _tried(lambda: features.lpips_distance(fakes, truth, device))
+    if data.foreground is not None:
+        masked = [(*pair, data.foreground[i]) for i, pair in zip(data.indices, pairs, strict=True)]
+        for key, inside in (("psnr_foreground", True), ("psnr_background", False)):
+            values[key] = [_capped(pixels.psnr(a, b, mask=m == inside)) for a, b, m in masked]
+    return values
+
+
+def _capped(ratio: float) -> float:
+    return min(ratio, pixels.PSNR_CAP)  # as in the mean that a record has
+
+
+def _tried(compute: Callable[[], list[float]]) -> list[float] | str:
+    try:
+        return compute()
+    except ValueError as error:
+        return scoring.reason(error)
+
+
+def _difference(key: str, one: list[float] | str, other: list[float] | str) -> Difference | str:
+    """Compare means over images by the differences of each."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one if isinstance(one, str) else str(other)
+    first, second = np.array(one), np.array(other)
+    found = first - second
+    count = len(found)
+    error = float(found.std(ddof=1) / math.sqrt(count)) if count > 1 else None
+    return Difference(key, float(first.mean()), float(second.mean()), float(found.mean()), error)

@@ -1,0 +1,179 @@
+"""What the papers print (papers/*.csv), and what it is called here (papers/layout.toml)."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Literal
+
+MODELS: dict[str, Callable[[int], int]] = {  # formula → models that m domains need
+    "m(m-1)": lambda m: m * (m - 1),
+    "m(m-1)/2": lambda m: m * (m - 1) // 2,
+    "m": lambda m: m,
+    "1": lambda m: 1,
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the papers.
+
+    Attributes:
+        name: As shown here.
+        aliases: Other names that tables print.
+        installed: Models that are it, by name in the registry → formula of how many m domains need.
+        as_listed: Configuration of ``networks.toml`` that gives the listed parameters.
+        as_implemented: The one the authors' latest published code builds; "" where there is none.
+        others: More configurations that were tried.
+    """
+
+    name: str
+    aliases: Sequence[str] = ()
+    installed: Mapping[str, str] = field(default_factory=dict)
+    as_listed: str = ""
+    as_implemented: str = ""
+    others: Sequence[str] = ()
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """Every configuration, the one that gives the listed parameters first, each once."""
+        names = (self.as_listed, self.as_implemented, *self.others)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell of a printed table.
+
+    Attributes:
+        table: ``ii``, ``iii`` or ``iv``.
+        origin: ``paper`` for a cell of that table, ``further`` for one that others printed.
+        method: As printed.
+        venue: Where the method was published.
+        metric: As in ``layout.toml``.
+        dataset: As printed.
+        value: With its own decimals; "" for a dash.
+        spread: What is printed after ±, or "".
+        protocol: How it was computed: a protocol, ``human study`` or ``unknown``.
+        evidence: ``presumed`` where the source does not name the protocol.
+        source: Where it is printed.
+        note: What a reader must know.
+    """
+
+    table: str
+    origin: Literal["paper", "further"]
+    method: str
+    venue: str
+    metric: str
+    dataset: str
+    value: str
+    spread: str
+    protocol: str
+    evidence: str
+    source: str
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The value as printed."""
+        spread = f" ± {self.spread}" if self.spread else ""
+        return f"{self.value or '-'}{spread}"
+
+    @property
+    def protocol_text(self) -> str:
+        """The protocol, and how certain it is."""
+        return f"{self.protocol} ({self.evidence})" if self.evidence else self.protocol
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of Table V as printed.
+
+    Attributes:
+        method: As printed.
+        venue: Where the method was published.
+        domains: Number of domains that the table is for.
+        models_formula: A key of ``MODELS``.
+        millions: Parameters of one model, in millions, with its own decimals.
+        source: Where it is printed.
+    """
+
+    method: str
+    venue: str
+    domains: int
+    models_formula: str
+    millions: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The task that is a data set of the papers; any direction where they name none."""
+
+    task: str
+    direction: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the papers: its key in a record, or a header where people judged."""
+
+    key: str = ""
+    header: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the papers' words are here.
+
+    Attributes:
+        methods: By each name that a table prints.
+        datasets: Those that a record may have.
+        metrics: By name.
+        protocols: Name of a protocol → what a reader must know of it.
+    """
+
+    methods: Mapping[str, Method]
+    datasets: Mapping[str, Dataset]
+    metrics: Mapping[str, Metric]
+    protocols: Mapping[str, str]
+
+
+def _text(name: str) -> str:
+    path = files("i2i_bench.report") / "papers" / name
+    return path.read_text(encoding="utf-8")
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    return list(csv.DictReader(_text(name).splitlines()))
+
+
+@functools.cache
+def layout() -> Layout:
+    """Read ``layout.toml``."""
+    content = tomllib.loads(_text("layout.toml"))
+    methods = [Method(**entry) for entry in content["methods"]]
+    return Layout(
+        {name: method for method in methods for name in (method.name, *method.aliases)},
+        {name: Dataset(**entry) for name, entry in content["datasets"].items()},
+        {name: Metric(**entry) for name, entry in content["metrics"].items()},
+        content["protocols"],
+    )
+
+
+def values(table: str) -> list[Value]:
+    """Read what is printed for a table, in its order."""
+    return [Value(**line) for line in _lines("values.csv") if line["table"] == table]
+
+
+def listed() -> list[Listed]:
+    """Read Table V, in its order."""
+    lines = _lines("capacity.csv")
+    for line in lines:
+        line["domains"] = int(line["domains"])
+    return [Listed(**line) for line in lines]

@@ -1,0 +1,321 @@
+"""Score the translations of one direction under named protocols, and the baselines beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from i2i_bench import features, health, inception, protocols, weights
+from i2i_bench.evaluation import Images, Reference, Translations
+from i2i_bench.metrics import distances, pixels
+from i2i_bench.metrics import masks as mask_metrics
+from i2i_bench.protocols import Found, Protocol
+from i2i_bench.record import Score, Scores, Values
+from i2i_bench.tasks.task import Task
+from i2i_bench.training import Report
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("clean-fid", "lpips", "numpy", "torch")
+COMPARED = {  # whose values → the sets in the places of the real images and of the translations
+    "translations": ("real", "fake"),
+    "identity": ("real", "source"),
+    "real": ("half", "other half"),
+}
+ORDER_SEED = 0
+
+Features = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How to score, whatever is scored.
+
+    Attributes:
+        protocols: Under which.
+        device: Where features are extracted.
+        report: Told of progress.
+        order_replicates: Random orders of the images over which estimators over blocks, which
+            depend on the order, are repeated; 0 for none.
+        kid_subset_size: Of estimators over subsets; None for what the protocol chooses.
+    """
+
+    protocols: Sequence[Protocol]
+    device: torch.device
+    report: Report
+    order_replicates: int = 0
+    kid_subset_size: int | None = None
+
+    def score(self, task: Task, found: Translations, against: Reference) -> Scores:
+        """Score the translations of one direction, by protocol and direction as a record does.
+
+        The identity baseline takes each source for its translation; the real one compares two
+        halves of the target's training images as real images and translations are compared.
+        """
+        sets = _Sets(found, against, str(self.device), self.report)
+        lpips = _Lpips(str(self.device))
+        unchanged = dataclasses.replace(
+            found,
+            fakes=found.sources,
+            reconstructions=found.sources,
+            background=None,
+            health=health.NO_MASKS,
+        )
+        pairwise: dict[str, Found] = {
+            "translations": _compare_pairs(found, against, lpips),
+            "identity": _compare_pairs(unchanged, against, lpips),
+            "real": {},
+        }
+        scores: Scores = {}
+        for protocol in self.protocols:
+            values = {
+                whose: _values(self._distances(protocol, sets, *pair) | pairwise[whose])
+                for whose, pair in COMPARED.items()
+            }
+            score = self._score(protocol, task, sets, values)
+            key = f"{protocol}/{found.direction}"
+            scores[key] = score.model_copy(update={"lpips_sha256": lpips.sha256})
+        return scores
+
+    def _score(
+        self, protocol: Protocol, task: Task, sets: _Sets, values: dict[str, Values]
+    ) -> Score:
+        """Say what was scored, and how, beside the values."""
+        found, sizes = sets.found, (len(sets.against.real), len(sets.found.fakes))
+        sha256, status = sets.weights(protocol.recipe)
+        return Score(
+            protocol=protocol.name,
+            protocol_version=protocol.version,
+            direction=str(found.direction),
+            image_size=found.fakes.shape[1],
+            n_real=sizes[0],
+            n_fake=sizes[1],
+            files_sha256={kind: each.files for kind, each in sets.hashes.items()},
+            pixels_sha256={kind: each.pixels for kind, each in sets.hashes.items()},
+            recipe=protocol.recipe,
+            weights_sha256=sha256,
+            weights_status=status,
+            estimator=dict(
+                protocols.parameters(protocol, *sizes, kid_subset_size=self.kid_subset_size)
+            ),
+            spread_kind=protocol.spread_kind,
+            checkpoint=found.checkpoint,
+            selected_on=None,
+            task_version=task.version,
+            libraries={name: version(name) for name in LIBRARIES},
+            partial=found.partial,
+            baselines={name: values[name] for name in ("identity", "real")},
+            **values["translations"].model_dump(),
+        )
+
+    def _distances(self, protocol: Protocol, sets: _Sets, real: str, fake: str) -> Found:
+        """Compare two of the sets, and the second with the sources."""
+        try:
+            sides = [sets.features(protocol.recipe, name) for name in (real, fake, "source")]
+        except ValueError as error:
+            return protocols.unavailable(protocol, reason(error))
+        found = protocols.score(protocol, *sides, kid_subset_size=self.kid_subset_size)
+        if self.order_replicates and protocol.block and isinstance(found["kid"], float):
+            mean, deviation = order_replicates(protocol, *sides, count=self.order_replicates)
+            found |= {"kid_order_mean": mean, "kid_order_sd": deviation}
+            found["kid_orders"] = float(self.order_replicates)
+        return found
+
+
+def order_replicates(
+    protocol: Protocol, real: Features, fake: Features, source: Features, *, count: int
+) -> tuple[float, float]:
+    """Give mean and standard deviation of a KID over blocks, over random orders of all images.
+
+    Args:
+        protocol: Whose estimator depends on the order.
+        real: Features of the reference.
+        fake: Those of the translations.
+        source: Those of the sources.
+        count: Number of orders, at least 2.
+
+    Raises:
+        ValueError: If there are too few orders or images.
+    """
+    if not protocol.source_weight:
+        return distances.order_replicates(
+            real, fake, block=protocol.block or 0, count=count, seed=ORDER_SEED
+        )
+    if count < 2:
+        raise ValueError(f"at least 2 orders are needed for a deviation, not {count}")
+    random = np.random.RandomState(ORDER_SEED)
+    kid_alone = dataclasses.replace(protocol, distances=("kid_blocks",))
+    values = []
+    for _ in range(count):
+        sides = [side[random.permutation(len(side))] for side in (real, fake, source)]
+        values.append(protocols.score(kid_alone, *sides)["kid"])
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def alarms(scores: Scores) -> list[str]:
+    """Say what the scores of a model tell is wrong with it, a sentence each, direction first."""
+    by_direction = {score.direction: score.values for score in scores.values()}
+    return [
+        f"{direction}: {sentence}"
+        for direction in sorted(by_direction)
+        for sentence in health.alarms(by_direction[direction]).values()
+    ]
+
+
+class _Sets:
+    """The image sets of one direction: their hashes, and features, extracted once a recipe."""
+
+    def __init__(
+        self, found: Translations, against: Reference, device: str, report: Report
+    ) -> None:
+        self.found, self.against = found, against
+        self._device, self._report = device, report
+        self.hashes = {
+            "real": features.content_hash(against.names, against.real),
+            "fake": features.content_hash(found.names, found.fakes),
+        }
+        half, other = against.halves
+        self._images = {"real": against.real, "fake": found.fakes, "source": found.sources}
+        self._images |= {"half": half, "other half": other}
+        self._orders = {"real": _by_name(against.names)}
+        self._orders |= dict.fromkeys(("fake", "source"), _by_name(found.names))
+        self._features: dict[tuple[str, str], Features] = {}
+
+    def features(self, recipe: str, name: str) -> Features:
+        """Give the features of a set, in the order of its names, on which blocks depend.
+
+        Raises:
+            ValueError: If they cannot be extracted.
+        """
+        key = recipe, name
+        if key not in self._features:
+            extracted = features.extract_features(
+                self._images[name],
+                recipe,
+                digests=self.hashes[name].digests if name in self.hashes else None,
+                device=self._device,
+                progress=lambda done, of: self._report("features", done, of, {}),
+            )
+            self._features[key] = extracted[self._orders.get(name, slice(None))]
+        return self._features[key]
+
+    def weights(self, recipe: str) -> tuple[str | None, str | None]:
+        """Give hash and status of the file behind a recipe's features; None if there are none."""
+        if not any(used == recipe for used, _ in self._features):
+            return None, None
+        path = inception.find(recipe).weights_file()
+        return weights.weights_hash(path), weights.status(path)
+
+
+def _by_name(names: Sequence[str]) -> list[int]:
+    return sorted(range(len(names)), key=names.__getitem__)
+
+
+class _Lpips:
+    """Mean LPIPS between sets of images, or the reason why there is none; each computed once."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._known: dict[tuple[int, int], float | str] = {}
+        self.sha256: str | None = None
+
+    def __call__(self, images: Images, others: Images) -> float | str:
+        key = id(images), id(others)
+        if key not in self._known:
+            self._known[key] = _mean(lambda: self._compare(images, others))
+        return self._known[key]
+
+    def _compare(self, images: Images, others: Images) -> list[float]:
+        found = features.lpips_distance(images, others, self._device)
+        self.sha256 = weights.weights_hash(weights.required(weights.ALEXNET_NAME))
+        return found
+
+
+def _compare_pairs(found: Translations, against: Reference, lpips: _Lpips) -> Found:
+    """Compare each translation with its source, reconstruction, truth and masks."""
+    values: Found = {
+        "lpips_source": lpips(found.fakes, found.sources),
+        "colour_correlation": health.colour_correlation(found.sources, found.fakes),
+    }
+    values |= _compare_cycle(found, lpips) | _compare_truth(found, against, lpips)
+    return values | _compare_masks(found, against) | health.mask_values(found.health)
+
+
+def _compare_cycle(found: Translations, lpips: _Lpips) -> Found:
+    """Compare sources with what their translations, as saved, are translated back to."""
+    back = found.reconstructions
+    if isinstance(back, str):
+        return dict.fromkeys(("lpips_cycle", "psnr_cycle"), back)
+    pairs = zip(back, found.sources, strict=True)
+    psnr = pixels.mean_psnr(pixels.psnr(*pair) for pair in pairs)
+    return {"lpips_cycle": lpips(back, found.sources), "psnr_cycle": psnr}
+
+
+def _compare_truth(found: Translations, against: Reference, lpips: _Lpips) -> Found:
+    """Compare translations with the true ones, over objects and around them too."""
+    if against.truth is None:
+        missing = "the task has no true translations"
+        return dict.fromkeys(("lpips", "psnr", "ssim"), missing)
+    pairs = list(zip(found.fakes, against.truth, strict=True))
+    values: Found = {
+        "lpips": lpips(found.fakes, against.truth),
+        "psnr": pixels.mean_psnr(pixels.psnr(*pair) for pair in pairs),
+        "ssim": _mean(lambda: [pixels.ssim(*pair) for pair in pairs]),
+        "colour_correlation_truth": health.colour_correlation(found.sources, against.truth),
+    }
+    if against.foreground is None:
+        return values
+    masked = list(zip(pairs, against.foreground, strict=True))
+    for name, inside in (("foreground", True), ("background", False)):
+        ratios = [pixels.psnr(*pair, mask=mask == inside) for pair, mask in masked]
+        values[f"psnr_{name}"] = pixels.mean_psnr(ratios)
+    return values
+
+
+def _compare_masks(found: Translations, against: Reference) -> Found:
+    """Compare the attention of the copying mask with the true foreground."""
+    background, foreground = found.background, against.foreground
+    if background is None:
+        names = ("background_share", "mask_iou") if foreground else ("background_share",)
+        return dict.fromkeys(names, "no mask copies the input")
+    values: Found = {"background_share": _mean(lambda: [mask_metrics.background_share(background)])}
+    if foreground is not None:
+        pairs = list(zip(background, foreground, strict=True))
+        values["mask_iou"] = _mean(lambda: [mask_metrics.foreground_iou(*pair) for pair in pairs])
+    return values
+
+
+def _values(found: Found) -> Values:
+    return Values(
+        values={k: None if isinstance(v, str) else float(v) for k, v in found.items()},
+        reasons={k: v for k, v in found.items() if isinstance(v, str)},
+    )
+
+
+def _mean(compute: Callable[[], list[float]]) -> float | str:
+    """Give the mean of what is computed, or the reason why it cannot be."""
+    try:
+        return float(np.mean(compute()))
+    except ValueError as error:
+        return reason(error)
+
+
+def reason(error: ValueError) -> str:
+    """Say why a metric is missing, without folders of this machine."""
+    if not isinstance(error, weights.MissingWeights):
+        return str(error)
+    _warn(f"{error}; then score again with --force")
+    return error.reason
+
+
+@functools.cache  # once is enough
+def _warn(message: str) -> None:
+    logger.warning(message)

@@ -1,0 +1,109 @@
+"""The doctor names what is there, what is missing and what to do, and fails for what is broken."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from i2i_bench import doctor, registry
+from i2i_bench.tasks import catalog
+from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME
+
+
+def lines(output):
+    """Give the lines of each topic."""
+    topics = {}
+    for line in output.splitlines():
+        if line.startswith(" "):
+            topics[list(topics)[-1]].append(line.strip())
+        else:
+            topics[line] = []
+    return topics
+
+
+@pytest.fixture
+def healthy(places, monkeypatch):
+    """Places with little in them, of a machine with room on its disk."""
+    monkeypatch.setattr(doctor, "LOW_DISK", 0)
+    return places
+
+
+def test_missing_things_are_no_failure_and_say_what_to_do(cli, healthy):
+    found = lines(cli("doctor"))
+    assert list(found) == ["versions", "devices", "models", "disk", "weights", "data"]
+    for name in FILES:
+        (line,) = [line for line in found["weights"] if name in line.split()[1]]
+        assert line.startswith("missing") and f"i2i-bench weights fetch {name}" in line
+    for name, entry in catalog.CATALOGUE.items():
+        (line,) = [line for line in found["data"] if line.split()[1].strip(":") == name]
+        command = "verify" if entry.by_hand else "fetch"
+        assert line.startswith("missing") and f"i2i-bench data {command} {name}" in line
+
+
+def test_versions_devices_and_models_are_named(cli, healthy):
+    import torch
+
+    found = lines(cli("doctor"))
+    versions = " ".join(found["versions"])
+    for name in (
+        "python 3",
+        f"torch {torch.__version__.split('+')[0]}",
+        "torchvision",
+        "i2i-bench",
+    ):
+        assert name in versions
+    assert "cores" in found["devices"][0]
+    for entry in registry.entries():
+        whose = f"{entry.name} ({entry.distribution} {entry.version})"
+        assert any(whose in line for line in found["models"])
+
+
+def test_places_are_told_with_the_room_they_have(cli, healthy):
+    found = lines(cli("doctor"))["disk"]
+    for name in ("results", "runs", "data", "weights", "cache"):
+        (line,) = [line for line in found if line.split()[1] == f"{name}:"]
+        assert str(healthy / name) in line and "GB free" in line
+
+
+def test_what_is_there_is_ok(cli, healthy, stand_in):
+    (healthy / "weights").mkdir()
+    shutil.copy(stand_in / INCEPTION_NAME, healthy / "weights")
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        path = healthy / "data" / "photo2portrait" / folder / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path)
+    found = lines(cli("doctor"))
+    assert any(
+        line.startswith("ok") and f"{INCEPTION_NAME}: unverified" in line
+        for line in found["weights"]
+    )
+    assert any(
+        line.startswith("ok") and "photo2portrait: complete" in line for line in found["data"]
+    )
+
+
+def test_damage_is_a_failure(cli, healthy, stand_in):
+    (healthy / "weights").mkdir()
+    (healthy / "weights" / INCEPTION_NAME).write_bytes(b"half a file")
+    shutil.copy(stand_in / ALEXNET_NAME, healthy / "weights")
+    (healthy / "data" / "maps" / "trainA").mkdir(parents=True)
+    for folder in ("trainB", "testA", "testB"):
+        (healthy / "data" / "maps" / folder).mkdir()
+    error = cli("doctor", code=1)
+    assert error.startswith("3 broken: ")
+    assert f"{INCEPTION_NAME}: damaged" in error and f"{ALEXNET_NAME}: wrong" in error
+    assert "maps: not what was published: i2i-bench data verify maps says why" in error
+
+
+def test_a_broken_model_is_a_failure(cli, healthy, monkeypatch):
+    def load(name):
+        raise registry.BrokenModel(f"model {name!r} is broken: ImportError: no module named x")
+
+    monkeypatch.setattr(registry, "load", load)
+    assert "ImportError: no module named x" in cli("doctor", code=1)
+
+
+def test_little_room_is_told_but_no_failure(cli, healthy, monkeypatch):
+    monkeypatch.setattr(doctor, "LOW_DISK", 2**60)
+    found = lines(cli("doctor"))["disk"]
+    assert all("which is little" in line and "I2I_BENCH_" in line for line in found)

@@ -1,0 +1,410 @@
+"""Images of other programs: paired by name, refused where they are not what is scored."""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_bench import evaluation, external, image_files, protocols, record, scoring, weights
+from i2i_bench.model import A2B, Settings
+from i2i_bench.scoring import Scorer
+from i2i_bench.tasks import catalog
+from i2i_bench.tasks.folders import folder_task
+
+CPU = torch.device("cpu")
+NAMES = [f"test{i}.png" for i in range(8)]
+SETTINGS = Settings(None, 1, 1, 32, 32)
+
+
+def quiet(stage, done, of, values):
+    pass
+
+
+@pytest.fixture(scope="module")
+def task(pairs):
+    return folder_task(pairs)
+
+
+@pytest.fixture(scope="module")
+def fakes(task):
+    """Give the true translations, darkened and with noise."""
+    truth = evaluation.reference(task, A2B, SETTINGS).truth
+    assert truth is not None
+    noise = np.random.RandomState(0).randint(0, 60, truth.shape)
+    return np.clip(truth * 0.9 + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(fakes, places):
+    """Give a folder of translations."""
+    evaluation.save_images(places / "fakes", NAMES, fakes)
+    return Path("fakes")
+
+
+@pytest.fixture
+def read(task):
+    """Give a function that reads images in the order of their sources."""
+    return lambda source: external.read(external.Images(source, task, A2B))[1]
+
+
+@pytest.fixture
+def score(cli, folder, pairs):
+    """Give a function that scores the folder by the command."""
+    command = ("score", folder, "--task", pairs, "--direction", "a2b", "--name", "other")
+    return lambda *more, code=0: cli(*command, *more, code=code)
+
+
+@pytest.fixture
+def path(places, task):
+    """Give the place of the record."""
+    return Path("results") / task.name / "external" / "other.json"
+
+
+def pack(folder, path=Path("fakes.zip"), start=""):
+    """Put a folder into an archive, last file first."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            archive.write(file, f"{start}{file.relative_to(folder)}")
+    return path
+
+
+def rename(folder, change):
+    for path in list(folder.iterdir()):
+        path.rename(folder / change(path.stem, path.suffix))
+
+
+# Which images are which
+
+
+def test_copy_of_translations_gets_exactly_their_scores(folder, fakes, task, stand_in):
+    Path("weights").mkdir()
+    shutil.copy(stand_in / weights.INCEPTION_NAME, "weights")
+    given = external.Images(folder, task, A2B)
+    own = evaluation.Translations(A2B, NAMES, external.load(given)[0].sources, fakes)
+    against = evaluation.reference(task, A2B, SETTINGS)
+    scorer = Scorer([protocols.find("i2i")], CPU, quiet)
+    expected = scorer.score(task, own, against)["i2i@1/a2b"]
+    made = external.score(given, "copy", scorer, Path("results"), force=False)
+    found = made.scores["i2i@1/a2b"]
+    assert found.values["kid"] is not None
+    assert found.values == expected.values
+    assert found.baselines == expected.baselines
+    assert (found.files_sha256, found.pixels_sha256) == (
+        expected.files_sha256,
+        expected.pixels_sha256,
+    )
+    assert (found.checkpoint, found.partial) == ("unknown", False)
+    assert "another program" in found.reasons["psnr_cycle"]
+
+
+def _flat(folder):
+    return folder
+
+
+def _nested(folder):
+    inner = folder / "epoch 7" / "fakes"
+    inner.mkdir(parents=True)
+    for path in list(folder.glob("*.png")):
+        path.rename(inner / path.name)
+    return folder
+
+
+def _upper(folder):
+    rename(folder, lambda stem, suffix: f"{stem}.PNG")
+    return folder
+
+
+def _webp(folder):
+    for path in list(folder.iterdir()):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    return folder
+
+
+def _rubbish(folder):
+    (folder / "__MACOSX").mkdir()
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._x.png", "__MACOSX/x.png"):
+        (folder / name).write_bytes(b"rubbish")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        _flat,
+        _nested,
+        _upper,
+        _webp,
+        _rubbish,
+        pack,
+        lambda folder: pack(_rubbish(folder), start="results/latest/"),
+        lambda folder: pack(folder, start="..\\..\\"),
+        lambda folder: pack(folder, Path("images.of.no.suffix")),
+    ],
+)
+def test_images_are_found_however_they_lie(folder, fakes, read, arrange):
+    assert np.array_equal(read(arrange(folder)), fakes)
+
+
+@pytest.mark.parametrize("ending", ["_fake_B", "_fake"])
+def test_ending_of_another_program_is_left_out(folder, fakes, read, ending):
+    rename(folder, lambda stem, suffix: f"{stem}{ending}{suffix}")
+    assert np.array_equal(read(folder), fakes)
+
+
+@pytest.mark.parametrize("kind", ["L", "RGBA", "P"])
+def test_what_is_rgb_in_another_form_is_taken(folder, fakes, read, kind):
+    grey = Image.fromarray(fakes[3]).convert("L")
+    grey.convert(kind).save(folder / NAMES[3])
+    found = read(folder)
+    assert np.array_equal(found[3], np.asarray(grey.convert("RGB")))
+    assert np.array_equal(found[4], fakes[4])
+
+
+def test_archive_is_not_unpacked_to_disk(folder, read):
+    archive = pack(folder)
+    shutil.rmtree(folder)
+    read(archive)
+    assert [file.name for file in Path().iterdir()] == ["fakes.zip"]
+
+
+# What is refused
+
+
+def first(folder):
+    return folder / NAMES[0]
+
+
+def _extra(name):
+    def spoil(folder):
+        shutil.copy(first(folder), folder / name)
+
+    return spoil
+
+
+def _resave(image):
+    return lambda folder: image.save(first(folder))
+
+
+def _text(folder):
+    shutil.rmtree(folder)
+    folder.write_text("no archive")
+
+
+def _pipe(folder):
+    first(folder).unlink()
+    os.mkfifo(first(folder))
+
+
+REFUSED = {
+    "missing": (lambda f: first(f).unlink(), ["7 of the 8", "none of test0;", "--allow-partial"]),
+    "unknown": (_extra("stranger.png"), ["holds stranger.png; names must be"]),
+    "duplicate": (
+        lambda f: shutil.copy(first(f), first(f).with_suffix(".jpg")),
+        [".jpg and", "have one name"],
+    ),
+    "no image": (_extra("index.html"), ["index.html", "is no image that is scored", "webp"]),
+    "one ending": (
+        lambda f: first(f).rename(first(f).with_stem(f"{first(f).stem}_fake_B")),
+        ["_fake_B.png; names must be"],
+    ),
+    "other domain": (
+        lambda f: rename(f, lambda stem, suffix: f"{stem}_fake_A{suffix}"),
+        ["_fake_A.png", "and 5 more"],
+    ),
+    "size": (_resave(Image.new("RGB", (32, 31))), ["has 32x31 pixels, not 32x32"]),
+    "16 bit": (_resave(Image.fromarray(np.full((32, 32), 9, np.uint16))), ["has 16-bit"]),
+    "transparent": (
+        _resave(Image.new("RGBA", (32, 32), (9, 9, 9, 200))),
+        ["has transparent pixels; save it as plain RGB"],
+    ),
+    "cut": (lambda f: first(f).write_bytes(first(f).read_bytes()[:90]), ["cannot be read"]),
+    "unprintable": (_extra("a\nb.png"), [r"'a\nb.png'", "is not printable"]),
+    "empty": (lambda f: [path.unlink() for path in f.iterdir()], ["holds no images; names must"]),
+    "nothing": (shutil.rmtree, ["there is no folder or zip archive fakes"]),
+    "text": (_text, ["fakes cannot be read as a zip archive"]),
+    "pipe": (_pipe, ["is no file or a broken link"]),
+}
+
+
+@pytest.mark.parametrize(("spoil", "parts"), REFUSED.values(), ids=REFUSED)
+def test_unfit_images_are_refused_in_a_sentence_and_leave_no_record(score, folder, spoil, parts):
+    spoil(folder)
+    sentence = score(code=1)
+    assert all(part in sentence for part in parts), sentence
+    assert not list(Path("results").rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "part"),
+    [
+        ({"--direction": "a2c"}, 1, "has no direction a2c; possible: a2b, b2a"),
+        ({"--name": "../../x"}, 1, "is no name of a file"),
+        ({"--task": "strips"}, 1, "unknown task 'strips'"),
+        ({"--protocol": "i2j"}, 1, "did you mean 'i2i'?"),
+        ({"--task": "stripes", "--size": 64}, 1, "is exact in pixels: images must be of 32 px"),
+        ({"--size": 1}, 2, "--size"),
+    ],
+)
+def test_impossible_wish_is_refused(score, changes, code, part):
+    more = [each for pair in changes.items() for each in pair]
+    assert part in score(*more, code=code)
+    assert not Path("results").exists()
+
+
+def test_damaged_archives_are_refused(folder, read):
+    archive = pack(folder)
+    content = bytearray(archive.read_bytes())
+    content[60] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be unpacked: Bad CRC-32"):
+        read(archive)
+    archive.write_bytes(content[:-30])
+    with pytest.raises(ValueError, match="cannot be read as a zip archive"):
+        read(archive)
+
+
+def test_archive_that_unpacks_to_too_much_is_refused_before_it_does(places, read, monkeypatch):
+    monkeypatch.setattr(image_files, "LARGEST_FILE", 2**16)
+    with zipfile.ZipFile("bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in NAMES:
+            archive.writestr(name, bytes(2**20))
+    assert Path("bomb.zip").stat().st_size < 2**15
+    with pytest.raises(ValueError, match=r"is larger than 0 MiB"):
+        read(Path("bomb.zip"))
+    monkeypatch.setattr(image_files, "MOST_FILES", 7)
+    with pytest.raises(ValueError, match="more than 7 images"):
+        read(Path("bomb.zip"))
+
+
+def test_encrypted_archive_is_refused(folder, read):
+    archive = pack(folder)
+    content = bytearray(archive.read_bytes())
+    for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):  # flags of both headers
+        for start in (i for i in range(len(content)) if content[i : i + 4] == mark):
+            content[start + offset] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be unpacked: .*encrypted"):
+        read(archive)
+
+
+# Incomplete sets
+
+
+def test_incomplete_set_is_scored_against_its_own_sources_and_marked(score, folder, cli, path):
+    for name in (*NAMES[:2], *NAMES[5:]):
+        (folder / name).unlink()
+    assert "i2i@1, a2b, n = 3, partial: " in score("--allow-partial")
+    found = record.read_external(path).scores["i2i@1/a2b"]
+    assert (found.n_fake, found.n_real, found.partial) == (3, 8, True)
+    assert "other (external, partial): not ranked" in cli("leaderboard")
+
+
+def test_incomplete_set_is_compared_with_the_truth_of_its_own_sources(places):
+    stripes = catalog.EMBEDDED["stripes"]
+    whole = evaluation.reference(stripes, A2B, SETTINGS)
+    assert whole.truth is not None
+    assert whole.foreground is not None
+    names = [image.name for image in stripes.images("test", "a")][50:60]
+    evaluation.save_images(Path("few"), names, whole.truth[50:60])
+    given = external.Images(Path("few"), stripes, A2B, allow_partial=True)
+    found, against, _ = external.load(given)
+    assert found.names == names
+    assert against.truth is not None
+    assert np.array_equal(found.fakes, against.truth)
+    assert np.array_equal(np.stack(against.foreground or []), np.stack(whole.foreground[50:60]))
+    assert len(against.real) == 100
+
+
+def test_allowed_gaps_do_not_allow_strangers(score, folder):
+    first(folder).rename(folder / "stranger.png")
+    assert "stranger.png; names must" in score("--allow-partial", code=1)
+
+
+# The record
+
+
+def test_record_says_what_was_scored_and_no_more(score, folder, path):
+    first(folder).rename(first(folder).with_suffix(".webp"))  # PNG in truth: names are what count
+    assert score().splitlines()[0] == f"scored {path.resolve()}"
+    content = json.loads(path.read_text())
+    assert content["formats"] == {"a2b": {"png": 7, "webp": 1}}
+    assert set(content) == {
+        *("schema_version", "name", "task", "headline", "harness_version", "formats", "scores")
+    }
+    assert record.read_all_external(Path("results"))[0].name == "other"
+    assert record.read_all(Path("results")) == []
+
+
+def test_directions_and_protocols_of_one_name_share_a_record(score, path):
+    score()
+    before = record.read_external(path)
+    score("--protocol", "clean")
+    score("--direction", "b2a")  # here the names are the same
+    after = record.read_external(path)
+    assert list(after.scores) == ["clean@1/a2b", "i2i@1/a2b", "i2i@1/b2a"]
+    assert after.scores["i2i@1/a2b"] == before.scores["i2i@1/a2b"]
+    assert after.formats.keys() == {"a2b", "b2a"}
+
+
+def test_scores_that_are_there_are_kept_unless_forced(score, path):
+    score()
+    before = path.read_bytes()
+    assert "holds i2i@1/a2b already; choose another name, or --force" in score(code=1)
+    assert path.read_bytes() == before
+    score("--force")
+    assert path.read_bytes() == before
+
+
+def test_record_never_mixes_the_scores_of_two_sets_of_images(score, folder, fakes, path):
+    score()
+    Image.fromarray(255 - fakes[0]).save(first(folder))
+    assert "holds i2i@1/a2b already" in score("--protocol", "clean", code=1)
+    score("--protocol", "clean", "--force")
+    assert list(record.read_external(path).scores) == ["clean@1/a2b"]
+
+
+def test_losses_of_compression_are_warned_of(score, folder, fakes, caplog):
+    Image.fromarray(fakes[0]).save(first(folder).with_suffix(".jpg"))
+    first(folder).unlink()
+    score()
+    assert "1 of 8 images are JPEG or WebP" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["name", "scores", "unknown"])
+def test_hostile_or_misplaced_record_is_named(score, cli, path, change):
+    score()
+    content = json.loads(path.read_text())
+    scores = {"i2i@1/b2a": content["scores"]["i2i@1/a2b"]}
+    content |= {"name": {"name": "another"}, "scores": {"scores": scores}}.get(change, {"x": 1})
+    path.write_text(json.dumps(content))
+    assert "external/other.json" in cli("leaderboard", code=1)
+
+
+def test_run_and_external_images_of_any_name_stay_apart(score, cli):
+    score("--name", "seed0")
+    assert "seed0 (external)" in cli("leaderboard")
+    with pytest.raises(ValueError, match="no model can be named 'external'"):
+        record.Run("external", "", "stripes", 0)
+
+
+def test_images_of_another_size_need_the_size_said(cli, finished, tiny):
+    run = next(Path("runs").glob("*/attentiongan+preset=tiny/seed0"))
+    arguments = ("score", run / "translations-a2b", "--task", tiny)
+    arguments += ("--direction", "a2b", "--name", "copy")
+    assert "has 32x32 pixels, not 36x36; save" in cli(*arguments, code=1)
+    cli(*arguments, "--size", 32)
+    (path,) = Path("results").glob("*/external/copy.json")
+    found = record.read_external(path).scores["i2i@1/a2b"]
+    ours = record.read(path.parent.parent / "attentiongan+preset=tiny/seed0.json")
+    expected = ours.scores["i2i@1/a2b"]
+    assert found.pixels_sha256 == expected.pixels_sha256
+    assert found.files_sha256 == expected.files_sha256
+    assert scoring.alarms({"": found}) == []

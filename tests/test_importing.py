@@ -1,0 +1,513 @@
+"""Files of models' authors: imported, translated with, scored, trained on; damaged, refused."""
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from i2i_bench import checkpoint, importing, plan, record, registry, runner, training
+from i2i_bench.data import TrainingImages
+from i2i_bench.plan import Choices, Places
+from i2i_bench.report.leaderboard import COST_KEYS, tabulate
+from i2i_bench.training import Schedule
+
+PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
+SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
+UGATIT = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
+FAMILIES = {  # fixture → model
+    "attentiongan_v2": "attentiongan",
+    "attentiongan_v2_geo": "attentiongan",
+    "attentiongan_v1": "attentiongan-v1",
+    "cyclegan": "cyclegan",
+    "unit": "unit",
+    "ugatit_light": "ugatit-light",
+    "ugatit_full": "ugatit",
+}
+TINY = ("--preset", "tiny", "--budget", 2)
+
+
+@pytest.fixture
+def save(golden, tmp_path):
+    """Give a function that writes the authors' files of one family into ``official``."""
+
+    def write(fixture: str) -> Path:
+        folder, numbers = tmp_path / "official", golden(fixture)
+        folder.mkdir()
+        if fixture == "attentiongan_v1":
+            return numbers.save(folder, SCHEME1)
+        if fixture == "attentiongan_v2_geo":
+            return numbers.save(folder, {"latest_net_G.pth": "G_A"})
+        if fixture == "unit":
+            for kind in ("gen", "dis"):
+                both = {domain: numbers.network(f"{kind}_{domain}") for domain in ("a", "b")}
+                torch.save(both, folder / f"{kind}_00000007.pt")
+            return folder
+        if fixture.startswith("ugatit"):
+            networks = {name: golden("ugatit_light").network(name) for name in UGATIT}
+            if fixture == "ugatit_full":
+                for name in ("genA2B", "genB2A"):
+                    tensors = numbers.network("genA2B")
+                    networks[name] = {key: tensor.clone() for key, tensor in tensors.items()}
+            torch.save(networks, folder / "selfie2anime_params_latest.pt")
+            return folder
+        return numbers.save(folder, PAIR)
+
+    return write
+
+
+@pytest.fixture
+def pair(save, places):
+    """Write CycleGAN's four files."""
+    return save("cyclegan")
+
+
+@pytest.fixture
+def imported(cli, pair):
+    """Import them."""
+    cli("import", "cyclegan", pair, "imported")
+    return Path("imported")
+
+
+@pytest.fixture
+def single(cli, golden, places):
+    """Import a generator of one direction."""
+    Path("single").mkdir()
+    golden("cyclegan").save(Path("single"), {"latest_net_G.pth": "G_A"})
+    cli("import", "cyclegan", "single", "one-way")
+    return Path("one-way")
+
+
+@pytest.fixture
+def trained(cli, places, tiny):
+    """Train for one step; give the folder of the run."""
+    cli("run", "--model", "cyclegan", "--task", tiny, *TINY)
+    (folder,) = Path("runs").glob("*/*/seed0")
+    return folder
+
+
+def here() -> Places:
+    return Places(Path("results"), Path("runs"), Path("data"))
+
+
+def pictures(folder: str) -> dict[str, bytes]:
+    return {path.name: Image.open(path).tobytes() for path in Path(folder).iterdir()}
+
+
+def same(first, second) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+# --- import
+
+
+@pytest.mark.parametrize(("fixture", "name"), FAMILIES.items())
+def test_import_keeps_every_tensor_of_every_family(cli, save, places, fixture, name):
+    text = cli("import", name, save(fixture), "out")
+    model = registry.load(name).from_official(places / "official")
+    content = checkpoint.latest(Path("out"))
+    assert content is not None
+    ours = model.networks.state_dict()
+    assert content["networks"].keys() == ours.keys()
+    there = checkpoint.present(ours, model.absent)
+    assert same(checkpoint.present(content["networks"], model.absent), there)
+    assert content["absent"] == sorted(model.absent)
+    assert len(there) == len(ours) if fixture != "attentiongan_v2_geo" else len(there) < len(ours)
+    assert f"  config.generator_width: {model.config.generator_width}\n" in text
+    assert all(f"  {network}: absent\n" in text for network in model.absent)
+    parameters = [line for line in text.splitlines() if line.endswith(" parameters")]
+    counted = sum(int(line.split()[1].replace(",", "")) for line in parameters)
+    trained = {n for n, _ in model.networks.named_parameters()}
+    assert counted == sum(t.numel() for n, t in there.items() if n in trained)
+
+
+@pytest.mark.parametrize("form", ["run", "absolute", "folder", "checkpoint"])
+def test_imported_networks_translate_as_the_authors_files(cli, imported, pair, tiny, form):
+    size = ("--size", 48)
+    cli("translate", "--model", "cyclegan", "--weights", pair, tiny / "testA", "from-files", *size)
+    chosen = {
+        "run": ("--run", imported),
+        "absolute": ("--run", imported.resolve()),
+        "folder": ("--model", "cyclegan", "--weights", imported),
+        "checkpoint": ("--model", "cyclegan", "--weights", *imported.glob("checkpoint-*.pt")),
+    }
+    cli("translate", *chosen[form], tiny / "testA", "from-import", *size)
+    assert pictures("from-import") == pictures("from-files")
+    assert len(pictures("from-import")) == 2
+
+
+def test_imported_networks_translate_by_default_as_their_model_is_published(save, places):
+    _, settings = importing.load_official("unit", save("unit"))
+    assert (settings.crop_size, settings.resampling, settings.resize) == (
+        256,
+        "bilinear",
+        "short_side",
+    )
+
+
+def test_import_is_the_same_each_time_and_knows_its_weights(cli, pair, imported):
+    cli("import", "cyclegan", pair, "again")
+    first, second = (checkpoint.latest(folder) for folder in (imported, Path("again")))
+    assert first is not None
+    assert second is not None
+    assert first["identity"] == second["identity"]
+    assert same(first["networks"], second["networks"])
+    tensors = torch.load(pair / "latest_net_G_B.pth")
+    tensors["model.26.bias"][0] += 1e-6
+    torch.save(tensors, pair / "latest_net_G_B.pth")
+    cli("import", "cyclegan", pair, "other")
+    other = checkpoint.latest(Path("other"))
+    assert other is not None
+    assert other["identity"]["variant"] != first["identity"]["variant"]
+
+
+def test_what_the_files_lack_is_the_same_at_each_import(cli, single):
+    cli("import", "cyclegan", "single", "again")
+    first, second = (checkpoint.latest(folder) for folder in (single, Path("again")))
+    assert first is not None
+    assert second is not None
+    assert same(first["networks"], second["networks"])
+
+
+def test_import_replaces_an_import_only_when_forced(cli, imported, pair):
+    before = {path: path.stat().st_mtime_ns for path in imported.iterdir()}
+    assert "--force replaces it" in cli("import", "cyclegan", pair, imported, code=1)
+    assert {path: path.stat().st_mtime_ns for path in imported.iterdir()} == before
+    cli("import", "cyclegan", pair, imported, "--force")
+    assert {path.name for path in imported.iterdir()} == {path.name for path in before}
+    assert {path: path.stat().st_mtime_ns for path in imported.iterdir()} != before
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_import_never_writes_where_something_else_lies(cli, pair, force):
+    before = {path.name: path.read_bytes() for path in pair.iterdir()}
+    sentence = cli("import", "cyclegan", pair, pair, *force, code=1)
+    assert "holds something else than an import" in sentence
+    assert {path.name: path.read_bytes() for path in pair.iterdir()} == before
+
+
+@pytest.mark.parametrize(("fixture", "fitting"), FAMILIES.items())
+def test_files_of_another_model_are_refused_naming_the_one_they_fit(
+    cli, save, places, fixture, fitting
+):
+    name = "ugatit" if fitting == "ugatit-light" else "attentiongan-v1"
+    if fitting == name:
+        name = "unit"
+    sentence = cli("import", name, save(fixture), "out", code=1)
+    assert sentence.endswith(f"; these files fit {fitting}"), sentence
+    assert [path.name for path in places.iterdir()] == ["official"]
+
+
+# --- hostile and damaged files
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, ("pwned",))
+
+
+def rewrite(path: Path, change) -> None:
+    """Save what a file holds after a change."""
+    torch.save(change(torch.load(path)), path)
+
+
+def put(name: str, tensor: object):
+    return lambda path: rewrite(path, lambda tensors: tensors | {name: tensor})
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tar(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "storages")
+
+
+def script(path: Path) -> None:
+    with pytest.warns(DeprecationWarning):
+        torch.jit.save(torch.jit.script(nn.ReLU()), path)
+
+
+def folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = {
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is damaged"),
+    "a bit": (flip_a_bit, "is damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "was not written by torch"),
+    "text": (lambda path: path.write_text("no file"), "is damaged, or "),
+    "code": (lambda path: torch.save(Evil(), path), "nothing in it is executed"),
+    "code inside": (put("model.1.weight", Evil()), "nothing in it is executed"),
+    "whole module": (lambda path: torch.save(nn.ReLU(), path), "nothing in it is executed"),
+    "script": (script, "nothing in it is executed"),
+    "tar": (tar, "is damaged, or "),
+    "list": (lambda path: torch.save([1], path), "holds no state dict"),
+    "nested": (lambda path: rewrite(path, lambda t: {"state_dict": t}), "holds no state dict"),
+    "number": (put("model.1.weight", 3), "holds no state dict"),
+    "sparse": (put("model.1.bias", torch.ones(8).to_sparse_coo()), "holds no state dict"),
+    "no values": (put("model.1.bias", torch.ones(8, device="meta")), "holds no state dict"),
+    "integers": (put("model.1.bias", torch.ones(8).long()), "type: model.1.bias (int64)"),
+    "complex": (
+        put("model.1.bias", torch.ones(8, dtype=torch.cfloat)),
+        "type: model.1.bias (complex64)",
+    ),
+    "not a number": (put("model.1.bias", torch.full((8,), torch.nan)), "finite in model.1.bias"),
+    "infinite": (put("model.1.bias", torch.full((8,), torch.inf)), "finite in model.1.bias"),
+    "twice": (put("module.model.1.bias", torch.ones(8)), "with module. before the name and not"),
+    "misnamed": (put("\x1b[2J\n" * 99, torch.ones(8)), r"has unknown '\x1b[2J\n\x1b[2J\n"),
+    "a folder": (folder_in_its_place, "there is no file"),
+    "gone": (Path.unlink, "holds no generator: needed are latest_net_G_A.pth and"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks", "ignore:`torch.jit")
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_or_hostile_file_is_one_sentence_and_nothing_is_written(cli, pair, places, damage):
+    spoil, part = DAMAGE[damage]
+    for name in ("latest_net_G_A.pth", "latest_net_G_B.pth"):
+        spoil(pair / name)
+    sentence = cli("import", "cyclegan", pair, "out", code=1)
+    assert part in sentence
+    assert sentence.isprintable()
+    assert len(sentence) < 600
+    assert [path.name for path in places.iterdir()] == ["official"]
+
+
+def test_folders_that_hold_nothing_to_read_are_refused(cli, places):
+    Path("empty").mkdir()
+    for name in dict.fromkeys(FAMILIES.values()):
+        sentence = cli("import", name, "empty", "out", code=1)
+        assert any(part in sentence for part in ("no file", "no generator")), sentence
+        assert "there is no folder or file nothing" in cli("import", name, "nothing", "out", code=1)
+    assert [path.name for path in places.iterdir()] == ["empty"]
+
+
+def test_folder_where_nothing_can_be_written_is_one_sentence(cli, pair):
+    Path("file").write_text("no folder")
+    assert "file" in cli("import", "cyclegan", pair, "file/out", code=1)
+    assert Path("file").read_text() == "no folder"
+
+
+def test_no_model_is_built_that_is_larger_than_the_file(pair):
+    """At this width a generator would take 500 GB."""
+    for name in ("latest_net_G_A.pth", "latest_net_G_B.pth"):
+        rewrite(
+            pair / name, lambda tensors: tensors | {"model.1.weight": torch.ones(30_000, 1, 1, 1)}
+        )
+    with pytest.raises(ValueError, match=r"model\.1\.weight \(30000, 1, 1, 1\) instead of"):
+        registry.load("cyclegan").from_official(pair)
+
+
+# --- translate and evaluate
+
+
+def test_direction_without_its_networks_is_refused_and_nothing_is_written(cli, single, tiny):
+    arguments = (tiny / "testB", "out", "--size", 48, "--direction", "b2a")
+    sentence = cli("translate", "--run", single, *arguments, code=1)
+    assert "CycleGAN has no generators.b2a here: the authors' files it was read from" in sentence
+    weights = ("--model", "cyclegan", "--weights", "single")
+    assert cli("translate", *weights, *arguments, code=1) == sentence
+    assert not Path("out").exists()
+
+
+def evaluated(cli, run: Path, task: object, *options: object) -> record.Record:
+    text = cli("evaluate", run, "--task", task, *options)
+    (line,) = [line for line in text.splitlines() if line.startswith("scored ")]
+    return record.read(Path(line.removeprefix("scored ")))
+
+
+def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tiny):
+    found = evaluated(cli, imported, tiny)
+    assert (found.preset, found.seed, found.absent) == ("official", 0, [])
+    assert found.variant.startswith("official-")
+    assert set(found.scores) == {"i2i@1/a2b", "i2i@1/b2a"}
+    costs = ("images_seen", "steps", "seconds", "images_per_second", "peak_memory_bytes")
+    assert [getattr(found, cost) for cost in costs] == [None] * 5
+    assert set(found.settings) == {"config", "crop_size", "precision", "resampling", "resize"}
+    assert found.settings["config"]["generator_width"] == 8
+    assert found.macs > 0
+    cli("run", "--model", "cyclegan", "--task", tiny, *TINY)
+    tables = tabulate(record.read_all(Path("results")))
+    rows = {
+        table.group.preset: [row for row in table.rows if row.kind == "model"] for table in tables
+    }
+    assert rows.keys() == {"official", "tiny"}
+    assert [[row.model for row in group] for group in rows.values()] == [["cyclegan"]] * 2
+    assert rows["official"][0].stats.keys() & COST_KEYS == {"parameters"}
+    assert "What the training cost is not known" in cli("leaderboard")
+
+
+def test_scores_are_added_and_replaced_only_when_forced(cli, imported, tiny):
+    first = evaluated(cli, imported, tiny)
+    assert "--force replaces that" in cli("evaluate", imported, "--task", tiny, code=1)
+    assert evaluated(cli, imported, tiny, "--force") == first
+
+
+def test_scores_are_those_of_the_translations(cli, imported, tiny):
+    found = evaluated(cli, imported, tiny)
+    cli(
+        "translate", "--run", imported, tiny / "testA", "out", "--size", found.settings["crop_size"]
+    )
+    saved = Path("runs") / found.run.folder / "translations-a2b"
+    assert pictures("out") == pictures(str(saved))
+
+
+def test_single_direction_is_scored_alone_and_the_record_says_so(cli, single, tiny, caplog):
+    found = evaluated(cli, single, tiny)
+    assert set(found.scores) == {"i2i@1/a2b"}
+    assert found.absent == ["discriminators.a", "discriminators.b", "generators.b2a"]
+    assert set(found.parameters) == {"generators.a2b"}
+    assert "no scores of b2a: CycleGAN has no generators.b2a here" in caplog.text
+    assert "official-" in cli("leaderboard")
+
+
+def test_imports_are_scored_on_embedded_tasks_against_the_truth(cli, imported):
+    scores = evaluated(cli, imported, "stripes").scores
+    assert all(score.values["psnr_foreground"] for score in scores.values())
+
+
+def test_task_and_import_belong_together(cli, imported, trained):
+    assert "name one with --task" in cli("evaluate", imported, code=1)
+    sentence = cli("evaluate", trained, "--task", "stripes", code=1)
+    assert "only imports take a task" in sentence
+    assert "did you mean 'stripes'" in cli("evaluate", imported, "--task", "strips", code=1)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "part"),
+    [("attentiongan_v1", "at least 94 px"), ("ugatit_full", "at least 96 px")],
+)
+def test_task_too_small_for_the_model_is_one_sentence(cli, save, places, tiny, fixture, part):
+    cli("import", FAMILIES[fixture], save(fixture), "out")
+    assert part in cli("evaluate", "out", "--task", tiny, code=1)
+    assert not list(places.glob("results/**/*.json"))
+
+
+def test_full_model_of_another_size_is_one_sentence(cli, save, places):
+    for name in ("trainA", "trainB", "testA", "testB"):
+        Path("task", name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (128, 128), (9 * i, 8, 7)).save(f"task/{name}/{i}.png")
+    cli("import", "ugatit", save("ugatit_full"), "out")
+    sentence = cli("evaluate", "out", "--task", "task", code=1)
+    assert "for images of 96 px, not 128x128" in sentence
+    assert not list(places.glob("results/**/*.json"))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "results").glob("*/*/*.json")))
+def test_older_records_stay_as_they_were_written(tmp_path, path):
+    again = record.write(record.read(path), tmp_path)
+    assert again.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+
+
+# --- further training
+
+
+def started(run: Path, *, changes=None, seed=0, model="cyclegan", task="stripes"):
+    """Plan a training that begins with the networks of a run."""
+    choices = Choices("tiny", changes or {}, 2, start=plan.find_start(str(run), here()))
+    (job,) = plan.plan([model], [task], [seed], choices, Path("data"))
+    return job
+
+
+def test_training_starts_from_the_networks_bit_for_bit(imported):
+    job, content = started(imported), checkpoint.latest(imported)
+    assert content is not None
+    assert same(runner.build(job).networks.state_dict(), content["networks"])
+    assert job.settings.config.generator_width == 8  # tiny has 4
+    digest = content["identity"]["variant"].removeprefix("official-")
+    assert job.run.variant == f"preset=tiny,budget=2,start={digest}"
+    assert job.identity()["variant"] == job.run.variant
+
+
+def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
+    first, second, other = (runner.build(started(single, seed=seed)) for seed in (1, 1, 2))
+    states = [model.networks.state_dict() for model in (first, second, other)]
+    assert same(states[0], states[1])
+    equal = {name for name, tensor in states[0].items() if torch.equal(tensor, states[2][name])}
+    assert {name for name in equal if name.endswith("weight")} == {
+        name for name in states[0] if name.startswith("generators.a2b") and name.endswith("weight")
+    }
+    assert first.absent == set()
+    begins = "begins with new discriminators.a, discriminators.b, generators.b2a: not in one-way"
+    assert begins in caplog.text
+
+
+def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
+    command = ("run", "--model", "cyclegan", "--task", tiny, *TINY)
+    cli(*command, "--start", imported)
+    (found,) = record.read_all(Path("results"))
+    assert found.settings["config"]["generator_width"] == 8  # tiny has 4
+    assert found.run.variant.startswith("preset=tiny,budget=2,start=")
+    assert "recorded already" in cli(*command, "--start", imported)
+    assert "  recorded: no; " in cli(*command, "--dry-run")
+    assert {row.variant for table in tabulate([found]) for row in table.rows} == {"", found.variant}
+    shutil.rmtree(imported)
+    cli("evaluate", Path("runs") / found.run.folder, "--force")
+
+
+def test_stopped_run_goes_on_from_its_checkpoint_not_from_the_start(imported, tiny, tmp_path):
+    job = started(imported, task=str(tiny))
+    images = TrainingImages(job.task, job.settings, 0)
+    models = [runner.build(job) for _ in range(2)]
+    for model in models:
+        training.train(
+            model,
+            images,
+            Schedule(0, 2, 2),
+            folder=tmp_path / "run",
+            identity=job.identity(),
+            report=lambda *progress: None,
+        )
+    begun, first, second = (m.networks.state_dict() for m in (runner.build(job), *models))
+    assert same(first, second)
+    assert not same(first, begun)
+
+
+def test_training_starts_from_a_finished_run_and_from_a_checkpoint(trained):
+    (path,) = trained.glob("checkpoint-*.pt")
+    networks = checkpoint.read(path)["networks"]
+    (written,) = Path("results").glob("*/*/seed0.json")
+    jobs = [started(each) for each in (trained, path, trained.relative_to("runs"), written)]
+    assert len({job.run for job in jobs}) == 1
+    assert all(same(runner.build(job).networks.state_dict(), networks) for job in jobs)
+
+
+def test_dry_run_shows_where_a_run_starts(cli, single, tiny):
+    command = ("run", "--model", "cyclegan", "--task", tiny, *TINY, "--start", single)
+    lines = cli(*command, "--dry-run").splitlines()
+    (line,) = [line for line in lines if line.startswith("  start: ")]
+    digest = lines[0].partition("start=")[2][:8]
+    assert line.startswith(f"  start: {digest}, the networks of one-way; new: discriminators.a, ")
+    assert "  config.generator_width: 8" in lines
+    assert not Path("runs").exists()
+
+
+def test_setting_that_does_not_fit_the_start_is_refused_by_tensor(imported):
+    started(imported, changes={"lambda_cycle": "3", "pool_size": "2"})
+    with pytest.raises(ValueError, match=r"imported does not fit .* first in .*conv\.weight"):
+        started(imported, changes={"generator_width": "4"})
+    with pytest.raises(ValueError, match=r"first in generators\.a2b\.0\.blocks\.9\.first"):
+        started(imported, changes={"num_blocks": "10"})
+
+
+def test_start_of_another_model_or_of_nothing_is_refused(imported, pair):
+    with pytest.raises(ValueError, match="imported is of model 'cyclegan', not of 'attentiongan'"):
+        started(imported, model="attentiongan")
+    with pytest.raises(
+        ValueError, match=r"no checkpoint in .*official; i2i-bench import makes one"
+    ):
+        started(pair)
+    with pytest.raises(ValueError, match="i2i-bench import makes one of authors' files"):
+        started(pair / "latest_net_G_A.pth")
+    with pytest.raises(ValueError, match="no run nothing in runs"):
+        started(Path("nothing"))

@@ -1,0 +1,115 @@
+"""The memory of a run: counted without running, compared with what is free."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from i2i_bench import contract, memory, registry
+from i2i_bench.memory import GIB, Need
+from i2i_bench.model import Settings
+
+TASK = contract.Toy("toy", kind="folder", image_size=32, num_train={"a": 3, "b": 4})
+CPU = torch.device("cpu")
+
+
+class Linear:
+    """As much of a model as the count needs: one matrix under Adam."""
+
+    def __init__(self, config):
+        del config
+        self.networks = nn.ModuleDict({"only": nn.Linear(64, 16, bias=False)})
+        self.optimizer = torch.optim.Adam(self.networks.parameters())
+
+    def advance(self, clock):
+        del clock
+
+    def training_step(self, batch, random):
+        del random
+        rows = batch.images["a"].view(-1, 64)
+        self.optimizer.zero_grad()
+        self.networks["only"](rows).sum().backward()
+        self.optimizer.step()
+
+
+class Undecided(Linear):
+    def training_step(self, batch, random):
+        del random
+        torch.nonzero(batch.images["a"])  # whose size depends on the values
+
+
+def expect(model_class: Any, settings: Settings) -> Need:
+    return memory.expect(model_class, settings, TASK)
+
+
+@pytest.fixture
+def settings():
+    return Settings(None, batch_size=2, budget=8, load_size=20, crop_size=16)
+
+
+def test_what_is_counted_follows_from_the_sizes(settings):
+    need = expect(Linear, settings)
+    weights, images, rows = 4 * 64 * 16, 4 * 2 * 3 * 16**2, 2 * 3 * 16**2 // 64
+    assert need.images == 7 * 3 * 20**2
+    assert need.states == 4 * weights + 4  # and Adam's number of steps
+    least = 2 * images + 4 * rows * 16  # both domains, and the output
+    assert need.step is not None
+    assert least <= need.step <= least + 4 * weights + 64
+
+
+def test_a_model_that_looks_at_values_is_counted_by_its_weights(settings):
+    need = expect(Undecided, settings)
+    assert need.step is None
+    assert need.states == 4 * 4 * 64 * 16
+    assert str(need).startswith("at least ")
+
+
+@pytest.mark.parametrize("name", registry.available_models())
+def test_every_model_can_be_counted(name):
+    model = registry.load(name)
+    need = memory.expect(model, model.settings("tiny", TASK), TASK)
+    assert need.step
+    assert need.states > 0
+
+
+def test_a_larger_batch_needs_more_for_the_step_only(settings):
+    small = expect(Linear, settings)
+    large = expect(Linear, dataclasses.replace(settings, batch_size=8))
+    assert large.states == small.states
+    assert small.step is not None
+    assert large.step is not None
+    assert 3 * small.step < large.step <= 4 * small.step
+
+
+def test_a_run_that_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: 10 * GIB)
+    memory.require(Need(images=GIB, states=4 * GIB, step=5 * GIB), CPU)
+    with pytest.raises(ValueError, match=r"needs 11\.00 GiB .* cpu has 10\.00 GiB free"):
+        memory.require(Need(images=GIB, states=4 * GIB, step=6 * GIB), CPU)
+
+
+def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: None)
+    memory.require(Need(0, 2**60, None), CPU)
+
+
+def test_free_memory_counts_swap(tmp_path):
+    file = tmp_path / "meminfo"
+    file.write_text("MemTotal: 9 kB\nMemAvailable:   3000 kB\nSwapFree:  1000 kB\nHugePages: 0\n")
+    assert memory._system(file) == 4000 * 1024
+    assert memory._system(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("limit", "free"), [("1000", 500), ("max", None), ("100", 0)])
+def test_a_control_group_may_leave_less(tmp_path, limit, free):
+    contents = {"max": limit, "current": "700", "stat": "anon 400\ninactive_file 200\n"}
+    for name, content in contents.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert memory._control_group(tmp_path) == free
+
+
+def test_a_gpu_is_asked_for_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5, 9))
+    assert memory.available(torch.device("cuda")) == 5

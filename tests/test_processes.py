@@ -1,0 +1,195 @@
+"""Several processes scoring at once, and processes killed at it: what is on disk stays sound."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i_bench import external, plan, protocols, record, runner
+from i2i_bench.weights import INCEPTION_NAME
+
+NAME = "cyclegan+preset=tiny/seed0"
+
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python 3.12 on
+]
+
+
+def quiet(stage, done, of, values):
+    pass
+
+
+def evaluate(names, report=quiet):
+    """Score the run again, as the command does."""
+    where = plan.Places(Path("results").resolve(), Path("runs").resolve(), Path("data"))
+    chosen = [protocols.find(name) for name in names]
+    bench = runner.Bench(where, chosen, runner.choose_device("cpu"), report)
+    (folder,) = Path("runs").glob(f"*/{NAME}")
+    runner.evaluate(plan.find_job(str(folder), where), bench, force=True)
+
+
+def started(work, *arguments):
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def ended(process):
+    """Give how a process ended; negative after a signal."""
+    process.join(60)
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    assert not alive, "a process hangs"
+    return process.exitcode
+
+
+@pytest.fixture
+def ready(finished, stand_in):
+    """Give the record of a run that can be scored with a stand-in for the Inception."""
+    (finished / "weights").mkdir()
+    shutil.copy(stand_in / INCEPTION_NAME, finished / "weights")
+    (path,) = Path("results").glob(f"*/{NAME}.json")
+    return path
+
+
+@pytest.fixture
+def expected(ready, monkeypatch):
+    """Give the scores under i2i that a process finds by itself, with another cache."""
+    before = ready.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setenv("I2I_BENCH_CACHE", "alone")
+        evaluate(["i2i"])
+    scores = record.read(ready).scores
+    ready.write_bytes(before)
+    assert scores["i2i@1/a2b"].values["kid"] is not None
+    return scores
+
+
+def cached():
+    return sorted(Path("cache/features").glob("*.npy"))
+
+
+def assert_sound():
+    """Every file of the cache is whole, and the records are all that is read as such."""
+    for path in cached():
+        assert np.isfinite(np.load(path)).all()
+    assert len(record.read_all(Path("results"))) == 4
+
+
+def test_two_processes_on_one_cache_find_the_numbers_of_one(ready, expected):
+    both = [started(evaluate, ["i2i"]) for _ in range(2)]
+    assert [ended(process) for process in both] == [0, 0]
+    assert record.read(ready).scores == expected
+    assert_sound()
+
+
+def test_two_processes_with_other_protocols_lose_neither_scores(ready, expected):
+    read, written = multiprocessing.Event(), multiprocessing.Event()
+
+    def wait(*report):
+        read.set()  # the record is read already
+        assert written.wait(60)
+
+    slow = started(evaluate, ["clean"], wait)
+    assert read.wait(60)
+    evaluate(["i2i"])
+    written.set()
+    assert ended(slow) == 0
+    found = record.read(ready).scores
+    assert set(found) == {f"{p}@1/{d}" for p in ("i2i", "clean") for d in ("a2b", "b2a")}
+    assert {key: found[key] for key in expected} == expected
+
+
+def kill_at_stage(stage):
+    """Be killed when the first part of a stage is done."""
+
+    def report(named, done, of, values):
+        if named == stage and done:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    evaluate(["i2i"], report)
+
+
+def kill_at_write(place):
+    """Be killed when a file of a place is written, but not yet under its name."""
+    true_sync = os.fsync
+
+    def sync(handle):
+        if place in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        true_sync(handle)
+
+    os.fsync = sync  # of this process, which ends by it
+    evaluate(["i2i"])
+
+
+@pytest.mark.parametrize(
+    ("work", "where"),
+    [
+        (kill_at_stage, "translate a2b"),
+        (kill_at_stage, "features"),
+        (kill_at_stage, "translate b2a"),
+        (kill_at_write, "/cache/features/."),
+        (kill_at_write, "/results/"),
+    ],
+)
+def test_killed_evaluation_leaves_nothing_that_is_later_trusted(ready, expected, work, where):
+    before = ready.read_bytes()
+    assert ended(started(work, where)) == -signal.SIGKILL
+    assert ready.read_bytes() == before
+    assert_sound()
+    evaluate(["i2i"])
+    assert record.read(ready).scores == expected
+    assert_sound()
+
+
+def test_half_written_translations_are_never_seen(ready):
+    """A process killed while it saves leaves whole images alone, and hidden drafts."""
+    (folder,) = Path("runs").glob(f"*/{NAME}/translations-a2b")
+
+    def save():
+        import PIL.Image
+
+        true_save = PIL.Image.Image.save
+
+        def half(image, path):
+            true_save(image, path)
+            content = Path(path).read_bytes()
+            Path(path).write_bytes(content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        PIL.Image.Image.save = half  # pyright: ignore[reportAttributeAccessIssue] - see above
+        evaluate(["i2i"])
+
+    assert ended(started(save)) == -signal.SIGKILL
+    assert len(list(folder.glob(".*"))) == 1
+    found = record.read(ready)
+    task = plan.catalog.find(str(plan.noted_task(folder.parent)), Path())
+    read = external.read(external.Images(folder, task, runner.Direction("a", "b"), 32))
+    assert len(read[0]) == found.scores["i2i@1/a2b"].n_fake
+
+
+def add_external(name, index):
+    """Score one of several sets into one record."""
+    with record.locked(Path("results/stripes/external")):
+        path = Path(f"results/stripes/external/{name}.json")
+        before = record.read_external(path)
+        formats = before.formats | {f"x{index}": {"png": 1}}
+        record.write(before.model_copy(update={"formats": formats}), Path("results"))
+
+
+def test_lock_lets_one_process_at_a_time_change_a_record(places):
+    empty = record.External(
+        name="x", task="stripes", headline="kid", harness_version="0", formats={}, scores={}
+    )
+    record.write(empty, Path("results"))
+    several = [started(add_external, "x", index) for index in range(8)]
+    assert [ended(process) for process in several] == [0] * 8
+    (found,) = record.read_all_external(Path("results"))
+    assert len(found.formats) == 8
