@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from i2i_bench import memory
 from i2i_bench.model import Batch, Randomness, Settings
 from i2i_bench.tasks.task import Task, TaskImage
 
@@ -286,26 +286,10 @@ def to_uint8(images: Tensor) -> Tensor:
 def _check_memory(task: Task, settings: Settings) -> None:
     """Refuse training images that cannot fit into memory."""
     needed = 3 * settings.load_size**2 * sum(task.num_train.values())
-    available = _available_memory()
+    available = memory.available(torch.device("cpu"))
     if available is not None and needed > available:
         raise ValueError(
             f"the training images of {task.name} take {needed / 2**30:.1f} GiB at load_size "
             f"{settings.load_size}, but {available / 2**30:.1f} GiB of memory are available; "
             "use a smaller load_size or a machine with more memory"
         )
-
-
-def _available_memory() -> int | None:
-    """Give the bytes of memory that can be had; None where the system does not tell."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-    available = int(fields["MemAvailable"].split()[0]) * 1024
-    group = Path("/sys/fs/cgroup")  # of a container
-    limit = (group / "memory.max").read_text() if (group / "memory.max").exists() else "max"
-    if limit.strip() == "max":
-        return available
-    statistics = (group / "memory.stat").read_text().splitlines()
-    used = next(int(line.split()[1]) for line in statistics if line.startswith("anon "))
-    return min(available, int(limit) - used)
