@@ -1,17 +1,18 @@
 """Measure scoring against clean-fid and torch-fidelity, on the same images and features.
 
-The Inception has the true architecture and random weights, the images are made, nothing is
-downloaded. Four tables: statistics on the features, the way from image folders to numbers, the
-share of the network in it, and the memory of large sets.
+The Inception has the true architecture and random weights, images and features are made, nothing is
+downloaded. Three tables, each a ``--part``: statistics on the same features; the way from image
+folders to numbers, and the share of the network in it; the memory of large sets.
 
-Run it from a checkout with the development tools, on a quiet machine:
-``.venv/bin/python benchmarks/scoring.py``; about half an hour on two cores, most of it in three
-times the same network. It prints Markdown tables and writes them to ``--output`` too.
+Times are seconds of the processor, which other work on the machine changes little; every tool reads
+its images in its own process, so that all its work counts. Run it from a checkout with the
+development tools: ``OMP_NUM_THREADS=1 .venv/bin/python benchmarks/scoring.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -129,12 +130,12 @@ class Decoded(Sequence[Any]):
 
 
 def seconds(work: Callable[[], object], repetitions: int = 1) -> float:
-    """Give the median wall time of some work."""
+    """Give the median processor time of some work, over all threads."""
     taken = []
     for _ in range(repetitions):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return statistics.median(taken)
 
 
@@ -145,9 +146,9 @@ def timed_network() -> Iterator[list[float]]:
     original = inception.Network.features
 
     def timed(self: Any, resized: Any, recipe: Any) -> Any:
-        start = time.perf_counter()
+        start = time.thread_time()  # of this thread: others decode meanwhile
         found = original(self, resized, recipe)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.thread_time() - start)
         return found
 
     inception.Network.features = timed
@@ -157,14 +158,14 @@ def timed_network() -> Iterator[list[float]]:
         inception.Network.features = original
 
 
-def evaluate(folders: Sequence[Path]) -> tuple[dict[str, Any], list[NDArray[np.float64]]]:
+def evaluate(folders: Sequence[Path]) -> dict[str, Any]:
     """Score two folders under protocol i2i: hashes, features, FID and KID with its error."""
     found = []
     for folder in folders:
         images = Decoded(folder)
         identity = features.content_hash([path.name for path in images.paths], images)
         found.append(features.extract_features(images, "clean", digests=identity.digests))
-    return dict(protocols.score(protocols.find("i2i"), found[0], found[1])), found
+    return dict(protocols.score(protocols.find("i2i"), found[0], found[1]))
 
 
 def evaluate_clean_fid(folders: Sequence[Path], weights: Path) -> None:
@@ -202,13 +203,24 @@ def evaluate_torch_fidelity(folders: Sequence[Path], weights: Path, count: int) 
     )
 
 
-def statistics_table(sets: Sequence[NDArray[np.float64]]) -> Iterator[str]:
+def make_features(count: int, seed: int) -> NDArray[np.float64]:
+    """Make what is shaped as the Inception's features, in the memory of the result alone."""
+    random = np.random.default_rng(seed)
+    made = np.empty((count, inception.WIDTH))
+    for start in range(0, count, 1000):
+        part = made[start : start + 1000]
+        random.standard_normal(out=part)
+        np.maximum(part, 0, out=part)
+    return made
+
+
+def statistics_table(count: int) -> Iterator[str]:
     """Time FID and KID on the same features."""
     from cleanfid import fid as clean_fid
     from torch_fidelity import metric_fid, metric_kid
 
-    count = len(sets[0])
-    singles = [each.astype(np.float32) for each in sets]
+    singles = [make_features(count, seed).astype(np.float32) for seed in range(2)]
+    sets = [each.astype(np.float64) for each in singles]
     tensors = [torch.from_numpy(each) for each in singles]
 
     def torch_fidelity_fid() -> None:
@@ -239,26 +251,28 @@ def statistics_table(sets: Sequence[NDArray[np.float64]]) -> Iterator[str]:
         yield f"| {name} | {theirs:.3f} | {ours:.3f} | {theirs / ours:.0f} |"
 
 
-def evaluation_table(folders: Sequence[Path], weights: Path) -> tuple[list[str], list[Any]]:
-    """Time the way from image folders to numbers; give the features too."""
-    count = len(list(folders[0].iterdir()))
+def evaluation_table(root: Path, count: int) -> Iterator[str]:
+    """Time the way from image folders to numbers."""
+    os.environ |= {"I2I_BENCH_WEIGHTS": str(root), "I2I_BENCH_CACHE": str(root / "cache")}
+    make_weights(root)
+    folders = [make_images(root / f"set{i}", count, i) for i in range(2)]
+    warm = [make_images(root / f"warm{i}", 3, i) for i in range(2)]
+    evaluate(warm)  # imports, which are counted for nobody
+    for module in ("cleanfid.fid", "torch_fidelity"):
+        importlib.import_module(module)
+    inception.network.cache_clear()  # everybody loads the network
     with timed_network() as network:
-        start = time.perf_counter()
-        _, found = evaluate(folders)
-        ours = time.perf_counter() - start
+        ours = seconds(lambda: evaluate(folders))
     inside = sum(network)
     again = seconds(lambda: evaluate(folders))
-    clean = seconds(lambda: evaluate_clean_fid(folders, weights))
-    fidelity = seconds(lambda: evaluate_torch_fidelity(folders, weights, count))
-    lines = [
-        f"| {count} + {count} PNG files of {SIDE} px to FID and KID | s | in the network |",
-        "|:--|--:|--:|",
-        f"| i2i-bench | {ours:.1f} | {inside / ours:.1%} |",
-        f"| i2i-bench, features cached | {again:.2f} | 0 |",
-        f"| clean-fid | {clean:.1f} | |",
-        f"| torch-fidelity | {fidelity:.1f} | |",
-    ]
-    return lines, found
+    clean = seconds(lambda: evaluate_clean_fid(folders, root))
+    fidelity = seconds(lambda: evaluate_torch_fidelity(folders, root, count))
+    yield f"| {count} + {count} PNG files of {SIDE} px to FID and KID | s | in the network |"
+    yield "|:--|--:|--:|"
+    yield f"| i2i-bench | {ours:.1f} | {inside / ours:.1%} |"
+    yield f"| i2i-bench, features cached | {again:.2f} | 0 |"
+    yield f"| clean-fid | {clean:.1f} | |"
+    yield f"| torch-fidelity | {fidelity:.1f} | |"
 
 
 def peak() -> int:
@@ -266,26 +280,15 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure_statistics(count: int) -> dict[str, float]:
-    """Take FID and KID of two large synthetic sets; give bytes and seconds."""
-    random = np.random.default_rng(0)
-    sets = [np.empty((count, inception.WIDTH)) for _ in range(2)]
-    for each in sets:
-        for start in range(0, count, 1000):
-            part = each[start : start + 1000]
-            random.standard_normal(out=part)
-            np.maximum(part, 0, out=part)
+def measure_statistics(name: str, count: int) -> dict[str, float]:
+    """Take FID or KID of two large synthetic sets; give bytes and seconds."""
+    sets = [make_features(count, seed) for seed in range(2)]
+    work = {"fid": distances.fid, "kid": distances.kid_unbiased}[name]
+    work(sets[0][:9], sets[1][:9])  # loads what is loaded once
     before = peak()
-    fid = seconds(lambda: distances.fid(*sets))
-    after_fid = peak()
-    kid = seconds(lambda: distances.kid_unbiased(*sets))
-    return {
-        "held": sum(each.nbytes for each in sets),
-        "fid_bytes": after_fid - before,
-        "fid": fid,
-        "kid_bytes": peak() - before,
-        "kid": kid,
-    }
+    taken = seconds(lambda: work(*sets))
+    held = sum(each.nbytes for each in sets)
+    return {"held": held, "bytes": peak() - before, "seconds": taken}
 
 
 def measure_extraction(count: int) -> dict[str, float]:
@@ -297,60 +300,72 @@ def measure_extraction(count: int) -> dict[str, float]:
         before = peak()
         taken = seconds(lambda: features.extract_features(Made(count)))
         held = count * inception.WIDTH * 8
-        return {"held": held, "bytes": peak() - before, "seconds": taken}
+        return {"held": held, "bytes": peak() - before - held, "seconds": taken}
 
 
-def apart(part: str, count: int) -> dict[str, float]:
-    """Measure a part where nothing else has touched the memory."""
-    line = [sys.executable, __file__, "--part", part, "--large", str(count)]
+def apart(what: str, count: int) -> dict[str, float]:
+    """Measure one thing where nothing else has touched the memory."""
+    line = [sys.executable, __file__, "--measure", what, "--large", str(count)]
     done = subprocess.run(line, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def memory_table(count: int) -> Iterator[str]:
+MEASURED = {
+    "extraction": "extraction of one set, streamed, cheap network",
+    "fid": "FID of two sets",
+    "kid": "KID and its error, of two sets",
+}
+
+
+def memory_table(counts: dict[str, int]) -> Iterator[str]:
     """Measure the memory of large sets."""
-    gib = 2**30
-    large, streamed = apart("statistics", count), apart("extraction", count)
-    yield f"| {count} images, 2048 features | features held, GiB | beside them, GiB | s |"
-    yield "|:--|--:|--:|--:|"
-    beside = (streamed["bytes"] - streamed["held"]) / gib
-    yield (
-        f"| extraction of one set, streamed, cheap network | {streamed['held'] / gib:.2f} "
-        f"| {beside:.2f} | {streamed['seconds']:.0f} |"
-    )
-    for name in ("fid", "kid"):
-        beside = large[f"{name}_bytes"] / gib
-        title = "FID" if name == "fid" else "KID and its error"
-        held = large["held"] / gib
-        yield f"| {title} of two sets | {held:.2f} | {beside:.2f} | {large[name]:.0f} |"
+    yield "| 2048 features of each image | images of a set | held, GiB | beside them, GiB | s |"
+    yield "|:--|--:|--:|--:|--:|"
+    for name, count in counts.items():
+        found = apart(name, count)
+        held, beside = found["held"] / 2**30, found["bytes"] / 2**30
+        yield (
+            f"| {MEASURED[name]} | {count:,} | {held:.2f} | {beside:.2f} | {found['seconds']:.0f} |"
+        )
+
+
+def measure(what: str, count: int) -> dict[str, float]:
+    """Measure one line of the table of memory, in this process."""
+    return measure_extraction(count) if what == "extraction" else measure_statistics(what, count)
+
+
+def tables(options: argparse.Namespace) -> Iterator[str]:
+    """Give the lines of the parts that are wanted."""
+    yield f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    if options.part in (None, "memory"):  # first: a child is charged its parent's memory
+        yield ""
+        large = options.large
+        counts = {"extraction": large, "fid": large, "kid": min(large, options.large_kid)}
+        yield from memory_table(counts)
+    if options.part in (None, "statistics"):
+        yield ""
+        yield from statistics_table(options.images)
+    if options.part in (None, "evaluation"):
+        yield ""
+        with tempfile.TemporaryDirectory() as name:
+            yield from evaluation_table(Path(name), options.images)
 
 
 def main() -> None:
-    """Print the tables, or measure one part of them."""
+    """Print the tables, or measure one line of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000, help="of each set")
     parser.add_argument("--large", type=int, default=50_000, help="images where memory is measured")
-    parser.add_argument("--output", type=Path, help="file to write the tables to as well")
-    parser.add_argument("--part", choices=["statistics", "extraction"], help=argparse.SUPPRESS)
+    parser.add_argument("--large-kid", type=int, default=10_000, help="the same of the KID")
+    parser.add_argument("--part", choices=["statistics", "evaluation", "memory"], help="only it")
+    parser.add_argument("--measure", choices=list(MEASURED), help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # of the tools compared with
-    if options.part:
-        measure = measure_statistics if options.part == "statistics" else measure_extraction
-        print(json.dumps(measure(options.large)))
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.large)))
         return
-    lines = [f"torch {torch.__version__}, {torch.get_num_threads()} threads", ""]
-    memory = list(memory_table(options.large))  # first: a child is charged its parent's memory
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        os.environ |= {"I2I_BENCH_WEIGHTS": name, "I2I_BENCH_CACHE": str(root / "cache")}
-        make_weights(root)
-        folders = [make_images(root / f"set{i}", options.images, i) for i in range(2)]
-        table, found = evaluation_table(folders, root)
-        lines += [*statistics_table(found), "", *table, ""]
-    lines += memory
-    print("\n".join(lines))
-    if options.output is not None:
-        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for line in tables(options):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

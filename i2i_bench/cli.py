@@ -14,9 +14,11 @@ from i2i_bench.cli_options import (
     DATA,
     DEVICE,
     FORCE,
+    ORDERS,
     PROTOCOL,
     RESULTS,
     RUNS,
+    SUBSET_SIZE,
     Commands,
     columns,
     find_protocols,
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 for _command in (
-    *(cli_assets.weights, cli_assets.data, cli_assets.doctor),
+    *(cli_assets.weights, cli_assets.data, cli_assets.cache, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
 ):
     main.add_command(_command)
@@ -119,6 +121,8 @@ def protocols_() -> None:
     "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True
 )
 @PROTOCOL
+@ORDERS
+@SUBSET_SIZE
 @click.option("--preset", default="published", show_default=True, help="published, small or tiny.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
 @click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
@@ -163,7 +167,14 @@ def run(**options: Any) -> None:
         return
     device = runner.choose_device(options["device"])
     with Reporter() as report:
-        bench = runner.Bench(places, scored_by, device, report)
+        bench = runner.Bench(
+            places,
+            scored_by,
+            device,
+            report,
+            order_replicates=options["order_replicates"] or 0,
+            kid_subset_size=options["kid_subset_size"],
+        )
         try:
             runner.carry_out(jobs, bench, force=options["force"], say=click.echo)
         except Stopped as stopped:

@@ -195,6 +195,26 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
 
 
 @click.command()
+@click.option("--clear", is_flag=True, help="Remove them all; they are extracted anew when needed.")
+def cache(clear: bool) -> None:
+    """Say how much room the features of scored images take, or remove them.
+
+    I2I_BENCH_CACHE names their folder, I2I_BENCH_CACHE_BYTES the size that it does not exceed.
+
+    \b
+    Example:
+      i2i-bench cache --clear
+    """
+    from i2i_bench.feature_cache import cache_state, clear_cache
+
+    if clear:
+        click.echo(f"removed {clear_cache() / 1e6:.1f} MB")
+    state = cache_state()
+    used, limit = state.bytes / 1e6, state.limit / 1e6
+    click.echo(f"{used:.1f} of {limit:.1f} MB, features of {state.files} sets in {state.folder}")
+
+
+@click.command()
 @RESULTS
 @RUNS
 @DATA
@@ -222,8 +242,14 @@ def _numbers(counts: dict[str, int]) -> str:
 
 
 def _in_megabytes(report: Reporter, name: str) -> Callable[[int, int], None]:
-    """Turn progress in bytes into a stage of the report."""
-    return lambda done, total: report(f"{name} (MB)", done // 10**6, max(done, total) // 10**6, {})
+    """Turn progress in bytes into a stage of the report, which ends with the last byte alone."""
+
+    def show(done: int, total: int) -> None:
+        megabytes = done // 10**6
+        of = -(-total // 10**6) or megabytes + 1  # the total may be unknown
+        report(f"{name} (MB)", of if done == total else megabytes, of, {})
+
+    return show
 
 
 def _stages(report: Reporter, task: str) -> Callable[[str, int, int], None]:

@@ -235,9 +235,12 @@ def adopt(wanted: Wanted, source: Path, target: Path) -> Seen:
     if not source.is_file():
         raise ValueError(f"there is no file {source}")
     with alone(target):
+        try:
+            sha256 = _verified(source, wanted)
+        except ValueError as fault:
+            raise ValueError(f"{source} is not {wanted.name}: {fault}") from None
         if target.exists() and target.samefile(source):
-            return Seen(_verified(target, wanted), target.stat().st_size, str(source))
-        sha256 = _verified(source, wanted)
+            return Seen(sha256, target.stat().st_size, str(source))
         part = _part(target)
         _discard(part)
         shutil.copyfile(source, part)

@@ -240,7 +240,7 @@ def parameters(
     if protocol.block is not None:
         found["block"] = protocol.block
     if protocol.subsets is not None and protocol.seed is not None:
-        size = _chosen_size(kid_subset_size, min(n_real, n_fake))
+        size = chosen_size(kid_subset_size, min(n_real, n_fake))
         found |= {"subsets": protocol.subsets, "seed": protocol.seed, "kid_subset_size": size}
     return found
 
@@ -313,12 +313,13 @@ def remarks(protocol: Protocol, n_real: int, n_fake: int, size: int | None = Non
         found.append(f"{share:.0%} of the value is the distance to the source: see the identity")
     if protocol.block is not None:
         found.append("blocks depend on the order of the files, here sorted")
-    if protocol.subsets is not None and _chosen_size(size, smaller) >= smaller:
+    if protocol.subsets is not None and chosen_size(size, smaller) >= smaller:
         found.append("each subset is the whole set: the spread says nothing")
     return found
 
 
-def _chosen_size(chosen: int | None, num_images: int) -> int:
+def chosen_size(chosen: int | None, num_images: int) -> int:
+    """Give the size of subsets that was chosen, or the one for a number of images."""
     return subset_size(num_images) if chosen is None else chosen
 
 
@@ -367,7 +368,7 @@ def _estimate(
             return distances.kid_blocks(real, fake, protocol.block)
         case "kid_subsets" if protocol.subsets is not None and protocol.seed is not None:
             smaller = min(len(np.asarray(real)), len(np.asarray(fake)))
-            size = _chosen_size(kid_subset_size, smaller)
+            size = chosen_size(kid_subset_size, smaller)
             return distances.kid_subsets(
                 real, fake, subsets=protocol.subsets, size=size, seed=protocol.seed
             )

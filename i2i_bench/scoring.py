@@ -24,7 +24,7 @@ from i2i_bench.training import Report
 
 logger = logging.getLogger(__name__)
 
-LIBRARIES = ("clean-fid", "lpips", "numpy", "torch")
+LIBRARIES = ("clean-fid", "lpips", "numpy", "pillow", "torch")
 COMPARED = {  # whose values → the sets in the places of the real images and of the translations
     "translations": ("real", "fake"),
     "identity": ("real", "source"),
@@ -122,7 +122,11 @@ class Scorer:
             sides = [sets.features(protocol.recipe, name) for name in (real, fake, "source")]
         except ValueError as error:
             return protocols.unavailable(protocol, reason(error))
-        found = protocols.score(protocol, *sides, kid_subset_size=self.kid_subset_size)
+        sizes = len(sets.against.real), len(sets.found.fakes)
+        size = protocols.chosen_size(self.kid_subset_size, min(sizes))  # for all, as recorded
+        found = protocols.score(protocol, *sides, kid_subset_size=size)
+        if real == "half" and len(sides[0]) < sizes[0]:
+            found |= _biased(found, len(sides[0]), sizes[0])
         if self.order_replicates and protocol.block and isinstance(found["kid"], float):
             mean, deviation = order_replicates(protocol, *sides, count=self.order_replicates)
             found |= {"kid_order_mean": mean, "kid_order_sd": deviation}
@@ -158,6 +162,12 @@ def order_replicates(
         sides = [side[random.permutation(len(side))] for side in (real, fake, source)]
         values.append(protocols.score(kid_alone, *sides)["kid"])
     return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def _biased(found: Found, num_images: int, num_compared: int) -> Found:
+    """Give the reason in the place of each FID whose bias is larger than that of the rows."""
+    why = f"only {num_images} training images a half, {num_compared} are compared: FID too biased"
+    return {key: why for key in found if key in ("fid", "fid_target", "fid_source")}
 
 
 def alarms(scores: Scores) -> list[str]:

@@ -183,13 +183,22 @@ def inception_file() -> Path:
 def required(name: str) -> Path:
     """Give the file of weights of this name.
 
+    Another file than the published one is used only from where the user said, I2I_BENCH_WEIGHTS,
+    and with a warning.
+
     Raises:
         MissingWeights: If there is none.
+        ValueError: If there is another one than published in the user's cache.
     """
     path = place(name)
     if not path.is_file():
         raise MissingWeights(path)
     if name in FILES and not weights_hash(path).startswith(FILES[name].digits):
+        if not os.environ.get("I2I_BENCH_WEIGHTS"):
+            raise ValueError(
+                f"weights file {name} is not the one that is published under this name; "
+                f"i2i-bench weights fetch {name} --force gets that one"
+            )
         _warn_of_stranger(path)
     return path
 

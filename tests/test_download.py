@@ -429,7 +429,9 @@ def test_a_wrong_file_of_the_users_is_refused(content, target, tmp_path):
     source = tmp_path / "mine.bin"
     if content is not None:
         source.write_bytes(content)
-    with pytest.raises(ValueError, match=r"bytes|sha256|web page|no file"):
+    with pytest.raises(
+        ValueError, match=r"mine\.bin is not the file: .*(bytes|sha256|web page)|no file .*mine"
+    ):
         download.adopt(Wanted("the file", [], 10**6, SHA256), source, target)
     assert_nothing_left(target)
 

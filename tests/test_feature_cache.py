@@ -57,6 +57,14 @@ def test_cleared_cache_is_empty(folder):
     assert clear_cache() == 0
 
 
+def test_command_says_what_there_is_and_clears_it(cli, folder):
+    keep("a", features())
+    keep("b", features())
+    assert cli("cache") == f"0.1 of 2147.5 MB, features of 2 sets in {folder}\n"
+    assert cli("cache", "--clear").startswith("removed 0.1 MB\n0.0 of 2147.5 MB")
+    assert keys(folder) == []
+
+
 def test_clearing_leaves_what_is_not_the_caches(folder):
     keep("a", features())
     (folder / "notes.txt").write_text("mine")

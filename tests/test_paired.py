@@ -242,6 +242,7 @@ def test_foreground_and_background_are_compared_where_they_are_known():
         ("kid", -0.012, 0.003, "A is better", "-1.20 ± 0.30"),
         ("kid", 0.012, 0.003, "B is better", "+1.20 ± 0.30"),
         ("kid", 0.012, 0.007, "cannot be told apart", "+1.20 ± 0.70"),
+        ("kid", -0.0001, 0.00003, "A is better", "-0.010 ± 0.003"),
         ("kid", 0.012, None, "too few images to tell", "+1.20"),
         ("psnr", 1.0, 0.5, "A is better", "+1.00 ± 0.50"),
         ("psnr", -1.0, 0.5, "B is better", "-1.00 ± 0.50"),

@@ -276,6 +276,35 @@ def test_subset_size_is_recorded_as_chosen(sources, against, with_inception):
     assert (found.values["kid"], found.values["kid_sd"]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("num_halves", [12, 24])
+def test_real_baseline_of_fewer_images_has_no_fid(num_halves, sources, against, with_inception):
+    part, reference = few(translations(sources, 255 - sources), against)
+    halves = tuple(half[:num_halves] for half in reference.halves)
+    found = score(part, dataclasses.replace(reference, halves=halves)).baselines["real"]
+    assert isinstance(found.values["kid"], float)
+    if num_halves == 24:
+        assert isinstance(found.values["fid"], float)
+    else:
+        assert found.values["fid"] is found.values["fid_source"] is None
+        assert found.reasons["fid"].startswith("only 12 training images a half, 24 are compared")
+
+
+def test_every_set_is_scored_with_the_subset_size_of_the_record(
+    sources, against, with_inception, monkeypatch
+):
+    """Also where the sets of a baseline, or the sources, would have another by their number."""
+    monkeypatch.setattr(protocols, "subset_size", lambda num_images: num_images // 2)
+    subsets = dataclasses.replace(protocols.find("uvcgan2"), recipe="clean")
+    part, reference = few(translations(sources, 255 - sources), against)
+    halves = tuple(half[:18] for half in reference.halves)
+    found = score_all(part, dataclasses.replace(reference, halves=halves), subsets)
+    (score_,) = found.values()
+    assert score_.estimator["kid_subset_size"] == 12
+    sides = [features.extract_features(half) for half in halves]
+    expected, _ = distances.kid_subsets(*sides, subsets=100, size=12, seed=2020)
+    assert score_.baselines["real"].values["kid"] == pytest.approx(expected)
+
+
 # Alarms
 
 

@@ -122,6 +122,15 @@ def test_a_stranger_under_a_published_name_is_told_once(stand_in, monkeypatch, c
     assert weights.status(stand_in / ALEXNET_NAME) == "unverified"
 
 
+def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch):
+    monkeypatch.delenv("I2I_BENCH_WEIGHTS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places))
+    shutil.copytree(stand_in, weights_folder())
+    with pytest.raises(ValueError, match=r"^weights file alexnet.* is not the one .* --force gets"):
+        weights.required(ALEXNET_NAME)
+    assert inception_file().parent == weights_folder()  # of which no hash is published
+
+
 # Fetching
 
 

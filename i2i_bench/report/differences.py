@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from i2i_bench.report.columns import KNOWN, Column
 
@@ -35,15 +36,24 @@ class Difference:
         return KNOWN[self.key]
 
     @property
+    def _fine(self) -> Column:
+        """The column, with as many digits as the error needs to be more than zero."""
+        column = self.column
+        if not self.error or column.digits is None:
+            return column
+        needed = -math.floor(math.log10(self.error * column.scale))
+        return replace(column, digits=min(max(column.digits, needed), 6))
+
+    @property
     def is_clear(self) -> bool:
         """Whether the difference is beyond the noise of the test images."""
         return self.error is not None and abs(self.difference) > CLEAR * self.error
 
     def text(self) -> str:
         """Print the difference with its error."""
-        shown = self.column.text(self.difference)
+        shown = self._fine.text(self.difference)
         signed = shown if shown.startswith("-") else f"+{shown}"
-        return signed if self.error is None else f"{signed} ± {self.column.text(self.error)}"
+        return signed if self.error is None else f"{signed} ± {self._fine.text(self.error)}"
 
     def verdict(self) -> str:
         """Say in a few words who is better."""
@@ -61,7 +71,7 @@ class Difference:
         name = " ".join(part for part in (self.column.title, self.column.unit) if part)
         if not self.is_clear:
             return f"{name}: A and B {self.verdict()} by these test images ({self.text()})."
-        by = f"{self.column.text(abs(self.difference))} ± {self.column.text(self.error or 0)}"
+        by = f"{self._fine.text(abs(self.difference))} ± {self._fine.text(self.error or 0)}"
         better = self.verdict()
         if better == "differ":
             return f"{name}: A and B differ by {by}, beyond the noise of the test images."
