@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from i2i_bench import checkpoint, contract, plan, registry
+from i2i_bench import checkpoint, contract, official, plan, registry
 from i2i_bench.checkpoint import Position
 from i2i_bench.model import Model, Settings, named_networks
 from i2i_bench.runner import count_parameters
+
+SUFFIXES = {".pt", ".pth", ".ckpt"}
+MOST_FILES = 4  # that are looked into for another family's tensors
 
 
 def import_official(name: str, source: Path, target: Path, *, force: bool) -> str:
@@ -49,7 +56,7 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
 
     Raises:
         ValueError: If they do not fit, with the first tensors that disagree and the installed
-            model that they do fit.
+            model that they do fit, or else the family that they look like.
     """
     model_class = registry.load(name)
     if not source.exists():
@@ -57,10 +64,7 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
     try:
         model = _from_official(model_class, source)
     except ValueError as error:
-        others = [other for other in registry.available_models() if other != name]
-        fitting = [other for other in others if _fits(other, source)]
-        hint = f"; these files fit {' and '.join(fitting)}" if fitting else ""
-        raise ValueError(f"{error}{hint}") from error
+        raise ValueError(f"{error}{_hint(name, source)}") from error
     settings = model_class.settings("published", contract.NOMINAL)
     return model, dataclasses.replace(settings, config=model.config)
 
@@ -70,6 +74,39 @@ def _from_official(model_class: type[Model], source: Path) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model_class.from_official(source)
+
+
+def _hint(name: str, source: Path) -> str:
+    """Say whose files these are instead, as far as that can be seen."""
+    others = [other for other in registry.available_models() if other != name]
+    if fitting := [other for other in others if _fits(other, source)]:
+        return f"; these files fit {' and '.join(fitting)}"
+    if family := _family(source):
+        return f"; this looks like {family}, which no installed model reads"
+    return ""
+
+
+def _family(source: Path) -> str | None:
+    """Name the family of ``families.toml`` to which files of no installed model belong."""
+    families = tomllib.loads(files("i2i_bench").joinpath("families.toml").read_text("utf-8"))
+    found = [source] if source.is_file() else sorted(source.iterdir())
+    for path in [path for path in found if path.suffix in SUFFIXES][:MOST_FILES]:
+        try:
+            names = list(_names(official.read_untrusted(path)))
+        except ValueError:  # damaged, which is said elsewhere if it matters
+            continue
+        for family, facts in families.items():
+            if any(re.search(facts["names"], name) for name in names):
+                return family
+    return None
+
+
+def _names(content: Any) -> Iterator[str]:
+    """Give names of tensors, below those of the parts that hold them."""
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        yield str(name)
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{below}" for below in value)
 
 
 def _fits(name: str, source: Path) -> bool:

@@ -63,7 +63,10 @@ class StateDict:
             raise ValueError(f"{self.source} lacks {name}; it holds {held}")
         shape = tuple(self.tensors[name].shape)
         if len(shape) != dimensions or 0 in shape:
-            raise ValueError(f"{self.source} has misshapen {name} {shape}: {dimensions} dimensions")
+            raise ValueError(
+                f"{self.source} has misshapen {name} {shape}: {dimensions} dimensions, none of "
+                "them 0, are needed"
+            )
         return shape
 
     def count(self, pattern: str) -> int:

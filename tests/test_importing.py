@@ -202,6 +202,57 @@ def test_files_of_another_model_are_refused_naming_the_one_they_fit(
     assert [path.name for path in places.iterdir()] == ["official"]
 
 
+def munit(golden, folder: Path) -> None:
+    for kind in ("gen", "dis"):
+        both = {domain: golden("munit").network(f"{kind}_{domain}") for domain in ("a", "b")}
+        torch.save(both, folder / f"{kind}_00000007.pt")
+
+
+def stargan(golden, folder: Path) -> None:
+    golden("stargan").save(folder, {f"200000-{name}.ckpt": name for name in ("D", "G")})
+
+
+def multi(golden, folder: Path) -> None:
+    golden("attentiongan_multi").save(folder, {"200000-G.ckpt": "G"})
+
+
+def drit(golden, folder: Path) -> None:
+    parts = {part: {"convA.0.model.1.weight": torch.ones(4, 3, 7, 7)} for part in ("enc_c", "gen")}
+    torch.save(parts | {"ep": 1, "total_it": 5}, folder / "00001.pth")
+
+
+def unet(golden, folder: Path) -> None:
+    torch.save({"model.model.0.weight": torch.ones(4, 3, 4, 4)}, folder / "latest_net_G.pth")
+
+
+def nothing_known(golden, folder: Path) -> None:
+    torch.save({"weights": torch.ones(4, 3)}, folder / "file.pth")
+
+
+@pytest.mark.parametrize(
+    ("write", "family"),
+    [
+        (munit, "MUNIT"),
+        (stargan, "StarGAN or the multi-domain AttentionGAN"),
+        (multi, "StarGAN or the multi-domain AttentionGAN"),
+        (drit, "DRIT"),
+        (unet, "pix2pix or CycleGAN with a U-Net"),
+        (nothing_known, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["cyclegan", "unit"])
+def test_files_that_no_installed_model_reads_are_refused_naming_their_family(
+    cli, golden, places, name, write, family
+):
+    Path("official").mkdir()
+    write(golden, Path("official"))
+    (Path("official") / "notes.pth").write_text("damaged")
+    sentence = cli("import", name, "official", "out", code=1)
+    _, _, hint = sentence.partition("; this looks like ")
+    assert hint == (f"{family}, which no installed model reads" if family else "")
+    assert not Path("out").exists()
+
+
 # --- hostile and damaged files
 
 

@@ -503,7 +503,8 @@ def find_official(path: Path) -> Path:
     Raises:
         ValueError: If there is none, one of TensorFlow, or those of several datasets.
     """
-    tensorflow = [path] if path.is_file() else [*path.glob("*.index"), *path.glob("*/*.index")]
+    depths = ("", "*/", "*/*/")  # the authors' archive has checkpoint/<settings>/
+    tensorflow = [path] if path.is_file() else [f for d in depths for f in path.glob(d + "*.index")]
     if any(re.search(r"\.(index|meta|data-\d+-of-\d+)$", file.name) for file in tensorflow):
         raise ValueError(
             f"{path} holds a TensorFlow checkpoint: its architecture differs from the PyTorch "

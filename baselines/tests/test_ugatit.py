@@ -314,13 +314,14 @@ def test_the_light_model_is_not_read_as_the_full_one(networks, tmp_path):
         ([], "no file "),
         (["checkpoint", "UGATIT.model-1.index", "UGATIT.model-1.data-0"], "TensorFlow checkpoint"),
         (["selfie2anime/UGATIT.model-1000000.index"], "biases, affine normalisation, one classif"),
+        (["checkpoint/UGATIT_sn/UGATIT.model-1000000.index"], "TensorFlow checkpoint"),
         (["a_params_latest.pt", "b_params_latest.pt"], "several datasets: a, b"),
         (["a_params_0000100.pt"], "lacks the state dicts genB2A"),
     ],
 )
 def test_other_folders_are_refused_with_the_reason(tmp_path, files, message):
     for file in files:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         torch.save({"genA2B": {}}, tmp_path / file)
     with pytest.raises(ValueError, match=message):
         UGATIT.from_official(tmp_path)

@@ -1,5 +1,6 @@
 """UNIT against the authors' numbers."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import pytest
@@ -254,6 +255,18 @@ def test_smaller_images_are_refused(preset, size):
     UNIT.settings(preset, Task(size))
     with pytest.raises(ValueError, match=f"needs images of at least {size} px"):
         UNIT.settings(preset, Task(size - 1))
+
+
+def test_domains_start_alike_where_asked_and_are_apart():
+    preset = UNIT.settings("small", Task(32)).config
+    assert preset.same_start
+    assert not UNIT.settings("published", Task(256)).config.same_start
+    for same_start in (True, False):
+        model = UNIT(dataclasses.replace(preset, same_start=same_start))
+        for networks in (model.encoders, model.decoders):
+            pairs = list(zip(networks["a"].parameters(), networks["b"].parameters(), strict=True))
+            assert all(first is not second for first, second in pairs)
+            assert all(torch.equal(*pair) for pair in pairs) == same_start
 
 
 @pytest.mark.parametrize(("layers", "scales"), [(4, 3), (3, 2), (2, 2), (3, 1)])

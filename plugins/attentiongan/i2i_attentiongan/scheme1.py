@@ -231,15 +231,16 @@ class AttentionGANv1(Model):
 
     @classmethod
     def from_official(cls, path: Path) -> AttentionGANv1:
-        """Read ``net{G_A2B,G_B2A,D_A,D_B}.pth``; a discriminator without a file is new.
+        """Read ``net{G_A2B,G_B2A,D_A,D_B}.pth``, or one generator of them.
 
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        if path.is_file():
-            raise ValueError(f"{path} is a file; {cls.card.title} needs the folder of all")
-        judges = [name for name in ("D_A", "D_B") if (path / f"net{name}.pth").exists()]
-        files = {n: official.read(path / f"net{n}.pth") for n in ("G_A2B", "G_B2A", *judges)}
+        found = [path] if path.is_file() else [path / f"net{name}.pth" for name in NETWORKS]
+        names = {file.stem.removeprefix("net"): file for file in found if file.is_file()}
+        files = {name: official.read(names[name]) for name in NETWORKS if name in names}
+        if not files.keys() & {"G_A2B", "G_B2A"}:
+            raise ValueError(f"{path} holds no generator: netG_A2B.pth or netG_B2A.pth is needed")
         config = infer_config(files)
         stems = {"G": generator_stems(config), "D": judge_stems(config)}
         parts = [
@@ -282,7 +283,7 @@ def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANv1Confi
     Raises:
         ValueError: If the tensors are not those of Scheme I.
     """
-    generator = files["G_A2B"]
+    generator = next(state for name, state in files.items() if name.startswith("G_"))
     generator.shape("model.2.running_mean", 1)  # batch normalisation, which no other scheme has
     shape = {
         "generator_width": generator.shape("model.1.weight", 4)[0],
