@@ -49,6 +49,9 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
     """Take two training steps on the meta device, where tensors have a size and no content.
 
     The second step is the first with the optimisers' state in place. Precision is taken for fp32.
+
+    Raises:
+        ValueError: If the model refuses images of this size.
     """
     images = 3 * settings.load_size**2 * sum(task.num_train.values())
     with torch.device("meta"), _Peak() as memory:
@@ -56,6 +59,8 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
         parameters = memory.live
         try:
             _train_twice(model, settings, task)
+        except ValueError:  # what the model says of sizes holds for images with content too
+            raise
         except Exception:  # it may need values; what else is wrong, training will say
             return Need(images, states=4 * parameters, step=None)  # the same again thrice, as Adam
         return Need(images, states=memory.live, step=memory.peak - memory.live)

@@ -113,3 +113,15 @@ def test_a_control_group_may_leave_less(tmp_path, limit, free):
 def test_a_gpu_is_asked_for_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5, 9))
     assert memory.available(torch.device("cuda")) == 5
+
+
+class Particular(Linear):
+    def training_step(self, batch, random):
+        del random
+        side = batch.images["a"].shape[-1]
+        raise ValueError(f"images of {side} px are too small; 64 px are needed")
+
+
+def test_what_a_model_says_of_a_size_is_said_before_the_run(settings):
+    with pytest.raises(ValueError, match="images of 16 px are too small"):
+        expect(Particular, settings)
