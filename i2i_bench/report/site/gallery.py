@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import logging
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from i2i_bench.record import Record, Score, replacing
+from i2i_bench.tasks.catalog import EMBEDDED
 from i2i_bench.tasks.folders import SUFFIXES
 
 if TYPE_CHECKING:
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 
     from i2i_bench.tasks.task import Task, TaskImage
 
+LARGE = 128  # pixels of a side
 COUNT = 6  # test images shown of a direction, the first by name
 MASK_KEYS = ("attention_entropy", "effective_masks", "background_share")  # of models with masks
 
 logger = logging.getLogger(__name__)
+
+
+class File(NamedTuple):
+    """A PNG: its bytes, width and height."""
+
+    content: bytes
+    size: tuple[int, int]
 
 
 class Picture(NamedTuple):
@@ -81,6 +89,12 @@ class Gallery:
     truths: Mapping[str, Picture] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether images need no enlargement to be seen."""
+        cells = (cell for column in self.columns for cell in column.cells.values())
+        return any(cell.translation.width >= LARGE for cell in cells)
+
 
 class Store:
     """The folder ``images`` beside the page; files are named after their content."""
@@ -113,74 +127,149 @@ class Folders(NamedTuple):
     data: Path
 
 
+class _Found(NamedTuple):
+    """What a run left: translations by stem, and the figure of its samples."""
+
+    translations: Mapping[str, File]
+    figure: File | None
+
+
 class _Known(NamedTuple):
-    """The sources of one direction at one size, and their truths, by stem."""
+    """Sources and truths by stem, and what to say of them."""
 
     sources: Mapping[str, Picture]
     truths: Mapping[str, Picture]
-    note: str = ""
+    note: str
 
 
-def has_any(record: Record, direction: str, runs: Path) -> bool:
-    """Tell at no cost whether there may be translations of a run."""
-    return _folder(record, direction, runs).is_dir()
-
-
-def _folder(record: Record, direction: str, runs: Path) -> Path:
-    return runs / record.run.folder / f"translations-{direction}"
-
-
-def gather(entries: Iterable[tuple[Record, Score]], folders: Folders, store: Store) -> Gallery:
-    """Collect samples of one task and direction; runs without any are named in the notes.
+class Samples:
+    """What the page takes from runs and tasks.
 
     Args:
-        entries: Runs, each with a score of the direction, in the order in which to show them.
-        folders: Where runs and tasks are.
+        folders: Where they are.
         store: Takes the images.
     """
-    columns, notes = [], []
-    sources: dict[str, Picture] = {}
-    truths: dict[str, Picture] = {}
-    for record, score in entries:
-        try:
-            files = _translations(record, score, folders.runs)
-        except ValueError as error:
-            notes.append(f"No samples of {record.run.label}, seed {record.seed}: {error}.")
-            continue
-        known = _known(record, score, list(files), folders, store)
-        notes.append(known.note)
-        sources, truths = {**known.sources, **sources}, {**known.truths, **truths}
+
+    def __init__(self, folders: Folders, store: Store) -> None:
+        self._folders, self._store = folders, store
+        self._tasks: dict[str, Task] = {}
+
+    def has_any(self, record: Record, direction: str) -> bool:
+        """Tell at no cost whether there may be translations of a run."""
+        return (self._folder(record) / f"translations-{direction}").is_dir()
+
+    def gather(self, entries: Iterable[tuple[Record, Score]]) -> Gallery:
+        """Collect samples of one task and direction; runs without any are named in the notes.
+
+        Args:
+            entries: Runs, each with a score of the direction, in the order in which to show them.
+        """
+        columns, notes = [], []
+        sources: dict[str, Picture] = {}
+        truths: dict[str, Picture] = {}
+        for record, score in entries:
+            try:
+                found = _find(self._folder(record), score)
+            except ValueError as error:
+                notes.append(f"No samples of {record.run.label}, seed {record.seed}: {error}.")
+                continue
+            known = self._known(record, score, list(found.translations))
+            notes.append(known.note)
+            sources, truths = {**known.sources, **sources}, {**known.truths, **truths}
+            columns.append(self._column(record, score, found, known.sources))
+        names = sorted({name for column in columns for name in column.cells})
+        said = tuple(dict.fromkeys(note for note in notes if note))
+        return Gallery(tuple(columns), tuple(names), sources, truths, said)
+
+    def _folder(self, record: Record) -> Path:
+        return self._folders.runs / record.run.folder
+
+    def _column(
+        self, record: Record, score: Score, found: _Found, sources: Mapping[str, Picture]
+    ) -> Column:
         cells = {
-            stem: Cell(store.add(content, size), known.sources.get(stem))
-            for stem, (content, size) in files.items()
+            stem: Cell(self._store.add(*file), sources.get(stem))
+            for stem, file in found.translations.items()
         }
-        columns.append(_column(record, score, cells, folders.runs, store))
-    names = sorted({name for column in columns for name in column.cells})
-    found = tuple(dict.fromkeys(note for note in notes if note))
-    return Gallery(tuple(columns), tuple(names), sources, truths, found)
+        figure = self._store.add(*found.figure) if found.figure else None
+        has_masks = any(score.values.get(key) is not None for key in MASK_KEYS)
+        return Column(record, cells, figure, has_masks)
+
+    def _known(self, record: Record, score: Score, stems: Sequence[str]) -> _Known:
+        """Give sources and truths of test images at the size of a run's translations."""
+        try:
+            task = self._task(record, score)
+            source, _, target = score.direction.partition("2")
+            listed = task.images("test", source)
+            places = {Path(image.name).stem: i for i, image in enumerate(listed)}
+            places = {stem: places[stem] for stem in stems if stem in places}
+            sources = self._decode(listed, places, record.settings)
+            truths = self._decode(task.truth(source, target), places, record.settings)
+        except ValueError as error:  # it may name files, which are nobody else's business
+            logger.warning("the page shows no sources of %s: %s", record.run, error)
+            note = f"No sources: the images of {record.task} that were translated are not at hand."
+            return _Known({}, {}, f"{note} {_owned(record.task)}".rstrip())
+        return _Known(sources, truths, _owned(record.task, task.licence))
+
+    def _task(self, record: Record, score: Score) -> Task:
+        """Give the task of a run as it was when scored.
+
+        Raises:
+            ValueError: If it is not at hand.
+        """
+        from i2i_bench.plan import noted_task
+        from i2i_bench.tasks import catalog
+
+        argument = noted_task(self._folder(record)) or record.task
+        if argument not in self._tasks:
+            self._tasks[argument] = catalog.find(argument, self._folders.data)
+        task = self._tasks[argument]
+        if (task.name, task.version) != (record.task, score.task_version):
+            raise ValueError(f"{argument} is {task.name}@{task.version} now")
+        return task
+
+    def _decode(
+        self,
+        images: Sequence[TaskImage] | None,
+        places: Mapping[str, int],
+        settings: Mapping[str, Any],
+    ) -> dict[str, Picture]:
+        """Keep images as a model was given them."""
+        from PIL import Image
+
+        from i2i_bench.data import decode
+
+        if not images or not places:
+            return {}
+        sizes = {key: settings[key] for key in ("resampling", "resize")}
+        chosen = [images[place] for place in places.values()]
+        whole = decode(chosen, size=settings["crop_size"], **sizes)
+        pictures = {}
+        for stem, pixels in zip(places, whole.permute(0, 2, 3, 1).numpy(), strict=True):
+            image, output = Image.fromarray(pixels), io.BytesIO()
+            image.save(output, format="PNG")
+            pictures[stem] = self._store.add(output.getvalue(), image.size)
+        return pictures
 
 
-def _column(
-    record: Record, score: Score, cells: Mapping[str, Cell], runs: Path, store: Store
-) -> Column:
-    drawn = runs / record.run.folder / f"samples-{score.direction}.png"
-    figure = None
-    if drawn.is_file():
-        content, image = _read(drawn)
-        figure = store.add(content, image.size)
-    has_masks = any(score.values.get(key) is not None for key in MASK_KEYS)
-    return Column(record, cells, figure, has_masks)
+def _owned(task: str, licence: str = "") -> str:
+    """Say whose the images are; those of an embedded task are ours."""
+    if task in EMBEDDED:
+        return ""
+    known = f" ({licence})" if licence else ""
+    return (
+        f"The samples are made from images of {task}, copied beside this page: publish it only "
+        f"where their licence{known} allows that."
+    )
 
 
-def _translations(
-    record: Record, score: Score, runs: Path
-) -> dict[str, tuple[bytes, tuple[int, int]]]:
-    """Read the first translations of a run by stem, if all are those that were scored.
+def _find(run: Path, score: Score) -> _Found:
+    """Read the first translations of a run, if all of them are those that were scored.
 
     Raises:
-        ValueError: If there are none, one cannot be read, or they are not those.
+        ValueError: If there are none, a file cannot be read, or they are others.
     """
-    folder = _folder(record, score.direction, runs)
+    folder = run / f"translations-{score.direction}"
     stems = [path.stem for path in folder.glob("*.png") if not path.name.startswith(".")]
     if not stems:
         raise ValueError("its translations are not where this page was made")
@@ -188,11 +277,9 @@ def _translations(
         _pixels(folder, order) == score.pixels_sha256.get("fake") for order in _orders(stems)
     ):
         raise ValueError("the translations where this page was made are not those that were scored")
-    found = {}
-    for stem in sorted(stems)[:COUNT]:
-        content, image = _read(folder / f"{stem}.png")
-        found[stem] = (content, image.size)
-    return found
+    files = {stem: _read(folder / f"{stem}.png")[0] for stem in sorted(stems)[:COUNT]}
+    drawn = run / f"samples-{score.direction}.png"
+    return _Found(files, _read(drawn)[0] if drawn.is_file() else None)
 
 
 def _orders(stems: Sequence[str]) -> set[tuple[str, ...]]:
@@ -208,7 +295,7 @@ def _pixels(folder: Path, stems: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> tuple[bytes, Image.Image]:
+def _read(path: Path) -> tuple[File, Image.Image]:
     """Read a PNG.
 
     Raises:
@@ -222,80 +309,4 @@ def _read(path: Path) -> tuple[bytes, Image.Image]:
         image.load()
     except Exception as error:  # whatever a damaged file may provoke
         raise ValueError(f"{path.name} is no PNG that can be read") from error
-    return content, image
-
-
-def _known(
-    record: Record, score: Score, stems: Sequence[str], folders: Folders, store: Store
-) -> _Known:
-    """Give sources and truths of test images at the size of a run's translations."""
-    task = _find_task(record, score, folders)
-    if task is None:
-        note = f"No sources: the images of {record.task} are not where this page was made."
-        return _Known({}, {}, f"{note} {_owned(record.task)}")
-    source, target = score.direction.split("2")
-    images = {Path(image.name).stem: i for i, image in enumerate(task.images("test", source))}
-    indices = {stem: images[stem] for stem in stems if stem in images}
-
-    def decoded(of: list[TaskImage] | None) -> dict[str, Picture]:
-        chosen = {stem: of[i] for stem, i in indices.items()} if of else {}
-        return _decode(chosen, record.settings, store)
-
-    return _Known(
-        decoded(task.images("test", source)),
-        decoded(task.truth(source, target)),
-        "" if task.kind == "embedded" else _owned(record.task, task.licence),
-    )
-
-
-def _owned(name: str, licence: str = "") -> str:
-    known = f" ({licence})" if licence else ""
-    return (
-        f"The samples are made from images of {name}, copied beside this page: publish it only "
-        f"where their licence{known} allows that."
-    )
-
-
-def _find_task(record: Record, score: Score, folders: Folders) -> Task | None:
-    """Give the task of a run as it was when scored; None where it is not at hand."""
-    from i2i_bench.plan import noted_task
-
-    argument = noted_task(folders.runs / record.run.folder) or record.task
-    task = _task(argument, folders.data)
-    wanted = (record.task, score.task_version)
-    return task if task and (task.name, task.version) == wanted else None
-
-
-@functools.cache
-def _task(argument: str, data: Path) -> Task | None:
-    from i2i_bench.tasks import catalog
-
-    try:
-        return catalog.find(argument, data)
-    except ValueError as error:
-        logger.warning("the page shows no sources: %s", error)
-        return None
-
-
-def _decode(
-    images: Mapping[str, TaskImage], settings: Mapping[str, Any], store: Store
-) -> dict[str, Picture]:
-    """Keep images as a model was given them."""
-    from PIL import Image
-
-    from i2i_bench.data import decode
-
-    if not images:
-        return {}
-    whole = decode(
-        list(images.values()),
-        size=settings["crop_size"],
-        resampling=settings["resampling"],
-        resize=settings["resize"],
-    )
-    pictures = {}
-    for stem, pixels in zip(images, whole.permute(0, 2, 3, 1).numpy(), strict=True):
-        image, output = Image.fromarray(pixels), io.BytesIO()
-        image.save(output, format="PNG")
-        pictures[stem] = store.add(output.getvalue(), image.size)
-    return pictures
+    return File(content, image.size), image

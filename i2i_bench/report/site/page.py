@@ -18,7 +18,7 @@ from i2i_bench.report.columns import COSTS, Column
 from i2i_bench.report.leaderboard import Group, Row, Table, cell, ranked_by, tabulate
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import Entry, entry
-from i2i_bench.report.site.gallery import Folders, Gallery, Store, gather, has_any
+from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store
 from i2i_bench.report.site.plot import Plot
 from i2i_bench.tasks.catalog import CATALOGUE, EMBEDDED
 
@@ -128,7 +128,7 @@ def write(
     _refuse_another(page)
     tables = tabulate(records, task)
     store = Store(output)
-    sections = _sections(tables, folders, store)
+    sections = _sections(tables, Samples(folders, store))
     write_text(page, _render(sections))
     store.remove_others()
     return page
@@ -141,17 +141,15 @@ def _refuse_another(page: Path) -> None:
         raise ValueError(f"{page} was not made by i2i-bench; give another folder with --output")
 
 
-def _sections(tables: Iterable[Table], folders: Folders, store: Store) -> list[Section]:
+def _sections(tables: Iterable[Table], samples: Samples) -> list[Section]:
     ids = Ids()
     by_task: dict[tuple[str, int], list[Table]] = {}
     for table in tables:
         by_task.setdefault((table.group.task, table.group.task_version), []).append(table)
-    return [_section(ids, *task, found, (folders, store)) for task, found in by_task.items()]
+    return [_section(ids, *task, found, samples) for task, found in by_task.items()]
 
 
-def _section(
-    ids: Ids, name: str, number: int, tables: list[Table], samples: tuple[Folders, Store]
-) -> Section:
+def _section(ids: Ids, name: str, number: int, tables: list[Table], samples: Samples) -> Section:
     known = EMBEDDED.get(name) or CATALOGUE.get(name)
     by_way: dict[str, list[Table]] = {}
     for table in tables:
@@ -162,7 +160,7 @@ def _section(
             id=ids.new(place, direction),
             name=direction,
             boards=tuple(_board(ids, place, table) for table in found),
-            gallery=_gallery(found, *samples),
+            gallery=_gallery(found, samples),
         )
         for direction, found in by_way.items()
     )
@@ -176,14 +174,14 @@ def _section(
     )
 
 
-def _gallery(tables: Iterable[Table], folders: Folders, store: Store) -> Gallery:
+def _gallery(tables: Iterable[Table], samples: Samples) -> Gallery:
     """Show the first seed of each model that has translations, in the order of the tables."""
     chosen: dict[tuple[str, str], tuple[Record, Score]] = {}
     for row in (row for table in tables for row in table.rows):
         for record, score in row.entries:
-            if isinstance(record, Record) and has_any(record, score.direction, folders.runs):
+            if isinstance(record, Record) and samples.has_any(record, score.direction):
                 chosen.setdefault((record.model, record.variant), (record, score))
-    return gather(chosen.values(), folders, store) if chosen else Gallery()
+    return samples.gather(chosen.values()) if chosen else Gallery()
 
 
 def _board(ids: Ids, place: str, table: Table) -> Board:

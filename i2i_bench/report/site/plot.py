@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,7 +141,7 @@ def _plot(table: Table, quality: Column, cost: Column, rows: list[Row], missing:
     x_axis = _axis(costs, LEFT, WIDTH - RIGHT, is_log=max(costs) > WIDE * min(costs) > 0)
     shown = [value for row in rows for value in _extent(row, quality)]
     levels = {
-        row.label: quality.scale * row.stats[quality.key].mean
+        row.label: row.stats[quality.key].mean
         for row in table.rows
         if not row.entries and quality.key in row.stats
     }
@@ -186,13 +186,14 @@ def _by_seed(row: Row, key: str) -> list[float]:
 
 
 def _near(
-    levels: dict[str, float], shown: Sequence[float], column: Column
+    levels: Mapping[str, float], shown: Sequence[float], column: Column
 ) -> tuple[dict[str, float], list[str]]:
-    """Part baselines into those that fit beside the models, and sentences on the others."""
+    """Give baselines that fit beside the models, scaled, and a sentence on the others."""
     low, high = min(shown), max(shown)
     room = (high - low) or abs(high) or 1.0
-    near = {name: v for name, v in levels.items() if low - room <= v <= high + room}
-    far = [f"{name}: {v:.{column.digits or 2}f}" for name, v in levels.items() if name not in near]
+    scaled = {name: column.scale * value for name, value in levels.items()}
+    near = {name: v for name, v in scaled.items() if low - room <= v <= high + room}
+    far = [f"{name}: {column.text(v)}" for name, v in levels.items() if name not in near]
     return near, ([f"Outside the plot: {'; '.join(far)}."] if far else [])
 
 
