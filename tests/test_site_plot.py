@@ -101,6 +101,16 @@ def test_model_of_unknown_cost_is_said_not_to_be_drawn():
     assert drawn.remarks == ("Not drawn: 1 without known cost.",)
 
 
+def test_what_is_not_ranked_is_not_drawn():
+    (whole,) = make("c", 30.0).scores.values()
+    partial = {KEY: whole.model_copy(update={"partial": True})}
+    drawn = draw(make("a", 10.0), make("b", 20.0), make("c", 30.0, scores=partial))
+    assert sorted(p.title[0] for p in drawn.points) == ["a", "b"]
+    unknown = [make(model, 10.0, headline="beauty") for model in "ab"]
+    (table,) = tabulate(unknown)
+    assert plot.plots(table, ranked_by(table.group)) == ()
+
+
 def test_single_model_has_no_plot():
     (table,) = tabulate([make("a", 10.0)])
     assert plot.plots(table, ranked_by(table.group)) == ()

@@ -176,7 +176,7 @@ class Samples:
             known = self._known(record, score, list(found.translations))
             notes.append(known.note)
             sources, truths = {**known.sources, **sources}, {**known.truths, **truths}
-            columns.append(self._column(record, score, found, known.sources))
+            columns.append(self._column(record, score, found=found, sources=known.sources))
         names = sorted({name for column in columns for name in column.cells})
         said = tuple(dict.fromkeys(note for note in notes if note))
         return Gallery(tuple(columns), tuple(names), sources, truths, said)
@@ -185,7 +185,7 @@ class Samples:
         return self._folders.runs / record.run.folder
 
     def _column(
-        self, record: Record, score: Score, found: _Found, sources: Mapping[str, Picture]
+        self, record: Record, score: Score, *, found: _Found, sources: Mapping[str, Picture]
     ) -> Column:
         cells = {
             stem: Cell(self._store.add(*file), sources.get(stem))

@@ -146,10 +146,11 @@ def _sections(tables: Iterable[Table], samples: Samples) -> list[Section]:
     by_task: dict[tuple[str, int], list[Table]] = {}
     for table in tables:
         by_task.setdefault((table.group.task, table.group.task_version), []).append(table)
-    return [_section(ids, *task, found, samples) for task, found in by_task.items()]
+    return [_section(ids, task, tables=found, samples=samples) for task, found in by_task.items()]
 
 
-def _section(ids: Ids, name: str, number: int, tables: list[Table], samples: Samples) -> Section:
+def _section(ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples) -> Section:
+    name, number = task
     known = EMBEDDED.get(name) or CATALOGUE.get(name)
     by_way: dict[str, list[Table]] = {}
     for table in tables:

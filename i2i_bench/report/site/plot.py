@@ -112,11 +112,9 @@ class Axis(NamedTuple):
 
     def place(self, value: float) -> float:
         """Give where a value lies in the drawing."""
-        low, high, value = (
-            map(math.log, (self.low, self.high, value))
-            if self.is_log
-            else (self.low, self.high, value)
-        )
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
         return round(self.start + (self.end - self.start) * (value - low) / (high - low), 1)
 
     def ticks(self) -> tuple[Tick, ...]:
@@ -126,17 +124,18 @@ class Axis(NamedTuple):
 
 
 def plots(table: Table, headline: Column) -> tuple[Plot, ...]:
-    """Draw the metric that ranks against each cost that two models or more have."""
-    rows = [row for row in table.rows if row.entries and headline.key in row.stats]
+    """Draw the metric that ranks against each cost that two ranked models or more have."""
+    rows = [row for row in table.rows if row.rank]
     drawn = []
     for cost in sorted(table.costs, key=lambda cost: cost.key != FIRST):
         known = [row for row in rows if cost.key in row.stats]
         if len(known) > 1:
-            drawn.append(_plot(table, headline, cost, known, len(rows) - len(known)))
+            missing = len(rows) - len(known)
+            drawn.append(_plot(table, known, quality=headline, cost=cost, missing=missing))
     return tuple(drawn)
 
 
-def _plot(table: Table, quality: Column, cost: Column, rows: list[Row], missing: int) -> Plot:
+def _plot(table: Table, rows: list[Row], *, quality: Column, cost: Column, missing: int) -> Plot:
     costs = [cost.scale * row.stats[cost.key].mean for row in rows]
     x_axis = _axis(costs, LEFT, WIDTH - RIGHT, is_log=max(costs) > WIDE * min(costs) > 0)
     shown = [value for row in rows for value in _extent(row, quality)]
@@ -149,7 +148,13 @@ def _plot(table: Table, quality: Column, cost: Column, rows: list[Row], missing:
     y_axis = _axis([*shown, *near.values()], HEIGHT - BOTTOM, TOP, is_log=False)
     shapes = _shapes(rows) if cost.key != "parameters" else {}
     points = [
-        _point(row, quality, cost, (x_axis, y_axis), shapes.get(_device(row), SHAPES[0]))
+        _point(
+            row,
+            (x_axis, y_axis),
+            quality=quality,
+            cost=cost,
+            shape=shapes.get(_device(row), SHAPES[0]),
+        )
         for row in rows
     ]
     if missing:
@@ -208,7 +213,9 @@ def _shapes(rows: Iterable[Row]) -> dict[str, str]:
     return {name: SHAPES[min(i, len(SHAPES) - 1)] for i, name in enumerate(devices)}
 
 
-def _point(row: Row, quality: Column, cost: Column, axes: tuple[Axis, Axis], shape: str) -> Point:
+def _point(
+    row: Row, axes: tuple[Axis, Axis], *, quality: Column, cost: Column, shape: str
+) -> Point:
     x_axis, y_axis = axes
     mean, sd, count = row.stats[quality.key]
     x = x_axis.place(cost.scale * row.stats[cost.key].mean)
@@ -254,7 +261,7 @@ def _steps(low: float, high: float) -> list[float]:
 def _decades(low: float, high: float) -> list[float]:
     """Give powers of ten, and twice and five times them where those are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) <= 3 else (1,)
+    factors = (1, 2, 5) if high < 300 * low else (1,)
     values = [factor * 10.0**power for power in powers for factor in factors]
     return [value for value in values if low <= value <= high]
 
@@ -298,7 +305,7 @@ def _free_name(point: Point, text: str, taken: Sequence[Box]) -> Name | None:
     sides = (("start", 1), ("end", -1))
     names = [
         Name(point.x + sign * (10 if shift == 0 else 8), point.y + 4 + shift, anchor, text)
-        for shift in (0, -12, 18, -26, 32)
+        for shift in (0, -12, 16)
         for anchor, sign in sides
     ]
     return next((n for n in names if _is_inside(_box(n)) and not _hits(_box(n), taken)), None)
