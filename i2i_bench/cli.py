@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from i2i_bench.cli_options import (
 
 if TYPE_CHECKING:
     from i2i_bench.plan import Choices, Places
+    from i2i_bench.record import AnyRecord
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -290,31 +291,56 @@ def translate(source: Path, target: Path, **options: Any) -> None:
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["md", "csv", "latex"]),
+    type=click.Choice(["md", "csv", "latex", "html"]),
     default="md",
     show_default=True,
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the html page; site in the folder of the records unless given.",
 )
 @click.option("--write", is_flag=True, help="Write README.md in the folder of the records.")
 @click.option("--check", is_flag=True, help="Fail if that README.md is stale.")
 @RESULTS
-def leaderboard(task: str | None, layout: str, write: bool, check: bool, results: Path) -> None:
+@RUNS
+@DATA
+def leaderboard(task: str | None, layout: str, write: bool, check: bool, **options: Any) -> None:
     """Rank what may be ranked: same task, version, protocol, preset and weights.
+
+    As html it is a page that opens from disk, with plots and every run in detail, and with samples
+    where the folder of the runs has them.
 
     \b
     Example:
       i2i-bench leaderboard --task stripes --format latex
+      i2i-bench leaderboard --format html --output site
     """
     from i2i_bench import record
     from i2i_bench.report import render as board
 
+    results = options["results"]
+    if options["output"] and layout != "html":
+        raise click.UsageError("--output is the folder of the page; it needs --format html")
+    if (task or layout == "html") and (write or check):
+        raise click.UsageError("README.md holds all tasks; leave --task and --format html out")
     records = [*record.read_all(results), *record.read_all_external(results)]
-    if task and (write or check):
-        raise click.UsageError("README.md holds all tasks; leave --task out")
+    if layout == "html":
+        _page(records, task, options)
+        return
     if write or check:
         _readme(results / "README.md", board.readme(records), write=write)
         return
     render = {"md": board.to_markdown, "csv": board.to_csv, "latex": board.to_latex}[layout]
     click.echo(render(records, task), nl=False)
+
+
+def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any]) -> None:
+    from i2i_bench.report.site import gallery, page
+
+    folders = gallery.Folders(options["runs"], options["data"].expanduser())
+    output = options["output"] or options["results"] / "site"
+    click.echo(f"wrote {page.write(records, output, folders, task)}")
 
 
 @main.command()

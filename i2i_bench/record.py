@@ -361,9 +361,14 @@ def read_all_external(results: Path) -> list[External]:
 def write(record: AnyRecord, results: Path) -> Path:
     """Write a record to its place below ``results``, atomically; give that place."""
     path = results / (record.run.file if isinstance(record, Record) else record.file)
-    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, text_of(record))
     return path
+
+
+def text_of(record: AnyRecord) -> str:
+    """Give a record as it is written: keys sorted, one a line."""
+    content = record.model_dump(mode="json")
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,15 @@ def test_listing_imports_nothing_heavy(places, arguments):
 def test_leaderboard_of_records_imports_no_torch(finished):
     output, modules = modules_after("leaderboard")
     assert "| cyclegan" in output
+    assert not modules & (HEAVY | {"numpy", "PIL"})
+
+
+def test_page_without_samples_imports_no_torch(places):
+    results = str(Path(__file__).parents[1] / "results")
+    output, modules = modules_after(
+        "leaderboard", "--format", "html", "--results", results, "--output", "site"
+    )
+    assert output == "wrote site/index.html\n"
     assert not modules & (HEAVY | {"numpy", "PIL"})
 
 

@@ -75,6 +75,7 @@ class Row:
         variant: As recorded.
         checkpoint: ``last``, or which.
         selected_on: What chose the checkpoint.
+        entries: Records and scores behind a row, by seed; none for a baseline.
     """
 
     label: str
@@ -88,6 +89,7 @@ class Row:
     variant: str = ""
     checkpoint: str = ""
     selected_on: str = ""
+    entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _group(record: AnyRecord, score: Score) -> Group:
 
 
 def _table(group: Group, entries: list[Entry]) -> Table:
-    headline = _headline(group)
+    headline = ranked_by(group)
     rows = _model_rows(entries)
     present = {key for _, row in rows for key in row.stats}
     baselines = [_baseline_row(name, entries) for name in BASELINES]
@@ -209,7 +211,7 @@ def _table(group: Group, entries: list[Entry]) -> Table:
     return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
 
 
-def _headline(group: Group) -> Column:
+def ranked_by(group: Group) -> Column:
     """Give what ranks: a task that ranks by distance leaves it to the protocol which."""
     key = group.headline
     protocol = PROTOCOLS.get(group.protocol)
@@ -260,6 +262,7 @@ def _model_row(part: list[Entry]) -> Row:
         variant=record.variant if is_run else "",
         checkpoint=score.checkpoint,
         selected_on=score.selected_on or "",
+        entries=tuple(part),
     )
 
 

@@ -165,7 +165,8 @@ def to_csv(records: Iterable[AnyRecord], task: str | None = None) -> str:
     unknown = {key for table in tables for row in table.rows for key in row.stats} - COST_KEYS
     metrics = [*KNOWN, "kid_se", *sorted(unknown - KNOWN.keys() - {"kid_se"})]
     keys = metrics + [column.key for column in COSTS]
-    lead = [f.name for f in dataclasses.fields(Row) if f.name not in ("stats", "marks")]
+    apart = ("stats", "marks", "entries")
+    lead = [f.name for f in dataclasses.fields(Row) if f.name not in apart]
     header = [*Group._fields, *lead, *(f"{key}_{part}" for key in keys for part in Stat._fields)]
     body: list[Sequence[object]] = [header]
     for table in tables:

@@ -1,0 +1,1 @@
+"""The leaderboard as a static page that opens from disk."""

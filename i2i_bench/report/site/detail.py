@@ -1,0 +1,159 @@
+"""What the page tells of a run beside its row: command, settings, costs, scores, record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from i2i_bench.record import AnyRecord, External, Record, Score
+from i2i_bench.report.columns import COSTS, HIDDEN, METRICS, SPREAD_OF, Column
+from i2i_bench.report.site.command import Command, repeat
+
+NONE = "\N{EN DASH}"  # in place of a value
+
+
+class Scored(NamedTuple):
+    """What every seed of a model reached under one protocol, in one direction."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model with its variant on a task, or images of another program: the detail of a row.
+
+    Attributes:
+        id: Of its place in the page.
+        label: Name and variant.
+        records: By seed.
+        command: That makes the runs again; None for images of another program.
+        facts: By name.
+        settings: By name; of the first record.
+        differing: Seeds whose settings are others.
+        costs: Of training, a line each seed.
+        scores: By protocol and direction.
+        alarms: With their seed.
+    """
+
+    id: str
+    label: str
+    records: tuple[AnyRecord, ...]
+    command: Command | None
+    facts: Mapping[str, str]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    differing: tuple[int, ...] = ()
+    costs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    scores: tuple[Scored, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+
+def entry(place: str, records: Sequence[AnyRecord]) -> Entry:
+    """Gather the detail of one model and variant, or of images of another program."""
+    first = records[0]
+    runs = [record for record in records if isinstance(record, Record)]
+    if isinstance(first, External):
+        facts = {"made by": "another program", "formats": _formats(first.formats)}
+        facts["scored with"] = f"i2i-bench {first.harness_version}"
+        return Entry(
+            place, f"{first.name} (external)", tuple(records), None, facts, scores=_scores(records)
+        )
+    return Entry(
+        id=place,
+        label=first.run.label,
+        records=tuple(records),
+        command=repeat(runs),
+        facts=_facts(runs),
+        settings=_plain(first.settings),
+        differing=tuple(run.seed for run in runs if run.settings != first.settings),
+        costs=tuple((f"seed {run.seed}", _cost_cells(run)) for run in runs),
+        scores=_scores(records),
+        alarms=tuple(f"seed {run.seed}, {alarm}" for run in runs for alarm in run.alarms),
+    )
+
+
+def _formats(formats: Mapping[str, Mapping[str, int]]) -> str:
+    return "; ".join(
+        f"{direction}: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}"
+        for direction, counts in sorted(formats.items())
+    )
+
+
+def _facts(runs: Sequence[Record]) -> dict[str, str]:
+    """Say what runs are and where they were made; what differs between seeds is listed."""
+
+    def each(values: Iterable[object]) -> str:
+        return "; ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+    first = runs[0]
+    networks = [f"{name} {count:,}" for name, count in sorted(first.parameters.items())]
+    facts = {
+        "distribution": each(f"{r.distribution} {r.distribution_version}" for r in runs),
+        "preset": first.preset,
+        "parameters": f"{sum(first.parameters.values()):,}: {', '.join(networks)}",
+        "multiply-adds of a translation": f"{first.macs:,}",
+        "images seen": each(f"{r.images_seen:,}" for r in runs if r.images_seen is not None),
+        "steps": each(f"{r.steps:,}" for r in runs if r.steps is not None),
+        "device": each(r.device for r in runs),
+        "checkpoint": each(
+            r.checkpoint + (f", selected on {r.selected_on}" if r.selected_on else "") for r in runs
+        ),
+        "software": each(f"i2i-bench {r.harness_version}, torch {r.torch_version}" for r in runs),
+        "commit": each(r.commit for r in runs),
+        "networks that the files lacked": ", ".join(first.absent),
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Give every setting by name, those of the model's configuration first."""
+    config = settings.get("config", {})
+    others = {key: value for key, value in sorted(settings.items()) if key != "config"}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in [*sorted(config.items()), *others.items()]
+    }
+
+
+def _cost_cells(run: Record) -> tuple[str, ...]:
+    values = (run.images_per_second, run.seconds, run.peak_memory_bytes)
+    pairs = zip(COSTS[1:], values, strict=True)  # the parameters are a fact
+    return tuple(NONE if value is None else column.text(value) for column, value in pairs)
+
+
+def _scores(records: Sequence[AnyRecord]) -> tuple[Scored, ...]:
+    """Give a table for each protocol and direction: a line each seed."""
+    found = []
+    for key in sorted({key for record in records for key in record.scores}):
+        scores = {r: record.scores[key] for r, record in enumerate(records) if key in record.scores}
+        columns = _known_columns(scores.values())
+        rows = tuple(
+            (_who(records[r]), tuple(_value(score, column) for column in columns))
+            for r, score in scores.items()
+        )
+        protocol, _, direction = key.partition("/")
+        found.append(Scored(f"{protocol}, {direction}", columns, rows))
+    return tuple(found)
+
+
+def _who(record: AnyRecord) -> str:
+    return f"seed {record.seed}" if isinstance(record, Record) else "images"
+
+
+def _known_columns(scores: Iterable[Score]) -> tuple[Column, ...]:
+    keys = {key for score in scores for key, value in score.values.items() if value is not None}
+    known = [column for column in METRICS if column.key in keys]
+    others = sorted(keys - {column.key for column in METRICS} - HIDDEN)
+    return (*known, *(Column(key, key) for key in others))
+
+
+def _value(score: Score, column: Column) -> str:
+    value = score.values.get(column.key)
+    if value is None:
+        return NONE
+    spreads = [score.values.get(key) for key in SPREAD_OF.get(column.key, ())]
+    given = next((spread for spread in spreads if spread is not None), None)
+    return column.text(value) + (f" ± {column.text(given)}" if given is not None else "")
