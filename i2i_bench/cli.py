@@ -129,6 +129,13 @@ def protocols_() -> None:
     metavar="RUN",
     help="Begin with the networks and the configuration of a run, an import or a checkpoint.",
 )
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    type=click.Choice(["tensorboard"]),
+    help="Also write losses and samples into the run's folder for this program; repeats.",
+)
 @DEVICE
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @FORCE
@@ -146,10 +153,12 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
     """
-    from i2i_bench import plan, runner
+    from i2i_bench import event_log, plan, runner
     from i2i_bench.console import Reporter
     from i2i_bench.training import Stopped
 
+    if "tensorboard" in options["logs"]:
+        event_log.require()
     places = places_from(options)
     scored_by = find_protocols(options["protocols"])
     jobs = plan.plan(
@@ -164,7 +173,7 @@ def run(**options: Any) -> None:
         return
     device = runner.choose_device(options["device"])
     with Reporter() as report:
-        bench = runner.Bench(places, scored_by, device, report)
+        bench = runner.Bench(places, scored_by, device, report, logs=options["logs"])
         try:
             runner.carry_out(jobs, bench, force=options["force"], say=click.echo)
         except Stopped as stopped:

@@ -19,7 +19,7 @@ LAYERS = (  # a module imports from later lines only
     "external new_model plan report.render",
     "scoring",
     "evaluation report.differences report.figures report.leaderboard",
-    "health",
+    "event_log health",
     "training",
     "checkpoint data features memory protocols",
     "feature_cache inception",
