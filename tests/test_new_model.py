@@ -22,6 +22,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "error", sys.argv[1]
 NAMES = ["none", "my-model", "an_image2image-model-of-a-name"]
 
 
+@pytest.mark.slow
 def test_skeleton_is_a_model_that_passes_its_test_and_trains_without_an_edit(cli, places, tiny):
     text = cli("new-model", "warp-2", "--output", "made/plugin")
     written = {str(path.relative_to(places)) for path in places.rglob("*") if path.is_file()}
