@@ -19,7 +19,10 @@ autodoc_typehints = "signature"
 napoleon_use_ivar = True  # fields of a dataclass are explained once
 smartquotes = False  # two hyphens are those of an option
 html_theme = "alabaster"
-html_theme_options = {"description": "The benchmark suite for image-to-image translation"}
+html_theme_options = {
+    "description": "The benchmark suite for image-to-image translation",
+    "page_width": "1180px",  # room for the 100 columns of code
+}
 html_show_sourcelink = False
 html_show_copyright = False
 
