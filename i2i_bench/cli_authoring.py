@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -32,4 +33,5 @@ def new_model(name: str, output: Path | None) -> None:
     folder = skeleton.write(name, output)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         click.echo(f"wrote {path}")
-    click.echo(f"next: pip install --editable {folder} && i2i-bench check {name}")
+    where = shlex.quote(str(folder))
+    click.echo(f"next: pip install --editable {where} && i2i-bench check {name}")
