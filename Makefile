@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: help install format lint types test demo leaderboard
+.PHONY: help install format lint types test demo leaderboard docs
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,3 +37,7 @@ demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderbo
 
 leaderboard: install  ## write results/README.md from the records
 	$(BIN)/i2i-bench leaderboard --write
+
+docs: install  ## write build/docs: tutorial, commands, tasks, protocols, API; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+	@echo "build/docs/index.html"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench import cli_assets, cli_scoring
+from i2i_bench import cli_assets, cli_authoring, cli_scoring
 from i2i_bench.cli_options import (
     DATA,
     DEVICE,
@@ -45,6 +45,7 @@ def main() -> None:
 for _command in (
     *(cli_assets.weights, cli_assets.data, cli_assets.cache, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
+    cli_authoring.new_model,
 ):
     main.add_command(_command)
 
@@ -133,6 +134,13 @@ def protocols_() -> None:
     metavar="RUN",
     help="Begin with the networks and the configuration of a run, an import or a checkpoint.",
 )
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    type=click.Choice(["tensorboard"]),
+    help="Also write losses and samples into the run's folder for this program; repeats.",
+)
 @DEVICE
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @FORCE
@@ -150,10 +158,12 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
     """
-    from i2i_bench import plan, runner
+    from i2i_bench import event_log, plan, runner
     from i2i_bench.console import Reporter
     from i2i_bench.training import Stopped
 
+    if "tensorboard" in options["logs"]:
+        event_log.require()
     places = places_from(options)
     scored_by = find_protocols(options["protocols"])
     jobs = plan.plan(
@@ -173,6 +183,7 @@ def run(**options: Any) -> None:
             scored_by,
             device,
             report,
+            logs=options["logs"],
             order_replicates=options["order_replicates"] or 0,
             kid_subset_size=options["kid_subset_size"],
         )

@@ -20,6 +20,7 @@ import torch
 from i2i_bench import (
     checkpoint,
     evaluation,
+    event_log,
     memory,
     official,
     plan,
@@ -59,6 +60,7 @@ class Bench:
         device: Where to compute.
         report: Told of progress.
         checkpoint_seconds: Time between checkpoints.
+        logs: What copies the loss log: ``tensorboard``, or nothing.
         order_replicates: As in ``scoring.Scorer``.
         kid_subset_size: As in ``scoring.Scorer``.
     """
@@ -68,6 +70,7 @@ class Bench:
     device: torch.device
     report: Report
     checkpoint_seconds: float = 300.0
+    logs: Sequence[str] = ()
     order_replicates: int = 0
     kid_subset_size: int | None = None
 
@@ -173,6 +176,8 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     position = _train(model, job, bench, images)
     _draw_losses(folder)
     scores = score_run(model, job, bench, references)
+    if "tensorboard" in bench.logs:
+        event_log.add_samples(folder, position.step)
     macs = evaluation.count_macs(model, job.settings, bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
@@ -215,10 +220,13 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Posi
         job.precision,
         bench.checkpoint_seconds,
     )
-    watch = Watch(model, images, bench.report)
-    return training.train(
-        model, images, schedule, folder=folder, identity=job.identity(), report=watch
-    )
+    with contextlib.ExitStack() as stack:
+        report: Report = Watch(model, images, bench.report)
+        if "tensorboard" in bench.logs:
+            report = stack.enter_context(event_log.EventLog(folder, report))
+        return training.train(
+            model, images, schedule, folder=folder, identity=job.identity(), report=report
+        )
 
 
 def _draw_losses(folder: Path) -> None:

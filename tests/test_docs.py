@@ -1,0 +1,159 @@
+"""The documentation builds without a warning, and the tutorial does what it says."""
+
+import ast
+import html
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from i2i_bench import contract
+from i2i_bench.cli import main
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TUTORIAL, re.DOTALL)
+PROGRAM = """
+import shlex, site, subprocess, sys
+import pytest
+from i2i_bench.cli import main
+
+site.addsitedir("site")
+for line in sys.stdin.read().splitlines():
+    program, *arguments = shlex.split(line, comments=True)
+    if program == "i2i-bench":
+        main(arguments, standalone_mode=False)
+    elif program == "pip":
+        offline = ["--no-build-isolation", "--no-deps", "--no-index", "--target", "site"]
+        subprocess.run([sys.executable, "-m", "pip", *arguments, *offline], check=True)
+        site.addsitedir("site")
+    elif program == "pytest":
+        assert not pytest.main([*arguments, "-p", "no:cacheprovider", "-W", "error"]), line
+    else:
+        sys.exit(f"what is {line}")
+"""
+
+
+def run(lines: str) -> str:
+    """Run the lines of a block, in one process to import torch once; give what they print."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=lines,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def put(block: str, module: Path) -> None:
+    """Put each definition of a block in the place of the one of its name, or at the end."""
+    for new in definitions(block):
+        text = "\n".join(block.splitlines()[first_line(new) - 1 : new.end_lineno])
+        if isinstance(new, ast.FunctionDef) and new.args.args[0].arg == "self":
+            text = textwrap.indent(text, "    ")
+        source = module.read_text(encoding="utf-8")
+        lines = source.splitlines()
+        old = [node for node in definitions(source) if node.name == new.name]
+        if old:
+            lines[first_line(old[0]) - 1 : old[0].end_lineno] = [text]
+        else:
+            lines += ["", text]
+        module.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def definitions(source: str) -> list[ast.FunctionDef | ast.ClassDef]:
+    nodes = ast.walk(ast.parse(source))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def first_line(node: ast.FunctionDef | ast.ClassDef) -> int:
+    return min(each.lineno for each in (node, *node.decorator_list))
+
+
+@pytest.mark.slow
+def test_tutorial_does_what_it_says(places):
+    module = places / "i2i-masked" / "i2i_masked.py"
+    (places / "photos").mkdir()
+    Image.new("RGB", (32, 32), "red").save(places / "photos" / "red.png")
+    before, after = "", ""
+    for kind, block in BLOCKS:
+        if kind == "python":
+            before = before or run(after)  # of the model as it was
+            after = ""
+            put(block, module)
+        else:
+            after += block
+    text = module.read_text(encoding="utf-8")
+    assert text.count("6_000") == 1
+    module.write_text(text.replace("6_000", "8"), encoding="utf-8")  # small takes minutes else
+    after = run(after.replace(" --model cyclegan", ""))
+    for output in (before, after):
+        assert output.count("ok  ") == 1 + len(contract.CHECKS)
+    assert f"{1 + len(contract.CHECKS)} passed" in before
+    assert "stripes/masked+preset=tiny/seed0: recorded in " in before
+    assert "| masked+lambda_total_variation=0.0 " in after  # of the leaderboard
+    assert list(places.glob("runs/stripes/masked+preset=small/seed0/tensorboard/*"))
+    assert "translated 1 images" in after
+    assert len(list(places.glob("translated/*.png"))) > 1  # the masks beside it
+    for arguments in (["format", "--check", "--diff"], ["check"]):
+        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", module]
+        command += ["--config", "pyproject.toml"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_tutorial_is_shorter_than_150_lines():
+    assert len(TUTORIAL.splitlines()) < 150
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Build the documentation; a warning is an error."""
+    target = tmp_path_factory.mktemp("docs")
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", target / "trees"]
+    done = subprocess.run(
+        [*sphinx, ROOT / "docs", target / "html"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target / "html"
+
+
+def read(page: Path) -> str:
+    """Give the text of a page without its tags."""
+    return html.unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+def test_documentation_has_every_command_with_its_options_and_examples(pages):
+    text = read(pages / "commands.html")
+    examples = [line for line in text.splitlines() if line.startswith("i2i-bench run --model ")]
+    assert len(examples) > 2  # as typed, with two hyphens
+    for name, command in main.commands.items():
+        for each in getattr(command, "commands", {name: command}).values():
+            for option in (p for p in each.params if p.param_type_name == "option"):
+                assert option.opts[0] in text, f"{name} {option.opts[0]}"
+        assert f"i2i-bench {name}" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.Model.training_step", "blocks.ImagePool", "official.read_pair", "contract.check"],
+)
+def test_documentation_has_what_a_plugin_stands_on(pages, name):
+    assert f'id="i2i_bench.{name}"' in (pages / "api.html").read_text(encoding="utf-8")
+
+
+def test_documentation_has_every_task_and_protocol(pages):
+    from i2i_bench.protocols import PROTOCOLS
+    from i2i_bench.tasks import catalog
+
+    text = read(pages / "catalogues.html")
+    named = [row.name for row in catalog.listing(Path())] + [str(p) for p in PROTOCOLS.values()]
+    assert [name for name in named if name not in text] == []
