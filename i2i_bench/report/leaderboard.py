@@ -75,6 +75,7 @@ class Row:
         variant: As recorded.
         checkpoint: ``last``, or which.
         selected_on: What chose the checkpoint.
+        values: In an ablation, those of the table's ``keys``.
     """
 
     label: str
@@ -88,6 +89,7 @@ class Row:
     variant: str = ""
     checkpoint: str = ""
     selected_on: str = ""
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class Table:
         columns: Metrics with a value in any row, the headline first.
         costs: Costs of training.
         rows: Models, then ``identity`` and ``real``.
-        notes: Sentences that belong under the table.
+        notes: Sentences that belong under the table, the first about the ranking.
+        keys: What varies from row to row of an ablation, whose rows are in its order and have no
+            rank; () in a leaderboard.
     """
 
     group: Group
@@ -107,6 +111,7 @@ class Table:
     costs: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
