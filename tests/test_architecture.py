@@ -21,6 +21,7 @@ LAYERS = (  # a module imports from later lines only
     "evaluation report.differences report.figures report.leaderboard",
     "health",
     "training",
+    "snapshots",
     "checkpoint data features protocols",
     "feature_cache inception memory",
     "tasks.download weights",
