@@ -22,7 +22,7 @@ LAYERS = (  # a module imports from later lines only
     "health",
     "training",
     "snapshots",
-    "checkpoint data features protocols",
+    "checkpoint data features protocols report.drawing",
     "feature_cache inception memory",
     "tasks.download weights",
     "ledger",
