@@ -48,7 +48,7 @@ def main() -> None:
 for _command in (
     *(cli_assets.weights, cli_assets.data, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
-    cli_showing.ablate,
+    *(cli_showing.ablate, cli_showing.figure),
 ):
     main.add_command(_command)
 

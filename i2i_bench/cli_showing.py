@@ -1,4 +1,4 @@
-"""The commands that show what runs have found: ablations."""
+"""The commands that show what runs have found: ablations and figures."""
 # ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from i2i_bench.cli_options import (
 
 if TYPE_CHECKING:
     from i2i_bench.ablate import Theme
+    from i2i_bench.gallery import Figure
     from i2i_bench.plan import Job
     from i2i_bench.report.ablation import Study
 
@@ -219,3 +220,72 @@ def _show(study: Study, results: Path, *, is_whole: bool) -> None:
         click.echo()
         click.echo(render.tables_to_markdown(found))
         click.echo(f"wrote {_places(ablation.write(study, records, results))}")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["masks", "evolution", "comparison"]))
+@click.argument("wanted", metavar="RUN...", nargs=-1)
+@click.option("--task", help="For an import, its task; for comparison, all of its finished runs.")
+@click.option(
+    "--direction", "directions", multiple=True, help="Such as a2b; default: all. Repeats."
+)
+@click.option("--image", "names", multiple=True, help="Name of a test image to show. Repeats.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="Images of a direction; default: 2, evolution 1, comparison 6.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "svg", "pdf"]),
+    multiple=True,
+    default=["png", "pdf"],
+    show_default=True,
+    help="Repeats.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write into; default: the run's, for comparison the task's.",
+)
+@RESULTS
+@RUNS
+@DATA
+def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
+    """Draw finished RUNs: their masks and contents, their attention over training, or side by side.
+
+    A mask shows 0 as black and 1 as white. All is at the width of a column, 3.5 in.
+
+    \b
+    Example:
+      i2i-bench figure masks stripes/attentiongan+preset=small/seed0
+      i2i-bench figure evolution stripes/attentiongan+preset=small/seed0 --direction a2b
+      i2i-bench figure comparison --task stripes --format svg
+    """
+    if not wanted and not (kind == "comparison" and options["task"]):
+        raise click.UsageError("a RUN is needed, or comparison --task TASK")
+    if kind == "evolution" and options["names"]:
+        raise click.UsageError("evolution shows the images of the snapshots; leave --image out")
+    from i2i_bench.report import mosaic
+
+    output = options["output"]
+    for found in _figures(kind, wanted, options):
+        stem = output / found.name if output else found.folder / found.kind
+        for suffix in dict.fromkeys(options["formats"]):
+            path = stem.with_name(f"{stem.name}.{suffix}")
+            mosaic.draw(found.blocks, path, caption=found.caption)
+            click.echo(f"wrote {path}")
+
+
+def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Iterable[Figure]:
+    from i2i_bench import gallery
+
+    places, task = places_from(options), options["task"]
+    count = options["count"] or {"masks": 2, "evolution": 1, "comparison": 6}[kind]
+    choice = gallery.Choice(options["directions"], options["names"], count)
+    if kind == "comparison":
+        return gallery.comparison(wanted or gallery.finished_runs(task, places), choice, places)
+    if kind == "masks":
+        return (gallery.masks(run, task, choice, places) for run in wanted)
+    return (gallery.evolution(run, choice, places) for run in wanted)

@@ -32,7 +32,7 @@ def modules_after(*arguments: str) -> tuple[str, set[str]]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["--help"], ["run", "--help"], ["ablate", "--help"]),
+        *(["--help"], ["run", "--help"], ["ablate", "--help"], ["figure", "--help"]),
         *(["models"], ["tasks"], ["protocols"]),
     ],
 )
