@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -232,6 +233,7 @@ def _latex_table(table: Table) -> str:
     caption = latex_text(" ".join([f"{table.heading}.", *map(_sentence, table.notes)]))
     return (
         "\\begin{table}[t]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
+        "\\setlength{\\belowcaptionskip}{6pt}\n"
         f"\\caption{{{caption}}}\n{bodies}\n\\end{{table}}\n"
     )
 
@@ -296,6 +298,13 @@ _LATEX = str.maketrans(
         '"': "''",
         "`": r"\textasciigrave{}",
         "±": r"$\pm$",
+        "\u00d7": r"$\times$",
+        "→": r"$\rightarrow$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "\u2013": "--",
+        "\u2014": "---",
+        "…": r"\ldots{}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
     }
@@ -303,5 +312,13 @@ _LATEX = str.maketrans(
 
 
 def latex_text(text: str) -> str:
-    """Escape what LaTeX would take for more than text."""
-    return _one_line(text).translate(_LATEX)
+    """Escape what LaTeX would take for more than text, and name what its usual fonts lack."""
+    plain = _one_line(text).replace("--", "-\0-").replace("--", "-\0-")
+    return "".join(map(_latex_letter, plain)).replace("\0", "{}")
+
+
+def _latex_letter(letter: str) -> str:
+    if ord(letter) in _LATEX:
+        return _LATEX[ord(letter)]
+    has_accent = letter <= "ÿ" and len(unicodedata.normalize("NFD", letter)) == 2
+    return letter if letter.isascii() or has_accent else f"U+{ord(letter):04X}"
