@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from i2i_bench import ablate, registry
 from i2i_bench.plan import Choices
 from i2i_bench.record import Record, Score, Values
-from i2i_bench.report import ablation, drawing
+from i2i_bench.report import ablation, curves, drawing
 from i2i_bench.report.ablation import Point, Study
 
 # --- from records to tables
@@ -201,6 +202,30 @@ def test_curves_are_a_column_wide(tmp_path, masks, backgrounds, values):
     ablation.write(study(masks, backgrounds), records, tmp_path)
     with Image.open(tmp_path / ablation.FOLDER / "stripes-some-num_masks.png") as image:
         assert image.width == drawing.COLUMN * drawing.DPI
+
+
+def test_tables_that_lack_points_keep_their_places(monkeypatch):
+    """As where some records were scored with weights, and others without."""
+    seen = []
+    monkeypatch.setattr(curves.drawing, "save", lambda figure, output: seen.append(figure))
+    boards = ablation.tables(study(seeds=(0,)), [make(n) for n in (1, 2, 10)])
+    words = {"1": "none", "2": "few", "10": "many"}
+    boards = [
+        dataclasses.replace(
+            board,
+            rows=tuple(
+                dataclasses.replace(row, values=(words.get(row.values[0], row.values[0]),))
+                for row in board.rows[skipped:]
+            ),
+        )
+        for skipped, board in enumerate(boards)
+    ]
+    curves.draw(boards, Path("unused.png"))
+    first, second = seen[0].axes[:2]
+    assert list(first.lines[0].get_xdata()) == [0, 1, 2]
+    assert list(second.lines[0].get_xdata()) == [1, 2]
+    lowest = seen[0].axes[-1]
+    assert [label.get_text() for label in lowest.get_xticklabels()] == ["none", "few", "many"]
 
 
 # --- from what is varied to runs

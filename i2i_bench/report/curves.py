@@ -37,6 +37,9 @@ def draw(tables: Sequence[Table], output: Path) -> None:
     """
     shown = [t for t in tables if t.group.protocol == tables[0].group.protocol]
     metrics = _metrics(shown)
+    values = [row.values for table in shown for row in table.rows if row.kind == "model"]
+    places = _places(list(dict.fromkeys(first for first, *_ in values)))
+    curves = list(dict.fromkeys(each[1:] for each in values))
     with drawing.style():
         height = HEAD + PANEL * len(metrics)
         figure = drawing.new_figure(drawing.COLUMN, height)
@@ -44,7 +47,7 @@ def draw(tables: Sequence[Table], output: Path) -> None:
         for line, column in zip(grid, metrics, strict=True):
             line[0].set_ylabel(column.header, parse_math=False)
             for axes, table in zip(line, shown, strict=True):
-                _panel(axes, table, column)
+                _panel(axes, table, column, places=places, curves=curves)
             _cut(line, shown, column)
         for axes, table in zip(grid[0], shown, strict=True):
             axes.set_title(table.group.direction.replace("2", " to "))
@@ -65,22 +68,27 @@ def _metrics(tables: Sequence[Table]) -> list[Column]:
     return [columns[key] for key in dict.fromkeys([first, *BESIDE]) if key in columns]
 
 
-def _panel(axes: Axes, table: Table, column: Column) -> None:
-    """Draw one metric of one table."""
-    models = [row for row in table.rows if row.kind == "model"]
-    firsts = list(dict.fromkeys(row.values[0] for row in models))
-    places = _places(firsts)
-    is_curve = _are_numbers(firsts)
-    lines = list(dict.fromkeys(row.values[1:] for row in models))
-    for number, rest in enumerate(lines):
-        rows = [r for r in models if r.values[1:] == rest and column.key in r.stats]
-        shift = 0.0 if is_curve else DODGE * (number - (len(lines) - 1) / 2)
+def _panel(
+    axes: Axes,
+    table: Table,
+    column: Column,
+    *,
+    places: Mapping[str, float],
+    curves: Sequence[tuple[str, ...]],
+) -> None:
+    """Draw one metric of one table, at the places and in the looks that all panels share."""
+    is_curve = _are_numbers(list(places))
+    for number, rest in enumerate(curves):
+        rows = [r for r in table.rows if r.kind == "model" and r.values[1:] == rest]
+        rows = [row for row in rows if column.key in row.stats]
+        shift = 0.0 if is_curve else DODGE * (number - (len(curves) - 1) / 2)
         stats = [row.stats[column.key] for row in rows]
+        has_spread = any(stat.sd is not None for stat in stats)
         axes.errorbar(
             [places[row.values[0]] + shift for row in rows],
             [stat.mean * column.scale for stat in stats],
-            [(stat.sd or 0) * column.scale for stat in stats],
-            label=_label(table.keys[1:], rest),
+            [(stat.sd or 0) * column.scale for stat in stats] if has_spread else None,
+            label=_label(table.keys[1:], rest, has_spread=has_spread),
             linestyle=None if is_curve else "none",
             elinewidth=0.8,
         )
@@ -89,9 +97,10 @@ def _panel(axes: Axes, table: Table, column: Column) -> None:
     _ticks(axes, places)
 
 
-def _label(keys: Sequence[str], values: Sequence[str]) -> str:
+def _label(keys: Sequence[str], values: Sequence[str], *, has_spread: bool) -> str:
+    """Name a curve by what else varies, or say what its bars are."""
     named = ", ".join(f"{k} = {v}" for k, v in zip(keys, values, strict=True))
-    return named or "mean ± standard deviation over seeds"
+    return named or ("mean ± standard deviation over seeds" if has_spread else "one seed")
 
 
 def _draw_identity(axes: Axes, table: Table, column: Column) -> None:
