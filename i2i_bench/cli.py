@@ -3,30 +3,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench import cli_assets, cli_authoring, cli_scoring
+from i2i_bench import cli_assets, cli_authoring, cli_scoring, cli_showing
 from i2i_bench.cli_options import (
+    BUDGET,
+    CHANGES,
     DATA,
     DEVICE,
+    DRY_RUN,
     FORCE,
     ORDERS,
+    PRECISION,
+    PRESET,
     PROTOCOL,
     RESULTS,
     RUNS,
+    SEEDS,
     SUBSET_SIZE,
+    TASKS,
     Commands,
+    carry_out,
+    choices_from,
     columns,
     find_protocols,
     places_from,
+    typed_changes,
 )
 
 if TYPE_CHECKING:
-    from i2i_bench.plan import Choices, Places
     from i2i_bench.record import AnyRecord
 
 
@@ -45,6 +54,7 @@ def main() -> None:
 for _command in (
     *(cli_assets.weights, cli_assets.data, cli_assets.cache, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
+    *(cli_showing.ablate, cli_showing.figure),
     cli_authoring.new_model,
 ):
     main.add_command(_command)
@@ -118,17 +128,15 @@ def protocols_() -> None:
 
 @main.command()
 @click.option("--model", "models", multiple=True, required=True, help="Repeats.")
-@click.option("--task", "tasks", multiple=True, required=True, help="Name or folder; repeats.")
-@click.option(
-    "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True
-)
+@TASKS
+@SEEDS
 @PROTOCOL
 @ORDERS
 @SUBSET_SIZE
-@click.option("--preset", default="published", show_default=True, help="published, small or tiny.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
-@click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@PRESET
+@CHANGES
+@BUDGET
+@PRECISION
 @click.option(
     "--start",
     metavar="RUN",
@@ -142,7 +150,7 @@ def protocols_() -> None:
     help="Also write losses and samples into the run's folder for this program; repeats.",
 )
 @DEVICE
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@DRY_RUN
 @FORCE
 @RESULTS
 @RUNS
@@ -158,64 +166,28 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
     """
-    from i2i_bench import event_log, plan, runner
-    from i2i_bench.console import Reporter
-    from i2i_bench.training import Stopped
+    from i2i_bench import event_log, plan
 
     if "tensorboard" in options["logs"]:
         event_log.require()
     places = places_from(options)
-    scored_by = find_protocols(options["protocols"])
+    find_protocols(options["protocols"])  # a misspelt one is told before the plan is made
     jobs = plan.plan(
         options["models"],
         options["tasks"],
         options["seeds"],
-        _choices(options, places),
+        choices_from(options),
         places.data,
     )
     if options["dry_run"]:
         click.echo("\n\n".join(plan.describe(job, places) for job in jobs))
         return
-    device = runner.choose_device(options["device"])
-    with Reporter() as report:
-        bench = runner.Bench(
-            places,
-            scored_by,
-            device,
-            report,
-            logs=options["logs"],
-            order_replicates=options["order_replicates"] or 0,
-            kid_subset_size=options["kid_subset_size"],
-        )
-        try:
-            runner.carry_out(jobs, bench, force=options["force"], say=click.echo)
-        except Stopped as stopped:
-            how = "the same command without --force" if options["force"] else "the same command"
-            raise click.ClickException(f"{stopped}; {how} goes on") from None
-
-
-def _choices(options: dict[str, Any], places: Places) -> Choices:
-    from i2i_bench.plan import Choices, find_start
-
-    changes = _changes(options["changes"])
-    start = find_start(options["start"], places) if options.get("start") else None
-    return Choices(options["preset"], changes, options["budget"], options["precision"], start)
-
-
-def _changes(typed: Iterable[str]) -> dict[str, str]:
-    """Split KEY=VALUE."""
-    changes = {}
-    for change in typed:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {change}: KEY=VALUE is needed")
-        changes[key.strip()] = value.strip()
-    return changes
+    carry_out(jobs, options)
 
 
 @main.command()
 @click.argument("model")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
+@CHANGES
 def check(model: str, changes: tuple[str, ...]) -> None:
     """Test on the CPU, in seconds, that an installed MODEL keeps the contract.
 
@@ -225,7 +197,7 @@ def check(model: str, changes: tuple[str, ...]) -> None:
     """
     from i2i_bench import contract, registry
 
-    found = contract.check(registry.load(model), model, _changes(changes))
+    found = contract.check(registry.load(model), model, typed_changes(changes))
     for result in found:
         click.echo(f"{'ok  ' if result.reason is None else 'FAIL'}  {result.name}")
     broken = [f"{result.name}: {result.reason}" for result in found if result.reason]

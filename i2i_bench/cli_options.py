@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from i2i_bench.plan import Places
+    from i2i_bench.plan import Choices, Job, Places
     from i2i_bench.protocols import Protocol
 
 
@@ -97,6 +97,26 @@ SUBSET_SIZE = click.option(
 FORCE = click.option("--force", is_flag=True, help="Replace what is there.")
 
 
+def _tasks(*, required: bool) -> Decorator:
+    what = "Name or folder; repeats."
+    return click.option("--task", "tasks", multiple=True, required=required, help=what)
+
+
+TASKS, OPTIONAL_TASKS = _tasks(required=True), _tasks(required=False)
+SEEDS = click.option(
+    "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True
+)
+PRESET = click.option(
+    "--preset", default="published", show_default=True, help="published, small or tiny."
+)
+CHANGES = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
+BUDGET = click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
+PRECISION = click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True
+)
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+
+
 def places_from(options: Mapping[str, Any]) -> Places:
     """Give the places that were chosen."""
     from i2i_bench.plan import Places
@@ -109,6 +129,52 @@ def find_protocols(names: Iterable[str]) -> list[Protocol]:
     from i2i_bench import protocols
 
     return [protocols.find(name) for name in dict.fromkeys(names)]
+
+
+def choices_from(options: Mapping[str, Any]) -> Choices:
+    """Give what was chosen for every run of a plan."""
+    from i2i_bench.plan import Choices, find_start
+
+    changes = typed_changes(options["changes"])
+    named = options.get("start")
+    start = find_start(named, places_from(options)) if named else None
+    return Choices(options["preset"], changes, options["budget"], options["precision"], start)
+
+
+def typed_changes(typed: Iterable[str]) -> dict[str, str]:
+    """Split KEY=VALUE."""
+    changes = {}
+    for change in typed:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {change}: KEY=VALUE is needed")
+        changes[key.strip()] = value.strip()
+    return changes
+
+
+def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
+    """Do what is left to do of a plan, and say what was done."""
+    from i2i_bench import runner
+    from i2i_bench.console import Reporter
+    from i2i_bench.training import Stopped
+
+    scored_by = find_protocols(options["protocols"])
+    device = runner.choose_device(options["device"])
+    with Reporter() as report:
+        bench = runner.Bench(
+            places_from(options),
+            scored_by,
+            device,
+            report,
+            logs=options.get("logs", ()),
+            order_replicates=options.get("order_replicates") or 0,
+            kid_subset_size=options.get("kid_subset_size"),
+        )
+        try:
+            runner.carry_out(jobs, bench, force=options["force"], say=click.echo)
+        except Stopped as stopped:
+            how = "the same command without --force" if options["force"] else "the same command"
+            raise click.ClickException(f"{stopped}; {how} goes on") from None
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -255,6 +255,18 @@ def saved_and_loaded_goes_on_the_same(subject: Subject) -> str | None:
     return f"{', '.join(wrong[:3])} differ after save, load and a step" if wrong else None
 
 
+def ablations_are_possible(subject: Subject) -> str | None:
+    """Check that each study has points of different labels, whose changes the model knows."""
+    for name, study in subject.model_class.ablations.items():
+        labels = [point.label for point in study.points]
+        if len(set(labels)) != len(labels) or len(labels) < 2:
+            return f"{name}: two points of different labels at least, not {', '.join(labels)}"
+        for point in study.points:
+            if not point.model:
+                plan.change_settings("under test", subject.settings, point.changes)
+    return None
+
+
 CHECKS: dict[str, Check] = {
     "the configuration is frozen and documented": config_is_frozen_and_documented,
     "translations keep shape and range": translations_keep_shape_and_range,
@@ -265,4 +277,5 @@ CHECKS: dict[str, Check] = {
     "optimizers own each parameter once": optimizers_own_each_parameter_once,
     "chance comes from the seed": chance_comes_from_the_seed,
     "saved and loaded goes on the same": saved_and_loaded_goes_on_the_same,
+    "ablations are possible": ablations_are_possible,
 }

@@ -51,7 +51,9 @@ def _card(model_class: type[Model]) -> list[str]:
     ]
     if card.samples_interact:
         lines.append("  samples of a training batch influence each other")
-    return lines + [f"  - {deviation}" for deviation in card.deviations]
+    lines += [f"  - {deviation}" for deviation in card.deviations]
+    studies = model_class.ablations.items()
+    return lines + [f"  study {name}: {study.title}" for name, study in studies]
 
 
 def count_published(name: str, num_domains: int) -> int:

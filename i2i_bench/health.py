@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from i2i_bench.data import TrainingImages, to_uint8
@@ -18,6 +16,7 @@ from i2i_bench.metrics import masks as mask_metrics
 from i2i_bench.metrics import pixels
 from i2i_bench.model import Batch, Direction, Masks, Model
 from i2i_bench.protocols import Found
+from i2i_bench.snapshots import evaluating
 from i2i_bench.training import Report
 
 logger = logging.getLogger(__name__)
@@ -168,7 +167,7 @@ class Watch:
 
 def _look_at(model: Model, batch: Batch, direction: Direction) -> Found:
     """Give what may raise an alarm at a batch of real images."""
-    with _evaluating(model):
+    with evaluating(model, batch.images[direction.source].device):
         fake = model.translate(batch, direction)
         masks = model.masks(batch, direction)
     both = (batch.images[direction.source], fake)
@@ -177,16 +176,3 @@ def _look_at(model: Model, batch: Batch, direction: Direction) -> Found:
     if masks is not None and masks.background is not None:
         values["background_share"] = float(masks.attention[:, masks.background].float().mean())
     return values | mask_values(measure(masks))
-
-
-@contextlib.contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """Put a model in training into the mode in which it translates, and back."""
-    before = [(module, module.training) for module in model.networks.modules()]
-    model.networks.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, is_training in before:
-            module.training = is_training

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -196,6 +197,36 @@ class ModelCard:
     samples_interact: bool = False
 
 
+@dataclass(frozen=True)
+class Variation:
+    """A point of an ablation.
+
+    Attributes:
+        label: What a reader sees.
+        changes: Settings to change from the preset's, as typed after ``--set``.
+        model: Name in the registry of the model to run; "" for the one that declares the ablation.
+    """
+
+    label: str
+    changes: Mapping[str, str]
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A study of what a model's parts are worth.
+
+    Attributes:
+        title: One line for people.
+        key: What varies, for the head of the table's first column.
+        points: The runs that are compared.
+    """
+
+    title: str
+    key: str
+    points: tuple[Variation, ...]
+
+
 class TaskFacts(Protocol):
     """What ``Model.settings`` may ask of a task."""
 
@@ -271,10 +302,14 @@ class Model(ABC):
     One that reads official files also sets ``config``, what it was made with.
     ``absent`` has the dotted names, as ``named_networks`` gives them, of networks that the authors'
     files lacked: they hold initial values, and nothing may be translated with them.
+
+    ``ablations`` has the studies that ``i2i-bench ablate --study NAME`` runs, by name. They belong
+    to the model: the harness names none, and cannot tell which parts a paper took away.
     """
 
     card: ClassVar[ModelCard]
     Config: ClassVar[type]
+    ablations: ClassVar[Mapping[str, Ablation]] = MappingProxyType({})
     config: Any
     networks: nn.ModuleDict
     optimizers: dict[str, Optimizer]

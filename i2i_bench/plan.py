@@ -436,11 +436,12 @@ def describe(job: Job, places: Places) -> str:
     lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
     need = memory.expect(job.model_class, job.settings, job.task)
     lines.append(f"  memory: {need}; libraries come on top")
-    lines.append(f"  time: {_time(job, places)}")
-    return "\n".join([*lines, f"  recorded: {_recorded(job, places)}"])
+    lines.append(f"  time: {expected_time(job, places)}")
+    return "\n".join([*lines, f"  recorded: {recorded_where(job, places)}"])
 
 
-def _recorded(job: Job, places: Places) -> str:
+def recorded_where(job: Job, places: Places) -> str:
+    """Say where the record of a run is, or will be."""
     where = places.results / job.run.file
     try:
         return str(where) if recorded(job, places) else f"no; {where} will be written"
@@ -459,7 +460,7 @@ def _setting_lines(job: Job) -> list[str]:
     return lines + [f"  config.{key}: {value}" for key, value in config.items()]
 
 
-def _time(job: Job, places: Places) -> str:
+def expected_time(job: Job, places: Places) -> str:
     """Expect the speed that another seed of the same run had."""
     for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
         other = record.read(path)

@@ -24,6 +24,7 @@ from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
 from i2i_bench.record import write_text
+from i2i_bench.snapshots import Album
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -75,7 +76,7 @@ def train(
         model: On its device, as its constructor left it.
         images: Training images on the same device.
         schedule: How to walk through them.
-        folder: Of the run: log and checkpoints.
+        folder: Of the run: log, snapshots and checkpoints.
         identity: What the run is; a checkpoint of something else is refused.
         report: Told of progress at every line of the log.
 
@@ -89,14 +90,20 @@ def train(
     position = checkpoint.restore(model, content, identity) if content else Position()
     loop = _Loop(model, images, schedule, folder / LOG, position)
     loop.truncate_log()
+    album = Album(model, images, folder, schedule.budget)
+    if not loop.images_seen:
+        loop.photograph(album, report)
     model.networks.train()
     reset_peak_memory(images.device)
     saved = time.monotonic()
     with _stop_signals() as stop:
         while loop.images_seen < schedule.budget:
+            before = loop.images_seen
             loop.step()
             ended = loop.images_seen == schedule.budget
             loop.tell(report, is_last=ended or bool(stop))
+            if album.is_due(before, loop.images_seen):
+                loop.photograph(album, report)
             if stop or ended or time.monotonic() - saved > schedule.checkpoint_seconds:
                 loop.save(folder, identity, report)
                 saved = time.monotonic()
@@ -202,6 +209,16 @@ class _Loop:
         self.read(report)
         self.require_finite()
         checkpoint.save(folder, self.model, identity, self.position())
+        self.since = time.monotonic()
+
+    def photograph(self, album: Album, report: Report) -> None:
+        """Take a snapshot; its time is not counted.
+
+        Raises:
+            ValueError: If a loss is not finite.
+        """
+        self.read(report)  # waits for the device, so that the steps' time is not lost either
+        album.take(self.images_seen)
         self.since = time.monotonic()
 
     def require_finite(self) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from i2i_bench import contract, plan, registry
-from i2i_bench.model import Model, ModelCard, Settings
+from i2i_bench.model import Ablation, Model, ModelCard, Settings, Variation
 
 
 @pytest.mark.parametrize("check", contract.CHECKS)
@@ -111,6 +111,20 @@ def test_a_sound_model_passes():
 def test_a_fault_is_noticed(fault):
     found = contract.check(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
+
+
+@pytest.mark.parametrize(
+    ("points", "part"),
+    [
+        ((Variation("one", {"fault": "range"}),), "two points of different labels"),
+        ((Variation("one", {}), Variation("one", {"fault": "range"})), "two points of different"),
+        ((Variation("one", {}), Variation("two", {"faults": "1"})), "did you mean 'fault'"),
+    ],
+)
+def test_impossible_ablation_is_noticed(monkeypatch, points, part):
+    monkeypatch.setattr(Shift, "ablations", {"study": Ablation("A study", "fault", points)})
+    (reason,) = [r.reason for r in contract.check(Shift, "shift") if r.reason]
+    assert part in reason
 
 
 def test_settings_are_changed_by_typed_values():

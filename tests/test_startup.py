@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from i2i_bench.report import ablation
+from i2i_bench.report.ablation import Study
+
 HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
 PROGRAM = """
 import json, sys
@@ -28,7 +31,11 @@ def modules_after(*arguments: str) -> tuple[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["models"], ["tasks"], ["protocols"]]
+    "arguments",
+    [
+        *(["--help"], ["run", "--help"], ["ablate", "--help"], ["figure", "--help"]),
+        *(["models"], ["tasks"], ["protocols"]),
+    ],
 )
 def test_listing_imports_nothing_heavy(places, arguments):
     _, modules = modules_after(*arguments)
@@ -47,6 +54,22 @@ def test_page_without_samples_imports_no_torch(places):
         "leaderboard", "--format", "html", "--results", results, "--output", "site"
     )
     assert output == "wrote site/index.html\n"
+    assert not modules & (HEAVY | {"numpy", "PIL"})
+
+
+def test_checking_ablations_imports_no_torch(places):
+    plan = {"title": "t", "command": "c", "task": "stripes", "seeds": [0], "protocols": ["i2i"]}
+    plan |= {"name": "own", "keys": ["k"], "points": [{"values": ["1"], "run": "stripes/some"}]}
+    folder = places / "results" / "ablations"
+    folder.mkdir(parents=True)
+    for suffix in ("png", "svg"):
+        (folder / f"own.{suffix}").touch()
+    (folder / "own.json").write_text(json.dumps(plan))
+    study = Study.model_validate(plan)
+    for suffix, text in ablation.texts(study, []).items():
+        (folder / f"own{suffix}").write_text(text)
+    output, modules = modules_after("ablate", "--check")
+    assert output.startswith("1 ablations in")
     assert not modules & (HEAVY | {"numpy", "PIL"})
 
 

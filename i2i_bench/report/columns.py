@@ -96,6 +96,12 @@ METRICS = (
         "kid_order_mean", "KID orders", "x100", 2, scale=100, meaning="over orders of the files"
     ),
 )
+EFFECTIVE = Column(  # of ablations alone
+    "effective_masks",
+    "masks used",
+    digits=2,
+    meaning="exp of the entropy of the masks' mean attention: 1 where one has all of it",
+)
 COSTS = (
     Column("parameters", "params", "M", scale=1e-6),
     Column("images_per_second", "images/s"),

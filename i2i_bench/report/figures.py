@@ -11,21 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i_bench.record import replacing
+from i2i_bench.report import drawing
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-DPI = 150
+DPI = 150  # of grids of samples
+PANEL = (1.9, 1.4)  # inches, of a panel of curves
 CELL = 128  # pixels; smaller images are enlarged to at least this
 GAP = 4  # pixels between images
 FRAME = 190  # grey around masks
 KIND_GAP = 20  # pixels between images and masks
 FONT = 7  # points, of captions
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")
 SMOOTHED = 200  # points; a longer curve gets its running mean, the points faint behind it
 
@@ -47,17 +46,18 @@ def loss_curves(log: Path, output: Path) -> None:
         raise ValueError(f"{log} holds no losses; train at least one step first")
     columns = min(3, len(families))
     lines = math.ceil(len(families) / columns)
-    figure = _figure(width=4.2 * columns, height=2.7 * lines)
     suffixes = list(dict.fromkeys(suffix for curves in families.values() for suffix in curves))
-    for place, (family, curves) in enumerate(families.items(), start=1):
-        axes = figure.add_subplot(lines, columns, place)
-        for suffix, curve in curves.items():
-            _draw_curve(axes, curve, suffix, suffixes.index(suffix))
-        axes.set_title(family.replace("_", " "), fontsize=10, parse_math=False)
-        is_lowest = place > len(families) - columns
-        _dress(axes, has_legend=any(curves), has_label=is_lowest)
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
-    _save(figure, output)
+    with drawing.style():
+        figure = drawing.new_figure(PANEL[0] * columns, PANEL[1] * lines)
+        for place, (family, curves) in enumerate(families.items(), start=1):
+            axes = figure.add_subplot(lines, columns, place)
+            for suffix, curve in curves.items():
+                _draw_curve(axes, curve, suffix, suffixes.index(suffix))
+            axes.set_title(family.replace("_", " "), parse_math=False)
+            is_lowest = place > len(families) - columns
+            _dress(axes, has_legend=any(curves), has_label=is_lowest)
+        figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.04)
+        drawing.save(figure, output)
 
 
 def _read_log(log: Path) -> list[dict[str, Any]]:
@@ -89,33 +89,26 @@ def _families(entries: list[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
 def _draw_curve(axes: Axes, curve: Curve, suffix: str, style: int) -> None:
     import numpy as np
 
-    look: dict[str, Any] = {
-        "color": COLOURS[style % len(COLOURS)],
-        "linestyle": LINES[style % len(LINES)],
-    }
+    look: dict[str, Any] = {"color": f"C{style}", "linestyle": LINES[style % len(LINES)]}
     seen, values = np.asarray(curve[0]), np.asarray(curve[1], dtype=float)
     label = suffix.replace("2", " to ") if suffix else None
     marker = "o" if len(values) == 1 else ""
     if len(values) <= SMOOTHED:
-        axes.plot(seen, values, label=label, linewidth=1.3, marker=marker, **look)
+        axes.plot(seen, values, label=label, marker=marker, **look)
         return
-    axes.plot(seen, values, linewidth=0.5, alpha=0.25, color=look["color"])
+    axes.plot(seen, values, linewidth=0.4, alpha=0.25, color=look["color"], marker="")
     window = len(values) // 50
     mean = np.convolve(values, np.full(window, 1 / window), mode="valid")
     first = (window - 1) // 2
-    axes.plot(seen[first : first + len(mean)], mean, label=label, linewidth=1.6, **look)
+    axes.plot(seen[first : first + len(mean)], mean, label=label, marker="", **look)
 
 
 def _dress(axes: Axes, *, has_legend: bool, has_label: bool) -> None:
-    axes.grid(visible=True, color="0.9", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.locator_params(axis="x", nbins=5, integer=True)
+    axes.locator_params(axis="x", nbins=4, integer=True)
     if has_label:
-        axes.set_xlabel("images seen", fontsize=9)
+        axes.set_xlabel("images seen")
     if has_legend:
-        axes.legend(loc="upper right", fontsize=8, frameon=False, handlelength=3)
+        axes.legend(loc="upper right")
 
 
 def sample_grid(rows: Sequence[Mapping[str, NDArray[Any]]], output: Path) -> None:
@@ -140,13 +133,15 @@ def sample_grid(rows: Sequence[Mapping[str, NDArray[Any]]], output: Path) -> Non
     top = round(DPI / 72 * FONT * 1.3 * max(map(len, heads))) + 2 * GAP
     canvas = _canvas(images, masks, lefts=lefts, top=top, cell=cell)
     height, width = canvas.shape[:2]
-    figure = _figure(width=(width + 0.5) / DPI, height=(height + 0.5) / DPI)  # rounded down
-    figure.figimage(canvas, resize=False)
-    look = {"ha": "center", "va": "baseline", "fontsize": FONT, "linespacing": 1.1}
-    for left, lines in zip(lefts.values(), heads, strict=True):
-        place = (left + cell[1] / 2) / width, 1 - (top - 2 * GAP) / height
-        figure.text(*place, "\n".join(lines), parse_math=False, **look)
-    _save(figure, output)
+    with drawing.style():
+        half = 0.5  # of a pixel, as sizes are rounded down
+        figure = drawing.new_figure((width + half) / DPI, (height + half) / DPI, DPI)
+        figure.figimage(canvas, resize=False)
+        look = {"ha": "center", "va": "baseline", "linespacing": 1.1}
+        for left, lines in zip(lefts.values(), heads, strict=True):
+            place = (left + cell[1] / 2) / width, 1 - (top - 2 * GAP) / height
+            figure.text(*place, "\n".join(lines), fontsize=FONT, parse_math=False, **look)
+        drawing.save(figure, output)
 
 
 def _canvas(
@@ -217,15 +212,3 @@ def _paste(cell: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
     picked = [np.arange(new) * old // new for new, old in zip(sides, image.shape[:2], strict=True)]
     top, left = (cell.shape[0] - sides[0]) // 2, (cell.shape[1] - sides[1]) // 2
     cell[top : top + sides[0], left : left + sides[1]] = image[np.ix_(*picked)]
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Give an empty figure of a size in inches, outside the global state of pyplot."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-
-
-def _save(figure: Figure, output: Path) -> None:
-    with replacing(output) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})

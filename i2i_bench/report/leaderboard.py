@@ -76,6 +76,7 @@ class Row:
         checkpoint: ``last``, or which.
         selected_on: What chose the checkpoint.
         entries: Records and scores behind a row, by seed; none for a baseline.
+        values: In an ablation, those of the table's ``keys``.
     """
 
     label: str
@@ -90,6 +91,7 @@ class Row:
     checkpoint: str = ""
     selected_on: str = ""
     entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Table:
         columns: Metrics with a value in any row, the headline first.
         costs: Costs of training.
         rows: Models, then ``identity`` and ``real``.
-        notes: Sentences that belong under the table.
+        notes: Sentences that belong under the table, the first about the ranking.
+        keys: What varies from row to row of an ablation, whose rows are in its order and have no
+            rank; () in a leaderboard.
     """
 
     group: Group
@@ -109,6 +113,7 @@ class Table:
     costs: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:

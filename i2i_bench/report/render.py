@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,14 +35,17 @@ class _Block:
 
     header: list[str]
     rows: list[tuple[Row, list[str]]]
-    keys: list[str]  # of the columns; "" for rank, name and seeds
+    keys: list[str]  # of the columns; "" for what names a row, and for seeds
+    left: frozenset[int]  # positions of the columns of text
 
 
 def _blocks(table: Table) -> list[_Block]:
     """Break a table that is too wide; costs stay together."""
     widths = {column: _width(table, column) for column in (*table.columns, *table.costs)}
-    margin = len("| 10 ") + len("| seeds ") + len("|")
-    margin += len("|  ") + max(len(row.label) for row in table.rows)
+    leads = [*_leads(table), [] if table.keys else ["10", ""]]  # a tenth row changes no layout
+    names = itertools.zip_longest(*leads, fillvalue="")
+    margin = sum(len(f"| {max(column, key=len)} ") for column in names)
+    margin += len("| seeds ") + len("|")
     parts: list[list[Column]] = [[]]
     for unit in [*([column] for column in table.columns), list(table.costs)]:
         used = sum(widths[column] for column in parts[-1])
@@ -57,16 +62,24 @@ def _width(table: Table, column: Column) -> int:
     return len("|  ") + max(len(column.header), longest)
 
 
+def _leads(table: Table) -> list[list[str]]:
+    """Give what names each row, the titles first: rank and label, or what an ablation varies."""
+    if table.keys:
+        return [list(table.keys), *(list(row.values) for row in table.rows)]
+    return [["#", "model"], *([str(row.rank or "-"), row.label] for row in table.rows)]
+
+
 def _block(table: Table, columns: list[Column], is_first: bool) -> _Block:
+    titles, *leads = _leads(table)
     rows = []
-    for row in table.rows:
+    for row, lead in zip(table.rows, leads, strict=True):
         if is_first or any(column.key in row.stats for column in columns):
-            lead = [str(row.rank or "-"), row.label]
-            lead += [str(row.seeds or "-")] if is_first else []
-            rows.append((row, lead + [cell(row, column) for column in columns]))
-    lead = ["#", "model", *(["seeds"] if is_first else [])]
-    header = lead + [column.header for column in columns]
-    return _Block(header, rows, [""] * len(lead) + [column.key for column in columns])
+            seeds = [str(row.seeds or "-")] if is_first else []
+            rows.append((row, lead + seeds + [cell(row, column) for column in columns]))
+    left = frozenset(range(len(titles)) if table.keys else [1])
+    titles += ["seeds"] if is_first else []
+    header = titles + [column.header for column in columns]
+    return _Block(header, rows, [""] * len(titles) + [column.key for column in columns], left)
 
 
 def to_markdown(records: Iterable[AnyRecord], task: str | None = None) -> str:
@@ -75,7 +88,11 @@ def to_markdown(records: Iterable[AnyRecord], task: str | None = None) -> str:
     Raises:
         ValueError: If there are records, but none of this task.
     """
-    tables = tabulate(records, task)
+    return tables_to_markdown(tabulate(records, task))
+
+
+def tables_to_markdown(tables: Sequence[Table]) -> str:
+    """Give tables as Markdown that also reads well in a terminal."""
     return "\n".join(_markdown_table(table) for table in tables) if tables else EMPTY + "\n"
 
 
@@ -95,7 +112,7 @@ def _markdown_block(block: _Block) -> list[str]:
     for row, cells in block.rows:
         pairs = zip(block.keys, cells, strict=True)
         body.append([mark(row, key, markdown_text(text)) for key, text in pairs])
-    return markdown_lines(body, left={1})
+    return markdown_lines(body, block.left)
 
 
 def markdown_lines(body: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
@@ -161,17 +178,23 @@ def to_csv(records: Iterable[AnyRecord], task: str | None = None) -> str:
     Raises:
         ValueError: If there are records, but none of this task.
     """
-    tables = tabulate(records, task)
+    return tables_to_csv(tabulate(records, task))
+
+
+def tables_to_csv(tables: Sequence[Table]) -> str:
+    """Give tables that vary the same keys as CSV: a line per row and table, raw values."""
+    varied = tables[0].keys if tables else ()
     unknown = {key for table in tables for row in table.rows for key in row.stats} - COST_KEYS
     metrics = [*KNOWN, "kid_se", *sorted(unknown - KNOWN.keys() - {"kid_se"})]
     keys = metrics + [column.key for column in COSTS]
-    apart = ("stats", "marks", "entries")
+    apart = ("stats", "marks", "entries", "values")
     lead = [f.name for f in dataclasses.fields(Row) if f.name not in apart]
-    header = [*Group._fields, *lead, *(f"{key}_{part}" for key in keys for part in Stat._fields)]
+    statistics = [f"{key}_{part}" for key in keys for part in Stat._fields]
+    header = [*varied, *Group._fields, *lead, *statistics]
     body: list[Sequence[object]] = [header]
     for table in tables:
         for row in table.rows:
-            cells = [*table.group, *(getattr(row, name) for name in lead)]
+            cells = [*row.values, *table.group, *(getattr(row, name) for name in lead)]
             cells += [part for key in keys for part in row.stats.get(key, (None, None, None))]
             body.append(cells)
     return csv_text(body)
@@ -196,7 +219,11 @@ def to_latex(records: Iterable[AnyRecord], task: str | None = None) -> str:
     Raises:
         ValueError: If there are records, but none of this task.
     """
-    tables = tabulate(records, task)
+    return tables_to_latex(tabulate(records, task))
+
+
+def tables_to_latex(tables: Sequence[Table]) -> str:
+    """Give tables as LaTeX for the package booktabs, a float each."""
     if not tables:
         return f"% {EMPTY}\n"
     return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_table, tables))
@@ -207,6 +234,7 @@ def _latex_table(table: Table) -> str:
     caption = latex_text(" ".join([f"{table.heading}.", *map(_sentence, table.notes)]))
     return (
         "\\begin{table}[t]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
+        "\\setlength{\\belowcaptionskip}{6pt}\n"
         f"\\caption{{{caption}}}\n{bodies}\n\\end{{table}}\n"
     )
 
@@ -226,8 +254,10 @@ def _latex_block(block: _Block) -> str:
             lines.append(r"\midrule")
             is_baseline = True
         triples = enumerate(zip(block.keys, cells, strict=True))
-        lines.append(line(_latex_cell(row, i, key, text) for i, (key, text) in triples))
-    return latex_tabular("rl" + "r" * (len(block.header) - 2), block.header, lines)
+        names = block.left
+        lines.append(line(_latex_cell(row, i in names, key, text) for i, (key, text) in triples))
+    alignment = "".join("l" if i in block.left else "r" for i in range(len(block.header)))
+    return latex_tabular(alignment, block.header, lines)
 
 
 def latex_tabular(alignment: str, header: Iterable[str], lines: Iterable[str]) -> str:
@@ -243,8 +273,8 @@ def latex_tabular(alignment: str, header: Iterable[str], lines: Iterable[str]) -
     return "\n".join([*begin, *lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _latex_cell(row: Row, position: int, key: str, text: str) -> str:
-    if position == 1:
+def _latex_cell(row: Row, is_text: bool, key: str, text: str) -> str:
+    if is_text:
         return latex_text(text)
     if text == "-":
         return "--"
@@ -269,6 +299,13 @@ _LATEX = str.maketrans(
         '"': "''",
         "`": r"\textasciigrave{}",
         "±": r"$\pm$",
+        "\u00d7": r"$\times$",
+        "→": r"$\rightarrow$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "\u2013": "--",
+        "\u2014": "---",
+        "…": r"\ldots{}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
     }
@@ -276,5 +313,13 @@ _LATEX = str.maketrans(
 
 
 def latex_text(text: str) -> str:
-    """Escape what LaTeX would take for more than text."""
-    return _one_line(text).translate(_LATEX)
+    """Escape what LaTeX would take for more than text, and name what its usual fonts lack."""
+    plain = _one_line(text).replace("--", "-\0-").replace("--", "-\0-")
+    return "".join(map(_latex_letter, plain)).replace("\0", "{}")
+
+
+def _latex_letter(letter: str) -> str:
+    if ord(letter) in _LATEX:
+        return _LATEX[ord(letter)]
+    has_accent = letter <= "ÿ" and len(unicodedata.normalize("NFD", letter)) == 2
+    return letter if letter.isascii() or has_accent else f"U+{ord(letter):04X}"

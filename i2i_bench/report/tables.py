@@ -75,5 +75,6 @@ def _latex_section(section: Section) -> str:
     notes = latex_text(" ".join([f"{section.title}.", *section.notes]))
     return (
         "\\begin{table}[t]\n\\centering\n\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
+        "\\setlength{\\belowcaptionskip}{6pt}\n"
         f"\\caption{{{notes}}}\n{latex_tabular(alignment, section.header, lines)}\n\\end{{table}}\n"
     )

@@ -19,6 +19,7 @@ from i2i_bench import blocks, official
 from i2i_bench.model import (
     A2B,
     B2A,
+    Ablation,
     Batch,
     Clock,
     Direction,
@@ -29,6 +30,7 @@ from i2i_bench.model import (
     Randomness,
     Settings,
     TaskFacts,
+    Variation,
 )
 
 
@@ -89,6 +91,23 @@ class AttentionGANv1Config:
         )
 
 
+_NO_PIXEL, _NO_VARIATION = {"lambda_pixel": "0"}, {"lambda_total_variation": "0"}
+ABLATIONS = {
+    "losses": Ablation(
+        "Scheme I with and without identity, cycle, pixel and total variation loss",
+        "loss",
+        (
+            Variation("full", {}),
+            Variation("with identity", {"lambda_identity": "5"}),  # half of the cycle's, as II
+            Variation("no cycle", {"lambda_cycle": "0"}),
+            Variation("no pixel", _NO_PIXEL),
+            Variation("no total variation", _NO_VARIATION),
+            Variation("neither of these two", _NO_PIXEL | _NO_VARIATION),
+        ),
+    ),
+}
+
+
 class AttentionGANv1(Model):
     """One mask, one unbounded content, batch normalisation and a curriculum of loss weights."""
 
@@ -112,6 +131,7 @@ class AttentionGANv1(Model):
         samples_interact=True,
     )
     Config = AttentionGANv1Config
+    ablations = ABLATIONS
 
     def __init__(self, config: AttentionGANv1Config) -> None:
         self.config = config

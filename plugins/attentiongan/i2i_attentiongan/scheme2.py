@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_bench import blocks, official
 from i2i_bench.model import (
+    Ablation,
     Batch,
     Clock,
     Direction,
@@ -24,6 +25,7 @@ from i2i_bench.model import (
     Randomness,
     Settings,
     TaskFacts,
+    Variation,
 )
 
 
@@ -79,6 +81,35 @@ class AttentionGANConfig:
             raise ValueError(f"background is {self.background!r}; possible: input, generated")
 
 
+ABLATIONS = {
+    "masks": Ablation(
+        "Number of attention masks, the background's included",
+        "masks",
+        tuple(Variation(str(n), {"num_masks": str(n)}) for n in (1, 2, 4, 6, 8, 10)),
+    ),
+    "background": Ablation(
+        "What stands behind the foreground: the input, or a content as in the geometric variant",
+        "background",
+        tuple(Variation(kind, {"background": kind}) for kind in ("input", "generated")),
+    ),
+    "losses": Ablation(
+        "Scheme II with and without identity and cycle loss",
+        "loss",
+        (
+            Variation("full", {}),
+            Variation("no identity", {"lambda_identity": "0"}),
+            Variation("no cycle", {"lambda_cycle": "0"}),
+            Variation("neither", {"lambda_identity": "0", "lambda_cycle": "0"}),
+        ),
+    ),
+    "schemes": Ablation(
+        "Scheme I (one mask, one content) against Scheme II",
+        "scheme",
+        (Variation("I", {}, "attentiongan-v1"), Variation("II", {})),
+    ),
+}
+
+
 class AttentionGAN(Model):
     """CycleGAN's training of generators that copy what need not change."""
 
@@ -102,6 +133,7 @@ class AttentionGAN(Model):
         minimum_size=24,
     )
     Config = AttentionGANConfig
+    ablations = ABLATIONS
 
     def __init__(self, config: AttentionGANConfig) -> None:
         self.config = config

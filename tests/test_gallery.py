@@ -1,0 +1,143 @@
+"""Figures of finished runs: what they show, their size and formats, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_bench import gallery
+from i2i_bench.model import Masks
+from i2i_bench.report import drawing, mosaic
+from i2i_bench.report.mosaic import Block, Strip
+
+TINY = "preset=tiny"
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def task_of(places):
+    return next(path.name for path in (places / "runs").glob("folder-*"))
+
+
+def run(places, model="attentiongan", seed=0):
+    return f"{task_of(places)}/{model}+{TINY}/seed{seed}"
+
+
+# --- the drawing
+
+
+def test_masks_are_black_at_0_and_white_at_1_and_pictures_keep_their_colours(tmp_path):
+    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    cells = [red, np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32)]
+    block = Block("a to b", ["", "1", "2"], [Strip("x", cells)])
+    mosaic.draw([block], tmp_path / "out.png", caption="What it is.")
+    found = pixels(tmp_path / "out.png").reshape(-1, 3)
+    counts = {colour: int((found == colour).all(1).sum()) for colour in ((255, 0, 0), (0, 0, 0))}
+    side = 256  # the largest multiple of 8 px that a cell may have
+    assert counts[255, 0, 0] == side**2
+    assert side**2 * 0.97 < counts[0, 0, 0] < side**2 * 1.1  # text is black too
+
+
+@pytest.mark.parametrize("columns", [1, 4, 11, 22])
+def test_no_figure_is_wider_than_a_column(tmp_path, columns):
+    picture = np.zeros((32, 32, 3), np.uint8)
+    block = Block("a", [""] * columns, [Strip("a rather long label", [picture] * columns)])
+    mosaic.draw([block], tmp_path / "out.png", caption="c " * 200)
+    assert pixels(tmp_path / "out.png").shape[1] <= drawing.COLUMN * drawing.DPI
+
+
+@pytest.mark.parametrize("suffix", drawing.FORMATS)
+def test_equal_pictures_give_equal_files(tmp_path, suffix):
+    block = Block("a", ["$x_"], [Strip("$m_{", [np.eye(8, dtype=np.float32)])])
+    paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
+    for path in paths:
+        mosaic.draw([block], path, caption="$c")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_nothing_to_draw_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no images"):
+        mosaic.draw([Block("a", [], [])], tmp_path / "out.png", caption="")
+
+
+def test_more_masks_than_fit_go_on_in_further_lines():
+    attention = torch.full((1, 13, 4, 4), 1 / 13)
+    content = torch.zeros(1, 12, 3, 4, 4)
+    picture = np.zeros((1, 4, 4, 3), np.uint8)
+    strips = list(gallery._mask_strips(Masks(attention, content, 12), (picture, picture), 0))
+    assert [(strip.label, len(strip.cells)) for strip in strips] == [
+        *(("attention from 1", 12), ("content from 1", 12)),
+        *(("attention from 12", 3), ("content from 12", 3)),
+    ]
+    *_, last = strips
+    assert last.cells[0] is None  # the source stands above
+    assert last.cells[2] is None  # what copies the input has no content
+
+
+# --- the command
+
+
+@pytest.mark.parametrize("kind", ["masks", "evolution"])
+def test_figures_of_a_run_lie_in_its_folder(finished, cli, kind):
+    name = run(finished)
+    output = cli("figure", kind, name)
+    for suffix, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        path = finished / "runs" / name / f"{kind}.{suffix}"
+        assert f"wrote {path}" in output
+        assert path.read_bytes().startswith(start)
+
+
+def test_comparison_is_a_figure_for_each_task_and_takes_all_runs_of_one(finished, cli):
+    task = task_of(finished)
+    cli("figure", "comparison", "--task", task, "--format", "svg")
+    path = finished / "runs" / task / "comparison.svg"
+    assert path.read_text().startswith("<?xml")
+    output = cli(
+        *("figure", "comparison", run(finished), run(finished, "cyclegan"), "--format", "png"),
+        *("--output", finished / "out", "--direction", "b2a", "--image", "b1"),
+    )
+    assert output == f"wrote {finished / 'out' / task}-comparison.png\n"
+
+
+def test_comparison_needs_no_checkpoints(finished, cli):
+    for path in (finished / "runs").rglob("*.pt"):
+        path.unlink()
+    output = cli("figure", "comparison", "--task", task_of(finished), "--format", "png")
+    assert output.endswith("comparison.png\n")
+
+
+def test_comparison_shows_what_was_saved(finished, cli):
+    task = task_of(finished)
+    folder = finished / "runs" / task / f"cyclegan+{TINY}" / "seed0" / "translations-a2b"
+    for path in folder.glob("*.png"):
+        height, width, _ = pixels(path).shape
+        Image.new("RGB", (width, height), (1, 254, 3)).save(path)
+    cli("figure", "comparison", "--task", task, "--format", "png", "--direction", "a2b")
+    found = pixels(finished / "runs" / task / "comparison.png").reshape(-1, 3)
+    assert (found == (1, 254, 3)).all(1).sum() > 10_000
+
+
+def test_evolution_of_a_model_without_masks_shows_its_translations(finished, cli):
+    output = cli("figure", "evolution", run(finished, "cyclegan"), "--format", "png")
+    assert output.endswith("evolution.png\n")
+
+
+def test_figure_says_what_is_not_possible(finished, cli):
+    name = run(finished)
+    assert "CycleGAN has no attention masks" in cli(
+        "figure", "masks", run(finished, "cyclegan"), code=1
+    )
+    assert "no test image nought of domain a" in cli(
+        "figure", "masks", name, "--image", "nought", code=1
+    )
+    assert "no run nowhere" in cli("figure", "masks", "nowhere", code=1)
+    assert "no finished run of stripes" in cli("figure", "comparison", "--task", "stripes", code=1)
+    assert "a RUN is needed" in cli("figure", "masks", code=2)
+    assert "snapshots hold 2 images" in cli("figure", "evolution", name, "--count", 3, code=1)
+    assert "leave --image out" in cli("figure", "evolution", name, "--image", "a1", code=2)
+    translation = finished / "runs" / name / "translations-a2b" / "a0.png"
+    translation.unlink()
+    assert f"no translation {translation}" in cli("figure", "comparison", name, code=1)

@@ -1,0 +1,177 @@
+"""Snapshots show a training without touching it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from i2i_bench import checkpoint, plan, registry, snapshots, training
+from i2i_bench.data import TrainingImages
+from i2i_bench.plan import Choices
+from i2i_bench.snapshots import Album, evaluating, moments
+from i2i_bench.tasks import catalog
+from i2i_bench.training import Schedule
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (6000, [0, 94, 188, 375, 750, 1500, 3000, 6000]),
+        (8, [0, 1, 2, 4, 8]),
+        (1, [0, 1]),
+    ],
+)
+def test_moments_halve_the_budget_from_its_end(budget, expected):
+    assert moments(budget) == expected
+
+
+def make_job(name, data):
+    task = catalog.find("stripes", data)
+    return plan.make_job(name, registry.load(name), ("stripes", task), 0, Choices("tiny", {}, 8))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Give a function from a job to its training images, decoded once for each size."""
+    found = {}
+
+    def load(job):
+        key = (job.settings.load_size, job.settings.crop_size, job.settings.flip)
+        if key not in found:
+            found[key] = TrainingImages(job.task, job.settings, 0)
+        return found[key]
+
+    return load
+
+
+def train(job, images, folder, report=lambda *_: None):
+    torch.manual_seed(0)
+    model = job.model_class(job.settings.config)
+    size = job.settings.batch_size
+    training.train(
+        model,
+        images,
+        Schedule(0, size, 8),
+        folder=folder,
+        identity=job.identity(),
+        report=report,
+    )
+    return model
+
+
+def lines(folder):
+    """Give the log of a training without its seconds."""
+    entries = [json.loads(line) for line in (folder / training.LOG).read_text().splitlines()]
+    return [{key: entry[key] for key in entry if key != "seconds"} for entry in entries]
+
+
+@pytest.mark.parametrize("name", registry.available_models())
+def test_training_is_the_same_with_and_without_snapshots(name, images, tmp_path, monkeypatch):
+    job = make_job(name, tmp_path)
+    whole = train(job, images(job), tmp_path / "with")
+    after = torch.get_rng_state()
+    taken = sorted((tmp_path / "with" / snapshots.FOLDER).glob("*.npz"))
+    monkeypatch.setattr(Album, "take", lambda self, images_seen: None)
+    bare = train(job, images(job), tmp_path / "without")
+    assert len(taken) >= 3
+    assert not (tmp_path / "without" / snapshots.FOLDER).exists()
+    assert torch.equal(after, torch.get_rng_state())
+    assert lines(tmp_path / "with") == lines(tmp_path / "without")
+    ours, theirs = (
+        checkpoint.read(tmp_path / each / "checkpoint-000000000008.pt")
+        for each in ("with", "without")
+    )
+    ours["position"] = theirs["position"]  # its seconds and memory differ
+    assert str(ours["optimizers"]) == str(theirs["optimizers"])
+    assert str(ours["state"]) == str(theirs["state"])
+    pairs = zip(whole.networks.parameters(), bare.networks.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert all(module.training for module in whole.networks.modules())
+
+
+def test_stopped_and_resumed_training_has_the_snapshots_of_a_whole_one(images, tmp_path):
+    job = make_job("attentiongan", tmp_path)
+    train(job, images(job), tmp_path / "whole")
+
+    def stop(stage, done, of, values):
+        if done == 6:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(job, images(job), tmp_path / "parts", stop)
+    train(job, images(job), tmp_path / "parts")
+    for direction in ("a2b", "b2a"):
+        whole, parts = (snapshots.read(tmp_path / each, direction) for each in ("whole", "parts"))
+        assert [shot.images_seen for shot in whole] == [0, 2, 4, 8]
+        assert [shot.images_seen for shot in parts] == [0, 2, 4, 8]
+        for one, other in zip(whole, parts, strict=True):
+            assert (one.fakes == other.fakes).all()
+            assert one.attention is not None
+            assert (one.attention == other.attention).all()
+
+
+def test_a_snapshot_is_what_the_model_does_then(images, tmp_path):
+    job = make_job("attentiongan", tmp_path)
+    train(job, images(job), tmp_path)
+    *_, last = snapshots.read(tmp_path, "a2b")
+    count, height, width, _ = last.sources.shape
+    assert last.fakes.shape == last.sources.shape == (snapshots.COUNT, height, width, 3)
+    assert last.attention is not None
+    assert last.attention.shape == (count, 3, height, width)
+    assert last.background == 2
+    total = last.attention.astype(int).sum(1)  # of 255, each mask rounded
+    assert np.abs(total - 255).max() <= 2
+    first = job.task.images("test", "a")[0].read()
+    assert (last.sources[0] == np.asarray(first)).all()
+
+
+def test_models_without_masks_have_snapshots_too(images, tmp_path):
+    job = make_job("cyclegan", tmp_path)
+    train(job, images(job), tmp_path)
+    (found, *_) = snapshots.read(tmp_path, "b2a")
+    assert (found.attention, found.background) == (None, None)
+
+
+def test_evaluating_restores_each_modules_mode_and_chance_even_after_a_failure():
+    job_class = registry.load("cyclegan")
+    task = catalog.find("stripes", None)  # pyright: ignore[reportArgumentType]
+    model = job_class(job_class.settings("tiny", task).config)
+    model.networks.train()
+    frozen = next(module for module in model.networks.modules() if not list(module.children()))
+    frozen.eval()
+    before = torch.get_rng_state()
+
+    def fail():
+        with evaluating(model, torch.device("cpu")):
+            assert not any(module.training for module in model.networks.modules())
+            assert not torch.is_grad_enabled()
+            torch.rand(3)
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fail()
+    assert [m for m in model.networks.modules() if not m.training] == [frozen]
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_disk_that_takes_no_more_costs_the_snapshot_only(images, tmp_path, caplog):
+    job = make_job("cyclegan", tmp_path)
+    (tmp_path / snapshots.FOLDER).write_text("in the way")
+    train(job, images(job), tmp_path)
+    assert "could not be saved" in caplog.text
+    assert (tmp_path / "checkpoint-000000000008.pt").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive"])
+def test_damaged_snapshot_is_refused_by_name(tmp_path, content):
+    path = tmp_path / snapshots.FOLDER / "000000000008.npz"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"000000000008\.npz is damaged"):
+        snapshots.read(tmp_path, "a2b")
+
+
+def test_run_without_snapshots_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="--force trains anew"):
+        snapshots.read(tmp_path, "a2b")
