@@ -15,7 +15,7 @@ import jinja2
 
 from i2i_bench.record import AnyRecord, Record, Score, text_of, write_text
 from i2i_bench.report.columns import COSTS, Column
-from i2i_bench.report.leaderboard import Group, Row, Table, cell, ranked_by, tabulate
+from i2i_bench.report.leaderboard import Row, Table, cell, ranked_by, tabulate
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import Entry, entry
 from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store
@@ -191,7 +191,7 @@ def _board(ids: Ids, place: str, table: Table) -> Board:
     return Board(
         id=ids.new(place, group.direction, group.protocol, group.preset),
         table=table,
-        title=_title(group),
+        title=_title(table),
         headline=headline,
         ranked=tuple(row for row in models if row.rank),
         unranked=tuple(
@@ -202,11 +202,11 @@ def _board(ids: Ids, place: str, table: Table) -> Board:
     )
 
 
-def _title(group: Group) -> str:
-    return (
-        f"Protocol {group.protocol}@{group.protocol_version}, preset {group.preset}, "
-        f"{group.image_size} px, {group.n_real} test images"
-    )
+def _title(table: Table) -> str:
+    """Give the heading of a table without what stands above it: task and direction."""
+    group = table.group
+    above = f"{group.task}@{group.task_version}, {group.direction}, "
+    return f"Protocol {table.heading.removeprefix(above)}"
 
 
 def _why_unranked(row: Row, headline: Column) -> str:
