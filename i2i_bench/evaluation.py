@@ -15,13 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from i2i_bench.data import decode, sample_order, test_images, to_float, to_uint8
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
-from i2i_bench.model import A2B, Batch, Direction, Model, Settings
+from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import Task
 
 BATCH_SIZE = 8  # of test images; always the same, so that it changes no digit
 
 Images = NDArray[np.uint8]  # (images, height, width, 3)
+LabelArray = NDArray[np.int8]  # (images, attributes), 0 or 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Translations:
         health: Of all attention masks; or the reason why it could not be measured.
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
+        labels: Of the sources, and those to which they were translated; None without labels.
     """
 
     direction: Direction
@@ -50,6 +53,7 @@ class Translations:
     health: MaskHealth | str = NO_MASKS
     checkpoint: str = "last"
     partial: bool = False
+    labels: tuple[LabelArray, LabelArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,38 +75,93 @@ class Reference:
     foreground: Sequence[NDArray[np.bool_]] | None
 
 
-def directions(task: Task) -> list[Direction]:
-    """Give every ordered pair of a task's domains."""
+def directions(task: TaskFacts) -> list[Direction]:
+    """Give the directions in which a task is scored.
+
+    They are the ordered pairs of its domains; in a labelled task the changes of one attribute.
+    """
+    if task.attributes:
+        return [Direction(*pair) for pair in Labels(task.attributes, task.exclusive).changes()]
     return [Direction(s, t) for s in task.domains for t in task.domains if s != t]
 
 
 def find_direction(task: Task, name: str) -> Direction:
-    """Give the direction of this name, such as ``a2b``.
+    """Give the direction of this name, such as ``a2b``, ``+blond`` or ``neutral2happy``.
 
     Raises:
         ValueError: If the task has none of it.
     """
-    known = {str(direction): direction for direction in directions(task)}
+    pairs = [Direction(*pair) for pair in task.labelling.pairs()]
+    known = {str(direction): direction for direction in [*directions(task), *pairs]}
     if name not in known:
         raise ValueError(f"task {task.name} has no direction {name}; possible: {', '.join(known)}")
     return known[name]
 
 
+def labels_of(task: Task, direction: Direction) -> tuple[LabelArray, LabelArray] | None:
+    """Give the labels of the test images of a direction's source, and those they are to get.
+
+    Returns:
+        (images, attributes) each; None where the task has no labels.
+    """
+    before = task.labels("test", direction.source)
+    if before is None:
+        return None
+    labelling = task.labelling
+    after = [labelling.changed(label, direction.target) for label in before]
+    return _label_array(task, before), _label_array(task, after)
+
+
+def _label_array(task: Task, labels: Sequence[Label]) -> LabelArray:
+    return np.array(labels, np.int8).reshape(len(labels), len(task.attributes))
+
+
+def request(
+    direction: Direction, images: torch.Tensor, labels: tuple[LabelArray, LabelArray] | None
+) -> Batch:
+    """Make the batch that a model is to translate.
+
+    Args:
+        direction: From where to where.
+        images: (batch, 3, height, width) in [-1, 1].
+        labels: What they have and what they are to get, (batch, attributes) each.
+    """
+    if labels is None:
+        return Batch({direction.source: images})
+    source, target = (torch.from_numpy(each).to(images) for each in labels)
+    named = {direction.source: source, direction.target: target}
+    return Batch({direction.source: images}, labels=named)
+
+
 def count_macs(
-    model: Model, settings: Settings, device: torch.device, direction: Direction = A2B
+    model: Model,
+    settings: Settings,
+    task: TaskFacts,
+    *,
+    device: torch.device,
+    direction: Direction | None = None,
 ) -> int:
     """Count the multiply-adds of translating one image, which proves that the size is possible.
+
+    Args:
+        model: On the device.
+        settings: Its size is counted.
+        task: For its directions and labels.
+        device: May be the meta device.
+        direction: The task's first by default.
 
     Raises:
         ValueError: If the model cannot take images of this size.
         AbsentNetwork: If it lacks what the direction needs.
     """
-    size = settings.crop_size
+    size, direction = settings.crop_size, direction or directions(task)[0]
     image = torch.zeros(1, 3, size, size, device=device)
+    label = np.zeros((1, len(task.attributes)), np.int8)
+    batch = request(direction, image, (label, label) if task.attributes else None)
     model.networks.eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.translate(Batch({direction.source: image}), direction)
+        model.translate(batch, direction)
     return counter.get_total_flops() // 2
 
 
@@ -115,17 +174,18 @@ def translate_test_set(
         ValueError: If a translation has another shape than its source, or is not finite.
     """
     whole, names = test_images(task, direction.source, settings)
+    labels = labels_of(task, direction)
     fakes, background, healths = [], [], []
     model.networks.eval()
     with torch.no_grad():
-        for part in whole.split(BATCH_SIZE):
-            batch = Batch({direction.source: to_float(part.to(device))})
+        for start, part in _parts(whole):
+            batch = request(direction, to_float(part.to(device)), _rows(labels, start, len(part)))
             fakes.append(to_uint8(_checked(model, batch, direction)).cpu())
             masks = model.masks(batch, direction)
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-        back = _translate_back(model, fakes, direction, device)
+        back = _translate_back(model, torch.cat(fakes), direction, labels, device=device)
     return Translations(
         direction,
         names,
@@ -134,19 +194,39 @@ def translate_test_set(
         reconstructions=back,
         background=np.concatenate(background) if background else None,
         health=join(healths),
+        labels=labels,
     )
 
 
+def _parts(images: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Cut images into batches, each with the index of its first."""
+    return zip(range(0, len(images), BATCH_SIZE), images.split(BATCH_SIZE), strict=True)
+
+
+def _rows(
+    labels: tuple[LabelArray, LabelArray] | None, start: int, count: int
+) -> tuple[LabelArray, LabelArray] | None:
+    if labels is None:
+        return None
+    before, after = (each[start : start + count] for each in labels)
+    return before, after
+
+
 def _translate_back(
-    model: Model, fakes: list[torch.Tensor], direction: Direction, device: torch.device
+    model: Model,
+    fakes: torch.Tensor,
+    direction: Direction,
+    labels: tuple[LabelArray, LabelArray] | None,
+    *,
+    device: torch.device,
 ) -> Images | str:
-    """Translate batches of 8-bit translations back; give the reason where networks are missing."""
-    way = direction.reverse
+    """Translate 8-bit translations back; give the reason where networks are missing."""
+    way, back = direction.reverse, []
+    swapped = None if labels is None else (labels[1], labels[0])
     try:
-        back = [
-            to_uint8(_checked(model, Batch({way.source: to_float(part.to(device))}), way))
-            for part in fakes
-        ]
+        for start, part in _parts(fakes):
+            batch = request(way, to_float(part.to(device)), _rows(swapped, start, len(part)))
+            back.append(to_uint8(_checked(model, batch, way)))
     except AbsentNetwork as error:
         return str(error)
     return channels_last(torch.cat(back))
@@ -209,7 +289,7 @@ def sample_rows(
     sources = to_float(torch.from_numpy(found.sources[:count]).permute(0, 3, 1, 2).to(device))
     model.networks.eval()
     with torch.no_grad():
-        batch = Batch({direction.source: sources})
+        batch = request(direction, sources, _rows(found.labels, 0, count))
         masks = model.masks(batch, direction)
     for i in range(len(sources)):
         row: dict[str, NDArray[np.generic]] = {

@@ -61,8 +61,8 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
         fitting = [other for other in others if _fits(other, source)]
         hint = f"; these files fit {' and '.join(fitting)}" if fitting else ""
         raise ValueError(f"{error}{hint}") from error
-    settings = model_class.settings("published", contract.NOMINAL)
-    return model, dataclasses.replace(settings, config=model.config)
+    settings = model_class.settings("published", contract.nominal(model_class, 2))
+    return model, plan.with_config(settings, model.config)
 
 
 def _from_official(model_class: type[Model], source: Path) -> Model:

@@ -165,7 +165,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     model = build(job)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
-    evaluation.count_macs(model, job.settings, bench.device)
+    evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     references = load_references(job)
     images = _load_images(job, bench)
     if force and folder.exists():
@@ -173,7 +173,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     position = _train(model, job, bench, images)
     _draw_losses(folder)
     scores = score_run(model, job, bench, references)
-    macs = evaluation.count_macs(model, job.settings, bench.device)
+    macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
     path = record.write(_with_scores(made, scores), bench.places.results)
@@ -318,7 +318,9 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
     macs, reasons = {}, []
     for direction in evaluation.directions(job.task):
         try:
-            macs[direction] = evaluation.count_macs(model, job.settings, device, direction)
+            macs[direction] = evaluation.count_macs(
+                model, job.settings, job.task, device=device, direction=direction
+            )
         except AbsentNetwork as error:
             reasons.append(f"{job.run}: no scores of {direction}: {error}")
     if not macs:
