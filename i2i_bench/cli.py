@@ -95,7 +95,10 @@ def tasks(data: Path) -> None:
         for row in catalog.listing(data.expanduser())
     ]
     columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
-    click.echo("\nAlso: any folder with trainA, trainB, testA and testB, given by its path.")
+    click.echo(
+        "\nAlso: any folder with trainA, trainB, testA and testB, or with train/DOMAIN and "
+        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test."
+    )
 
 
 @main.command("protocols")

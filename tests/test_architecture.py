@@ -27,7 +27,9 @@ LAYERS = (  # a module imports from later lines only
     "ledger",
     "download",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
-    "tasks.by_hand tasks.catalog",
+    "tasks.catalog",
+    "tasks.attributes tasks.labelled",
+    "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "model tasks.task",
     "tasks.labels",
