@@ -66,6 +66,7 @@ class Reference:
         halves: Two disjoint sets of training images of the target domain, of equal size.
         truth: True translation of each source; None where unknown.
         foreground: (height, width) for each source, True where it may change; None where unknown.
+        labels: Of the real test images, (images, attributes); None without labels.
     """
 
     names: list[str]
@@ -73,6 +74,7 @@ class Reference:
     halves: tuple[Images, Images]
     truth: Images | None
     foreground: Sequence[NDArray[np.bool_]] | None
+    labels: LabelArray | None = None
 
 
 def directions(task: TaskFacts) -> list[Direction]:
@@ -259,12 +261,14 @@ def reference(task: Task, direction: Direction, settings: Settings) -> Reference
     order = sample_order(0, f"halves/{direction.target}", len(training), 0, 2 * half)
     first = channels_last(decode([training[i] for i in order[:half]], **size))
     second = channels_last(decode([training[i] for i in order[half:]], **size))
+    labels = task.labels("test", direction.target)
     return Reference(
         names,
         channels_last(whole),
         (first, second),
         channels_last(decode(truth, **size)) if truth else None,
         task.foreground(direction.source, direction.target),
+        None if labels is None else _label_array(task, labels),
     )
 
 

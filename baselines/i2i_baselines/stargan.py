@@ -34,10 +34,3 @@ class StarGAN(LabelConditioned):
         takes_labels=True,
     )
     Config = StarGANConfig
-    small = {  # noqa: RUF012 - never changed
-        "generator_width": 24,
-        "discriminator_width": 16,
-        "num_blocks": 3,
-        "discriminator_layers": 4,
-        "learning_rate": 4e-4,
-    }

@@ -86,6 +86,12 @@ class Labels:
             for i, (name, old) in enumerate(zip(self.attributes, label, strict=True))
         )
 
+    def untouched(self, target: str) -> list[int]:
+        """Give the positions of the attributes that a change to a domain leaves alone."""
+        position = self._position(target)
+        changed = self._rivals(self.attributes[position]) | {self.attributes[position]}
+        return [i for i, name in enumerate(self.attributes) if name not in changed]
+
     def read(self, text: str) -> Label:
         """Read the attributes that an image has, separated by commas; none are an empty text.
 

@@ -87,13 +87,6 @@ class AttentionGANMulti(LabelConditioned):
         takes_labels=True,
     )
     Config: ClassVar[type[LabelledConfig]] = AttentionGANMultiConfig
-    small = {  # noqa: RUF012 - never changed
-        "generator_width": 24,
-        "discriminator_width": 16,
-        "num_blocks": 3,
-        "discriminator_layers": 4,
-        "learning_rate": 4e-4,
-    }
 
     @classmethod
     def make_generator(cls, config: LabelledConfig) -> LabelledMaskGenerator:
