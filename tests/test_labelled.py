@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 import torch
 
-from i2i_bench import labelled, official, registry
+from i2i_bench import contract, labelled, memory, official, plan, registry
 from i2i_bench.labelled import LabelConditioned, LabelledConfig, LabelledDiscriminator
 from i2i_bench.model import EVERY, Batch, Clock, Direction, Randomness
 
@@ -375,3 +375,16 @@ def test_translation_is_clipped_and_follows_the_target(model, numbers):
         whole = translate(model, real, target)
     torch.testing.assert_close(fake, whole.clamp(-1, 1))
     assert math.isclose(fake.abs().max().item(), min(1.0, whole.abs().max().item()), rel_tol=1e-6)
+
+
+def test_memory_of_the_generators_rare_step_is_counted(name):
+    model_class = load(name)
+    task = contract.toy(model_class)
+    settings = model_class.settings("tiny", task)
+    needs = [
+        memory.expect(model_class, plan.change_settings(name, settings, {"critic_steps": n}), task)
+        for n in ("1", "5")
+    ]
+    assert needs[0].states == needs[1].states
+    assert needs[0].step and needs[1].step
+    assert needs[1].step >= 0.8 * needs[0].step  # which also holds the gradients of the first step
