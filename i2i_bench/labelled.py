@@ -37,7 +37,7 @@ RELEASED = {  # number of labels in the authors' files → attributes and exclus
 SMALL: Mapping[str, Any] = {  # a classification that counts more learns within minutes
     **{"generator_width": 16, "discriminator_width": 32, "num_blocks": 3},
     **{"discriminator_layers": 4, "lambda_classification": 4.0, "critic_steps": 2},
-    **{"learning_rate": 1e-3, "decay": "linear"},
+    **{"learning_rate": 5e-4, "decay": "linear"},
 }
 TINY: Mapping[str, Any] = {
     **{"generator_width": 4, "discriminator_width": 4, "num_blocks": 1},
