@@ -109,7 +109,10 @@ def tasks(data: Path) -> None:
         for row in catalog.listing(data.expanduser())
     ]
     columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
-    click.echo("\nAlso: any folder with trainA, trainB, testA and testB, given by its path.")
+    click.echo(
+        "\nAlso: any folder with trainA, trainB, testA and testB, or with train/DOMAIN and "
+        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test."
+    )
 
 
 @main.command("protocols")
@@ -235,7 +238,9 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
     type=click.Path(path_type=Path),
     help="A checkpoint of this program, or a folder of the authors' files.",
 )
-@click.option("--direction", default="a2b", show_default=True, help="From which domain to which.")
+@click.option("--direction", help="Such as a2b, the default; with labels +blond, neutral2happy.")
+@click.option("--to", "to", help="With labels: all that translations are to have, by commas.")
+@click.option("--labels", help="With labels: what the images have, which +blond keeps.")
 @click.option("--size", type=click.IntRange(min=1), help="Side in pixels; default: as trained.")
 @click.option("--masks", is_flag=True, help="Write attention masks too, 0 black and 1 white.")
 @DEVICE
@@ -249,6 +254,8 @@ def translate(source: Path, target: Path, **options: Any) -> None:
     Example:
       i2i-bench translate --run stripes/attentiongan+preset=small/seed0 photos out --masks
       i2i-bench translate --model attentiongan --weights official/ photos out
+      i2i-bench translate --run imported/celeba faces out --to Blond_Hair,Young --masks
+      i2i-bench translate --run imported/rafd faces out --direction neutral2happy
     """
     from i2i_bench import runner, translation
     from i2i_bench.console import Reporter
@@ -259,7 +266,12 @@ def translate(source: Path, target: Path, **options: Any) -> None:
             places, options["run_name"], options["model_name"], options["weights"]
         )
         count = translation.translate_files(
-            translator.at(options["size"], options["direction"]),
+            translator.at(
+                options["size"],
+                options["direction"],
+                labels=options["labels"],
+                to=options["to"],
+            ),
             source,
             target,
             device=runner.choose_device(options["device"]),

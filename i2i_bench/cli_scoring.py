@@ -97,15 +97,16 @@ def score(folder: Path, **options: Any) -> None:
     Example:
       i2i-bench score fakes.zip --task horse2zebra --direction a2b --name cut --protocol cut
     """
-    from i2i_bench import evaluation, external, runner
+    from i2i_bench import external, runner
     from i2i_bench.console import Reporter
+    from i2i_bench.directions import find_direction
     from i2i_bench.scoring import Scorer
     from i2i_bench.tasks import catalog
 
     places = places_from(options)
     scored_by = find_protocols(options["protocols"])
     found = catalog.find(options["task"], places.data)
-    direction = evaluation.find_direction(found, options["direction"])
+    direction = find_direction(found, options["direction"])
     images = external.Images(folder, found, direction, options["size"], options["allow_partial"])
     with Reporter() as report:
         scorer = Scorer(

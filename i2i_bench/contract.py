@@ -13,12 +13,23 @@ import torch
 from torch import Tensor
 
 from i2i_bench import plan
-from i2i_bench.model import A2B, B2A, Batch, Clock, Model, Randomness, Settings, named_networks
+from i2i_bench.directions import directions_of
+from i2i_bench.model import (
+    EVERY,
+    Batch,
+    Clock,
+    Direction,
+    Model,
+    Randomness,
+    Settings,
+    named_networks,
+)
+from i2i_bench.tasks.labels import Labels
 
 LOSS_NAME = re.compile(
     r"(adversarial|cam|pixel|total_variation)_\w+2\w+"
     r"|(cycle|identity|reconstruction|kl|kl_cycle|discriminator)_\w+"
-    r"|classification|gradient_penalty"
+    r"|adversarial|cycle|classification(_real)?|discriminator|gradient_penalty"
 )
 STEPS = 2
 
@@ -32,11 +43,31 @@ class Toy:
     image_size: int = 32
     domains: tuple[str, ...] = ("a", "b")
     num_train: Mapping[str, int] = field(default_factory=lambda: {"a": 8, "b": 8})
+    attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+
+def toy(model_class: type[Model]) -> Toy:
+    """Give a task small enough for tests, of the kind that a model is for."""
+    if not model_class.card.takes_labels:
+        return Toy()
+    names = ("dark", "round", "tall")
+    return Toy(domains=(EVERY,), num_train={EVERY: 8}, attributes=names)
 
 
 NOMINAL = Toy(
     "nominal", kind="folder", image_size=256, num_train={"a": 1000, "b": 1000}
 )  # of the field's usual size
+
+
+def nominal(model_class: type[Model], num_domains: int) -> Toy:
+    """Give a task of the field's usual size: 256 px, and 128 px where domains are labels."""
+    if model_class.card.takes_labels:
+        names = tuple(f"domain{number}" for number in range(1, num_domains + 1))
+        counts = {EVERY: 1000 * num_domains}
+        return Toy("nominal", "folder", 128, (EVERY,), counts, names, (names,))
+    names = ("a", "b", *(f"domain{number}" for number in range(3, num_domains + 1)))
+    return dataclasses.replace(NOMINAL, domains=names, num_train=dict.fromkeys(names, 1000))
 
 
 @dataclass(frozen=True)
@@ -66,12 +97,35 @@ class Subject:
         model.networks.train()
         return model
 
+    @property
+    def task(self) -> Toy:
+        """The task of the kind that the model is for."""
+        return toy(self.model_class)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions in which it is tested."""
+        return directions_of(self.task)
+
     def batch(self, step: int) -> Batch:
         """Make the batch of a step, the same for the same step."""
         size, count = self.settings.crop_size, self.settings.batch_size
-        draws = Randomness(1, step * count)
-        images = {d: 2 * draws.uniform(d, (count, 3, size, size)) - 1 for d in ("a", "b")}
-        return Batch(images)
+        draws, task = Randomness(1, step * count), self.task
+        images = {d: 2 * draws.uniform(d, (count, 3, size, size)) - 1 for d in task.domains}
+        shape = count, len(task.attributes)
+        labels = {d: draws.integers(f"{d} labels", 2, shape).float() for d in task.domains}
+        return Batch(images, labels if task.attributes else None)
+
+    def request(self, direction: Direction) -> Batch:
+        """Make a batch to translate, of the images of the first step."""
+        batch, task = self.batch(0), self.task
+        if batch.labels is None:
+            return batch
+        labelling, whole = Labels(task.attributes, task.exclusive), batch.labels[EVERY]
+        old = [tuple(int(value) for value in row) for row in whole.tolist()]
+        new = torch.tensor([labelling.changed(row, direction.target) for row in old])
+        labels = {direction.source: whole, direction.target: new.float()}
+        return Batch({direction.source: batch.images[EVERY]}, labels)
 
     def step(self, model: Model, number: int) -> dict[str, Tensor]:
         """Take the step of this 0-based number."""
@@ -95,7 +149,7 @@ def check(
         changes: Settings to change, as typed.
     """
     try:
-        settings = model_class.settings("tiny", Toy())
+        settings = model_class.settings("tiny", toy(model_class))
         subject = Subject(model_class, plan.change_settings(name, settings, changes or {}))
     except Exception as error:  # whatever a model does wrong is its check's result
         return [Result("settings are given", f"{type(error).__name__}: {error}")]
@@ -119,17 +173,18 @@ def config_is_frozen_and_documented(subject: Subject) -> str | None:
         return f"settings give a {type(config).__name__}, not the model's Config"
     if not type(config).__dataclass_params__.frozen:
         return "Config is not frozen"
-    text = type(config).__doc__ or ""
+    text = "\n".join(each.__doc__ or "" for each in type(config).__mro__)
     silent = [f.name for f in dataclasses.fields(config) if f"{f.name}:" not in text]
     return f"Config's docstring says nothing of {', '.join(silent)}" if silent else None
 
 
 def translations_keep_shape_and_range(subject: Subject) -> str | None:
     """Check both directions: shape, range, and that a second call gives the same."""
-    model, batch = subject.build(), subject.batch(0)
+    model = subject.build()
     model.networks.eval()
     with torch.no_grad():
-        for direction in (A2B, B2A):
+        for direction in subject.directions:
+            batch = subject.request(direction)
             source = batch.images[direction.source]
             fake = model.translate(batch, direction)
             if fake.shape != source.shape:
@@ -143,25 +198,46 @@ def translations_keep_shape_and_range(subject: Subject) -> str | None:
 
 def translations_are_of_single_images(subject: Subject) -> str | None:
     """Check that an image is translated alike whatever else is in its batch."""
-    model, batch = subject.build(), subject.batch(0)
+    model = subject.build()
     model.networks.eval()
     with torch.no_grad():
-        for direction in (A2B, B2A):
+        for direction in subject.directions:
+            batch = subject.request(direction)
             together = model.translate(batch, direction)
-            first = {name: images[:1] for name, images in batch.images.items()}
-            alone = model.translate(Batch(first), direction)
+            images = {name: whole[:1] for name, whole in batch.images.items()}
+            labels = {name: whole[:1] for name, whole in (batch.labels or {}).items()}
+            alone = model.translate(Batch(images, labels or None), direction)
             if not torch.allclose(together[:1], alone, atol=1e-4):
                 return f"{direction}: an image's translation depends on the rest of its batch"
     return None
 
 
+def labels_decide_the_translation(subject: Subject) -> str | None:
+    """Check that a model of labels translates an image to each label in another way."""
+    if not subject.task.attributes:
+        return None
+    model = subject.build()
+    model.networks.eval()
+    with torch.no_grad():
+        for direction in subject.directions:
+            batch = subject.request(direction)
+            assert batch.labels is not None
+            other = {d: 1 - labels for d, labels in batch.labels.items()}
+            fakes = [
+                model.translate(Batch(batch.images, n), direction) for n in (batch.labels, other)
+            ]
+            if torch.equal(*fakes):
+                return f"{direction}: all labels give the same translation"
+    return None
+
+
 def masks_share_each_pixel(subject: Subject) -> str | None:
     """Check the masks' shape, that they sum to 1, and the index of the background."""
-    model, batch = subject.build(), subject.batch(0)
+    model = subject.build()
     model.networks.eval()
-    count, _, height, width = batch.images["a"].shape
+    count, _, height, width = subject.batch(0).images[subject.task.domains[0]].shape
     with torch.no_grad():
-        found = [model.masks(batch, direction) for direction in (A2B, B2A)]
+        found = [model.masks(subject.request(each), each) for each in subject.directions]
     for masks in found:
         if masks is None:
             continue
@@ -225,6 +301,8 @@ def chance_comes_from_the_seed(subject: Subject) -> str | None:
         if not torch.equal(before, torch.get_rng_state()):
             return "a training step draws from torch's generator, not from random"
     for first, second in zip(*runs, strict=True):
+        if first.keys() != second.keys():
+            return "the names of losses differ between two runs of one seed"
         for name, value in first.items():
             if not torch.equal(value, second[name]):
                 return f"{name} differs between two runs of one seed"
@@ -271,6 +349,7 @@ CHECKS: dict[str, Check] = {
     "the configuration is frozen and documented": config_is_frozen_and_documented,
     "translations keep shape and range": translations_keep_shape_and_range,
     "translations are of single images": translations_are_of_single_images,
+    "labels decide the translation": labels_decide_the_translation,
     "masks share each pixel": masks_share_each_pixel,
     "losses are finite, detached and named": losses_are_finite_detached_and_named,
     "every network moves": every_network_moves,

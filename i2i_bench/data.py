@@ -149,12 +149,16 @@ class TrainingImages:
         self.device = torch.device(device)
         self._names: dict[str, list[str]] = {}
         self._pixels: dict[str, Tensor | list[Tensor]] = {}
+        self._labels: dict[str, Tensor] = {}
         done, total = 0, sum(task.num_train.values())
         for domain in task.domains:
             images = task.images("train", domain)
             self._names[domain] = [image.name for image in images]
             self._pixels[domain] = self._decode(images, _shifted(progress, done, total))
             done += len(images)
+            labels = task.labels("train", domain)
+            if labels is not None:
+                self._labels[domain] = torch.tensor(labels, dtype=torch.float32)
 
     def batch(self, first_sample: int, size: int) -> Batch:
         """Make the batch of samples ``first_sample``, ..., ``first_sample + size - 1``.
@@ -163,11 +167,13 @@ class TrainingImages:
         crops and flips, unless the task is paired.
 
         Returns:
-            Images (size, 3, crop, crop) in [-1, 1], float32, on the device, and their names.
+            Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, in a
+            labelled task, their labels.
         """
         random = Randomness(self.seed, first_sample, self.device)
         images: dict[str, Tensor] = {}
         names: dict[str, list[str]] = {}
+        labels: dict[str, Tensor] = {}
         for domain in self.task.domains:
             stream = "pair" if self.task.paired else domain
             count = len(self._names[domain])
@@ -176,7 +182,9 @@ class TrainingImages:
             cropped = self._augment(whole.to(self.device), sizes, random, stream)
             images[domain] = to_float(cropped)
             names[domain] = [self._names[domain][index] for index in order]
-        return Batch(images, names=names)
+            if domain in self._labels:
+                labels[domain] = self._labels[domain][torch.from_numpy(order)].to(self.device)
+        return Batch(images, labels or None, names=names)
 
     def _decode(self, images: list[TaskImage], progress: Progress | None) -> Tensor | list[Tensor]:
         size, resampling = self.settings.load_size, self.settings.resampling

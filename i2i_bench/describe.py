@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
 from i2i_bench import contract, evaluation, registry
-from i2i_bench.contract import NOMINAL
 from i2i_bench.model import Model, Settings
 from i2i_bench.runner import count_parameters
 
-SIZE = NOMINAL.image_size
+NUM_DOMAINS = 2  # of models for labels; the others have no choice
 
 
 def describe(name: str, *, tolerant: bool) -> str:
-    """Describe an installed model under its published settings at 256 px.
+    """Describe an installed model under its published settings at 256 px, for labels at 128 px.
 
     Args:
         name: Of the model.
@@ -49,6 +46,8 @@ def _card(model_class: type[Model]) -> list[str]:
         f"  licence: {card.licence}",
         f"  smallest image: {card.minimum_size} px",
     ]
+    if card.takes_labels:
+        lines.append("  translates between any number of labels; counted for 2")
     if card.samples_interact:
         lines.append("  samples of a training batch influence each other")
     lines += [f"  - {deviation}" for deviation in card.deviations]
@@ -57,7 +56,9 @@ def _card(model_class: type[Model]) -> list[str]:
 
 
 def count_published(name: str, num_domains: int) -> int:
-    """Count the parameters of an installed model under its published settings at 256 px.
+    """Count the parameters of an installed model under its published settings.
+
+    Images are of 256 px, and of 128 px for a model of labels.
 
     Args:
         name: Of the model.
@@ -67,10 +68,8 @@ def count_published(name: str, num_domains: int) -> int:
         ValueError: If there is no such model, or it is broken.
     """
     model_class = registry.load(name)
-    domains = ("a", "b", *(f"domain{number}" for number in range(3, num_domains + 1)))
-    task = dataclasses.replace(NOMINAL, domains=domains, num_train=dict.fromkeys(domains, 1000))
     try:
-        model, _ = _build(model_class, task)
+        model, _ = _build(model_class, contract.nominal(model_class, num_domains))
         return sum(count_parameters(model).values())
     except Exception as error:  # a plugin may fail in any way
         raise registry.BrokenModel(f"model {name!r}: {registry.reason_of(error)}") from error
@@ -84,9 +83,11 @@ def _build(model_class: type[Model], task: contract.Toy) -> tuple[Model, Setting
 
 
 def _cost(model_class: type[Model]) -> list[str]:
-    model, settings = _build(model_class, NOMINAL)
+    task = contract.nominal(model_class, NUM_DOMAINS)
+    model, settings = _build(model_class, task)
     counts = count_parameters(model)
     lines = [f"  parameters of {network}: {count:,}" for network, count in counts.items()]
     lines.append(f"  parameters in total: {sum(counts.values()):,}")
-    macs = evaluation.count_macs(model, settings, torch.device("meta"))
-    return [*lines, f"  multiply-adds of a translation at {SIZE}x{SIZE}: {macs / 1e9:.2f} G"]
+    macs = evaluation.count_macs(model, settings, task, device=torch.device("meta"))
+    size = f"{task.image_size}x{task.image_size}"
+    return [*lines, f"  multiply-adds of a translation at {size}: {macs / 1e9:.2f} G"]

@@ -14,8 +14,9 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from i2i_bench.data import decode, sample_order, test_images, to_float, to_uint8
+from i2i_bench.directions import LabelArray, directions_of, label_array, labels_of, request
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
-from i2i_bench.model import A2B, Batch, Direction, Model, Settings
+from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.tasks.task import Task
 
@@ -39,6 +40,7 @@ class Translations:
         health: Of all attention masks; or the reason why it could not be measured.
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
+        labels: Of the sources, and those to which they were translated; None without labels.
     """
 
     direction: Direction
@@ -50,6 +52,7 @@ class Translations:
     health: MaskHealth | str = NO_MASKS
     checkpoint: str = "last"
     partial: bool = False
+    labels: tuple[LabelArray, LabelArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Reference:
         halves: Two disjoint sets of training images of the target domain, of equal size.
         truth: True translation of each source; None where unknown.
         foreground: (height, width) for each source, True where it may change; None where unknown.
+        labels: Of the real test images, (images, attributes); None without labels.
     """
 
     names: list[str]
@@ -69,40 +73,38 @@ class Reference:
     halves: tuple[Images, Images]
     truth: Images | None
     foreground: Sequence[NDArray[np.bool_]] | None
-
-
-def directions(task: Task) -> list[Direction]:
-    """Give every ordered pair of a task's domains."""
-    return [Direction(s, t) for s in task.domains for t in task.domains if s != t]
-
-
-def find_direction(task: Task, name: str) -> Direction:
-    """Give the direction of this name, such as ``a2b``.
-
-    Raises:
-        ValueError: If the task has none of it.
-    """
-    known = {str(direction): direction for direction in directions(task)}
-    if name not in known:
-        raise ValueError(f"task {task.name} has no direction {name}; possible: {', '.join(known)}")
-    return known[name]
+    labels: LabelArray | None = None
 
 
 def count_macs(
-    model: Model, settings: Settings, device: torch.device, direction: Direction = A2B
+    model: Model,
+    settings: Settings,
+    task: TaskFacts,
+    *,
+    device: torch.device,
+    direction: Direction | None = None,
 ) -> int:
     """Count the multiply-adds of translating one image, which proves that the size is possible.
+
+    Args:
+        model: On the device.
+        settings: Its size is counted.
+        task: For its directions and labels.
+        device: May be the meta device.
+        direction: The task's first by default.
 
     Raises:
         ValueError: If the model cannot take images of this size.
         AbsentNetwork: If it lacks what the direction needs.
     """
-    size = settings.crop_size
+    size, direction = settings.crop_size, direction or directions_of(task)[0]
     image = torch.zeros(1, 3, size, size, device=device)
+    label = np.zeros((1, len(task.attributes)), np.int8)
+    batch = request(direction, image, (label, label) if task.attributes else None)
     model.networks.eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.translate(Batch({direction.source: image}), direction)
+        model.translate(batch, direction)
     return counter.get_total_flops() // 2
 
 
@@ -115,17 +117,18 @@ def translate_test_set(
         ValueError: If a translation has another shape than its source, or is not finite.
     """
     whole, names = test_images(task, direction.source, settings)
+    labels = labels_of(task, direction)
     fakes, background, healths = [], [], []
     model.networks.eval()
     with torch.no_grad():
-        for part in whole.split(BATCH_SIZE):
-            batch = Batch({direction.source: to_float(part.to(device))})
+        for start, part in _parts(whole):
+            batch = request(direction, to_float(part.to(device)), _rows(labels, start, len(part)))
             fakes.append(to_uint8(_checked(model, batch, direction)).cpu())
             masks = model.masks(batch, direction)
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-        back = _translate_back(model, fakes, direction, device)
+        back = _translate_back(model, torch.cat(fakes), direction, labels, device=device)
     return Translations(
         direction,
         names,
@@ -134,19 +137,39 @@ def translate_test_set(
         reconstructions=back,
         background=np.concatenate(background) if background else None,
         health=join(healths),
+        labels=labels,
     )
 
 
+def _parts(images: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Cut images into batches, each with the index of its first."""
+    return zip(range(0, len(images), BATCH_SIZE), images.split(BATCH_SIZE), strict=True)
+
+
+def _rows(
+    labels: tuple[LabelArray, LabelArray] | None, start: int, count: int
+) -> tuple[LabelArray, LabelArray] | None:
+    if labels is None:
+        return None
+    before, after = (each[start : start + count] for each in labels)
+    return before, after
+
+
 def _translate_back(
-    model: Model, fakes: list[torch.Tensor], direction: Direction, device: torch.device
+    model: Model,
+    fakes: torch.Tensor,
+    direction: Direction,
+    labels: tuple[LabelArray, LabelArray] | None,
+    *,
+    device: torch.device,
 ) -> Images | str:
-    """Translate batches of 8-bit translations back; give the reason where networks are missing."""
-    way = direction.reverse
+    """Translate 8-bit translations back; give the reason where networks are missing."""
+    way, back = direction.reverse, []
+    swapped = None if labels is None else (labels[1], labels[0])
     try:
-        back = [
-            to_uint8(_checked(model, Batch({way.source: to_float(part.to(device))}), way))
-            for part in fakes
-        ]
+        for start, part in _parts(fakes):
+            batch = request(way, to_float(part.to(device)), _rows(swapped, start, len(part)))
+            back.append(to_uint8(_checked(model, batch, way)))
     except AbsentNetwork as error:
         return str(error)
     return channels_last(torch.cat(back))
@@ -179,12 +202,14 @@ def reference(task: Task, direction: Direction, settings: Settings) -> Reference
     order = sample_order(0, f"halves/{direction.target}", len(training), 0, 2 * half)
     first = channels_last(decode([training[i] for i in order[:half]], **size))
     second = channels_last(decode([training[i] for i in order[half:]], **size))
+    labels = task.labels("test", direction.target)
     return Reference(
         names,
         channels_last(whole),
         (first, second),
         channels_last(decode(truth, **size)) if truth else None,
         task.foreground(direction.source, direction.target),
+        None if labels is None else label_array(task, labels),
     )
 
 
@@ -209,7 +234,7 @@ def sample_rows(
     sources = to_float(torch.from_numpy(found.sources[:count]).permute(0, 3, 1, 2).to(device))
     model.networks.eval()
     with torch.no_grad():
-        batch = Batch({direction.source: sources})
+        batch = request(direction, sources, _rows(found.labels, 0, count))
         masks = model.masks(batch, direction)
     for i in range(len(sources)):
         row: dict[str, NDArray[np.generic]] = {

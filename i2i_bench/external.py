@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from i2i_bench import evaluation, record
 from i2i_bench.data import decode
+from i2i_bench.directions import LabelArray, labels_of
 from i2i_bench.evaluation import Reference, Translations
 from i2i_bench.image_files import FORMATS, ImageFile, opened
 from i2i_bench.model import Direction, Settings
@@ -157,9 +158,18 @@ def load(images: Images) -> tuple[Translations, Reference, dict[str, int]]:
         reconstructions="images of another program cannot be translated back",
         checkpoint="unknown",
         partial=len(indices) < len(originals),
+        labels=_labels(task, direction, indices),
     )
     reference = evaluation.reference(task, direction, Settings(None, 1, 1, size, size))
     return found, _only(reference, indices), formats
+
+
+def _labels(
+    task: Task, direction: Direction, indices: list[int]
+) -> tuple[LabelArray, LabelArray] | None:
+    """Give the labels of the chosen sources, and those they were to get."""
+    found = labels_of(task, direction)
+    return None if found is None else (found[0][indices], found[1][indices])
 
 
 def read(images: Images) -> tuple[list[int], evaluation.Images, dict[str, int]]:

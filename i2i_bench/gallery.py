@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from i2i_bench import checkpoint, evaluation, plan, record, snapshots
+from i2i_bench import checkpoint, plan, record, snapshots
 from i2i_bench.data import decode, to_float, to_uint8
+from i2i_bench.directions import directions_of, find_direction, labels_of, request
 from i2i_bench.evaluation import channels_last
-from i2i_bench.model import Batch, Direction, Masks, Model
+from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.plan import Job, Places
 from i2i_bench.record import Record
 from i2i_bench.report.mosaic import Block, Strip
@@ -72,8 +73,11 @@ def masks(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
     model = _load(job, folder)
     blocks, copies = [], set()
     for direction in _directions(job.task, choice):
-        sources = _decoded(_chosen(job.task, direction, choice), job.plain_settings())
-        batch = Batch({direction.source: to_float(sources)})
+        rows = _chosen(job.task, direction, choice)
+        sources = _decoded(_images(job.task, direction, rows), job.plain_settings())
+        labels = labels_of(job.task, direction)
+        chosen = None if labels is None else (labels[0][rows], labels[1][rows])
+        batch = request(direction, to_float(sources), chosen)
         with torch.no_grad():
             fakes = to_uint8(model.translate(batch, direction))
             found = model.masks(batch, direction)
@@ -198,15 +202,17 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Fig
     largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
     blocks = []
     for direction in _directions(task, choice):
-        images = _chosen(task, direction, choice)
+        rows = _chosen(task, direction, choice)
+        images = _images(task, direction, rows)
         stems = [Path(image.name).stem for image in images]
         strips = [Strip("source", list(channels_last(_decoded(images, largest))))]
         for member in members:
             folder = member.folder / f"translations-{direction}"
             cells = [_saved(folder / f"{stem}.png") for stem in stems]
             strips.append(Strip(_distinct(member, members), cells))
-        if truth := _truth(task, direction, images):
-            strips.append(Strip("truth", list(channels_last(_decoded(truth, largest)))))
+        if truth := task.truth(direction.source, direction.target):
+            true = _decoded([truth[row] for row in rows], largest)
+            strips.append(Strip("truth", list(channels_last(true))))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
         blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
     caption = f"The same test images of {task.name}, translated by each model."
@@ -222,15 +228,6 @@ def _distinct(member: _Member, members: Sequence[_Member]) -> str:
     variant = found.variant.removeprefix(f"preset={found.preset}").removeprefix(",")
     name = found.model + (f" {variant}" if variant and len(variants) > 1 else "")
     return name + (f" seed {found.seed}" if len(seeds) > 1 else "")
-
-
-def _truth(task: Task, direction: Direction, images: list[TaskImage]) -> list[TaskImage]:
-    """Give the true translation of each image; none where it is not known."""
-    truth = task.truth(direction.source, direction.target)
-    if truth is None:
-        return []
-    names = [image.name for image in task.images("test", direction.source)]
-    return [truth[names.index(image.name)] for image in images]
 
 
 def _saved(path: Path) -> NDArray[np.uint8]:
@@ -267,20 +264,22 @@ def _load(job: Job, folder: Path) -> Model:
 
 def _directions(task: Task, choice: Choice) -> list[Direction]:
     if not choice.directions:
-        return evaluation.directions(task)
-    return [evaluation.find_direction(task, name) for name in choice.directions]
+        return directions_of(task)
+    return [find_direction(task, name) for name in choice.directions]
 
 
-def _chosen(task: Task, direction: Direction, choice: Choice) -> list[TaskImage]:
-    """Give the test images to show.
+def _chosen(task: Task, direction: Direction, choice: Choice) -> list[int]:
+    """Give the rows of the test images to show, among those of the source.
 
     Raises:
         ValueError: If there is none of a name.
     """
     images = task.images("test", direction.source)
     if not choice.names:
-        return images[: choice.count]
-    known = {key: image for image in images for key in (image.name, Path(image.name).stem)}
+        return list(range(len(images)))[: choice.count]
+    known = {
+        key: i for i, image in enumerate(images) for key in (image.name, Path(image.name).stem)
+    }
     missing = [name for name in choice.names if name not in known]
     if missing:
         raise ValueError(
@@ -288,6 +287,11 @@ def _chosen(task: Task, direction: Direction, choice: Choice) -> list[TaskImage]
             f"there are {len(images)}, first {images[0].name}"
         )
     return [known[name] for name in choice.names]
+
+
+def _images(task: Task, direction: Direction, rows: Sequence[int]) -> list[TaskImage]:
+    images = task.images("test", direction.source)
+    return [images[row] for row in rows]
 
 
 def _decoded(images: list[TaskImage], settings: Mapping[str, Any]) -> torch.Tensor:

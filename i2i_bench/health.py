@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from i2i_bench.data import TrainingImages, to_uint8
 from i2i_bench.metrics import masks as mask_metrics
 from i2i_bench.metrics import pixels
-from i2i_bench.model import Batch, Direction, Masks, Model
+from i2i_bench.model import EVERY, Batch, Direction, Masks, Model
 from i2i_bench.protocols import Found
 from i2i_bench.snapshots import evaluating
 from i2i_bench.training import Report
@@ -156,13 +156,28 @@ class Watch:
             self._look(done)
 
     def _look(self, images_seen: int) -> None:
-        batch = self._images.batch(0, IMAGES_SEEN)
-        for domains in itertools.permutations(self._images.task.domains, 2):
-            direction = Direction(*domains)
+        for direction, batch in _requests(self._images):
             for key, alarm in alarms(_look_at(self._model, batch, direction)).items():
                 if (direction, key) not in self._known:
                     self._known.add((direction, key))
                     logger.warning("%s after %d images: %s", direction, images_seen, alarm)
+
+
+def _requests(images: TrainingImages) -> Iterator[tuple[Direction, Batch]]:
+    """Give the same few images for every direction; with labels, for every change of one."""
+    batch, task = images.batch(0, IMAGES_SEEN), images.task
+    for domains in itertools.permutations(task.domains, 2):
+        yield Direction(*domains), batch
+    if batch.labels is None:
+        return
+    labelling, known = task.labelling, batch.labels[EVERY]
+    old = [tuple(int(value) for value in row) for row in known.tolist()]
+    for direction in (Direction(*pair) for pair in labelling.changes()):
+        chosen = [i for i, label in enumerate(old) if labelling.chooses(direction.source, label)]
+        if chosen:
+            new = known.new_tensor([labelling.changed(old[i], direction.target) for i in chosen])
+            labels = {direction.source: known[chosen], direction.target: new}
+            yield direction, Batch({direction.source: batch.images[EVERY][chosen]}, labels)
 
 
 def _look_at(model: Model, batch: Batch, direction: Direction) -> Found:

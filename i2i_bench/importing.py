@@ -65,8 +65,8 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
         model = _from_official(model_class, source)
     except ValueError as error:
         raise ValueError(f"{error}{_hint(name, source)}") from error
-    settings = model_class.settings("published", contract.NOMINAL)
-    return model, dataclasses.replace(settings, config=model.config)
+    settings = model_class.settings("published", contract.nominal(model_class, 2))
+    return model, plan.with_config(settings, model.config)
 
 
 def _from_official(model_class: type[Model], source: Path) -> Model:
@@ -82,7 +82,7 @@ def _hint(name: str, source: Path) -> str:
     if fitting := [other for other in others if _fits(other, source)]:
         return f"; these files fit {' and '.join(fitting)}"
     if family := _family(source):
-        return f"; this looks like {family}, which no installed model reads"
+        return f"; this looks like {family}, and fits no installed model"
     return ""
 
 

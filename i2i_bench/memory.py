@@ -71,7 +71,9 @@ def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
     model.networks.train()
     for step in (1, 2):
         model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
-        batch = Batch({domain: torch.zeros(shape) for domain in task.domains})
+        images = {domain: torch.zeros(shape) for domain in task.domains}
+        labels = {d: torch.zeros(shape[0], len(task.attributes)) for d in task.domains}
+        batch = Batch(images, labels if task.attributes else None)
         model.training_step(batch, Randomness(0, 0, "meta"))
 
 

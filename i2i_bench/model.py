@@ -26,13 +26,18 @@ PRESETS: tuple[Preset, ...] = ("published", "small", "tiny")
 
 @dataclass(frozen=True)
 class Direction:
-    """A translation from one domain to another; ``str()`` gives ``a2b``."""
+    """A translation from one domain to another; ``str()`` gives ``a2b``.
+
+    In a labelled task ``+x`` are the images that have attribute x and ``-x`` those without it; the
+    direction from ``-x`` to ``+x`` is printed as its target, ``+x``.
+    """
 
     source: str
     target: str
 
     def __str__(self) -> str:
-        return f"{self.source}2{self.target}"
+        is_change = self.target[:1] in ("+", "-") and self.source[1:] == self.target[1:]
+        return self.target if is_change else f"{self.source}2{self.target}"
 
     @property
     def reverse(self) -> Direction:
@@ -41,6 +46,7 @@ class Direction:
 
 
 A2B, B2A = Direction("a", "b"), Direction("b", "a")
+EVERY = "all"  # the one domain of a labelled task in training: all its images, told apart by labels
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,9 @@ class Batch:
 
     Attributes:
         images: (batch, 3, height, width) in [-1, 1]; for paired tasks the same index is a pair.
-        labels: (batch, attributes), for labelled tasks.
+        labels: (batch, attributes), 0 or 1 in the type of the images, for labelled tasks: those
+            that the images of a domain have, and in a translation, under its target, those that
+            they are to get.
         masks: (batch, instances, height, width), for tasks with instance masks.
         names: File name of each image.
     """
@@ -184,6 +192,9 @@ class ModelCard:
         minimum_size: Smallest image side in pixels of the published configuration.
         samples_interact: Whether samples of one training batch influence each other, as under batch
             normalisation.
+        takes_labels: Whether the model is for labelled tasks (one network for all attributes)
+            instead of for two domains. It is trained on ``batch.images[EVERY]`` with
+            ``batch.labels[EVERY]``, and translates to ``batch.labels[direction.target]``.
     """
 
     title: str
@@ -195,6 +206,7 @@ class ModelCard:
     deviations: tuple[str, ...] = ()
     minimum_size: int = 1
     samples_interact: bool = False
+    takes_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,6 +267,16 @@ class TaskFacts(Protocol):
         """Training images of each domain."""
         ...
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What labels say, in their order; empty where images have no labels."""
+        ...
+
+    @property
+    def exclusive(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of attributes of which an image has one at most; one, if a group is of all."""
+        ...
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -299,7 +321,9 @@ class Model(ABC):
     A subclass states ``card`` and ``Config`` (a frozen dataclass, every field documented), and its
     constructor sets ``networks`` (counted, checkpointed, moved, compiled; may nest ModuleDicts),
     ``optimizers`` and ``state`` (whatever else the next step depends on, such as image pools).
-    One that reads official files also sets ``config``, what it was made with.
+    One that reads official files also sets ``config``, what it was made with. A configuration for
+    labels states ``attributes`` and ``exclusive``, those of the task, and ``image_size``, the side
+    in pixels of the images that its networks fit.
     ``absent`` has the dotted names, as ``named_networks`` gives them, of networks that the authors'
     files lacked: they hold initial values, and nothing may be translated with them.
 
@@ -346,7 +370,10 @@ class Model(ABC):
             ``pixel_a2b``, ``total_variation_a2b``, ``classification``, ``gradient_penalty``,
             ``discriminator_a``.
             The suffix is the domain whose images are compared or judged, or the direction whose
-            generator is trained. A discriminator's value is what its optimiser minimises.
+            generator is trained. A discriminator's value is what its optimiser minimises. A model
+            of labels has no suffix: ``adversarial``, ``cycle``, ``classification`` (of
+            translations), ``classification_real``, ``discriminator``, ``gradient_penalty``. What a
+            step does not compute, it leaves out.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ import numpy as np
 
 from i2i_bench import evaluation, external, features, plan, record, scoring
 from i2i_bench.data import decode, test_images
+from i2i_bench.directions import find_direction
 from i2i_bench.evaluation import Images
 from i2i_bench.metrics import distances, pixels
 from i2i_bench.model import Direction, Settings
@@ -194,7 +195,7 @@ class _Data:
     """The images of one direction, of which it is certain that they are those that were scored."""
 
     def __init__(self, sides: Sequence[Side], scores: Sequence[Score], task: Task) -> None:
-        direction = evaluation.find_direction(task, scores[0].direction)
+        direction = find_direction(task, scores[0].direction)
         source, target = direction.source, direction.target
         settings = _settings(sides[0], scores[0].image_size)
         names = [image.name for image in task.images("test", source)]

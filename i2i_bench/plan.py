@@ -151,9 +151,10 @@ def make_job(
     start, preset, precision = choices.start, choices.preset, choices.precision
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
+    _require_kind(name, model_class, task)
     before = model_class.settings(preset, task)
     if start:
-        before = dataclasses.replace(before, config=_started_config(name, model_class, start))
+        before = with_config(before, _started_config(name, model_class, start))
     settings = change_settings(name, before, choices.changes)
     if choices.budget is not None:
         settings = dataclasses.replace(settings, budget=choices.budget)
@@ -171,6 +172,31 @@ def make_job(
 
 def _argument(typed: str, task: Task) -> str:
     return str(Path(typed).resolve()) if task.kind == "folder" else task.name
+
+
+def _require_kind(name: str, model_class: type[Model], task: Task) -> None:
+    """Refuse a model of two domains on a task with labels, and the reverse."""
+    takes_labels = model_class.card.takes_labels
+    if takes_labels == bool(task.attributes):
+        return
+    kind = "labels" if takes_labels else "two domains"
+    theirs = f"the labels {', '.join(task.attributes)}" if task.attributes else "two domains"
+    raise ValueError(
+        f"model {name!r} is for {kind} and task {task.name} has {theirs}; i2i-bench models "
+        "--detail says what each model is for"
+    )
+
+
+def with_config(settings: Settings, config: Any) -> Settings:
+    """Exchange the configuration; images get the size that one for labels is for."""
+    size = _fixed_size(settings, config)
+    sizes = {} if size == settings.crop_size else {"load_size": size, "crop_size": size}
+    return dataclasses.replace(settings, config=config, **sizes)
+
+
+def _fixed_size(settings: Settings, config: Any) -> int:
+    """Give the size of the images that a configuration for labels is for, else the settings'."""
+    return config.image_size if getattr(config, "attributes", ()) else settings.crop_size
 
 
 def _started_config(name: str, model_class: type[Model], start: Start) -> Any:
@@ -236,6 +262,24 @@ def _require_possible(task: Task, settings: Settings) -> None:
         raise ValueError(
             f"task {task.name} is exact in pixels: load_size and crop_size must both be {exact}"
         )
+    size = _fixed_size(settings, settings.config)
+    if size != settings.crop_size:
+        raise ValueError(
+            f"the model is for images of image_size {size} alone, and crop_size is "
+            f"{settings.crop_size}; set image_size, load_size and crop_size together"
+        )
+    _require_labels(task, settings.config)
+
+
+def _require_labels(task: Task, config: Any) -> None:
+    """Refuse networks that were made for other labels than the task's."""
+    ours = task.attributes, task.exclusive
+    theirs = tuple(getattr(config, key, ()) for key in ("attributes", "exclusive"))
+    if theirs != ours:
+        raise ValueError(
+            f"the networks are for the labels {', '.join(theirs[0])}, and task {task.name} has "
+            f"{', '.join(task.attributes)}, in this order"
+        )
 
 
 def _differences(before: Settings, after: Settings) -> dict[str, Any]:
@@ -286,8 +330,10 @@ def _official_job(start: Start, task: str | None, places: Places) -> Job:
         raise ValueError(f"{start.origin} was imported and has no task; name one with --task")
     name = start.identity["model"]
     model_class, found = registry.load(name), catalog.find(task, places.data)
+    _require_kind(name, model_class, found)
     config = _started_config(name, model_class, start)
-    settings = dataclasses.replace(model_class.settings("published", found), config=config)
+    _require_labels(found, config)
+    settings = with_config(model_class.settings("published", found), config)
     run = Run(name, start.identity["variant"], found.name, start.identity["seed"])
     argument = _argument(task, found)
     return Job(run, model_class, found, argument, settings, OFFICIAL, "fp32", start)
@@ -427,7 +473,7 @@ def recorded(job: Job, places: Places) -> Record | None:
 def describe(job: Job, places: Places) -> str:
     """Say what a run would do: every setting, what is recorded, the memory and time expected."""
     model = without_memory(job.model_class, job.settings)
-    macs = evaluation.count_macs(model, job.settings, torch.device("meta"))
+    macs = evaluation.count_macs(model, job.settings, job.task, device=torch.device("meta"))
     num_parameters = sum(p.numel() for p in model.networks.parameters())
     lines = [f"{job.run}", *_setting_lines(job)]
     steps = -(-job.settings.budget // job.settings.batch_size)

@@ -134,6 +134,8 @@ class Score(Values):
         partial: Whether test images are missing.
         baselines: ``identity`` (the source as translation) and ``real`` (real against real).
         lpips_sha256: Of the file of weights behind LPIPS; None where there is none.
+        classifier_sha256: Of the weights of the suite's own classifier of labels (8 digits); None
+            where there is none.
     """
 
     protocol: Line
@@ -156,10 +158,11 @@ class Score(Values):
     partial: bool
     baselines: dict[str, Values]
     lpips_sha256: str | None = None
+    classifier_sha256: str | None = None
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("lpips_sha256",))
+        return _without_unset(handler(self), ("lpips_sha256", "classifier_sha256"))
 
 
 Scores = dict[str, Score]  # by ``protocol@version/direction``

@@ -31,6 +31,7 @@ from i2i_bench import (
 )
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
+from i2i_bench.directions import directions_of
 from i2i_bench.evaluation import Reference
 from i2i_bench.health import Watch
 from i2i_bench.model import Direction, Model, named_networks
@@ -168,7 +169,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     model = build(job)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
-    evaluation.count_macs(model, job.settings, bench.device)
+    evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     references = load_references(job)
     images = _load_images(job, bench)
     if force and folder.exists():
@@ -178,7 +179,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     scores = score_run(model, job, bench, references)
     if "tensorboard" in bench.logs:
         event_log.add_samples(folder, position.step)
-    macs = evaluation.count_macs(model, job.settings, bench.device)
+    macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
     path = record.write(_with_scores(made, scores), bench.places.results)
@@ -324,9 +325,11 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
         ValueError: If there is none, or the model cannot take images of this size.
     """
     macs, reasons = {}, []
-    for direction in evaluation.directions(job.task):
+    for direction in directions_of(job.task):
         try:
-            macs[direction] = evaluation.count_macs(model, job.settings, device, direction)
+            macs[direction] = evaluation.count_macs(
+                model, job.settings, job.task, device=device, direction=direction
+            )
         except AbsentNetwork as error:
             reasons.append(f"{job.run}: no scores of {direction}: {error}")
     if not macs:
@@ -340,7 +343,7 @@ def load_references(job: Job) -> dict[Direction, Reference]:
     """Decode what the translations of each direction are to be compared with."""
     return {
         direction: evaluation.reference(job.task, direction, job.settings)
-        for direction in evaluation.directions(job.task)
+        for direction in directions_of(job.task)
     }
 
 

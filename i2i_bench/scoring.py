@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from i2i_bench import features, health, inception, protocols, weights
+from i2i_bench import classifier, features, health, inception, protocols, weights
 from i2i_bench.evaluation import Images, Reference, Translations
 from i2i_bench.metrics import distances, pixels
 from i2i_bench.metrics import masks as mask_metrics
@@ -74,6 +74,16 @@ class Scorer:
             "identity": _compare_pairs(unchanged, against, lpips),
             "real": {},
         }
+        judge = None
+        if found.labels is not None and against.labels is not None:
+            judge = classifier.trained(task, self.device, self.report)
+            asked = {
+                "translations": (found.fakes, found.labels[1]),
+                "identity": (found.sources, found.labels[1]),
+                "real": (against.real, against.labels),
+            }
+            for whose, images in asked.items():
+                pairwise[whose] |= judge.shares(*images, found.direction.target)
         scores: Scores = {}
         for protocol in self.protocols:
             values = {
@@ -82,7 +92,11 @@ class Scorer:
             }
             score = self._score(protocol, task, sets, values)
             key = f"{protocol}/{found.direction}"
-            scores[key] = score.model_copy(update={"lpips_sha256": lpips.sha256})
+            hashes = {
+                "lpips_sha256": lpips.sha256,
+                "classifier_sha256": judge.sha256 if judge else None,
+            }
+            scores[key] = score.model_copy(update=hashes)
         return scores
 
     def _score(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import zipfile
 from collections.abc import Iterator
@@ -16,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from i2i_bench.data import TrainingImages, decode, to_float, to_uint8
-from i2i_bench.model import Batch, Direction, Model
+from i2i_bench.directions import directions_of, labels_of, request
+from i2i_bench.model import Direction, Model
 from i2i_bench.record import replacing
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "snapshots"  # in that of a run
 MOMENTS = 8  # the start, and the budget halved up to six times
-COUNT = 2  # images of each domain: 8 bits, without contents, so that ten masks at 256 px fit 3 MB
+COUNT = (
+    2  # images of each direction: 8 bits, without contents, so that ten masks at 256 px fit 3 MB
+)
 NO_BACKGROUND = -1
 
 
@@ -64,16 +66,8 @@ class Album:
     def __init__(self, model: Model, images: TrainingImages, folder: Path, budget: int) -> None:
         self._model, self._device, self._folder = model, images.device, folder / FOLDER
         self._moments = moments(budget)
-        task, settings = images.task, images.settings
-        self._sources = {
-            domain: decode(
-                task.images("test", domain)[:COUNT],
-                size=settings.crop_size,
-                resampling=settings.resampling,
-                resize=settings.resize,
-            )
-            for domain in task.domains
-        }
+        self._sources = {d: _decoded(images, d) for d in directions_of(images.task)}
+        self._labels = {d: labels_of(images.task, d) for d in self._sources}
 
     def is_due(self, before: int, now: int) -> bool:
         """Tell whether a moment came to pass in the step between two numbers of images seen."""
@@ -83,8 +77,7 @@ class Album:
         """Write a snapshot; a disk that takes no more costs the snapshot only."""
         content: dict[str, NDArray] = {}
         with evaluating(self._model, self._device):
-            for domains in itertools.permutations(self._sources, 2):
-                direction = Direction(*domains)
+            for direction in self._sources:
                 parts = self._look(direction)
                 content |= {f"{direction}/{name}": part for name, part in parts.items()}
         path = self._folder / f"{images_seen:012d}.npz"
@@ -95,8 +88,9 @@ class Album:
             logger.warning("snapshot %s could not be saved: %s", path, error.strerror or error)
 
     def _look(self, direction: Direction) -> dict[str, NDArray]:
-        sources = self._sources[direction.source]
-        batch = Batch({direction.source: to_float(sources.to(self._device))})
+        sources, labels = self._sources[direction], self._labels[direction]
+        known = None if labels is None else (labels[0][:COUNT], labels[1][:COUNT])
+        batch = request(direction, to_float(sources.to(self._device)), known)
         fakes = to_uint8(self._model.translate(batch, direction))
         found = {"sources": _channels_last(sources), "fakes": _channels_last(fakes)}
         masks = self._model.masks(batch, direction)
@@ -105,6 +99,16 @@ class Album:
         attention = (masks.attention.float() * 255).clamp(0, 255).round().to(torch.uint8)
         background = NO_BACKGROUND if masks.background is None else masks.background
         return found | {"attention": attention.cpu().numpy(), "background": np.int64(background)}
+
+
+def _decoded(images: TrainingImages, direction: Direction) -> Tensor:
+    settings = images.settings
+    return decode(
+        images.task.images("test", direction.source)[:COUNT],
+        size=settings.crop_size,
+        resampling=settings.resampling,
+        resize=settings.resize,
+    )
 
 
 def _channels_last(images: Tensor) -> NDArray[np.uint8]:

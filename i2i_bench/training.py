@@ -174,11 +174,9 @@ class _Loop:
         """
         if not self.pending:
             return
-        names = list(self.pending[0])
-        table = torch.stack(
-            [torch.stack([step[n].double() for n in names]) for step in self.pending]
-        )
-        steps = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        flat = torch.stack([value.double() for step in self.pending for value in step.values()])
+        values = iter(flat.tolist())  # in one go, as each one would wait for the device
+        steps = [{name: next(values) for name in step} for step in self.pending]
         self.pending.clear()
         self.unwritten += steps
         now = time.monotonic()
@@ -253,8 +251,12 @@ class _Loop:
 
 
 def _mean(steps: list[dict[str, float]]) -> dict[str, float]:
-    """Average each loss over steps."""
-    return {name: math.fsum(step[name] for step in steps) / len(steps) for name in steps[0]}
+    """Average each loss over the steps that computed it."""
+    found: dict[str, list[float]] = {}
+    for step in steps:
+        for name, value in step.items():
+            found.setdefault(name, []).append(value)
+    return {name: math.fsum(values) / len(values) for name, values in found.items()}
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from i2i_bench import checkpoint, importing, official, plan, registry
 from i2i_bench.data import decode, to_float, to_uint8
-from i2i_bench.model import A2B, Batch, Direction, Masks, Model, Settings
+from i2i_bench.directions import LabelArray, request
+from i2i_bench.model import A2B, EVERY, Batch, Direction, Masks, Model, Settings
 from i2i_bench.plan import Places
 from i2i_bench.tasks.folders import SUFFIXES, read_image
+from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import Report
 
@@ -34,6 +36,7 @@ class Translator:
         resampling: Filter of the resize.
         resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it and crops the centre.
         direction: From which domain to which.
+        label: What translations are to have, for a model of labels.
     """
 
     model: Model
@@ -41,18 +44,74 @@ class Translator:
     resampling: Literal["bicubic", "bilinear", "lanczos"]
     resize: Literal["square", "short_side"]
     direction: Direction = A2B
+    label: Label | None = None
 
-    def at(self, size: int | None, direction: str) -> Translator:
-        """Give one for another size, unless that is None, and a direction such as ``a2b``.
+    def at(
+        self,
+        size: int | None,
+        direction: str | None,
+        *,
+        labels: str | None = None,
+        to: str | None = None,
+    ) -> Translator:
+        """Give one for another size and a direction, or for what translations are to have.
+
+        Args:
+            size: Side in pixels; None for that of the training.
+            direction: Such as ``a2b``; for a model of labels ``+blond`` or ``neutral2happy``.
+            labels: What the images have, separated by commas, for a change such as ``+blond``.
+            to: All that translations are to have.
 
         Raises:
-            ValueError: If the direction is not of the form.
+            ValueError: If these are not possible, or not enough.
         """
-        source, separator, target = direction.partition("2")
-        if not (source and separator and target) or source == target:
+        size = size or self.size
+        if self.model.card.takes_labels:
+            config = self.model.config
+            labelling = Labels(config.attributes, config.exclusive)
+            label = _label(labelling, direction, labels=labels, to=to)
+            way = Direction(EVERY, "target")
+            return dataclasses.replace(self, size=size, direction=way, label=label)
+        if labels is not None or to is not None:
+            title = self.model.card.title
+            raise ValueError(f"{title} is for two domains; leave --labels and --to out")
+        source, separator, end = (direction or str(A2B)).partition("2")
+        if not (source and separator and end) or source == end:
             raise ValueError(f"direction {direction!r}; needed is source2target, such as a2b")
-        whole = Direction(source, target)
-        return dataclasses.replace(self, size=size or self.size, direction=whole)
+        return dataclasses.replace(self, size=size, direction=Direction(source, end))
+
+
+def _label(
+    labelling: Labels, direction: str | None, *, labels: str | None, to: str | None
+) -> Label:
+    """Find out what translations are to have."""
+    if (direction is None) == (to is None):
+        domains = [end for _, end in labelling.changes()]
+        raise ValueError(
+            "either --to, all that translations are to have, or --direction is needed; "
+            f"possible directions: {', '.join(domains)}"
+        )
+    if to is not None:
+        return labelling.read(to)
+    return _changed(labelling, direction or "", labels)
+
+
+def _changed(labelling: Labels, direction: str, labels: str | None) -> Label:
+    """Give the label to which a change or a pair of domains leads."""
+    pairs = {f"{source}2{end}": end for source, end in labelling.pairs()}
+    ends = [end for _, end in labelling.changes()]
+    ends += labelling.attributes if labelling.is_one_hot else ()
+    end = pairs.get(direction, direction)
+    if end not in ends:
+        raise ValueError(f"no direction {direction}; possible: {', '.join([*ends, *pairs])}")
+    if labelling.is_one_hot:
+        return labelling.changed((0,) * len(labelling.attributes), end)
+    if labels is None:
+        raise ValueError(
+            f"{direction} keeps all other attributes, which must be known: give what the images "
+            f"have with --labels, of {', '.join(labelling.attributes)} (none: --labels '')"
+        )
+    return labelling.changed(labelling.read(labels), end)
 
 
 def load(places: Places, run: str | None, model: str | None, weights: Path | None) -> Translator:
@@ -130,7 +189,7 @@ def translate_files(
             resampling=translator.resampling,
             resize=translator.resize,
         )
-        batch = Batch({direction.source: to_float(whole.to(device))})
+        batch = request(direction, to_float(whole.to(device)), _rows(translator.label, len(part)))
         with torch.no_grad():
             fakes = _translate(model, batch, direction)
             masks = model.masks(batch, direction) if with_masks else None
@@ -139,6 +198,14 @@ def translate_files(
         _save(target, part, fakes, masks)
         report("translate", start + len(part), len(files), {})
     return len(files)
+
+
+def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
+    """Give every image of a batch the same label; what they have is not asked for."""
+    if label is None:
+        return None
+    rows = np.tile(np.array(label, np.int8), (count, 1))
+    return rows, rows
 
 
 def _translate(model: Model, batch: Batch, direction: Direction) -> Tensor:

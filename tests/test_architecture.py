@@ -19,20 +19,24 @@ LAYERS = (  # a module imports from later lines only
     "contract paired runner report.ablation report.site.detail report.site.gallery report.tables",
     "external new_model plan report.curves report.render report.site.command report.site.plot",
     "scoring",
+    "classifier",
     "evaluation report.differences report.figures report.leaderboard",
     "event_log health",
     "training",
     "snapshots",
     "report.mosaic",
-    "checkpoint data features protocols report.drawing",
+    "checkpoint data directions features protocols report.drawing",
     "feature_cache inception memory",
-    "tasks.download weights",
+    "report.targets tasks.download weights",
     "ledger",
     "download",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
-    "tasks.by_hand tasks.catalog",
+    "tasks.catalog",
+    "tasks.attributes tasks.labelled",
+    "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "model tasks.task",
+    "tasks.labels",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
@@ -52,7 +56,8 @@ FILES = {
     for path in ([part] if part.is_file() else part.rglob("*.py"))
     if path.name != "__init__.py"
 }
-HARNESS = [n for n in FILES if n.startswith("i2i_bench.") and n != "i2i_bench.blocks"]
+FOR_MODELS = ("i2i_bench.blocks", "i2i_bench.labelled")
+HARNESS = [n for n in FILES if n.startswith("i2i_bench.") and n not in FOR_MODELS]
 MODELS = [n for n in FILES if not n.startswith("i2i_bench.")]
 
 
@@ -108,6 +113,8 @@ def test_what_models_stand_on_needs_torch_alone():
     assert tops(imports("i2i_bench.model")) == {"torch"}
     for name in ("i2i_bench.blocks", "i2i_bench.official"):
         assert imports(name) - {"i2i_bench.model"} <= {"torch", "torch.nn", "torch.optim"}
+    ours = {"i2i_bench.model", "i2i_bench.blocks", "i2i_bench.official"}
+    assert imports("i2i_bench.labelled") - ours <= {"torch", "torch.nn"}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -115,7 +122,8 @@ def test_models_stand_on_contract_blocks_and_official_and_never_on_each_other(na
     package = name.split(".")[0]
     own = set() if package == "i2i_baselines" else {n for n in MODELS if n.startswith(package)}
     ours = {each for each in imports(name) if each.startswith("i2i_")}
-    assert ours <= {f"i2i_bench.{part}" for part in ("model", "blocks", "official")} | own
+    allowed = {f"i2i_bench.{part}" for part in ("model", "blocks", "labelled", "official")}
+    assert ours <= allowed | own
     assert tops(imports(name)) <= {"torch", "i2i_bench", package}
 
 

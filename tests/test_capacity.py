@@ -8,6 +8,7 @@ import sys
 import pytest
 from torch import nn
 
+from i2i_bench.describe import count_published
 from i2i_bench.registry import BrokenModel
 from i2i_bench.report import layers, published, tables
 from i2i_bench.report.capacity import capacity
@@ -229,7 +230,24 @@ def test_installed_two_domain_model_is_needed_for_each_pair():
     assert found["attentiongan"]["parameters"] == "1000"
     assert found["attentiongan"]["models_formula"] == "m(m-1)/2"
     assert found["attentiongan"]["total"] == "28000"
-    assert set(asked) == {("attentiongan", 2), ("attentiongan-v1", 2), ("cyclegan", 2)}
+    two = {("attentiongan", 2), ("attentiongan-v1", 2), ("cyclegan", 2)}
+    assert set(asked) == two | {("attentiongan-multi", 8), ("stargan", 8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "num_domains", "parameters"),
+    [
+        ("stargan", 8, 53_226_560),
+        ("attentiongan-multi", 8, 53_229_696),
+        ("stargan", 5, 53_192_576),
+        ("attentiongan-multi", 5, 53_195_712),
+    ],
+)
+def test_models_of_labels_are_counted_as_their_authors_are(name, num_domains, parameters):
+    found = lines(num_domains, kind="installed", count=count_published)
+    (line,) = (line for line in found if line["name"] == name)
+    assert (line["parameters"], line["models"]) == (str(parameters), "1")
+    assert line["total"] == str(parameters)
 
 
 def test_model_that_is_not_installed_has_an_empty_cell_with_the_reason():
@@ -295,9 +313,9 @@ class Third(Model):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (PLUGIN, r"\| stargan +\| +24 \| +1 \| +24 \|"),  # 3 colours and 5 labels to 3 channels
-        ("1 / 0", r"\| stargan: .* is broken: ZeroDivisionError: .* \| +\| +\| +\|"),
-        (PLUGIN.replace("1, 1, 256", "1, 1 / 0"), r"\| stargan: .*: ZeroDivisionError: "),
+        (PLUGIN, r"\| contrastgan +\| +24 \| +1 \| +24 \|"),  # 3 colours, 5 labels, 3 channels
+        ("1 / 0", r"\| contrastgan: .* is broken: ZeroDivisionError: .* \| +\| +\| +\|"),
+        (PLUGIN.replace("1, 1, 256", "1, 1 / 0"), r"\| contrastgan: .*: ZeroDivisionError: "),
     ],
     ids=["of all domains", "import fails", "settings fail"],
 )
@@ -307,13 +325,13 @@ def test_model_installed_by_a_third_party_is_counted_or_says_why(
     information = places / "i2i_third-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: i2i-third\nVersion: 1.0\n")
-    points = "[i2i_bench.models]\nstargan = i2i_labelled:Third\n"
+    points = "[i2i_bench.models]\ncontrastgan = i2i_labelled:Third\n"
     (information / "entry_points.txt").write_text(points)
     (places / "i2i_labelled.py").write_text(text)
     monkeypatch.syspath_prepend(places)
     monkeypatch.delitem(sys.modules, "i2i_labelled", raising=False)
     section = cli("table", "v", "--m", 5).split("\n## ")[1]
-    (line,) = (line for line in section.splitlines() if line.startswith("| StarGAN "))
+    (line,) = (line for line in section.splitlines() if line.startswith("| ContrastGAN "))
     assert re.search(shown, line), line
     assert "28,285,832" in section
 

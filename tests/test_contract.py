@@ -15,15 +15,16 @@ from i2i_bench.model import Ablation, Model, ModelCard, Settings, Variation
 @pytest.mark.parametrize("name", registry.available_models())
 def test_installed_models_keep_the_contract(name, check):
     model_class = registry.load(name)
-    subject = contract.Subject(model_class, model_class.settings("tiny", contract.Toy()))
+    subject = contract.Subject(model_class, model_class.settings("tiny", contract.toy(model_class)))
     assert contract.run(contract.CHECKS[check], subject) is None
 
 
 @pytest.mark.parametrize("preset", ["published", "small", "tiny"])
 @pytest.mark.parametrize("name", registry.available_models())
 def test_presets_are_possible_at_the_usual_size(name, preset):
-    task = contract.Toy(kind="folder", image_size=256)
-    settings = registry.load(name).settings(preset, task)
+    model_class = registry.load(name)
+    task = dataclasses.replace(contract.nominal(model_class, 2), image_size=256)
+    settings = model_class.settings(preset, task)
     assert 0 < settings.crop_size <= settings.load_size
     assert settings.batch_size > 0
     assert settings.budget > 0

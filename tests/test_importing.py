@@ -229,12 +229,27 @@ def nothing_known(golden, folder: Path) -> None:
     torch.save({"weights": torch.ones(4, 3)}, folder / "file.pth")
 
 
+def odd_labels(golden, folder: Path) -> None:
+    whole = golden("stargan").network("G")
+    del whole["main.3.weight"]
+    torch.save(whole, folder / "200000-G.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("write", "fitting"), [(stargan, "stargan"), (multi, "attentiongan-multi")]
+)
+def test_files_for_labels_are_told_apart(cli, golden, places, write, fitting):
+    Path("official").mkdir()
+    write(golden, Path("official"))
+    sentence = cli("import", "cyclegan", "official", "out", code=1)
+    assert sentence.endswith(f"; these files fit {fitting}")
+
+
 @pytest.mark.parametrize(
     ("write", "family"),
     [
         (munit, "MUNIT"),
-        (stargan, "StarGAN or the multi-domain AttentionGAN"),
-        (multi, "StarGAN or the multi-domain AttentionGAN"),
+        (odd_labels, "StarGAN or the multi-domain AttentionGAN"),
         (drit, "DRIT"),
         (unet, "pix2pix or CycleGAN with a U-Net"),
         (nothing_known, None),
@@ -249,7 +264,7 @@ def test_files_that_no_installed_model_reads_are_refused_naming_their_family(
     (Path("official") / "notes.pth").write_text("damaged")
     sentence = cli("import", name, "official", "out", code=1)
     _, _, hint = sentence.partition("; this looks like ")
-    assert hint == (f"{family}, which no installed model reads" if family else "")
+    assert hint == (f"{family}, and fits no installed model" if family else "")
     assert not Path("out").exists()
 
 

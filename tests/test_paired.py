@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from i2i_bench import evaluation, features, paired, plan, protocols, record, weights
+from i2i_bench.directions import find_direction
 from i2i_bench.metrics.distances import kid_unbiased
 from i2i_bench.metrics.pixels import psnr
 from i2i_bench.model import A2B, B2A, Settings
@@ -385,5 +386,5 @@ def test_scores_of_an_older_task_are_told_from_those_of_now(command, task):
 
 def test_direction_is_one_of_the_task(task):
     with pytest.raises(ValueError, match="has no direction b2c; possible: a2b, b2a"):
-        evaluation.find_direction(task, "b2c")
-    assert evaluation.find_direction(task, "a2b") == A2B
+        find_direction(task, "b2c")
+    assert find_direction(task, "a2b") == A2B

@@ -8,6 +8,7 @@ import torch
 
 from i2i_bench import checkpoint, plan, registry, snapshots, training
 from i2i_bench.data import TrainingImages
+from i2i_bench.directions import directions_of
 from i2i_bench.plan import Choices
 from i2i_bench.snapshots import Album, evaluating, moments
 from i2i_bench.tasks import catalog
@@ -27,8 +28,9 @@ def test_moments_halve_the_budget_from_its_end(budget, expected):
 
 
 def make_job(name, data):
-    task = catalog.find("stripes", data)
-    return plan.make_job(name, registry.load(name), ("stripes", task), 0, Choices("tiny", {}, 8))
+    model = registry.load(name)
+    task = "shapes-attributes" if model.card.takes_labels else "stripes"
+    return plan.make_job(name, model, (task, catalog.find(task, data)), 0, Choices("tiny", {}, 8))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,8 @@ def images(tmp_path_factory):
     found = {}
 
     def load(job):
-        key = (job.settings.load_size, job.settings.crop_size, job.settings.flip)
+        settings = job.settings
+        key = (job.task.name, settings.load_size, settings.crop_size, settings.flip)
         if key not in found:
             found[key] = TrainingImages(job.task, job.settings, 0)
         return found[key]
@@ -85,8 +88,8 @@ def test_training_is_the_same_with_and_without_snapshots(name, images, tmp_path,
     ours["position"] = theirs["position"]  # its seconds and memory differ
     assert str(ours["optimizers"]) == str(theirs["optimizers"])
     assert str(ours["state"]) == str(theirs["state"])
-    pairs = zip(whole.networks.parameters(), bare.networks.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    tensors, others = whole.networks.state_dict(), bare.networks.state_dict()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
     assert all(module.training for module in whole.networks.modules())
 
 
@@ -175,3 +178,15 @@ def test_damaged_snapshot_is_refused_by_name(tmp_path, content):
 def test_run_without_snapshots_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="--force trains anew"):
         snapshots.read(tmp_path, "a2b")
+
+
+def test_a_model_of_labels_is_shown_in_every_change(images, tmp_path):
+    job = make_job("attentiongan-multi", tmp_path)
+    train(job, images(job), tmp_path)
+    for direction in directions_of(job.task):
+        *_, last = snapshots.read(tmp_path, str(direction))
+        sources = job.task.images("test", direction.source)[: snapshots.COUNT]
+        expected = np.stack([np.asarray(image.read()) for image in sources])
+        assert (last.sources == expected).all()
+        assert last.attention is not None
+        assert (last.fakes != last.sources).any()

@@ -28,6 +28,8 @@ class Task:
     kind: str = "embedded"
     domains: tuple[str, ...] = ("a", "b")
     num_train: dict[str, int] = field(default_factory=lambda: {"a": 1000, "b": 1000})
+    attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,8 @@ class Task:
     kind: str = "embedded"
     domains: tuple[str, ...] = DOMAINS
     num_train: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 1000))
+    attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ def _own_section(entries: list[_Entry]) -> Section:
         for own in entry.own
     ]
     return Section(
-        "Table V, installed models at their published settings, 256 px",
+        "Table V, installed models at their published settings, 256 px; of labels 128 px",
         ("method", "listed M", "installed", "parameters", "models", "total"),
         tuple(rows),
         left=frozenset({0, 2}),

@@ -83,6 +83,24 @@ METRICS = (
     Column("psnr", "PSNR", "dB", 2, "higher"),
     Column("ssim", "SSIM", "", 3, "higher"),
     Column("lpips", "LPIPS", "", 3, "lower"),
+    Column(
+        "target_share",
+        "to target",
+        "%",
+        1,
+        "higher",
+        100,
+        "share that the suite's classifier takes for the target domain, no human study",
+    ),
+    Column(
+        "kept_share",
+        "kept",
+        "%",
+        1,
+        "higher",
+        100,
+        "share of all other labels that it still finds",
+    ),
     Column("mask_iou", "mask IoU", "", 3, "higher"),
     Column("background_share", "bg share", "", 3, meaning="mean attention that copies the source"),
     Column("lpips_source", "LPIPS src", "", 3, meaning="between source and translation"),
@@ -112,6 +130,7 @@ BASELINES = {"identity": "identity (source unchanged)", "real": "real vs real"}
 KNOWN = {column.key: column for column in METRICS}
 COST_KEYS = frozenset(column.key for column in COSTS)
 LPIPS_KEYS = frozenset(key for key in KNOWN if key.startswith("lpips"))
+CLASSIFIER_KEYS = frozenset({"target_share", "kept_share"})
 SPREAD_OF = {  # metric → its spread under whatever name a protocol has for it
     "kid": ("kid_se", "kid_sd"),
     "kid_target": ("kid_target_se", "kid_target_sd"),

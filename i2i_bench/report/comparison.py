@@ -12,8 +12,10 @@ from i2i_bench.report.columns import BASELINES, KNOWN, SPREAD_OF, SPREADS, Colum
 from i2i_bench.report.leaderboard import Group, Row, Table
 from i2i_bench.report.published import Value
 from i2i_bench.report.tables import PaperTable, Section
+from i2i_bench.report.targets import MEAN
 
 HUMAN = "human study"
+STAND_IN = "classifier"  # metric, as in layout.toml
 
 
 class _Line(NamedTuple):
@@ -56,6 +58,8 @@ def comparison(name: str, records: Iterable[Record], *, further: bool = False) -
     for values in _by_column(published.values(name)):
         column = _column(values, boards, further=further)
         columns += [column] if column.lines else []
+        beside = _stand_in(values, boards)
+        columns += [beside] if beside.lines else []
         hidden += [column.dataset] if set(values) - {line.value for line in column.lines} else []
     sections = [_section(name, column) for column in columns]
     if hidden:
@@ -95,6 +99,23 @@ def _column(values: list[Value], boards: list[Table], *, further: bool) -> _Colu
     return _Column(metric, dataset, shown, lines, unscored)
 
 
+def _stand_in(values: list[Value], boards: list[Table]) -> _Column:
+    """Give what the suite's classifier found where the paper asked people, a column of its own."""
+    metric, dataset = values[0].metric, values[0].dataset
+    is_study = not published.layout().metrics[metric].key
+    found = _boards_of(dataset, boards) if is_study else []
+    shown = KNOWN[published.layout().metrics[STAND_IN].key]
+    methods = [published.layout().methods[value.method] for value in values]
+    lines = [
+        _Line(method.name, None, board.group, row)
+        for method in methods
+        for board in found
+        for row in board.rows
+        if row.model in method.installed and shown.key in row.stats
+    ]
+    return _Column(STAND_IN, dataset, shown, lines + _baselines(shown.key, found, lines), [])
+
+
 def _shown(values: list[Value]) -> Column | None:
     """Print measured values with as many decimals as the paper's."""
     metric = published.layout().metrics[values[0].metric]
@@ -103,12 +124,13 @@ def _shown(values: list[Value]) -> Column | None:
 
 
 def _boards_of(dataset: str, boards: list[Table]) -> list[Table]:
-    wanted = published.layout().datasets[dataset]
-    return [
-        board
-        for board in boards
-        if board.group.task == wanted.task and wanted.direction in ("", board.group.direction)
-    ]
+    """Find the boards of a data set; where it names no direction, a mean speaks for its parts."""
+    wanted = published.layout().datasets.get(dataset)
+    found = [board for board in boards if wanted and board.group.task == wanted.task]
+    if wanted and wanted.directions:
+        return [board for board in found if board.group.direction in wanted.directions]
+    means = [board for board in found if board.group.direction.startswith(MEAN)]
+    return means or found
 
 
 def _baselines(key: str, boards: list[Table], lines: list[_Line]) -> list[_Line]:
@@ -182,7 +204,7 @@ def _notes(column: _Column, groups: list[Group]) -> list[str]:
     explained = published.layout().protocols
     protocols = dict.fromkeys(value.protocol for value in values)
     notes += [explained[protocol] for protocol in protocols if protocol in explained]
-    if column.shown:
+    if column.shown and values:
         notes.append(
             "Compare a measured value with a printed one only where their protocols are the same."
         )

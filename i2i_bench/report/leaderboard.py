@@ -14,6 +14,7 @@ from i2i_bench.protocols import PROTOCOLS, remarks
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
 from i2i_bench.report.columns import (
     BASELINES,
+    CLASSIFIER_KEYS,
     COST_KEYS,
     COSTS,
     HIDDEN,
@@ -24,6 +25,7 @@ from i2i_bench.report.columns import (
     SPREADS,
     Column,
 )
+from i2i_bench.report.targets import MEAN, means
 
 LONGEST_REASON = 300  # characters
 UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
@@ -151,15 +153,23 @@ def _mixture(group: Group) -> str:
 def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:
     """Build one table for each group of comparable scores, in a fixed order.
 
+    Scores of several targets of a labelled task have a table of their mean as well.
+
     Raises:
         ValueError: If there are records, but none of this task.
     """
     groups: dict[Group, list[Entry]] = {}
     chosen = _of_task(list(records), task)
     for record in sorted(chosen, key=_identity):
-        for score in record.scores.values():
+        scores = list(record.scores.values())
+        for score in (*scores, *means(scores)):
             groups.setdefault(_group(record, score), []).append((record, score))
-    return [_table(group, groups[group]) for group in sorted(groups)]
+    return [_table(group, groups[group]) for group in sorted(groups, key=_place)]
+
+
+def _place(group: Group) -> Group:
+    """Give what to order tables by: the mean over targets comes before single ones."""
+    return group._replace(direction="") if group.direction.startswith(MEAN) else group
 
 
 def _identity(record: AnyRecord) -> tuple[str, str, int]:
@@ -208,9 +218,7 @@ def _table(group: Group, entries: list[Entry]) -> Table:
     columns = [_titled(c, group) for c in _columns(present) if c.key != headline.key]
     if headline.key in present:
         columns.insert(0, headline)
-    marked = (
-        columns if _have_one_lpips(entries) else [c for c in columns if c.key not in LPIPS_KEYS]
-    )
+    marked = [c for c in columns if c.key not in _incomparable(entries)]
     ranked = _marked(_ranked([row for _, row in rows], headline), marked)
     notes = _notes(group, columns, rows=rows, ranked=ranked, headline=headline)
     return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
@@ -235,6 +243,17 @@ def _titled(column: Column, group: Group) -> Column:
 def _have_one_lpips(entries: list[Entry]) -> bool:
     """Tell whether every LPIPS is of the same weights."""
     return len({score.lpips_sha256 for _, score in entries} - {None}) <= 1
+
+
+def _have_one_classifier(entries: list[Entry]) -> bool:
+    """Tell whether labels were all found by the same classifier."""
+    return len({score.classifier_sha256 for _, score in entries} - {None}) <= 1
+
+
+def _incomparable(entries: list[Entry]) -> frozenset[str]:
+    """Name the metrics whose values are of networks of several weights."""
+    lpips = frozenset() if _have_one_lpips(entries) else LPIPS_KEYS
+    return lpips | (frozenset() if _have_one_classifier(entries) else CLASSIFIER_KEYS)
 
 
 def _columns(present: set[str]) -> list[Column]:
@@ -395,6 +414,8 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
         found = [f"{sentence}." for sentence in said if not sentence.startswith("FID")]
     if not _have_one_lpips(entries):
         found.append("LPIPS of several weights files stands here; its values are not compared.")
+    if not _have_one_classifier(entries):
+        found.append("Classifiers of several weights judged here; their shares are not compared.")
     return found
 
 

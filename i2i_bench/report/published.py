@@ -115,7 +115,7 @@ class Dataset:
     """The task that is a data set of the papers; any direction where they name none."""
 
     task: str
-    direction: str = ""
+    directions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

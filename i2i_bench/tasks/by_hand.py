@@ -13,7 +13,8 @@ from i2i_bench.tasks.folders import SUFFIXES, read_image
 
 CELEBA_LIST, CELEBA_IMAGES = "list_attr_celeba.txt", "img_align_celeba"  # as published
 CELEBA_COUNT, CELEBA_ATTRIBUTES = 202_599, 40
-CELEBA_CHOSEN = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # yunjey/stargan
+CELEBA_HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")  # one at most in a test label
+CELEBA_CHOSEN = (*CELEBA_HAIR, "Male", "Young")  # yunjey/stargan
 CELEBA_SEED, CELEBA_TEST = 1234, 1999  # yunjey/stargan: the list is shuffled, its start is the test
 
 RAFD_EXPRESSIONS = (
@@ -39,10 +40,12 @@ class LabelledFile:
     Attributes:
         path: Of the image.
         labels: 0 or 1 for each attribute of the set.
+        view: Person and pose, which another image shares but for its labels; "" where unknown.
     """
 
     path: Path
     labels: tuple[int, ...]
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class Labelled:
         attributes: Names of what the labels say.
         train: Images to train on.
         test: Images to test on.
+        exclusive: Groups of attributes of which an image has one at most.
     """
 
     attributes: tuple[str, ...]
     train: tuple[LabelledFile, ...]
     test: tuple[LabelledFile, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,12 @@ class Layout:
     Attributes:
         files: What to put where, below the folder of the task.
         read: Gives the images of that folder; raises ValueError where it is not as it must be.
+        images: Name of the folder of images in that of the task.
     """
 
     files: str
     read: Callable[[Path], Labelled]
+    images: str = "images"
 
 
 def celeba(folder: Path, chosen: Sequence[str] = CELEBA_CHOSEN) -> Labelled:
@@ -101,7 +108,13 @@ def celeba(folder: Path, chosen: Sequence[str] = CELEBA_CHOSEN) -> Labelled:
         )
     files = [LabelledFile(images / file, tuple(row[i] for i in columns)) for file, row in rows]
     random.Random(CELEBA_SEED).shuffle(files)
-    return Labelled(tuple(chosen), tuple(files[CELEBA_TEST:]), tuple(files[:CELEBA_TEST]))
+    hair = tuple(name for name in chosen if name in CELEBA_HAIR)
+    return Labelled(
+        tuple(chosen),
+        tuple(files[CELEBA_TEST:]),
+        tuple(files[:CELEBA_TEST]),
+        (hair,) if len(hair) > 1 else (),
+    )
 
 
 def _read_celeba_list(path: Path) -> tuple[list[str], list[tuple[str, list[int]]]]:
@@ -161,10 +174,12 @@ def rafd(folder: Path) -> Labelled:
                 "Rafd090_01_Caucasian_female_angry_frontal.jpg"
             )
         expression = match["expression"]
-        views[f"angle {match['angle']}, person {match['person']}, gaze {match['gaze']}"].add(
-            expression
-        )
-        people[match["person"]].append(LabelledFile(path, _one_hot(RAFD_EXPRESSIONS, expression)))
+        view = f"angle {match['angle']}, person {match['person']}, gaze {match['gaze']}"
+        if expression in views[view]:
+            raise ValueError(f"{folder / 'images'} has {expression} of {view} twice; remove one")
+        views[view].add(expression)
+        labels = _one_hot(RAFD_EXPRESSIONS, expression)
+        people[match["person"]].append(LabelledFile(path, labels, view))
     for view, found in sorted(views.items()):
         if missing := [each for each in RAFD_EXPRESSIONS if each not in found]:
             raise ValueError(f"{folder / 'images'} lacks {' '.join(missing)} of {view}")
@@ -195,7 +210,11 @@ def ar_face(folder: Path) -> Labelled:
         photo = (int(match["photo"]) - 1) % 13
         if photo < len(AR_EXPRESSIONS):
             labels = _one_hot(AR_EXPRESSIONS, AR_EXPRESSIONS[photo])
-            people[match["person"].lower()].append(LabelledFile(path, labels))
+            person = match["person"].lower()
+            view = f"{person}, session {(int(match['photo']) - 1) // 13 + 1}"
+            if any((file.view, file.labels) == (view, labels) for file in people[person]):
+                raise ValueError(f"{path} is there twice; remove one of the two")
+            people[person].append(LabelledFile(path, labels, view))
     return _by_person(AR_EXPRESSIONS, people)
 
 
@@ -222,7 +241,7 @@ def _by_person(names: Sequence[str], people: dict[str, list[LabelledFile]]) -> L
         raise ValueError(
             f"{len(people)} persons cannot be split; at least {PERSONS_FOR_ONE_IN_TEST} are needed"
         )
-    return Labelled(tuple(names), tuple(train), tuple(test))
+    return Labelled(tuple(names), tuple(train), tuple(test), (tuple(names),))
 
 
 LAYOUTS = {
@@ -231,6 +250,7 @@ LAYOUTS = {
         "names of attributes, then a line for each image) and the aligned and cropped images "
         f"000001.jpg to {CELEBA_COUNT}.jpg in a folder {CELEBA_IMAGES}",
         celeba,
+        CELEBA_IMAGES,
     ),
     "rafd": Layout(
         "the photos under their published names, such as "
@@ -251,6 +271,26 @@ def instructions(name: str, folder: Path) -> str:
     return f"put into {folder}: {LAYOUTS[name].files}; i2i-bench data verify {name} checks it"
 
 
+def read(name: str, folder: Path) -> Labelled:
+    """Read a set that was obtained by hand.
+
+    Raises:
+        ValueError: If it is not there, or not as it must be.
+    """
+    if not is_there(name, folder):
+        raise ValueError(f"task {name!r} is not there; {instructions(name, folder)}")
+    found = LAYOUTS[name].read(folder)
+    num_files = len(found.train) + len(found.test)
+    if name == "celeba" and num_files != CELEBA_COUNT:
+        raise ValueError(f"{folder} has {num_files} images, and CelebA {CELEBA_COUNT}")
+    return found
+
+
+def is_there(name: str, folder: Path) -> bool:
+    """Tell whether anything of a set was put where it belongs."""
+    return (folder / LAYOUTS[name].images).is_dir()
+
+
 def verify(name: str, folder: Path, progress: Progress) -> list[str]:
     """Check a set that was obtained by hand, down to each image.
 
@@ -260,12 +300,8 @@ def verify(name: str, folder: Path, progress: Progress) -> list[str]:
     Raises:
         ValueError: If it is not as it must be.
     """
-    if not folder.is_dir():
-        raise ValueError(f"task {name!r} is not there; {instructions(name, folder)}")
-    found = LAYOUTS[name].read(folder)
+    found = read(name, folder)
     files = [*found.train, *found.test]
-    if name == "celeba" and len(files) != CELEBA_COUNT:
-        raise ValueError(f"{folder} has {len(files)} images, and CelebA {CELEBA_COUNT}")
     for done, file in enumerate(files, start=1):
         read_image(file.path)
         progress(done, len(files))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from i2i_bench.tasks import shapes
+from i2i_bench.tasks import attributes, by_hand, labelled, shapes
 from i2i_bench.tasks.folders import (
     FOLDERS,
     PUBLISHED_SIZE,
@@ -51,7 +51,7 @@ class Entry:
         counts: Images in trainA, trainB, testA, testB; None where not known for certain.
         archive: In which it is published; None for what can only be obtained by hand.
         paired: Whether images of the same index are a pair.
-        by_hand: What must be obtained by hand, for a task that cannot be run yet.
+        by_hand: What must be obtained by hand; images of such a task have labels.
     """
 
     title: str
@@ -72,7 +72,8 @@ class Row:
         kind: Embedded or catalogued.
         title: One line for people.
         image_size: Side in pixels.
-        counts: Folder name such as ``trainA`` → images expected in it; None where not known.
+        counts: Folder name such as ``trainA`` → images expected in it; None where not known. Of a
+            labelled task by split.
         licence: Of the images.
         state: Whether it can be run now.
     """
@@ -255,7 +256,7 @@ CATALOGUE: dict[str, Entry] = {
         by_hand="the images of the AR Face Database, on request of a researcher",
     ),
 }
-EMBEDDED: dict[str, Task] = shapes.tasks()
+EMBEDDED: dict[str, Task] = shapes.tasks() | attributes.tasks()
 
 
 def find(name_or_path: str, data: Path) -> Task:
@@ -274,7 +275,8 @@ def find(name_or_path: str, data: Path) -> Task:
         return _catalogued(name_or_path, data / name_or_path)
     separators = [separator for separator in (os.sep, os.altsep) if separator]
     if any(separator in name_or_path for separator in separators) or Path(name_or_path).exists():
-        return folder_task(Path(name_or_path))
+        path = Path(name_or_path)
+        return labelled.folder_task(path) if labelled.is_layout(path) else folder_task(path)
     known = [*EMBEDDED, *CATALOGUE]
     near = difflib.get_close_matches(name_or_path, known, n=3)
     hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -289,22 +291,29 @@ def listing(data: Path) -> list[Row]:
             kind=task.kind,
             title=task.title,
             image_size=task.image_size,
-            counts={
-                folder: (task.num_train if split == "train" else task.num_test)[domain]
-                for (split, domain), folder in FOLDERS.items()
-            },
+            counts=_counts_of(task),
             licence=task.licence,
             state="ready",
         )
         for task in EMBEDDED.values()
     ]
     for name, entry in CATALOGUE.items():
-        state = _state(entry, data / name)
+        state = _state(name, entry, data / name)
         expected = _expected(entry)
         rows.append(
             Row(name, "catalogued", entry.title, PUBLISHED_SIZE, expected, entry.licence, state)
         )
     return rows
+
+
+def _counts_of(task: Task) -> dict[str, int | None]:
+    """Give the number of images in each folder, or in each split where images have labels."""
+    if task.attributes:
+        return {"train": sum(task.num_train.values()), "test": sum(task.num_test.values())}
+    return {
+        folder: (task.num_train if split == "train" else task.num_test)[domain]
+        for (split, domain), folder in FOLDERS.items()
+    }
 
 
 def how_to_get(name: str) -> str:
@@ -331,10 +340,10 @@ def _expected(entry: Entry) -> dict[str, int | None]:
     return dict(zip(FOLDERS.values(), entry.counts, strict=True))
 
 
-def _state(entry: Entry, path: Path) -> State:
+def _state(name: str, entry: Entry, path: Path) -> State:
     """Tell by counting files, without opening any, whether a task can be run."""
     if entry.by_hand:
-        return "by hand"
+        return "ready" if by_hand.is_there(name, path) else "by hand"
     if _missing(path):
         return "missing"
     found = {name: _count(path / name) for name in FOLDERS.values()}
@@ -364,6 +373,9 @@ def deviations(entry: Entry, found: Mapping[str, int]) -> list[str]:
 def _catalogued(name: str, path: Path) -> Task:
     """Make a catalogued task of its folder."""
     entry = CATALOGUE[name]
+    if entry.by_hand and by_hand.is_there(name, path):
+        facts = {"title": entry.title, "licence": entry.licence, "origin": entry.origin}
+        return labelled.obtained_task(name, path, **facts)
     if entry.by_hand:
         raise ValueError(
             f"task {name!r} cannot be run yet: it needs {entry.by_hand}, from {entry.origin} "

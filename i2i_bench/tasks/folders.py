@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,12 +44,12 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
             raise ValueError(f"images of {path} do not pair: names differ between a and b")
         paired = found
     return Task(
-        name=_name(path, files),
+        name=name_of(path, contents_hash(files)),
         version=1,
         title=f"Images of the folder {path.resolve().name}",
         kind="folder",
         domains=DOMAINS,
-        image_size=_image_size(files["train", "a"][0]),
+        image_size=image_size(files["train", "a"][0]),
         num_train={domain: len(files["train", domain]) for domain in DOMAINS},
         num_test={domain: len(files["test", domain]) for domain in DOMAINS},
         paired=paired,
@@ -98,7 +98,7 @@ def scan(path: Path) -> dict[Key, list[Path]]:
     if missing:
         raise ValueError(f"folder {path} {_reason(path)}has no {' '.join(missing)}; {_LAYOUT}")
     try:
-        return {key: _list_images(path / name) for key, name in FOLDERS.items()}
+        return {key: list_images(path / name) for key, name in FOLDERS.items()}
     except OSError as error:
         raise ValueError(f"cannot list {error.filename}: {error.strerror or error}") from error
 
@@ -115,8 +115,16 @@ def _reason(path: Path) -> str:
     return ""
 
 
-def _list_images(folder: Path) -> list[Path]:
-    """List the images in one folder by name."""
+def list_images(folder: Path, layout: str = _LAYOUT) -> list[Path]:
+    """List the images in one folder by name.
+
+    Args:
+        folder: Of images alone.
+        layout: What it belongs to, for messages.
+
+    Raises:
+        ValueError: If it is empty, something in it is no image, or two differ by suffix alone.
+    """
     files: list[Path] = []
     stems: dict[str, str] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
@@ -130,7 +138,7 @@ def _list_images(folder: Path) -> list[Path]:
         stems[path.stem] = path.name
         files.append(path)
     if not files:
-        raise ValueError(f"folder {folder} is empty; {_LAYOUT} of {_suffixes()}")
+        raise ValueError(f"folder {folder} is empty; {layout} of {_suffixes()}")
     return files
 
 
@@ -167,17 +175,22 @@ def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
     return ordered, True
 
 
-def _name(path: Path, files: Mapping[Key, list[Path]]) -> str:
-    """Give a name that two folders of different contents never share."""
+def name_of(path: Path, digest: str) -> str:
+    """Give the name of a task, which two folders of different contents never share."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
-    return f"folder-{safe or 'images'}-{contents_hash(files)[:8]}"
+    return f"folder-{safe or 'images'}-{digest[:8]}"
 
 
 def contents_hash(files: Mapping[Key, list[Path]]) -> str:
     """Give the sha256 of the images of a task: of their folders, names and bytes."""
+    return hash_folders((folder, files[key]) for key, folder in FOLDERS.items())
+
+
+def hash_folders(folders: Iterable[tuple[str, Sequence[Path]]]) -> str:
+    """Give the sha256 of folders by name, and of the names and bytes of their files."""
     total = hashlib.sha256()
-    for key, folder in FOLDERS.items():
-        for file in sorted(files[key], key=lambda file: file.name):
+    for folder, files in folders:
+        for file in sorted(files, key=lambda file: file.name):
             total.update(f"{folder}/{file.name}".encode(errors="surrogateescape") + b"\0")
             total.update(_hash(file))
     return total.hexdigest()
@@ -191,7 +204,7 @@ def _hash(path: Path) -> bytes:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _image_size(path: Path) -> int:
+def image_size(path: Path) -> int:
     """Give the side in pixels for images like this one."""
     side = min(read_image(path).size)
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE

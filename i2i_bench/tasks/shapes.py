@@ -136,21 +136,24 @@ def scene(task: str, split: str, domain: str, index: int) -> Scene:
     known = task in TITLES and domain in DOMAINS and 0 <= index < COUNTS.get(split, 0)
     if not known:
         raise ValueError(f"no image {index} in {split!r}, domain {domain!r} of task {task!r}")
-    bits = _Bits(f"i2i-bench/{task}/{VERSION}/{split}/{domain}/{index}")
+    bits = Bits(f"i2i-bench/{task}/{VERSION}/{split}/{domain}/{index}")
     num_objects, num_distractors = 1 + bits.below(3), 1 + bits.below(2)
-    boxes = _place(bits, num_objects, num_distractors, _margin(task))
+    boxes = place(bits, num_objects, num_distractors, _margin(task))
     objects = tuple(
-        Figure("object", *box, _object_colour(bits, task)) for box in boxes[:num_objects]
+        Figure("object", *box, object_colour(bits, task)) for box in boxes[:num_objects]
     )
-    distractors = tuple(_distractor(bits, task, box, objects) for box in boxes[num_objects:])
-    return Scene(_background(bits, task, objects), objects, distractors)
+    distractors = tuple(distractor(bits, task, box, objects) for box in boxes[num_objects:])
+    colours = [figure.colour for figure in objects]
+    if task == "hue":
+        colours += [swap(colour) for colour in colours]
+    return Scene(background(bits, colours, noisy=task != "morph"), objects, distractors)
 
 
 def render(task: str, scene: Scene, domain: str) -> NDArray[uint8]:
     """Draw a scene as it is in a domain, (height, width, 3)."""
     image = scene.background.copy()
     for figure in scene.distractors:
-        image[_triangle(figure)] = figure.colour
+        image[triangle(figure)] = figure.colour
     for figure in scene.objects:
         _draw_object(image, task, figure, domain)
     return image
@@ -169,24 +172,30 @@ def foreground(task: str, scene: Scene) -> NDArray[bool_]:
 
 def object_mask(task: str, figure: Figure, domain: str) -> NDArray[bool_]:
     """Give the pixels that an object covers in a domain, (height, width)."""
-    return _cross(figure) if task == "morph" and domain == "b" else _disc(figure)
+    return cross(figure) if task == "morph" and domain == "b" else disc(figure)
 
 
 def _draw_object(image: NDArray[uint8], task: str, figure: Figure, domain: str) -> None:
     mask = object_mask(task, figure, domain)
-    image[mask] = _swap(figure.colour) if task == "hue" and domain == "b" else figure.colour
-    if task == "stripes" and domain == "b":  # every pixel changes, and no colour is lost
-        for row, base in enumerate((160, 160, 0, 0)):  # counted from the edge of the image
-            stripe = mask[row::4]
-            image[row::4][stripe] = tuple(base + 3 * channel // 8 for channel in figure.colour)
+    image[mask] = swap(figure.colour) if task == "hue" and domain == "b" else figure.colour
+    if task == "stripes" and domain == "b":
+        draw_stripes(image, mask, figure.colour)
 
 
-def _swap(colour: Colour) -> Colour:
+def draw_stripes(image: NDArray[uint8], mask: NDArray[bool_], colour: Colour) -> None:
+    """Make pale and dark rows of a colour; every pixel changes, and no colour is lost."""
+    for row, base in enumerate((160, 160, 0, 0)):  # counted from the edge of the image
+        stripe = mask[row::4]
+        image[row::4][stripe] = tuple(base + 3 * channel // 8 for channel in colour)
+
+
+def swap(colour: Colour) -> Colour:
+    """Exchange red and blue."""
     red, green, blue = colour
     return blue, green, red
 
 
-class _Bits:
+class Bits:
     """The stream of random words of one image."""
 
     def __init__(self, key: str) -> None:
@@ -218,8 +227,8 @@ _DISTRACTOR_SIZES = (7, 9)
 _TRIES = 30
 
 
-def _place(
-    bits: _Bits, num_objects: int, num_distractors: int, margin: int
+def place(
+    bits: Bits, num_objects: int, num_distractors: int, margin: int
 ) -> list[tuple[int, int, int]]:
     """Draw boxes (left, top, side), objects first, one pixel apart or more even once translated."""
     low, high = _SIZES[num_objects]
@@ -234,7 +243,7 @@ def _place(
             return [(left + m, top + m, side - 2 * m) for (left, top, side), m in grown]
 
 
-def _place_all(bits: _Bits, sides: list[int]) -> list[tuple[int, int, int]] | None:
+def _place_all(bits: Bits, sides: list[int]) -> list[tuple[int, int, int]] | None:
     """Draw a place for each side in turn; None where one does not fit among those before it."""
     boxes: list[tuple[int, int, int]] = []
     for side in sides:
@@ -256,7 +265,7 @@ def _touch(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
     )
 
 
-def _object_colour(bits: _Bits, task: str) -> Colour:
+def object_colour(bits: Bits, task: str) -> Colour:
     """Draw a vivid colour in multiples of 8; for ``hue`` a warm one, to exchange red and blue."""
     high, low = 176 + 8 * bits.below(10), 8 * bits.below(9)
     if task == "hue":
@@ -267,33 +276,30 @@ def _object_colour(bits: _Bits, task: str) -> Colour:
     return first, second, channels[0]
 
 
-def _distractor(
-    bits: _Bits, task: str, box: tuple[int, int, int], objects: tuple[Figure, ...]
+def distractor(
+    bits: Bits, task: str, box: tuple[int, int, int], objects: tuple[Figure, ...]
 ) -> Figure:
     """Make a triangle in the colour that one of the objects has, in either domain."""
     colour = objects[bits.below(len(objects))].colour
     if task == "hue" and bits.below(2):
-        colour = _swap(colour)
+        colour = swap(colour)
     return Figure(("triangle_up", "triangle_down")[bits.below(2)], *box, colour)
 
 
-def _background(bits: _Bits, task: str, objects: tuple[Figure, ...]) -> NDArray[uint8]:
-    """Draw a texture in a colour unlike the objects', (height, width, 3)."""
+def background(bits: Bits, colours: list[Colour], *, noisy: bool) -> NDArray[uint8]:
+    """Draw a texture in a colour unlike the given ones, (height, width, 3)."""
     import numpy as np
 
-    colours = [figure.colour for figure in objects]
-    if task == "hue":
-        colours += [_swap(colour) for colour in colours]
     rows, columns = np.ogrid[:RESOLUTION, :RESOLUTION]
     amplitudes = 8 + bits.array_below(13, (3,))
     slopes = bits.array_below(17, (3, 2)) - 8
     image = np.zeros((RESOLUTION, RESOLUTION, 3), dtype=np.int64) + _background_colour(
         bits, colours
     )
-    image += _texture(bits, noisy=task != "morph")[:, :, None] * amplitudes // 64
+    image += _texture(bits, noisy=noisy)[:, :, None] * amplitudes // 64
     centred = (2 * rows[:, :, None] - RESOLUTION + 1, 2 * columns[:, :, None] - RESOLUTION + 1)
     image += (centred[0] * slopes[:, 0] + centred[1] * slopes[:, 1]) // RESOLUTION
-    if task != "morph":
+    if noisy:
         image += bits.array_below(13, (RESOLUTION, RESOLUTION, 1)) - 6
     return image.astype(np.uint8)  # 72 - 42 <= image <= 183 + 42
 
@@ -301,7 +307,7 @@ def _background(bits: _Bits, task: str, objects: tuple[Figure, ...]) -> NDArray[
 _CONTRAST = 88
 
 
-def _background_colour(bits: _Bits, colours: list[Colour]) -> Colour:
+def _background_colour(bits: Bits, colours: list[Colour]) -> Colour:
     """Draw a colour that differs from each given one by ``_CONTRAST`` in some channel."""
     while True:  # (160, 160, 160) and all above it fit any set of object colours
         colour = (72 + bits.below(112), 72 + bits.below(112), 72 + bits.below(112))
@@ -312,7 +318,7 @@ def _background_colour(bits: _Bits, colours: list[Colour]) -> Colour:
             return colour
 
 
-def _texture(bits: _Bits, *, noisy: bool) -> NDArray[int64]:
+def _texture(bits: Bits, *, noisy: bool) -> NDArray[int64]:
     """Draw a pattern in -64, ..., 64, (height, width); irregular clouds only where ``noisy``."""
     import numpy as np
 
@@ -333,7 +339,7 @@ def _texture(bits: _Bits, *, noisy: bool) -> NDArray[int64]:
     return slant * (128 * bright.astype(np.int64) - 64)
 
 
-def _clouds(bits: _Bits) -> NDArray[int64]:
+def _clouds(bits: Bits) -> NDArray[int64]:
     """Draw value noise with a cell of 8 pixels in -64, ..., 64, (height, width)."""
     import numpy as np
 
@@ -346,13 +352,13 @@ def _clouds(bits: _Bits) -> NDArray[int64]:
     return across // cell**2
 
 
-def _disc(figure: Figure) -> NDArray[bool_]:
+def disc(figure: Figure) -> NDArray[bool_]:
     """Give the disc that fills the figure's box; lengths are doubled, so that centres are whole."""
     down, right = _from_centre(figure)
     return down**2 + right**2 < figure.size**2
 
 
-def _cross(figure: Figure) -> NDArray[bool_]:
+def cross(figure: Figure) -> NDArray[bool_]:
     """Give the upright cross, one pixel longer on each side than the disc, bars of a third."""
     down, right = (abs(distance) for distance in _from_centre(figure))
     length, width = figure.size + 2, figure.size // 3
@@ -360,7 +366,7 @@ def _cross(figure: Figure) -> NDArray[bool_]:
     return (down < length) & (right < width) | (down < width) & (right < length)
 
 
-def _triangle(figure: Figure) -> NDArray[bool_]:
+def triangle(figure: Figure) -> NDArray[bool_]:
     """Give the triangle that fills the figure's box, on its base or on its tip."""
     down, right = _from_centre(figure)
     along = down if figure.shape == "triangle_up" else -down

@@ -1,4 +1,4 @@
-"""What a task is: versioned images of two domains, and what is known of their translation."""
+"""What a task is: versioned images of domains, and what is known of their translation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from i2i_bench.tasks.labels import Label, Labels
+
 if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
     from PIL import Image
 
 DOMAINS = ("a", "b")
+EVERY = "all"  # domain of all images of a labelled task, as in i2i_bench.model
 SPLITS = ("train", "test")
 Kind = Literal["embedded", "catalogued", "folder"]
 
@@ -45,6 +48,17 @@ class Reader(Protocol):
         ...
 
 
+class LabelledReader(Reader, Protocol):
+    """Where the images and labels of a labelled task come from.
+
+    Beside all images (``EVERY``), its domains are those that ``Labels.chooses`` knows.
+    """
+
+    def labels(self, split: str, domain: str) -> list[Label]:
+        """List the label of each image of one split and domain, in their order."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Data that every model is trained on and scored with alike.
@@ -54,7 +68,7 @@ class Task:
         version: Raised when any byte or rule of the task changes.
         title: One line for people.
         kind: Made by this package, listed in the catalogue, or a folder of the user's own.
-        domains: Names of the domains.
+        domains: Names of the domains; of a labelled task ``EVERY`` alone.
         image_size: Side of the published images in pixels.
         num_train: Training images of each domain.
         num_test: Test images of each domain.
@@ -63,6 +77,8 @@ class Task:
         licence: Of the images, as stated at their origin.
         origin: Address or description of where the images come from.
         reader: Gives the images.
+        attributes: What the labels of a labelled task say; empty where images have none.
+        exclusive: Groups of attributes of which an image has one at most.
     """
 
     name: str
@@ -78,6 +94,13 @@ class Task:
     licence: str
     origin: str
     reader: Reader
+    attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def labelling(self) -> Labels:
+        """What the labels say; without attributes where images have none."""
+        return Labels(self.attributes, self.exclusive)
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split (``train`` or ``test``) and domain.
@@ -91,6 +114,20 @@ class Task:
             raise ValueError(f"unknown split {split!r}; possible: {', '.join(SPLITS)}")
         self._check(domain)
         return self.reader.images(split, domain)
+
+    def labels(self, split: str, domain: str) -> list[Label] | None:
+        """List the label of each image, in their order; None where the task has no labels.
+
+        Raises:
+            ValueError: If there is no such split or domain.
+        """
+        if not self.attributes:
+            return None
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; possible: {', '.join(SPLITS)}")
+        self._check(domain)
+        reader: LabelledReader = self.reader  # pyright: ignore[reportAssignmentType] - has labels
+        return reader.labels(split, domain)
 
     def truth(self, source: str, target: str) -> list[TaskImage] | None:
         """List the true translation of each test image of ``source``, in the same order.
@@ -112,7 +149,9 @@ class Task:
 
     def _check(self, *domains: str) -> None:
         for position, domain in enumerate(domains):
-            if domain not in self.domains or domain in domains[:position]:
+            if self.attributes and domain != EVERY:
+                self.labelling.chooses(domain, (0,) * len(self.attributes))  # raises if unknown
+            elif domain not in self.domains or domain in domains[:position]:
                 raise ValueError(
                     f"task {self.name!r} has the different domains {', '.join(self.domains)}; "
                     f"given: {', '.join(domains)}"

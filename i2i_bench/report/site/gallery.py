@@ -198,13 +198,17 @@ class Samples:
     def _known(self, record: Record, score: Score, stems: Sequence[str]) -> _Known:
         """Give sources and truths of test images at the size of a run's translations."""
         try:
+            from i2i_bench.directions import find_direction
+
             task = self._task(record, score)
-            source, _, target = score.direction.partition("2")
-            listed = task.images("test", source)
+            direction = find_direction(task, score.direction)
+            listed = task.images("test", direction.source)
             places = {Path(image.name).stem: i for i, image in enumerate(listed)}
             places = {stem: places[stem] for stem in stems if stem in places}
             sources = self._decode(listed, places, record.settings)
-            truths = self._decode(task.truth(source, target), places, record.settings)
+            truths = self._decode(
+                task.truth(direction.source, direction.target), places, record.settings
+            )
         except ValueError as error:  # it may name files, which are nobody else's business
             logger.warning("the page shows no sources of %s: %s", record.run, error)
             note = f"No sources: the images of {record.task} that were translated are not at hand."

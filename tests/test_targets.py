@@ -1,0 +1,129 @@
+"""The mean over the targets of a labelled task, in leaderboards and beside the paper's tables."""
+
+import pytest
+
+from i2i_bench.record import Record, Score, Values
+from i2i_bench.report import tables
+from i2i_bench.report.comparison import comparison
+from i2i_bench.report.leaderboard import tabulate
+from i2i_bench.report.render import to_markdown
+from i2i_bench.report.targets import means
+
+HAIR = ("+Black_Hair", "+Blond_Hair", "+Brown_Hair")
+
+
+def score(direction, share, **changes):
+    """Make a score of a target; the share of translations taken for it is what it holds."""
+    values = {"target_share": share, "kid": 0.1, "kid_se": 0.01}
+    baselines = {
+        "identity": Values(values={"target_share": 0.0, "kid": 0.2, "kid_se": 0.01}),
+        "real": Values(values={"target_share": 0.98}),
+    }
+    entry = {
+        **{"protocol": "i2i", "protocol_version": 1, "direction": direction, "image_size": 128},
+        **{"n_real": 50, "n_fake": 60, "recipe": "clean", "weights_sha256": None},
+        "files_sha256": {"real": direction, "fake": "0"},
+        "pixels_sha256": {"real": f"real {direction}", "fake": "b"},
+        **{"weights_status": None, "estimator": {"kid_unit": "raw"}, "checkpoint": "last"},
+        **{"spread_kind": "se_jackknife", "selected_on": None, "task_version": 1},
+        **{"libraries": {}, "partial": False, "baselines": baselines, "values": values},
+        "classifier_sha256": "12345678",
+    }
+    return Score(**(entry | changes))
+
+
+def make(model="stargan", shares=(0.5, 0.7), directions=("+Male", "-Male"), seed=0, **changes):
+    """Make a record of CelebA with a score for each direction."""
+    scores = [score(*pair, **changes) for pair in zip(directions, shares, strict=True)]
+    return Record(
+        **{"model": model, "distribution": "x", "distribution_version": "1", "variant": ""},
+        **{"preset": "published", "task": "celeba", "task_version": 1, "headline": "kid"},
+        **{"seed": seed, "settings": {}, "parameters": {"generator": 1}, "macs": 1},
+        **{"images_seen": 1, "steps": 1, "seconds": 1.0, "images_per_second": 1.0},
+        **{"peak_memory_bytes": 1, "peak_memory_of": "process", "device": "d"},
+        **{"torch_version": "2", "harness_version": "0", "commit": None},
+        scores={f"i2i@1/{each.direction}": each for each in scores},
+    )
+
+
+def test_mean_is_that_of_the_targets_whatever_their_sizes():
+    first, second = score("+Male", 0.5, n_real=10), score("-Male", 0.75)
+    (mean,) = means([first, second])
+    assert mean.direction == "mean over 2 targets"
+    assert mean.values == {"target_share": 0.625, "kid": pytest.approx(0.1)}
+    assert mean.baselines["real"].values == {"target_share": 0.98}
+    assert (mean.n_real, mean.n_fake, mean.spread_kind) == (10, 60, "none")
+
+
+def test_mean_lacks_what_a_target_lacks_with_the_reason():
+    lacking = score("+Male", None, reasons={"target_share": "no such image"})
+    (mean,) = means([score("-Male", 0.5), lacking])
+    assert mean.values["target_share"] is None
+    assert mean.reasons["target_share"] == "no such image"
+
+
+def test_two_domains_and_a_single_target_have_no_mean():
+    assert means([score("a2b", 0.5), score("b2a", 0.5)]) == []
+    assert means([score("+Male", 0.5)]) == []
+
+
+def test_protocols_are_averaged_apart():
+    scores = [score(d, 0.5, protocol=p) for d in ("+Male", "-Male") for p in ("i2i", "clean")]
+    assert [mean.protocol for mean in means(scores)] == ["i2i", "clean"]
+
+
+def test_means_of_other_targets_or_images_stand_apart():
+    same = [make(seed=0), make(seed=1)]
+    other = make("attentiongan-multi", (0.1, 0.2), ("+Young", "-Young"))
+    boards = [t for t in tabulate([*same, other]) if t.group.direction.startswith("mean")]
+    assert [[row.seeds for row in t.rows if row.kind == "model"] for t in boards] in (
+        [[2], [1]],
+        [[1], [2]],
+    )
+    assert [t.rows[0].seeds for t in boards if t.rows[0].model == "stargan"] == [2]
+
+
+def test_mean_comes_first_and_says_what_its_shares_are():
+    text = to_markdown([make()])
+    assert text.index("mean over 2 targets") < text.index(", +Male, ")
+    assert "to target: share that the suite's classifier takes for the target domain" in text
+    assert " 60.0" in text
+
+
+def test_shares_of_two_classifiers_are_said_and_not_marked():
+    one, other = make(), make("attentiongan-multi", (0.9, 0.9), classifier_sha256="87654321")
+    table = tabulate([one, other])[0]
+    assert all("target_share" not in row.marks for row in table.rows)
+    assert any("Classifiers of several weights" in note for note in table.notes)
+    table = tabulate([one, make("attentiongan-multi", (0.9, 0.9))])[0]
+    assert any(row.marks.get("target_share") == "best" for row in table.rows)
+
+
+@pytest.mark.parametrize(
+    ("directions", "dataset"),
+    [
+        (HAIR, "CelebA/Hair Color"),
+        (("+Male", "-Male"), "CelebA/Gender"),
+        (("-Young",), "CelebA/Aged"),
+    ],
+)
+def test_classifier_stands_beside_the_human_study_and_never_in_it(directions, dataset):
+    shares = [0.25 + i / 4 for i in range(len(directions))]
+    found = comparison("iii", [make("stargan", shares, directions)])
+    (study,) = (s for s in found.sections if s.title.startswith(f"Table III, {dataset}: AMT"))
+    assert {line[3] for line in study.rows} == {"human study"}
+    (beside,) = (s for s in found.sections if s.title.startswith(f"Beside Table III, {dataset}:"))
+    assert "to target" in beside.title
+    assert [line[3] for line in beside.rows if line[0] == "StarGAN"] == [
+        f"{100 * share:.1f}" for share in shares
+    ]
+    assert {line[1] for line in beside.rows} == {""}
+    assert beside.notes[0].startswith("An automatic stand-in for the human study, not comparable")
+    assert not any(note.startswith("Compare a measured") for note in beside.notes)
+
+
+def test_mean_over_targets_stands_for_celeba_as_a_whole():
+    found = comparison("ii", [make()])
+    (beside,) = (s for s in found.sections if s.title.startswith("Beside Table II, CelebA:"))
+    assert [line[3] for line in beside.rows] == ["60.0", "0.0", "98.0"]
+    assert "Beside" not in tables.to_markdown(comparison("ii", []))
