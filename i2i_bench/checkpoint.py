@@ -76,6 +76,11 @@ def save(folder: Path, model: Model, identity: Mapping[str, Any], position: Posi
     return path
 
 
+def is_checkpoint(name: str) -> bool:
+    """Tell whether a file of this name is a checkpoint; by name, they are in order."""
+    return name.startswith("checkpoint-") and name.endswith(".pt")
+
+
 def remove_drafts(folder: Path) -> None:
     """Delete what a killed process left of checkpoints it was writing."""
     for draft in folder.glob(".checkpoint-*"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench import cli_assets, cli_scoring
+from i2i_bench import cli_assets, cli_hygiene, cli_scoring
 from i2i_bench.cli_options import (
     DATA,
     DEVICE,
@@ -42,6 +42,7 @@ def main() -> None:
 for _command in (
     *(cli_assets.weights, cli_assets.data, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
+    *(cli_hygiene.validate_results, cli_hygiene.runs),
 ):
     main.add_command(_command)
 

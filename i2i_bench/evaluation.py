@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from i2i_bench.data import decode, sample_order, test_images, to_float, to_uint8
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import A2B, Batch, Direction, Model, Settings
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.record import make_folders, replacing, sync
 from i2i_bench.tasks.task import Task
 
 BATCH_SIZE = 8  # of test images; always the same, so that it changes no digit
@@ -190,15 +190,11 @@ def reference(task: Task, direction: Direction, settings: Settings) -> Reference
 
 def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     """Write images as PNG under their sources' names, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     for name, image in zip(names, images, strict=True):
-        stem = Path(name).stem
-        draft = folder / f".{stem}-{os.getpid()}.png"  # another process may write the same
-        try:
+        with replacing(folder / f"{Path(name).stem}.png", whole_folder=True) as draft:
             Image.fromarray(image).save(draft)
-            draft.replace(folder / f"{stem}.png")
-        finally:
-            draft.unlink(missing_ok=True)
+    sync(folder)
 
 
 def sample_rows(

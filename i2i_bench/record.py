@@ -361,21 +361,26 @@ def read_all_external(results: Path) -> list[External]:
 def write(record: AnyRecord, results: Path) -> Path:
     """Write a record to its place below ``results``, atomically; give that place."""
     path = results / (record.run.file if isinstance(record, Record) else record.file)
-    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, text(record))
     return path
 
 
-def write_text(path: Path, text: str) -> None:
+def text(record: AnyRecord) -> str:
+    """Give the text of a record's file: sorted keys, one a line."""
+    content = record.model_dump(mode="json")
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_text(path: Path, content: str) -> None:
     """Write a file so that a reader sees the old text or the new one, never a part."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(content, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time change a folder's records, or all where the system has no locks."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # of some network file systems
@@ -386,26 +391,55 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, whole_folder: bool = False) -> Iterator[Path]:
     """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
 
     If the block fails, that file is removed and ``path`` stays as it was.
+
+    Args:
+        path: Of the file to write or replace.
+        whole_folder: Whether many are written, after which the caller has ``sync`` the folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    make_folders(path.parent)
+    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     os.close(handle)
     partial = Path(name)
     try:
         yield partial
         partial.chmod(0o644)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    if not whole_folder:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on disk before anything else is done."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, so that a loss of power leaves none without its name."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync(made.parent)
+
+
+def require_writable(path: Path) -> None:
+    """Find out whether a file can be written at a place, before the work that is to fill it.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    nearest = next(folder for folder in path.parents if folder.exists())
+    with tempfile.TemporaryFile(dir=nearest):
+        pass

@@ -19,6 +19,7 @@ import torch
 
 from i2i_bench import (
     checkpoint,
+    claims,
     evaluation,
     memory,
     official,
@@ -29,6 +30,7 @@ from i2i_bench import (
     training,
 )
 from i2i_bench.checkpoint import Position
+from i2i_bench.claims import Claim
 from i2i_bench.data import TrainingImages
 from i2i_bench.evaluation import Reference
 from i2i_bench.health import Watch
@@ -160,7 +162,24 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     Raises:
         training.Stopped: After a signal.
         ValueError: If anything is not as it must be; what was saved stays.
+        claims.Claimed: If another process works on this run.
     """
+    with claims.claim(bench.places.runs / job.run.folder) as ours:
+        return _execute(job, _guarded(bench, ours), force=force)
+
+
+def _guarded(bench: Bench, ours: Claim) -> Bench:
+    """Have every report, one of which comes before each checkpoint, make sure of the claim."""
+
+    def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
+        ours.require()
+        bench.report(stage, done, of, values)
+
+    return dataclasses.replace(bench, report=report)
+
+
+def _execute(job: Job, bench: Bench, *, force: bool) -> Path:
+    record.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
     model.networks.to(bench.device)
@@ -391,8 +410,15 @@ def _make_record(
         harness_version=version("i2i-bench"),
         commit=commit(),
         scores={},
-        artefacts=sorted(p.name for p in folder.iterdir() if p.name[0] != "."),
+        artefacts=_artefacts(folder),
     )
+
+
+def _artefacts(folder: Path) -> list[str]:
+    """Name the files of a run; of checkpoints the last: which was before it, the clock decides."""
+    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+    older = [name for name in names if checkpoint.is_checkpoint(name)][:-1]
+    return [name for name in names if name not in older]
 
 
 def count_parameters(model: Model) -> dict[str, int]:

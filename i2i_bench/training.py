@@ -23,7 +23,7 @@ from i2i_bench import checkpoint
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
-from i2i_bench.record import write_text
+from i2i_bench.record import make_folders, sync, write_text
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -83,7 +83,7 @@ def train(
         Stopped: After SIGINT or SIGTERM; the state is saved.
         ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     checkpoint.remove_drafts(folder)
     content = checkpoint.latest(folder)
     position = checkpoint.restore(model, content, identity) if content else Position()
@@ -201,6 +201,8 @@ class _Loop:
         """
         self.read(report)
         self.require_finite()
+        if self.log.exists():  # before the checkpoint that says these steps are taken
+            sync(self.log)
         checkpoint.save(folder, self.model, identity, self.position())
         self.since = time.monotonic()
 

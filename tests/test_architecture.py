@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # a module imports from later lines only
     "__main__",
     "cli",
-    "cli_assets cli_scoring",
+    "cli_assets cli_hygiene cli_scoring",
     "cli_options console describe doctor translation",
     "importing",
     "report.capacity report.comparison",
-    "contract paired runner report.tables",
+    "contract paired pruning runner validation report.tables",
     "external plan report.render",
     "scoring",
     "evaluation report.differences report.figures report.leaderboard",
@@ -24,7 +24,7 @@ LAYERS = (  # a module imports from later lines only
     "checkpoint data features protocols",
     "feature_cache inception memory",
     "tasks.download weights",
-    "ledger",
+    "claims ledger",
     "download",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
     "tasks.by_hand tasks.catalog",
