@@ -156,6 +156,8 @@ def read_untrusted(path: Path) -> Any:
             _require_checksums(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it as well
             return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a hostile file may provoke
         raise ValueError(f"{path} is damaged{_damage(error)}") from error
 

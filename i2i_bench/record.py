@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -27,6 +26,7 @@ from pydantic import (
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+LARGEST_NOTE = 2**20  # bytes of any other JSON file
 LONGEST_VARIANT = 80  # characters
 EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
 
@@ -209,7 +209,7 @@ class Record(_Strict):
     task: FileSafe
     task_version: int
     headline: Line
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**64)]  # as torch takes it
     settings: dict[str, Any]
     parameters: dict[str, int]
     absent: list[Line] = []
@@ -315,15 +315,42 @@ def read_external(path: Path) -> External:
 
 def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
     try:
-        if path.stat().st_size > LARGEST_RECORD:
-            raise ValueError(f"{path} is no record: larger than {LARGEST_RECORD >> 20} MiB")
-        return schema.model_validate_json(path.read_bytes())
+        return schema.model_validate_json(read_bounded(path, LARGEST_RECORD))
     except OSError as error:
         raise ValueError(f"record {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ValueError(f"{path} is no valid record: {place}: {first['msg']}") from None
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """Read a file of anybody's, of which no more is believed than fits.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is larger, or no file, such as a device or a pipe that never ends.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"{path} is larger than {largest >> 20} MiB; nothing here needs to be")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file of anybody's.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is none.
+    """
+    try:
+        return json.loads(read_bounded(path, LARGEST_NOTE))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
 
 
 def read_all(results: Path) -> list[Record]:
@@ -435,11 +462,17 @@ def make_folders(folder: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Find out whether a file can be written at a place, before the work that is to fill it.
+    """Find out whether a record can be written at a place, before the work that is to fill it.
 
     Raises:
-        OSError: If it cannot.
+        ValueError: If it cannot.
     """
-    nearest = next(folder for folder in path.parents if folder.exists())
-    with tempfile.TemporaryFile(dir=nearest):
-        pass
+    nearest = next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"no record can be written into {nearest}: {error.strerror}; choose another folder "
+            "with --results"
+        ) from None

@@ -33,6 +33,7 @@ from i2i_bench.checkpoint import Position
 from i2i_bench.claims import Claim
 from i2i_bench.data import TrainingImages
 from i2i_bench.evaluation import Reference
+from i2i_bench.faults import reason
 from i2i_bench.health import Watch
 from i2i_bench.model import Direction, Model, named_networks
 from i2i_bench.official import AbsentNetwork
@@ -108,16 +109,6 @@ def carry_out(
         raise ValueError(f"{len(failed)} of {len(jobs)} runs failed, first {failed[0]}")
 
 
-def reason(error: Exception) -> str:
-    """Say in one sentence what went wrong."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return "the device has no memory left; a smaller batch_size, crop_size or width may fit"
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)"
-
-
 def _carry_out_one(job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]) -> str:
     """Do what is left to do for one run; say what was done."""
     folder = bench.places.runs / job.run.folder
@@ -182,6 +173,7 @@ def _execute(job: Job, bench: Bench, *, force: bool) -> Path:
     record.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
+    checkpoint.require_space(folder, model)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
     evaluation.count_macs(model, job.settings, bench.device)
@@ -267,6 +259,8 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     content = checkpoint.latest(folder)
     if content is None:
         raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
+    blank = plan.without_memory(job.model_class, job.settings, content["networks"])
+    checkpoint.require_fit(blank, content)
     model = job.model_class(job.settings.config)
     position = checkpoint.restore(model, content, job.identity())
     if position.images_seen < job.settings.budget:
@@ -342,8 +336,8 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
             reasons.append(f"{job.run}: no scores of {direction}: {error}")
     if not macs:
         raise ValueError(reasons[0])
-    for reason in reasons:
-        logger.warning(reason)
+    for missing in reasons:
+        logger.warning(missing)
     return macs
 
 

@@ -23,9 +23,10 @@ from i2i_bench import checkpoint
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
-from i2i_bench.record import make_folders, sync, write_text
+from i2i_bench.record import make_folders, read_bounded, sync, write_text
 
 LOG = "losses.jsonl"
+LARGEST_LOG = 64 * 2**20  # bytes; a real one has some hundred thousand
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
 REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
 Precision = Literal["fp32", "bf16"]
@@ -222,11 +223,11 @@ class _Loop:
 
     def truncate_log(self) -> None:
         """Drop lines from after the checkpoint that training goes on from."""
-        if not self.log.exists():
+        if not self.log.is_file():
             return
         kept = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+        for line in read_bounded(self.log, LARGEST_LOG).decode(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):  # damaged
                 if json.loads(line)["step"] <= self.start.step:
                     kept.append(line + "\n")
         write_text(self.log, "".join(kept))

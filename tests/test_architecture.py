@@ -29,7 +29,7 @@ LAYERS = (  # a module imports from later lines only
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
     "tasks.by_hand tasks.catalog",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "model tasks.task",
+    "faults model tasks.task",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
