@@ -187,6 +187,8 @@ def outcome(folder: Path) -> dict[str, str]:
     """Give hashes of all that a user would look at: records, networks, images, logged losses."""
     found = {}
     for path in sorted(folder.glob("results/**/*.json")):
+        if path.name[0] == ".":  # a draft, which nothing reads
+            continue
         content = json.loads(path.read_text())
         found[str(path.relative_to(folder))] = _hash(_without(content, VARYING))
     for path in sorted(folder.glob("runs/*/*/seed*")):

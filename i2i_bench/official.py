@@ -172,6 +172,8 @@ def _damage(error: Exception) -> str:
 
 def _require_checksums(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it is compressed, as torch never does, and may be of any size")
         damaged = archive.testzip()  # torch does not compare the checksums
     if damaged:
         raise ValueError(f"{damaged} does not match its checksum")

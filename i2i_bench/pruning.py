@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 
 from i2i_bench import checkpoint, claims, plan, record
 
+ABANDONED = 3600  # seconds after which a draft is of a process that was killed
 Level = Literal["spare", "translations", "all"]
 
 
@@ -83,13 +85,18 @@ def _spare(folder: Path, level: Level | None) -> list[Path]:
     if level == "all":
         return sorted(files)
     checkpoints = sorted(p for p in folder.glob("*.pt") if checkpoint.is_checkpoint(p.name))
-    gone = {path for path in files if path.name.startswith(".")}
+    gone = {path for path in files if _is_abandoned(path)}
     if level is not None:
         gone |= set(checkpoints[:-1])
     if level == "translations":
         images = (p for p in files if p.parent.parent == folder)
         gone |= {path for path in images if path.parent.name.startswith("translations-")}
     return sorted(gone)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Tell whether nobody writes a draft any more; who evaluates a run has no claim on it."""
+    return path.name.startswith(".") and path.lstat().st_mtime < time.time() - ABANDONED
 
 
 def _remove(files: list[Path], folder: Path) -> None:

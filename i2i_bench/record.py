@@ -378,6 +378,8 @@ def read_all_external(results: Path) -> list[External]:
     """
     records = []
     for path in sorted(results.glob(f"*/{EXTERNAL}/*.json")):
+        if path.name.startswith("."):  # a draft, of which a killed process was the writer
+            continue
         record = read_external(path)
         if results / record.file != path:
             raise ValueError(f"{path} holds the record of {record}; move it to its place")

@@ -200,6 +200,13 @@ def test_names_cannot_steer_a_terminal_or_break_a_sentence(cli, places):
     assert said.startswith(r"there is no folder no\x1b[31m/such\nfolder\u202e; ")
 
 
+def test_sentence_is_no_longer_than_a_screen():
+    said = faults.reason(ValueError("\x07" * 3000 + "end"))
+    assert said.startswith(r"\x07\x07")
+    assert said.endswith("end")
+    assert len(said) < faults.LONGEST + 10
+
+
 def test_long_and_strange_names_of_images_stay_names(cli, places, tiny, tmp_path):
     task = tmp_path / "<script>alert(1)<"
     shutil.copytree(tiny, task)
