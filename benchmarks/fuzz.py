@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -106,7 +107,8 @@ def read_notes(content: bytes, folder: Path) -> None:
     run.mkdir(exist_ok=True)
     for path in (run / plan.RUN_FILE, claims.place(run), run / "losses.jsonl", folder / "k.json"):
         path.write_bytes(content)
-    plan.noted_task(run), plan.is_unfinished(run), plan.is_imported(run)
+    for read in (plan.noted_task, plan.is_unfinished, plan.is_imported):
+        read(run)
     with claims.claim(run, watch=0.0):
         pass
     with contextlib.suppress(ValueError):
@@ -544,8 +546,7 @@ def main() -> None:
 
 def _by_coverage(name: str, seconds: int) -> None:
     """Have libFuzzer choose the bytes."""
-    import atheris  # pyright: ignore[reportMissingImports] - of Linux and the extra dev
-
+    atheris: Any = importlib.import_module("atheris")  # typed by nobody
     with atheris.instrument_imports(include=["i2i_bench"]):
         import i2i_bench.cli
         import i2i_bench.runner
@@ -558,7 +559,7 @@ def _by_coverage(name: str, seconds: int) -> None:
     arguments = [f"-max_total_time={seconds}", "-print_final_stats=1", "-rss_limit_mb=4096"]
     atheris.Setup(
         [sys.argv[0], *arguments, str(corpus)],
-        lambda content: once(guard, TARGETS[name], content) and None,
+        lambda content: once(guard, TARGETS[name], content),
     )
     atheris.Fuzz()
 

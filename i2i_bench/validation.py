@@ -110,7 +110,8 @@ def _variant(each: Record) -> Iterator[str]:
             yield f"variant {each.variant!r} is not one of preset official"
         return
     hashed = _HASHED.fullmatch(each.variant[-9:])
-    named = dict(part.partition("=")[::2] for part in each.variant.split(",") if part)
+    parts = (part.partition("=") for part in each.variant.split(",") if part)
+    named = {key: value for key, _, value in parts}
     if named.pop("preset", "published") != each.preset and not hashed:
         yield f"variant {each.variant!r} is not one of preset {each.preset}"
     config = each.settings.get("config")

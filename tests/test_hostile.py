@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import io
 import json
+import os
 import signal
 import struct
 import sys
@@ -100,7 +101,7 @@ def test_record_of_a_gigabyte_is_not_read(tmp_path):
 def test_what_never_ends_is_not_read(tmp_path, name, kind):
     path = tmp_path / {"record": "seed0.json", "image": "x.png", "run file": plan.RUN_FILE}[kind]
     if name == "pipe":
-        __import__("os").mkfifo(path)
+        os.mkfifo(path)
     else:
         path.symlink_to(name)
     if kind == "run file":
