@@ -156,20 +156,10 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
         claims.Claimed: If another process works on this run.
     """
     with claims.claim(bench.places.runs / job.run.folder) as ours:
-        return _execute(job, _guarded(bench, ours), force=force)
+        return _execute(job, bench, ours, force=force)
 
 
-def _guarded(bench: Bench, ours: Claim) -> Bench:
-    """Have every report, one of which comes before each checkpoint, make sure of the claim."""
-
-    def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
-        ours.require()
-        bench.report(stage, done, of, values)
-
-    return dataclasses.replace(bench, report=report)
-
-
-def _execute(job: Job, bench: Bench, *, force: bool) -> Path:
+def _execute(job: Job, bench: Bench, ours: Claim, *, force: bool) -> Path:
     record.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
@@ -181,12 +171,13 @@ def _execute(job: Job, bench: Bench, *, force: bool) -> Path:
     images = _load_images(job, bench)
     if force and folder.exists():
         shutil.rmtree(folder)
-    position = _train(model, job, bench, images)
+    position = _train(model, job, bench, images, ours)
     _draw_losses(folder)
     scores = score_run(model, job, bench, references)
     macs = evaluation.count_macs(model, job.settings, bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
+    ours.require()
     path = record.write(_with_scores(made, scores), bench.places.results)
     plan.write_run_file(folder, job.task_argument, is_finished=True)
     return path
@@ -216,7 +207,7 @@ def _load_images(job: Job, bench: Bench) -> TrainingImages:
     )
 
 
-def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Position:
+def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: Claim) -> Position:
     settings, folder = job.settings, bench.places.runs / job.run.folder
     plan.write_run_file(folder, job.task_argument, is_finished=False)
     schedule = Schedule(
@@ -226,7 +217,12 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Posi
         job.precision,
         bench.checkpoint_seconds,
     )
-    watch = Watch(model, images, bench.report)
+
+    def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
+        ours.require()  # one report comes before each checkpoint
+        bench.report(stage, done, of, values)
+
+    watch = Watch(model, images, report)
     return training.train(
         model, images, schedule, folder=folder, identity=job.identity(), report=watch
     )
