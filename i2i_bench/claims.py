@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import math
 import os
 import secrets
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from i2i_bench.faults import printable
 from i2i_bench.record import make_folders
 
 BEAT_SECONDS = 10.0  # between two signs of life
@@ -54,7 +56,8 @@ class Owner:
     token: str
 
     def __str__(self) -> str:
-        return f"process {self.process} on {self.host}, for {_age(time.time() - self.since)}"
+        age = _age(time.time() - self.since)
+        return f"process {self.process} on {printable(self.host)}, for {age}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Claim:
             Lost: If it does not.
         """
         owner = _read(self.path)
+        if owner is None and self.path.exists():
+            return  # it cannot be read for a moment, or is being written: the next time will tell
         if owner is None or owner.token != self.token:
             by = f"taken over by {owner}" if owner else "removed"
             raise Lost(f"the claim {self.path} was {by}; this process stops and writes no more")
@@ -236,7 +241,7 @@ def _read(path: Path) -> Owner | None:
         return None
     kinds = {"process": int, "since": float}
     sound = all(isinstance(content[f.name], kinds.get(f.name, str)) for f in fields(Owner))
-    return owner if sound else None
+    return owner if sound and math.isfinite(owner.since) else None
 
 
 def _machine() -> str:

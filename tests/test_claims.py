@@ -68,12 +68,23 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
     assert "it is dead, going on" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": "x"}', "[" * 4000, "é" * 4000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"host": "x"}', "[" * 4000, "é" * 4000, owner(since=float("nan"))],
+)
 def test_damaged_claim_of_nobody_is_taken_over(run, content):
     run.parent.mkdir(parents=True)
     claims.place(run).write_text(content)
     with claims.claim(run) as ours:
         ours.require()
+
+
+def test_host_of_a_claim_cannot_steer_a_terminal(run, caplog):
+    run.parent.mkdir(parents=True)
+    claims.place(run).write_text(owner(host="\x1b[31m"))
+    with claims.claim(run):
+        pass
+    assert "\x1b" not in caplog.text
 
 
 def test_silent_owner_on_another_machine_is_dead(run, caplog):
