@@ -37,6 +37,7 @@ from i2i_bench.scoring import Scorer
 from i2i_bench.tasks import catalog
 
 VARYING = ("seconds", "images_per_second", "peak_memory_bytes")  # measured, not computed
+OF_THE_CODE = "commit"  # of the harness, which somebody may change meanwhile
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "tempfile.mkstemp"}
 KINDS = ("time", "operation", "byte")
 KILLS_OF_A_TRIAL = 5  # then it may end
@@ -190,7 +191,10 @@ def outcome(folder: Path) -> dict[str, str]:
         if path.name[0] == ".":  # a draft, which nothing reads
             continue
         content = json.loads(path.read_text())
-        found[str(path.relative_to(folder))] = _hash(_without(content, VARYING))
+        name = path.relative_to(folder)
+        found |= {
+            f"{name} {k}": _hash(v) for k, v in _without(content, (*VARYING, OF_THE_CODE)).items()
+        }
     for path in sorted(folder.glob("runs/*/*/seed*")):
         name = str(path.relative_to(folder))
         content = checkpoint.latest(path)

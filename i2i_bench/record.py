@@ -26,6 +26,7 @@ from pydantic import (
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
 LARGEST_NOTE = 2**20  # bytes of any other JSON file
 LONGEST_VARIANT = 80  # characters
 EXTERNAL = "external"  # folder of the records of other programs' images, among those of models

@@ -23,10 +23,9 @@ from i2i_bench import checkpoint
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
-from i2i_bench.record import make_folders, read_bounded, sync, write_text
+from i2i_bench.record import LARGEST_LOG, make_folders, read_bounded, sync, write_text
 
 LOG = "losses.jsonl"
-LARGEST_LOG = 64 * 2**20  # bytes; a real one has some hundred thousand
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
 REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
 Precision = Literal["fp32", "bf16"]
