@@ -30,6 +30,7 @@ test: lint types  ## every check that CI runs
 	$(BIN)/python -m pytest
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
+	$(BIN)/i2i-bench validate-results
 
 demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderboard (< 5 minutes)
 	$(BIN)/i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small --results runs/demo/results --runs runs/demo

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import logging
+import math
 import re
-from collections.abc import Collection, Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 NUM_KEPT = 2
+DEEPEST = 16  # containers in containers
+MOST_VALUES = 1_000_000  # ours have a few thousand
+MOST_NAMED = 10_000  # values, or letters of them, in an identity
+SLACK = 2**26  # bytes
+PLAIN = (str, int, float, list, tuple, dict, type(None))
 SAFE_NAME = re.compile(r"[A-Za-z0-9.,=_-]*")  # also as a part of a path
 
 
@@ -76,6 +85,32 @@ def save(folder: Path, model: Model, identity: Mapping[str, Any], position: Posi
     return path
 
 
+def require_space(folder: Path, model: Model) -> None:
+    """Refuse a run whose checkpoints the disk has no room for.
+
+    Args:
+        folder: Of the run.
+        model: Whose weights are the least that a checkpoint takes.
+
+    Raises:
+        ValueError: If there is less room than for those that are kept and one being written.
+    """
+    weights = sum(parameter.nbytes for parameter in model.networks.parameters())
+    needed = (NUM_KEPT + 1) * weights
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(nearest).free
+    if needed > free:
+        raise ValueError(
+            f"checkpoints need at least {needed / 2**30:.2f} GiB, but {free / 2**30:.2f} GiB are "
+            f"free in {nearest}; free some, or choose another folder with --runs"
+        )
+
+
+def is_checkpoint(name: str) -> bool:
+    """Tell whether a file of this name is a checkpoint; by name, they are in order."""
+    return name.startswith("checkpoint-") and name.endswith(".pt")
+
+
 def remove_drafts(folder: Path) -> None:
     """Delete what a killed process left of checkpoints it was writing."""
     for draft in folder.glob(".checkpoint-*"):
@@ -89,13 +124,54 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: If it is damaged or something else.
     """
     content = read_untrusted(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    _require_bounded(path, content)
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int) or version != FORMAT:
         raise ValueError(
             f"{path} is no checkpoint of i2i-bench (format {FORMAT}); i2i-bench import makes one "
             "of authors' files"
         )
     _require_layout(path, content)
     return content
+
+
+def _require_bounded(path: Path, content: Any) -> None:
+    """Raise ValueError if a checkpoint has more to it than its size can tell, however it is made.
+
+    Values may be there many times, and tensors larger than what they are views of.
+    """
+    size = 0
+    for number, value in enumerate(_values(content)):
+        if number >= MOST_VALUES:
+            raise ValueError(f"checkpoint {path} is damaged: it has more than {MOST_VALUES} values")
+        if isinstance(value, Tensor):
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+                raise ValueError(
+                    f"checkpoint {path} is damaged: it holds tensors that are not plain"
+                )
+            size += value.nbytes
+    if size > 4 * path.stat().st_size + SLACK:  # networks may share tensors, twice or so
+        raise ValueError(
+            f"checkpoint {path} is damaged: it claims tensors of {size} bytes, far more than it has"
+        )
+
+
+def _values(content: Any, depth: int = 0) -> Iterator[Any]:
+    """Give every value in nested containers, and these, as often as each is met.
+
+    Raises:
+        ValueError: If they are nested deeper than any checkpoint.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"a checkpoint is damaged: it is nested deeper than {DEEPEST}")
+    yield content
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield key
+            yield from _values(value, depth + 1)
+    elif isinstance(content, list | tuple | set | frozenset):
+        for value in content:
+            yield from _values(value, depth + 1)
 
 
 def _require_layout(path: Path, content: Mapping[str, Any]) -> None:
@@ -111,11 +187,12 @@ def _require_layout(path: Path, content: Mapping[str, Any]) -> None:
             for name in names
         }
         sound |= {
+            "identity": _is_identity(identity),
             "identity.seed": isinstance(identity.get("seed"), int),
             "identity.settings": isinstance(settings, Mapping)
             and {"config", "precision"} < set(settings),
             "random.torch": isinstance(content["random"].get("torch"), torch.ByteTensor),
-            "position": set(content["position"]) == {f.name for f in fields(Position)},
+            "position": _is_position(content["position"]),
             "networks": all(isinstance(t, torch.Tensor) for t in content["networks"].values()),
             "absent": isinstance(content.get("absent", []), list)
             and all(isinstance(name, str) for name in content.get("absent", [])),
@@ -123,6 +200,28 @@ def _require_layout(path: Path, content: Mapping[str, Any]) -> None:
         wrong = [part for part, is_sound in sound.items() if not is_sound]
     if wrong:
         raise ValueError(f"checkpoint {path} is damaged: {wrong[0]} is missing or wrong")
+
+
+def _is_identity(plain: Mapping[str, Any]) -> bool:
+    """Tell whether values are plain, and no more and no longer than a message can show."""
+    values = list(itertools.islice(_values(plain), MOST_NAMED + 1))
+    are_plain = all(isinstance(value, PLAIN) for value in values)
+    shown = sum(len(value) for value in values if isinstance(value, str))
+    numbers = (value for value in values if isinstance(value, int))
+    return (
+        are_plain
+        and max(len(values), shown) <= MOST_NAMED
+        and all(abs(number) < 2**64 for number in numbers)
+    )
+
+
+def _is_position(plain: Mapping[str, Any]) -> bool:
+    """Tell whether plain values are a position: counts, and seconds that are a number."""
+    if set(plain) != {f.name for f in fields(Position)}:
+        return False
+    counts = (plain["step"], plain["images_seen"], plain["peak_memory"])
+    is_number = isinstance(plain["seconds"], int | float) and math.isfinite(plain["seconds"])
+    return is_number and all(isinstance(n, int) and n >= 0 for n in (*counts,))
 
 
 def latest(folder: Path) -> dict[str, Any] | None:
@@ -160,9 +259,23 @@ def restore(model: Model, content: Mapping[str, Any], identity: Mapping[str, Any
         if set(parts) != set(content[kind]):
             raise ValueError(f"the checkpoint's {kind} are {', '.join(content[kind]) or 'none'}")
         for name, part in parts.items():
-            part.load_state_dict(content[kind][name])
-    torch.set_rng_state(content["random"]["torch"])
+            with _fitting(f"{kind}.{name}"):
+                part.load_state_dict(content[kind][name])
+    with _fitting("random.torch"):
+        torch.set_rng_state(content["random"]["torch"])
     return Position(**content["position"])
+
+
+@contextlib.contextmanager
+def _fitting(part: str) -> Iterator[None]:
+    """Turn whatever a part that does not fit provokes into a ValueError."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"the checkpoint's {part} does not fit the model: {why}") from error
 
 
 def restore_networks(model: Model, content: Mapping[str, Any]) -> None:

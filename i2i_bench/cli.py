@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench import cli_assets, cli_authoring, cli_scoring, cli_showing
+from i2i_bench import cli_assets, cli_authoring, cli_hygiene, cli_scoring, cli_showing
 from i2i_bench.cli_options import (
     BUDGET,
     CHANGES,
@@ -55,6 +55,7 @@ for _command in (
     *(cli_assets.weights, cli_assets.data, cli_assets.cache, cli_assets.doctor),
     *(cli_scoring.evaluate, cli_scoring.score, cli_scoring.compare),
     *(cli_showing.ablate, cli_showing.figure),
+    *(cli_hygiene.validate_results, cli_hygiene.runs),
     cli_authoring.new_model,
 ):
     main.add_command(_command)

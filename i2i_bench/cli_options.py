@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_bench.faults import printable, reason
+
 if TYPE_CHECKING:
     from i2i_bench.plan import Choices, Job, Places
     from i2i_bench.protocols import Protocol
@@ -40,16 +42,7 @@ class Commands(click.Group):
         except Exception as error:  # a plugin may fail in any way
             if os.environ.get("I2I_BENCH_DEBUG"):
                 raise
-            raise click.ClickException(_sentence(error)) from None
-
-
-def _sentence(error: Exception) -> str:
-    """Say what went wrong; only what torch or a plugin raises needs more than its message."""
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    from i2i_bench.runner import reason
-
-    return reason(error)
+            raise click.ClickException(reason(error)) from None
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -179,7 +172,7 @@ def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns."""
-    table = [[str(cell) for cell in row] for row in (header, *rows)]
+    table = [[printable(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

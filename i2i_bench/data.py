@@ -80,6 +80,8 @@ def _read_all(
         image = images[index]
         try:
             store(index, image.read())
+        except MemoryError:
+            raise
         except Exception as error:
             if isinstance(error, ValueError) and image.name in str(error):
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from i2i_bench.directions import LabelArray, directions_of, label_array, labels_
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.record import make_folders, replacing, sync
 from i2i_bench.tasks.task import Task
 
 BATCH_SIZE = 8  # of test images; always the same, so that it changes no digit
@@ -215,15 +215,11 @@ def reference(task: Task, direction: Direction, settings: Settings) -> Reference
 
 def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     """Write images as PNG under their sources' names, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     for name, image in zip(names, images, strict=True):
-        stem = Path(name).stem
-        draft = folder / f".{stem}-{os.getpid()}.png"  # another process may write the same
-        try:
+        with replacing(folder / f"{Path(name).stem}.png", whole_folder=True) as draft:
             Image.fromarray(image).save(draft)
-            draft.replace(folder / f"{stem}.png")
-        finally:
-            draft.unlink(missing_ok=True)
+    sync(folder)
 
 
 def sample_rows(

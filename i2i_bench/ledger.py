@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from i2i_bench.download import Seen, alone
-from i2i_bench.record import write_text
+from i2i_bench.record import read_json, write_text
 
 NAME = "known.json"
 
@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Seen]:
         ValueError: If it is damaged.
     """
     try:
-        entries = json.loads(path.read_bytes())
+        entries = read_json(path)
         return {name: Seen(**entry) for name, entry in entries.items()}
     except FileNotFoundError:
         return {}

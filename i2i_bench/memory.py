@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,35 @@ def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
         labels = {d: torch.zeros(shape[0], len(task.attributes)) for d in task.domains}
         batch = Batch(images, labels if task.attributes else None)
         model.training_step(batch, Randomness(0, 0, "meta"))
+
+
+@contextlib.contextmanager
+def bounded(operations: int | None) -> Iterator[None]:
+    """Let no more operations on tensors be done than so many; any number if None.
+
+    Raises:
+        ValueError: In the block, at the first that is too many.
+    """
+    if operations is None:
+        yield
+        return
+    with _Bounded(operations):
+        yield
+
+
+class _Bounded(TorchDispatchMode):
+    def __init__(self, operations: int) -> None:
+        super().__init__()
+        self._left = operations
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("they ask for far more tensors than there are")
+        return func(*args, **(kwargs or {}))
 
 
 class _Peak(TorchDispatchMode):

@@ -159,6 +159,8 @@ def read_untrusted(path: Path) -> Any:
             _require_checksums(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it as well
             return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever a hostile file may provoke
         raise ValueError(f"{path} is damaged{_damage(error)}") from error
 
@@ -173,6 +175,8 @@ def _damage(error: Exception) -> str:
 
 def _require_checksums(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it is compressed, as torch never does, and may be of any size")
         damaged = archive.testzip()  # torch does not compare the checksums
     if damaged:
         raise ValueError(f"{damaged} does not match its checksum")

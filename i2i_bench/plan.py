@@ -163,7 +163,7 @@ def make_job(
     if precision != "fp32":
         changed["precision"] = precision
     if start:
-        start.require_fit(without_memory(model_class, settings))
+        start.require_fit(without_memory(model_class, settings, start.networks))
         changed["start"] = start.digest
     run = Run(name, record.variant_name(preset, changed), task.name, seed)
     argument = _argument(task_argument, task)
@@ -206,10 +206,27 @@ def _started_config(name: str, model_class: type[Model], start: Start) -> Any:
     return restore_settings(model_class, start.identity["settings"]).config
 
 
-def without_memory(model_class: type[Model], settings: Settings) -> Model:
-    """Build a model on the meta device, where tensors have a shape and no content."""
-    with torch.device("meta"):
-        return model_class(settings.config)
+def without_memory(
+    model_class: type[Model], settings: Settings, like: Mapping[str, Any] | None = None
+) -> Model:
+    """Build a model on the meta device, where tensors have a shape and no content.
+
+    Args:
+        model_class: The model.
+        settings: Of which the configuration is used.
+        like: Tensors which it is to fit; settings that ask for far more of them are not trusted.
+
+    Raises:
+        ValueError: If the model cannot be built so.
+    """
+    most = None if like is None else 1000 + 100 * len(like)  # operations, a few a tensor
+    try:
+        with torch.device("meta"), memory.bounded(most):
+            return model_class(settings.config)
+    except Exception as error:  # a model may fail in any way
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        title = model_class.card.title
+        raise ValueError(f"{title} cannot be built with these settings: {why}") from error
 
 
 def change_settings(model: str, settings: Settings, changes: Mapping[str, str]) -> Settings:
@@ -397,7 +414,7 @@ def is_imported(folder: Path) -> bool:
 def _note(folder: Path, key: str) -> Any:
     """Give what the file of a run says; None where there is no such file, or it is damaged."""
     try:
-        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))[key]
+        return record.read_json(folder / RUN_FILE)[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -27,6 +26,8 @@ from pydantic import (
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
+LARGEST_NOTE = 2**20  # bytes of any other JSON file
 LONGEST_VARIANT = 80  # characters
 EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
 
@@ -212,7 +213,7 @@ class Record(_Strict):
     task: FileSafe
     task_version: int
     headline: Line
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**64)]  # as torch takes it
     settings: dict[str, Any]
     parameters: dict[str, int]
     absent: list[Line] = []
@@ -318,15 +319,42 @@ def read_external(path: Path) -> External:
 
 def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
     try:
-        if path.stat().st_size > LARGEST_RECORD:
-            raise ValueError(f"{path} is no record: larger than {LARGEST_RECORD >> 20} MiB")
-        return schema.model_validate_json(path.read_bytes())
+        return schema.model_validate_json(read_bounded(path, LARGEST_RECORD))
     except OSError as error:
         raise ValueError(f"record {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ValueError(f"{path} is no valid record: {place}: {first['msg']}") from None
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """Read a file of anybody's, of which no more is believed than fits.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is larger, or no file, such as a device or a pipe that never ends.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"{path} is larger than {largest >> 20} MiB; nothing here needs to be")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file of anybody's.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is none.
+    """
+    try:
+        return json.loads(read_bounded(path, LARGEST_NOTE))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
 
 
 def read_all(results: Path) -> list[Record]:
@@ -354,6 +382,8 @@ def read_all_external(results: Path) -> list[External]:
     """
     records = []
     for path in sorted(results.glob(f"*/{EXTERNAL}/*.json")):
+        if path.name.startswith("."):  # a draft, of which a killed process was the writer
+            continue
         record = read_external(path)
         if results / record.file != path:
             raise ValueError(f"{path} holds the record of {record}; move it to its place")
@@ -383,7 +413,7 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time change a folder's records, or all where the system has no locks."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # of some network file systems
@@ -394,26 +424,61 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, whole_folder: bool = False) -> Iterator[Path]:
     """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
 
     If the block fails, that file is removed and ``path`` stays as it was.
+
+    Args:
+        path: Of the file to write or replace.
+        whole_folder: Whether many are written, after which the caller has ``sync`` the folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    make_folders(path.parent)
+    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     os.close(handle)
     partial = Path(name)
     try:
         yield partial
         partial.chmod(0o644)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    if not whole_folder:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on disk before anything else is done."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, so that a loss of power leaves none without its name."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync(made.parent)
+
+
+def require_writable(path: Path) -> None:
+    """Find out whether a record can be written at a place, before the work that is to fill it.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    nearest = next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"no record can be written into {nearest}: {error.strerror}; choose another folder "
+            "with --results"
+        ) from None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import logging
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from i2i_bench.model import Model
 
 GROUP = "i2i_bench.models"
+logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -42,18 +44,33 @@ class BrokenModel(ValueError):  # noqa: N818 - says what is wrong, as StopIterat
 
 
 def entries() -> list[Entry]:
-    """List installed models by name, importing none of them."""
-    found = [_entry(point) for point in entry_points(group=GROUP)]
+    """List installed models by name, importing none of them.
+
+    A distribution whose metadata cannot be read costs a warning, whatever it is of.
+    """
+    found: list[Entry] = []
+    seen: set[str] = set()  # the first of a name on the path hides the others
+    for distribution in distributions():
+        try:
+            points = distribution.entry_points.select(group=GROUP)
+            new = [_entry(point, distribution) for point in points]
+        except Exception as error:  # whatever damaged metadata may provoke
+            where = getattr(distribution, "_path", "a distribution")
+            logger.warning("the metadata in %s cannot be read: %s", where, reason_of(error))
+            continue
+        names = {re.sub(r"[-_.]+", "-", entry.distribution).lower() for entry in new}
+        found += [] if names & seen else new
+        seen |= names
     return sorted(found, key=lambda entry: (entry.name, entry.distribution))
 
 
-def _entry(point: EntryPoint) -> Entry:
-    distribution: Distribution | None = point.dist
-    if distribution is None:
-        return Entry(point.name, "unknown", "unknown", "", point)
+def _entry(point: EntryPoint, distribution: Distribution) -> Entry:
     fields = distribution.metadata
-    summary = fields["Summary"] if "Summary" in fields else ""  # noqa: SIM401 - has no get
-    return Entry(point.name, distribution.name, distribution.version, summary, point)
+    name, version, summary = (
+        str(fields[key]) if key in fields else absent
+        for key, absent in (("Name", "unknown"), ("Version", "unknown"), ("Summary", ""))
+    )
+    return Entry(point.name, name, version, summary, point)
 
 
 def problem(entry: Entry, among: list[Entry]) -> str | None:

@@ -19,6 +19,7 @@ import torch
 
 from i2i_bench import (
     checkpoint,
+    claims,
     evaluation,
     event_log,
     memory,
@@ -30,9 +31,11 @@ from i2i_bench import (
     training,
 )
 from i2i_bench.checkpoint import Position
+from i2i_bench.claims import Claim
 from i2i_bench.data import TrainingImages
 from i2i_bench.directions import directions_of
 from i2i_bench.evaluation import Reference
+from i2i_bench.faults import reason
 from i2i_bench.health import Watch
 from i2i_bench.model import Direction, Model, named_networks
 from i2i_bench.official import AbsentNetwork
@@ -110,16 +113,6 @@ def carry_out(
         raise ValueError(f"{len(failed)} of {len(jobs)} runs failed, first {failed[0]}")
 
 
-def reason(error: Exception) -> str:
-    """Say in one sentence what went wrong."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return "the device has no memory left; a smaller batch_size, crop_size or width may fit"
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)"
-
-
 def _carry_out_one(job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]) -> str:
     """Do what is left to do for one run; say what was done."""
     folder = bench.places.runs / job.run.folder
@@ -164,9 +157,17 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     Raises:
         training.Stopped: After a signal.
         ValueError: If anything is not as it must be; what was saved stays.
+        claims.Claimed: If another process works on this run.
     """
+    with claims.claim(bench.places.runs / job.run.folder) as ours:
+        return _execute(job, bench, ours, force=force)
+
+
+def _execute(job: Job, bench: Bench, ours: Claim, *, force: bool) -> Path:
+    record.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
+    checkpoint.require_space(folder, model)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
     evaluation.count_macs(model, job.settings, job.task, device=bench.device)
@@ -174,7 +175,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     images = _load_images(job, bench)
     if force and folder.exists():
         shutil.rmtree(folder)
-    position = _train(model, job, bench, images)
+    position = _train(model, job, bench, images, ours)
     _draw_losses(folder)
     scores = score_run(model, job, bench, references)
     if "tensorboard" in bench.logs:
@@ -182,6 +183,7 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
     macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
+    ours.require()
     path = record.write(_with_scores(made, scores), bench.places.results)
     plan.write_run_file(folder, job.task_argument, is_finished=True)
     return path
@@ -211,7 +213,7 @@ def _load_images(job: Job, bench: Bench) -> TrainingImages:
     )
 
 
-def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Position:
+def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: Claim) -> Position:
     settings, folder = job.settings, bench.places.runs / job.run.folder
     plan.write_run_file(folder, job.task_argument, is_finished=False)
     schedule = Schedule(
@@ -221,12 +223,17 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages) -> Posi
         job.precision,
         bench.checkpoint_seconds,
     )
+
+    def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
+        ours.require()  # one report comes before each checkpoint
+        bench.report(stage, done, of, values)
+
     with contextlib.ExitStack() as stack:
-        report: Report = Watch(model, images, bench.report)
+        watch: Report = Watch(model, images, report)
         if "tensorboard" in bench.logs:
-            report = stack.enter_context(event_log.EventLog(folder, report))
+            watch = stack.enter_context(event_log.EventLog(folder, watch))
         return training.train(
-            model, images, schedule, folder=folder, identity=job.identity(), report=report
+            model, images, schedule, folder=folder, identity=job.identity(), report=watch
         )
 
 
@@ -257,6 +264,8 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     content = checkpoint.latest(folder)
     if content is None:
         raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
+    blank = plan.without_memory(job.model_class, job.settings, content["networks"])
+    checkpoint.require_fit(blank, content)
     model = job.model_class(job.settings.config)
     position = checkpoint.restore(model, content, job.identity())
     if position.images_seen < job.settings.budget:
@@ -334,8 +343,8 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
             reasons.append(f"{job.run}: no scores of {direction}: {error}")
     if not macs:
         raise ValueError(reasons[0])
-    for reason in reasons:
-        logger.warning(reason)
+    for missing in reasons:
+        logger.warning(missing)
     return macs
 
 
@@ -402,8 +411,15 @@ def _make_record(
         harness_version=version("i2i-bench"),
         commit=commit(),
         scores={},
-        artefacts=sorted(p.name for p in folder.iterdir() if p.name[0] != "."),
+        artefacts=_artefacts(folder),
     )
+
+
+def _artefacts(folder: Path) -> list[str]:
+    """Name the files of a run; of checkpoints the last: which was before it, the clock decides."""
+    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+    older = [name for name in names if checkpoint.is_checkpoint(name)][:-1]
+    return [name for name in names if name not in older]
 
 
 def count_parameters(model: Model) -> dict[str, int]:

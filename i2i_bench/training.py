@@ -23,7 +23,7 @@ from i2i_bench import checkpoint
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
-from i2i_bench.record import write_text
+from i2i_bench.record import LARGEST_LOG, make_folders, read_bounded, sync, write_text
 from i2i_bench.snapshots import Album
 
 LOG = "losses.jsonl"
@@ -84,7 +84,7 @@ def train(
         Stopped: After SIGINT or SIGTERM; the state is saved.
         ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     checkpoint.remove_drafts(folder)
     content = checkpoint.latest(folder)
     position = checkpoint.restore(model, content, identity) if content else Position()
@@ -206,6 +206,8 @@ class _Loop:
         """
         self.read(report)
         self.require_finite()
+        if self.log.exists():  # before the checkpoint that says these steps are taken
+            sync(self.log)
         checkpoint.save(folder, self.model, identity, self.position())
         self.since = time.monotonic()
 
@@ -235,11 +237,11 @@ class _Loop:
 
     def truncate_log(self) -> None:
         """Drop lines from after the checkpoint that training goes on from."""
-        if not self.log.exists():
+        if not self.log.is_file():
             return
         kept = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+        for line in read_bounded(self.log, LARGEST_LOG).decode(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):  # damaged
                 if json.loads(line)["step"] <= self.start.step:
                     kept.append(line + "\n")
         write_text(self.log, "".join(kept))

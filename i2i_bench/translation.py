@@ -138,7 +138,8 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
         raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
     model_class = registry.load(name)
     settings = plan.restore_settings(model_class, identity["settings"])
-    checkpoint.require_fit(plan.without_memory(model_class, settings), content)
+    blank = plan.without_memory(model_class, settings, content["networks"])
+    checkpoint.require_fit(blank, content)
     model = model_class(settings.config)
     checkpoint.restore_networks(model, content)
     return model, settings

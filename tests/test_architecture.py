@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # a module imports from later lines only
     "__main__",
     "cli",
-    "cli_assets cli_authoring cli_scoring cli_showing",
+    "cli_assets cli_authoring cli_hygiene cli_scoring cli_showing",
     "cli_options",
     "console describe doctor translation",
     "ablate gallery importing report.site.page",
     "report.capacity report.comparison",
-    "contract paired runner report.ablation report.site.detail report.site.gallery report.tables",
+    "contract paired pruning runner validation report.ablation report.site.detail "
+    "report.site.gallery report.tables",
     "external new_model plan report.curves report.render report.site.command report.site.plot",
     "scoring",
     "classifier",
@@ -28,14 +29,14 @@ LAYERS = (  # a module imports from later lines only
     "checkpoint data directions features protocols report.drawing",
     "feature_cache inception memory",
     "report.targets tasks.download weights",
-    "ledger",
+    "claims ledger",
     "download",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
     "tasks.catalog",
     "tasks.attributes tasks.labelled",
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "model tasks.task",
+    "faults model tasks.task",
     "tasks.labels",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}

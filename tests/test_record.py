@@ -109,6 +109,14 @@ def test_external_record_is_read_back_as_it_was_written(tmp_path):
         record.read(path)
 
 
+def test_draft_of_a_killed_process_is_no_record(tmp_path):
+    for name in ("cyclegan/.seed0-x.json", "external/.cut-x.json"):
+        path = tmp_path / "stripes" / name
+        path.parent.mkdir(parents=True)
+        path.write_text('{"half')
+    assert record.read_all(tmp_path) == record.read_all_external(tmp_path) == []
+
+
 def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
     for _ in range(2):
         with pytest.raises(KeyError), record.locked(tmp_path / "new"):

@@ -239,6 +239,12 @@ def test_step_under_bf16_sees_weights_that_were_stepped_within_it(images, tmp_pa
             after = network(batch.images["a"]).square().mean()
             return {"classification": (before - after).detach().abs()}
 
+        def translate(self, batch, direction):
+            return network(batch.images[direction.source])
+
+        def masks(self, batch, direction):
+            return None
+
     model: Any = TwoPhases()
     seen = []
     training.train(

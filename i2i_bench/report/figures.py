@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from i2i_bench.record import LARGEST_LOG, read_bounded
 from i2i_bench.report import drawing
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ def loss_curves(log: Path, output: Path) -> None:
 
 
 def _read_log(log: Path) -> list[dict[str, Any]]:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bounded(log, LARGEST_LOG).decode(errors="replace").splitlines()
     entries = []
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             entries.append({"images_seen": entry["images_seen"], "losses": dict(entry["losses"])})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if number < len(lines):
                 raise ValueError(f"{log}, line {number} is no line of a loss log") from None
     return entries

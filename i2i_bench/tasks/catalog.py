@@ -18,6 +18,7 @@ from i2i_bench.tasks.folders import (
     folder_task,
     pair,
     scan,
+    stamp,
 )
 from i2i_bench.tasks.task import DOMAINS, Kind, Task
 
@@ -395,7 +396,7 @@ def _catalogued(name: str, path: Path) -> Task:
         headline="kid",
         licence=entry.licence,
         origin=entry.origin,
-        reader=FolderReader(files, entry.paired),
+        reader=FolderReader(files, entry.paired, stamp(files)),
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Key = tuple[str, str]  # split, domain
+Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MINIMUM_SIZE = 4
@@ -38,6 +39,7 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
             asked of files whose names do not pair.
     """
     files = scan(path)
+    stamps = stamp(files)
     if paired is not False:
         files, found = pair(files)
         if paired and not found:
@@ -56,7 +58,7 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
         headline="psnr" if paired else "kid",
         licence="not stated",
         origin="a folder of your own",
-        reader=FolderReader(files, paired),
+        reader=FolderReader(files, paired, stamps),
     )
 
 
@@ -67,14 +69,19 @@ class FolderReader:
     Attributes:
         files: (split, domain) → files in the order of the task.
         paired: Whether the same index is a pair.
+        stamps: Of each file when the task was made; one that changes meanwhile is refused.
     """
 
     files: Mapping[Key, list[Path]]
     paired: bool
+    stamps: Mapping[Path, Stamp]
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
-        return [TaskImage(p.name, partial(read_image, p)) for p in self.files[split, domain]]
+        return [
+            TaskImage(p.name, partial(_read_unchanged, p, self.stamps[p]))
+            for p in self.files[split, domain]
+        ]
 
     def truth(self, source: str, target: str) -> list[TaskImage] | None:
         """List the partner of each test image of ``source``; None unless paired."""
@@ -84,6 +91,31 @@ class FolderReader:
     def foreground(self, source: str, target: str) -> None:
         """Know nothing of objects."""
         del source, target
+
+
+def stamp(files: Mapping[Key, list[Path]]) -> dict[Path, Stamp]:
+    """Note how files are, to notice when they are replaced.
+
+    Raises:
+        ValueError: If one is not there any more.
+    """
+    return {path: _stamp(path) for paths in files.values() for path in paths}
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    return state.st_size, state.st_mtime_ns
+
+
+def _read_unchanged(path: Path, before: Stamp) -> Image.Image:
+    """Read an image, provided that the file is still the one of which the task was made."""
+    image = read_image(path)
+    if _stamp(path) != before:
+        raise ValueError(f"{path} was changed since this command began; put the first one back")
+    return image
 
 
 def scan(path: Path) -> dict[Key, list[Path]]:
@@ -226,6 +258,8 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
     """
     from PIL import Image
 
+    if file is None and path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file but a folder, a device or a pipe")
     try:
         with Image.open(file or path) as image:
             _check_image(path, image)
@@ -236,7 +270,7 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
                 "transparency", None
             )  # PIL warns of some kinds that convert drops anyway
             return image.convert("RGB")
-    except _RefusedImageError:
+    except (_RefusedImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error

@@ -1,0 +1,73 @@
+"""The commands that keep results true and runs small."""
+# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from i2i_bench.cli_options import RESULTS, RUNS, Commands
+
+
+@click.command("validate-results")
+@RESULTS
+def validate_results(results: Path) -> None:
+    """Check that records can be true: schema, ranges, identities, counts, protocols, duplicates.
+
+    Every problem is printed; one is enough to fail.
+
+    \b
+    Example:
+      i2i-bench validate-results --results results
+    """
+    from i2i_bench.validation import validate
+
+    count, problems = validate(results)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise click.ClickException(f"{len(problems)} problems in the records of {results}")
+    click.echo(f"{count} records are valid")
+
+
+@click.group(cls=Commands)
+def runs() -> None:
+    """Look after the folder of runs.
+
+    \b
+    Example:
+      i2i-bench runs prune --dry-run
+    """
+
+
+@runs.command()
+@click.option("--translations", is_flag=True, help="Also translated images; evaluate makes them.")
+@click.option("--all", "everything", is_flag=True, help="Also the last checkpoint: all of a run.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed and stop.")
+@RESULTS
+@RUNS
+def prune(translations: bool, everything: bool, dry_run: bool, results: Path, runs: Path) -> None:
+    """Remove what is not needed any more; records and runs that are not finished stay.
+
+    Of every run, what killed processes left half-written; of recorded runs, all checkpoints but the
+    last. Runs in work are passed over. With --all, a recorded run can no longer be scored anew.
+
+    \b
+    Example:
+      i2i-bench runs prune --translations
+    """
+    from i2i_bench import pruning
+
+    level = "all" if everything else "translations" if translations else "spare"
+    verb, total = ("would remove" if dry_run else "removed"), 0
+    for done in pruning.prune(runs, results, level=level, dry_run=dry_run):
+        total += done.bytes
+        click.echo(
+            f"{done.run}: {done.reason or f'{verb} {done.files} files, {_size(done.bytes)}'}"
+        )
+    click.echo(f"{verb} {_size(total)} in {runs}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

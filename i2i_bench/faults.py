@@ -1,0 +1,65 @@
+"""What went wrong, in one sentence, with what to do about it."""
+
+from __future__ import annotations
+
+import errno
+
+ADVICE = {
+    errno.ENOSPC: "free some space, and the same command goes on",
+    errno.EDQUOT: "free some of your quota, and the same command goes on",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose another folder with --results, --runs or --data",
+    errno.EACCES: "choose another folder with --results, --runs or --data, or mend its permissions",
+    errno.EPERM: "choose another folder with --results, --runs or --data, or mend its permissions",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EIO: "the disk or its connection fails; the same command goes on once it does not",
+    errno.ESTALE: "the folder is away; the same command goes on once it is back",
+}
+LONGEST = 2000  # letters of a sentence
+NO_MEMORY = (  # in what libraries say; CUDA's own is an exception by this name
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "unable to allocate",
+    "alloc_failed",
+)
+
+
+def reason(error: Exception) -> str:
+    """Say in one sentence what went wrong."""
+    if is_out_of_memory(error):
+        return (
+            "there is no memory left for this; a smaller batch_size, crop_size, load_size or width "
+            "may fit, or a device with more"
+        )
+    if isinstance(error, OSError):
+        return printable(_of_system(error))
+    if isinstance(error, ValueError):
+        return printable(str(error))
+    first = next(iter(str(error).splitlines()), "")
+    return printable(f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, of the device or of the machine."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+
+
+def _of_system(error: OSError) -> str:
+    """Name the file, the fault and the way out."""
+    if error.strerror is None or error.errno is None:
+        return str(error)
+    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    advice = ADVICE.get(error.errno)
+    return f"{what}; {advice}" if advice else what
+
+
+def printable(text: str) -> str:
+    """Keep names from files from steering a terminal, filling it, or making lines of one."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"

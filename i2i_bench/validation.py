@@ -1,0 +1,285 @@
+"""Whether records can be true: schema, ranges, identities of what they state, duplicates."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from i2i_bench import protocols, record
+from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score, Values
+from i2i_bench.tasks import catalog
+from i2i_bench.tasks.folders import FOLDERS
+
+PLANS = "ablations"  # folder of plans of ablations, which ablate --check reads
+ROUNDING = 1e-6  # of a share or a correlation
+FID_ROUNDING = 1e-3  # of the distance of a set to itself, relative to distances of some tens
+MACHINES = 1e-3  # relative, by which processors may differ in one number
+RANGES: tuple[tuple[str, float, float], ...] = (  # pattern of names, smallest, largest
+    (r"fid\w*", 0.0, math.inf),
+    (r"kid\w*_(se|sd)", 0.0, math.inf),
+    (r"kid\w*", -1.0, math.inf),  # unbiased: below zero by its noise
+    (r"psnr\w*", 0.0, 100.0),
+    (r"ssim", -1.0, 1.0),
+    (r"lpips\w*", 0.0, math.inf),
+    (r"mask_iou|background_share|attention_\w+", 0.0, 1.0),
+    (r"effective_masks", 1.0, math.inf),
+    (r"colour_correlation\w*", -1.0, 1.0),
+)
+UNCHANGED = {  # of the identity baseline, whose translation is its source
+    "lpips_source": (0.0, ROUNDING),
+    "fid_source": (0.0, FID_ROUNDING),
+    "colour_correlation": (1.0, ROUNDING),
+}
+_HEXADECIMAL = re.compile("[0-9a-f]{64}")
+_HASHED = re.compile("-[0-9a-f]{8}")
+
+Found = list[tuple[Path, AnyRecord]]
+
+
+def validate(results: Path) -> tuple[int, list[str]]:
+    """Check every record below a folder.
+
+    Returns:
+        Number of records, and what is wrong, a sentence each that begins with a file.
+    """
+    found: Found = []
+    problems = []
+    for path in sorted(results.rglob("*.json")):
+        if path.is_relative_to(results / PLANS):
+            continue
+        try:
+            found.append((path, _read(path, results)))
+        except ValueError as error:
+            problems.append(str(error))
+    for path, each in found:
+        problems += [f"{path}: {problem}" for problem in _of_record(path, each)]
+    return len(found), [*problems, *_among(found)]
+
+
+def _read(path: Path, results: Path) -> AnyRecord:
+    """Read a record of either kind, as its place demands."""
+    parts = path.relative_to(results).parts
+    if path.name.startswith("."):
+        raise ValueError(f"{path} was left behind by a process that was killed; remove it")
+    if len(parts) != 3:
+        raise ValueError(f"{path} lies where no record belongs; move or remove it")
+    each = record.read_external(path) if parts[1] == EXTERNAL else record.read(path)
+    place = results / (each.file if isinstance(each, External) else each.run.file)
+    if place != path:
+        raise ValueError(f"{path} holds the record of {place}; move it to its place")
+    return each
+
+
+def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
+    """Give what is wrong with one record, by itself."""
+    if path.read_bytes() != record.text_of(each).encode():
+        yield "is not as i2i-bench writes it; it was edited by hand"
+    if isinstance(each, Record):
+        yield from _costs(each)
+        yield from _variant(each)
+    for key, score in each.scores.items():
+        yield from (f"{key}: {problem}" for problem in _of_score(each.task, score))
+
+
+def _costs(each: Record) -> Iterator[str]:
+    """Compare what a training cost with what was asked for."""
+    if each.macs < 1 or any(count < 0 for count in each.parameters.values()):
+        yield "macs or parameters are no counts"
+    budget, batch = each.settings.get("budget"), each.settings.get("batch_size")
+    if budget is None or each.images_seen is None:  # trained elsewhere
+        if each.steps is not None or each.images_seen is not None or budget is not None:
+            yield "costs and settings of a training are there only in part"
+        return
+    if each.images_seen != budget:
+        yield f"images_seen is {each.images_seen}, the budget {budget}"
+    if isinstance(batch, int) and batch > 0 and each.steps != -(-each.images_seen // batch):
+        yield f"steps is {each.steps}, but {each.images_seen} images come in batches of {batch}"
+    if not each.seconds or each.seconds <= 0 or not each.peak_memory_bytes:
+        yield "seconds or peak_memory_bytes is not positive"
+    elif not math.isclose(
+        each.images_per_second or 0, each.images_seen / each.seconds, rel_tol=0.01, abs_tol=0.001
+    ):
+        yield "images_per_second is not images_seen divided by seconds"
+
+
+def _variant(each: Record) -> Iterator[str]:
+    """Compare the name of a variant with the settings it stands for."""
+    if each.preset == "official":
+        if not each.variant.startswith("official-"):
+            yield f"variant {each.variant!r} is not one of preset official"
+        return
+    hashed = _HASHED.fullmatch(each.variant[-9:])
+    parts = (part.partition("=") for part in each.variant.split(",") if part)
+    named = {key: value for key, _, value in parts}
+    if named.pop("preset", "published") != each.preset and not hashed:
+        yield f"variant {each.variant!r} is not one of preset {each.preset}"
+    config = each.settings.get("config")
+    known = each.settings | (config if isinstance(config, dict) else {})
+    for key, value in named.items():
+        if not hashed and key != "start" and str(known.get(key)) != value:
+            yield f"variant {each.variant!r} disagrees with the setting {key} {known.get(key)!r}"
+
+
+def _of_score(task: str, score: Score) -> Iterator[str]:
+    """Give what is wrong with one score, by itself."""
+    yield from _values("", score)
+    for name, baseline in score.baselines.items():
+        yield from _values(f"baseline {name}: ", baseline)
+    yield from _unchanged(score.baselines)
+    yield from _hashes(score)
+    yield from _protocol(score)
+    yield from _counts(task, score)
+
+
+def _values(prefix: str, values: Values) -> Iterator[str]:
+    missing = {key for key, value in values.values.items() if value is None}
+    for key in sorted(missing ^ values.reasons.keys()):
+        yield f"{prefix}{key} needs either a value or the reason why it has none"
+    for key, value in values.values.items():
+        for pattern, lowest, highest in RANGES:
+            if value is not None and re.fullmatch(pattern, key):
+                if not lowest - ROUNDING <= value <= highest + ROUNDING:
+                    yield f"{prefix}{key} {value} is not in [{lowest:g}, {highest:g}]"
+                break
+
+
+def _unchanged(baselines: Mapping[str, Values]) -> Iterator[str]:
+    """Hold the identity baseline to what is known of it: FID(x, x) is 0, and the like."""
+    if baselines.keys() != {"identity", "real"}:
+        yield f"baselines are {', '.join(sorted(baselines)) or 'none'}, not identity and real"
+        return
+    for key, (exact, rounding) in UNCHANGED.items():
+        value = baselines["identity"].values.get(key)
+        if value is not None and abs(value - exact) > rounding:
+            yield f"baseline identity: {key} {value} is not {exact:g}"
+
+
+def _hashes(score: Score) -> Iterator[str]:
+    for name in ("files_sha256", "pixels_sha256"):
+        hashes: dict[str, str] = getattr(score, name)
+        if hashes.keys() != {"real", "fake"} or not all(map(_is_hash, hashes.values())):
+            yield f"{name} does not hold a sha256 of real and one of fake images"
+    if score.weights_sha256 and not _is_hash(score.weights_sha256):
+        yield "weights_sha256 is no sha256"
+    has_distance = any(
+        value is not None for key, value in score.values.items() if key[:3] in ("fid", "kid")
+    )
+    if has_distance and not score.weights_sha256:
+        yield "has a distance of features, but not the hash of the weights that made them"
+
+
+def _is_hash(text: str) -> bool:
+    return _HEXADECIMAL.fullmatch(text) is not None
+
+
+def _protocol(score: Score) -> Iterator[str]:
+    """Compare what a score says of its protocol with the protocol."""
+    known = protocols.PROTOCOLS.get(score.protocol)
+    if known is None or score.protocol_version > known.version:
+        yield f"there is no protocol {score.protocol}@{score.protocol_version}"
+        return
+    if score.protocol_version < known.version:
+        return  # of the past: nothing here says what it was
+    size = score.estimator.get("kid_subset_size")
+    estimator = protocols.parameters(
+        known,
+        score.n_real,
+        score.n_fake,
+        kid_subset_size=size if isinstance(size, int) else None,
+    )
+    stated = (score.recipe, score.spread_kind, score.estimator)
+    if stated != (known.recipe, known.spread_kind, estimator):
+        yield f"recipe, spread_kind or estimator is not that of {known}"
+
+
+def _counts(task: str, score: Score) -> Iterator[str]:
+    """Compare the numbers of images with those of the task."""
+    source, separator, target = score.direction.partition("2")
+    numbers = _test_images(task)
+    if not separator or (numbers and not {source, target} <= numbers.keys()):
+        yield f"direction {score.direction} is none of task {task}"
+        return
+    real, fake = numbers.get(target), numbers.get(source)
+    if fake is not None and (score.n_fake > fake or (score.n_fake == fake) == score.partial):
+        yield f"n_fake is {score.n_fake} of {fake}, and partial is {str(score.partial).lower()}"
+    if real is not None and score.n_real != real:
+        yield f"n_real is {score.n_real}, but {task} has {real} real images"
+
+
+def _test_images(task: str) -> dict[str, int | None]:
+    """Give the number of test images of each domain, as far as it is certain; empty if unknown."""
+    if task in catalog.EMBEDDED:
+        return dict(catalog.EMBEDDED[task].num_test)
+    if task not in catalog.CATALOGUE:
+        return {}
+    pairs = zip(FOLDERS, catalog.CATALOGUE[task].counts, strict=True)
+    return {domain: count for (split, domain), count in pairs if split == "test"}
+
+
+def _among(found: Found) -> Iterator[str]:
+    """Give what records say against each other."""
+    yield from _twins(found, "translations of the same pixels as", _fakes)
+    yield from _twins(found, "the settings, task and seed of", _work)
+    by_set: dict[tuple[Any, ...], tuple[Path, Score]] = {}
+    for path, each in found:
+        for score in each.scores.values():
+            if score.partial:
+                continue
+            first, other = by_set.setdefault(_reference(each, score), (path, score))
+            if score.pixels_sha256.get("real") != other.pixels_sha256.get("real"):
+                yield f"{path}: {score.direction}: real images are others than those of {first}"
+            elif problem := _baselines_differ(score, other):
+                yield f"{path}: {score.direction}: baseline {problem} is another than in {first}"
+
+
+def _reference(each: AnyRecord, score: Score) -> tuple[Any, ...]:
+    """Give what determines the real images and the baselines of a score."""
+    settings = each.settings if isinstance(each, Record) else {}
+    return (
+        *(settings.get("resampling", "bicubic"), settings.get("resize", "square")),
+        *(each.task, score.task_version, score.direction, score.image_size),
+        *(score.protocol, score.protocol_version, score.weights_sha256, score.lpips_sha256),
+        str(score.estimator),
+    )
+
+
+def _baselines_differ(score: Score, other: Score) -> str | None:
+    for name in score.baselines.keys() & other.baselines.keys():
+        ours, theirs = score.baselines[name].values, other.baselines[name].values
+        for key in sorted(ours.keys() & theirs.keys()):
+            one, two = ours[key], theirs[key]
+            if one is None or two is None:
+                continue
+            if not math.isclose(one, two, rel_tol=MACHINES, abs_tol=MACHINES):
+                return f"{name} {key}"
+    return None
+
+
+def _twins(
+    found: Found, what: str, keys: Callable[[AnyRecord], Iterable[tuple[str, ...]]]
+) -> Iterator[str]:
+    """Give the records that share what no two can."""
+    first: dict[tuple[str, ...], Path] = {}
+    told: defaultdict[Path, set[Path]] = defaultdict(set)
+    for path, each in found:
+        for key in keys(each):
+            other = first.setdefault(key, path)
+            if other != path and other not in told[path]:
+                told[path].add(other)
+                yield f"{path}: has {what} {other}"
+
+
+def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:
+    for score in each.scores.values():
+        if "fake" in score.pixels_sha256:
+            yield each.task, score.direction, score.pixels_sha256["fake"]
+
+
+def _work(each: AnyRecord) -> Iterator[tuple[str, ...]]:
+    if isinstance(each, Record) and each.preset != "official":
+        settings = sorted(each.settings.items())
+        yield each.model, each.task, str(each.task_version), str(each.seed), repr(settings)

@@ -1,0 +1,249 @@
+"""Disks, folders, files, clocks and memory that fail: the last good state stays, one sentence."""
+
+import dataclasses
+import errno
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_bench import checkpoint, faults, plan, protocols, record, runner
+from i2i_bench.plan import Choices
+
+TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
+
+
+def quiet(stage, done, of, values):
+    pass
+
+
+def the_run():
+    (folder,) = Path("runs").glob("*/*/seed0")
+    return folder
+
+
+def jobs(task):
+    return plan.plan(["cyclegan"], [str(task)], [0], Choices("tiny", {}, 4), Path())
+
+
+def bench(report=quiet):
+    here = Path.cwd()
+    where = plan.Places(here / "results", here / "runs", here)
+    return runner.Bench(where, [protocols.find("i2i")], torch.device("cpu"), report, 0.0)
+
+
+def carry_out(task, report=quiet):
+    """Carry out one run, saving after every step; give its record without what was measured."""
+    runner.carry_out(jobs(task), bench(report), force=False, say=lambda line: None)
+    (found,) = record.read_all(Path("results"))
+    return found.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"})
+
+
+@pytest.mark.parametrize("place", ["--results", "--runs"])
+def test_folder_that_cannot_be_written_is_told_of_before_training(cli, places, tiny, place):
+    said = cli(*TINY, "--task", tiny, place, "/sys/none", code=1)
+    assert said.startswith(("no record can be written into /sys: ", "/sys/none: "))
+    assert "choose another folder with --" in said
+    assert not list(places.rglob("checkpoint-*"))
+
+
+def test_full_disk_for_the_log_keeps_the_checkpoint_and_the_same_command_goes_on(cli, places, own):
+    expected = carry_out(own)
+    log = the_run() / "losses.jsonl"
+    newest = sorted(the_run().glob("checkpoint-*"))[-1]
+    newest.unlink()
+    shutil.rmtree("results")
+    lines = log.read_text()
+    log.unlink()
+    log.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as failed:
+        carry_out(own)
+    assert "free some space, and the same command goes on" in faults.reason(failed.value)
+    assert list(the_run().glob("checkpoint-*"))
+    log.unlink()
+    log.write_text(lines)
+    assert carry_out(own) == expected
+
+
+def results_become_a_file(task):
+    Path("results").write_text("")
+
+
+def results_are_mended(task):
+    Path("results").unlink()
+
+
+def data_vanish(task):
+    task.rename("away")
+
+
+def data_are_back(task):
+    Path("away").rename(task)
+
+
+def image_is_replaced(task):
+    shutil.copytree(task, "first")  # with the times of the files
+    Image.new("RGB", (40, 36), "white").save(task / "testA/a1.png")
+
+
+def first_images_are_back(task):
+    shutil.rmtree(task)
+    Path("first").rename(task)
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy", "message"),
+    [
+        (results_become_a_file, results_are_mended, "results"),
+        (data_vanish, data_are_back, r"a0.png cannot be read as an image: .*No such file"),
+        (
+            image_is_replaced,
+            first_images_are_back,
+            "a1.png was changed since this command began; put the first one back",
+        ),
+    ],
+)
+def test_fault_during_training_costs_nothing_once_it_is_mended(places, own, fault, remedy, message):
+    expected = carry_out(own)
+    shutil.rmtree("runs")
+    shutil.rmtree("results")
+    done = []
+
+    def report(stage, images_seen, of, values):
+        if stage == "train" and not done:
+            done.append(images_seen)
+            fault(own)
+
+    with pytest.raises((ValueError, OSError), match=message) as failed:
+        carry_out(own, report)
+    assert len(faults.reason(failed.value).splitlines()) == 1
+    remedy(own)
+    content = checkpoint.latest(the_run())
+    assert content is not None
+    assert content["position"]["images_seen"] == 4
+    assert carry_out(own) == expected
+
+
+def test_clock_that_jumps_changes_nothing(places, own, monkeypatch):
+    expected = carry_out(own)
+    shutil.rmtree("runs")
+    shutil.rmtree("results")
+    true, jumps = time.time, iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: true() + (-1) ** next(jumps) * 1e9)
+    assert carry_out(own) == expected
+    older, newer = sorted(the_run().glob("checkpoint-*"))
+    for path, when in ((older, 4e9), (newer, 0)):
+        os.utime(path, (when, when))
+    content = checkpoint.latest(the_run())
+    assert content is not None
+    assert content["position"]["images_seen"] == 4
+
+
+def allocate_on_the_cpu():
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def allocate_by_numpy():
+    np.empty(1 << 60, dtype=np.uint8)
+
+
+def allocate_on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("allocate", [allocate_on_the_cpu, allocate_by_numpy, allocate_on_a_gpu])
+def test_memory_that_runs_out_in_a_step_says_what_to_lower_and_keeps_the_checkpoint(
+    places, own, allocate
+):
+    (job,) = jobs(own)
+
+    class Hungry(job.model_class):
+        def training_step(self, batch, random):
+            if random.first_sample:
+                allocate()
+            return super().training_step(batch, random)
+
+    with pytest.raises((RuntimeError, MemoryError)) as failed:
+        runner.execute(dataclasses.replace(job, model_class=Hungry), bench())
+    assert "a smaller batch_size, crop_size, load_size or width may fit" in faults.reason(
+        failed.value
+    )
+    assert checkpoint.latest(the_run()) is not None
+
+
+def test_room_for_checkpoints_is_asked_for_before_training(tmp_path, tiny):
+    (job,) = jobs(tiny)
+    with torch.device("meta"):
+        model = job.model_class(job.settings.config)
+        checkpoint.require_space(tmp_path / "not/yet", model)
+        size = shutil.disk_usage(tmp_path).free // 8  # of 4 bytes each, thrice
+        model.networks["large"] = torch.nn.Linear(1, size)
+    with pytest.raises(ValueError, match=r"need at least .* GiB are free in .*with --runs"):
+        checkpoint.require_space(tmp_path / "not/yet", model)
+
+
+@pytest.mark.parametrize("number", sorted(faults.ADVICE))
+def test_system_errors_name_file_fault_and_way_out(number):
+    error = OSError(number, errno.errorcode[number], "runs/x.pt")
+    said = faults.reason(error)
+    assert said == f"runs/x.pt: {errno.errorcode[number]}; {faults.ADVICE[number]}"
+
+
+def test_names_cannot_steer_a_terminal_or_break_a_sentence(cli, places):
+    said = cli(*TINY, "--task", "no\x1b[31m/such\nfolder\u202e", code=1)
+    assert said.startswith(r"there is no folder no\x1b[31m/such\nfolder\u202e; ")
+
+
+def test_sentence_is_no_longer_than_a_screen():
+    said = faults.reason(ValueError("\x07" * 3000 + "end"))
+    assert said.startswith(r"\x07\x07")
+    assert said.endswith("end")
+    assert len(said) < faults.LONGEST + 10
+
+
+def test_long_and_strange_names_of_images_stay_names(cli, places, tiny, tmp_path):
+    task = tmp_path / "<script>alert(1)<"
+    shutil.copytree(tiny, task)
+    names = ("\N{HAMSTER FACE}" * 62 + "abc.png", "\"'><script>alert(1)<&.png")
+    for number, name in enumerate(names):
+        (task / f"testA/a{number}.png").rename(task / "testA" / name)
+    cli(*TINY, "--task", task)
+    translated = {path.name for path in (the_run() / "translations-a2b").iterdir()}
+    assert translated == set(names)
+    for layout in ("md", "csv", "latex"):
+        assert "<script" not in cli("leaderboard", "--format", layout)
+    (path,) = Path("results").glob("*/*/*.json")
+    content = json.loads(path.read_text())
+    content["device"] = content["distribution"] = "<script>alert(1)</script>|*"
+    path.write_text(json.dumps(content))
+    assert "<script" not in cli("leaderboard")
+
+
+def test_run_of_imported_memory_errors_is_no_damage(tmp_path, monkeypatch):
+    torch.save({"format": 1}, tmp_path / "x.pt")
+
+    def load(*arguments, **named):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(MemoryError):
+        checkpoint.read(tmp_path / "x.pt")
+
+
+def test_two_processes_of_one_plan_leave_each_other_their_runs(places, own, caplog):
+    (job,) = jobs(own)
+    caplog.set_level(logging.ERROR)
+    said = []
+    with runner.claims.claim(Path("runs") / job.run.folder), pytest.raises(ValueError) as failed:
+        both = [job, dataclasses.replace(job, run=dataclasses.replace(job.run, seed=1))]
+        runner.carry_out(both, bench(), force=False, say=said.append)
+    assert "1 of 2 runs failed, first" in str(failed.value)
+    assert "is in work: process" in str(failed.value)
+    assert "recorded in" in said[-1]

@@ -1,0 +1,58 @@
+"""Killed work ends in what it would have ended in; benchmarks/kills.py shows it at length."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks/kills.py"
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs fork and limits of Linux"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python 3.12 on
+]
+
+
+@pytest.fixture(scope="module")
+def kills():
+    specification = importlib.util.spec_from_file_location("kills", SCRIPT)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["kills"] = module  # as dataclasses want it
+    specification.loader.exec_module(module)
+    yield module
+    del sys.modules["kills"]
+
+
+@pytest.mark.parametrize(("work", "count"), [("run", 4), ("evaluate", 2), ("score", 2)])
+def test_killed_work_ends_in_the_same_networks_records_and_images(kills, tmp_path, work, count):
+    survived = kills.survive(work, count, 0, tmp_path, lambda line: None)
+    assert survived.total() == count
+
+
+@pytest.mark.parametrize("part", ["record", "networks", "image", "losses"])
+def test_difference_in_any_part_is_noticed(kills, tmp_path, part):
+    start = tmp_path / "start"
+    kills.make_task(start / "task")
+    assert kills.child(kills.train, start, None) == 0
+    before = kills.outcome(start)
+    files = {
+        "record": "results/**/*.json",
+        "networks": "runs/**/checkpoint-*.pt",
+        "image": "runs/**/translations-a2b/*.png",
+        "losses": "runs/**/losses.jsonl",
+    }
+    path = sorted(start.glob(files[part]))[-1]
+    if part == "networks":
+        content = kills.torch.load(path, weights_only=True)
+        next(iter(content["networks"].values())).view(-1)[0] += 1e-7
+        kills.torch.save(content, path)
+    elif part == "record":
+        path.write_text(path.read_text().replace('"macs": ', '"macs": 1'))
+    elif part == "losses":
+        path.write_text(path.read_text().replace('"step": 1', '"step": 7'))
+    else:
+        path.write_bytes(path.read_bytes()[::-1])
+    assert len({k for k, v in kills.outcome(start).items() if v != before[k]}) == 1

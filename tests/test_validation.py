@@ -1,0 +1,155 @@
+"""Records that cannot be true are found, and all that are committed can be."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from i2i_bench import validation
+
+RESULTS = Path(__file__).parents[1] / "results"
+ONE = "stripes/attentiongan+preset=small/seed0.json"
+SCORE = ("scores", "i2i@1/a2b")
+BASELINES = (*SCORE, "baselines")
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Give a folder with one committed record."""
+    (tmp_path / ONE).parent.mkdir(parents=True)
+    shutil.copy(RESULTS / ONE, tmp_path / ONE)
+    return tmp_path
+
+
+def change(path, keys, value):
+    """Change one value of a record, written as i2i-bench writes."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def copy(results, to):
+    (results / to).parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(results / ONE, results / to))
+
+
+def test_committed_records_are_valid():
+    count, problems = validation.validate(RESULTS)
+    assert problems == []
+    assert count == len(list(RESULTS.glob("*/*/*.json"))) > 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        ([*SCORE, "values", "psnr"], 100.1, "psnr 100.1 is not in [0, 100]"),
+        ([*SCORE, "values", "ssim"], 1.01, "ssim 1.01 is not in [-1, 1]"),
+        ([*SCORE, "values", "mask_iou"], -0.1, "mask_iou -0.1 is not in [0, 1]"),
+        ([*SCORE, "values", "fid"], 3.0, "fid needs either a value or the reason"),
+        ([*SCORE, "values", "psnr"], None, "psnr needs either a value or the reason"),
+        ([*SCORE, "reasons"], {}, "kid_se needs either a value or the reason"),
+        (
+            [*BASELINES, "identity", "values", "fid_source"],
+            0.1,
+            "identity: fid_source 0.1 is not 0",
+        ),
+        ([*BASELINES, "identity", "values", "lpips_source"], 0.1, "lpips_source 0.1 is not 0"),
+        ([*BASELINES, "real"], None, "is no valid record: scores.i2i@1/a2b.baselines.real"),
+        ([*BASELINES], {}, "baselines are none, not identity and real"),
+        ([*SCORE, "n_fake"], 99, "n_fake is 99 of 100, and partial is false"),
+        ([*SCORE, "n_real"], 99, "n_real is 99, but stripes has 100 real images"),
+        ([*SCORE, "partial"], True, "n_fake is 100 of 100, and partial is true"),
+        ([*SCORE, "recipe"], "ttur", "recipe, spread_kind or estimator is not that of i2i@1"),
+        ([*SCORE, "estimator", "block"], 9, "recipe, spread_kind or estimator is not that"),
+        ([*SCORE, "protocol_version"], 2, "the scores under 'i2i@1/a2b' are those of 'i2i@2/a2b'"),
+        ([*SCORE, "pixels_sha256", "fake"], "0", "pixels_sha256 does not hold a sha256"),
+        ([*SCORE, "weights_sha256"], "../x", "weights_sha256 is no sha256"),
+        (["images_seen"], 1, "images_seen is 1, the budget 6000"),
+        (["steps"], 1, "steps is 1, but 6000 images come in batches of"),
+        (["seconds"], 1.0, "images_per_second is not images_seen divided by seconds"),
+        (["seconds"], 0.0, "seconds or peak_memory_bytes is not positive"),
+        (["parameters"], {"a": -1}, "macs or parameters are no counts"),
+        (["preset"], "tiny", "variant 'preset=small' is not one of preset tiny"),
+        (["seed"], 1, "holds the record of"),
+        (["task"], "../../etc", "is no valid record: task"),
+        (["scores"], [], "is no valid record: scores"),
+    ],
+)
+def test_what_cannot_be_true_is_named(results, keys, value, message):
+    change(results / ONE, keys, value)
+    _, problems = validation.validate(results)
+    assert [problem for problem in problems if message in problem], problems
+    assert all(problem.startswith(str(results / ONE)) for problem in problems)
+
+
+def test_variant_stands_for_its_settings(results):
+    path = copy(results, "stripes/attentiongan+batch_size=4,preset=small/seed0.json")
+    change(path, ["variant"], "batch_size=4,preset=small")
+    change(path, ["seed"], 0)
+    _, problems = validation.validate(results)
+    assert any("disagrees with the setting batch_size" in problem for problem in problems)
+
+
+def test_record_edited_by_hand_is_found(results):
+    path = results / ONE
+    path.write_text(path.read_text().replace('"macs"', '"macs" '))
+    _, (problem,) = validation.validate(results)
+    assert problem == f"{path}: is not as i2i-bench writes it; it was edited by hand"
+
+
+def test_copied_record_is_found(results):
+    path = copy(results, "stripes/attentiongan+preset=small/seed7.json")
+    change(path, ["seed"], 7)
+    _, problems = validation.validate(results)
+    assert problems == [f"{path}: has translations of the same pixels as {results / ONE}"]
+
+
+def test_same_work_under_two_names_is_found(results):
+    path = copy(results, "stripes/attentiongan+preset=small,start=1/seed0.json")
+    change(path, ["variant"], "preset=small,start=1")
+    for direction in ("a2b", "b2a"):
+        change(path, ["scores", f"i2i@1/{direction}", "pixels_sha256", "fake"], "0" * 64)
+    _, problems = validation.validate(results)
+    assert problems == [f"{path}: has the settings, task and seed of {results / ONE}"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        ([*SCORE, "pixels_sha256", "real"], "0" * 64, "real images are others than those of"),
+        ([*BASELINES, "identity", "values", "psnr"], 9.0, "baseline identity psnr is another"),
+    ],
+)
+def test_records_of_one_task_share_its_images_and_baselines(results, keys, value, message):
+    shutil.copy(RESULTS / ONE.replace("seed0", "seed1"), results / ONE.replace("seed0", "seed1"))
+    path = results / ONE.replace("seed0", "seed1")
+    change(path, keys, value)
+    _, (problem,) = validation.validate(results)
+    assert problem.startswith(f"{path}: a2b: ")
+    assert message in problem
+
+
+@pytest.mark.parametrize("name", ["stripes/seed0.json", "x.json", "a/b/c/seed0.json"])
+def test_record_where_none_belongs_is_found(results, name):
+    path = copy(results, name)
+    _, (problem,) = validation.validate(results)
+    assert problem == f"{path} lies where no record belongs; move or remove it"
+
+
+def test_what_a_killed_process_left_is_found(results):
+    path = copy(results, "stripes/attentiongan+preset=small/.seed0-abc.json")
+    _, (problem,) = validation.validate(results)
+    assert problem == f"{path} was left behind by a process that was killed; remove it"
+
+
+def test_command_prints_every_problem_and_fails(cli, results):
+    assert cli("validate-results", "--results", results) == "1 records are valid\n"
+    change(results / ONE, [*SCORE, "values", "ssim"], 2.0)
+    change(results / ONE, ["images_seen"], 1)
+    said = cli("validate-results", "--results", results, code=1)
+    assert said == f"4 problems in the records of {results}"
