@@ -190,7 +190,7 @@ class UNIT(Model):
             "Images are saved plainly; the authors' test script stretches each to its full range.",
             "Each domain is shuffled on its own; the authors' epoch ends with the shorter domain.",
             "The presets small and tiny have shallower discriminators: the authors' need 61 px; "
-            "small weighs reconstruction and cycle by 50, not 10, starts both domains from the "
+            "small weighs reconstruction and cycle by 100, not 10, starts both domains from the "
             "same weights, and is short: little else ties their codes, which drift apart.",
         ),
         minimum_size=61,
@@ -226,13 +226,13 @@ class UNIT(Model):
         elif preset == "small":
             config = UNITConfig(
                 generator_width=16,
-                discriminator_width=16,
+                discriminator_width=8,
                 num_blocks=2,
                 discriminator_layers=3,
                 discriminator_scales=2,
-                lambda_reconstruction=50.0,  # the published 10 teaches too little in so few steps
-                lambda_cycle=50.0,
-                learning_rate=1e-3,
+                lambda_reconstruction=100.0,  # the published 10 teaches too little in few steps
+                lambda_cycle=100.0,
+                learning_rate=2e-3,
                 same_start=True,  # from two starts, colours of a translation are any colours
             )
             # few images: as nothing ties the domains' codes, they drift apart while cycles improve
