@@ -6,7 +6,7 @@ import argparse
 import gc
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -57,8 +57,15 @@ def look(step: int, folder: Path) -> State:
     )
 
 
-def watch(folder: Path, *, model: str, steps: int, seconds: float) -> list[State]:
-    """Train, saving every so many seconds; give the states along the way."""
+def watch(
+    folder: Path,
+    *,
+    model: str,
+    steps: int,
+    seconds: float,
+    told: Callable[[State], None] = lambda state: None,
+) -> list[State]:
+    """Train, saving every so many seconds; tell and give the states along the way."""
     choices = Choices("tiny", WIDTHS | {"batch_size": "1"}, steps)
     (job,) = plan.plan([model], ["stripes"], [0], choices, Path())
     images = TrainingImages(job.task, job.settings, 0)
@@ -67,6 +74,7 @@ def watch(folder: Path, *, model: str, steps: int, seconds: float) -> list[State
     def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
         if stage == "train" and done >= (len(found) + 1) * of // SAMPLES:
             found.append(look(done, folder))
+            told(found[-1])
 
     training.train(
         runner.build(job),
@@ -88,6 +96,12 @@ def growth(states: list[State]) -> float:
     return float((centred * sizes).sum() / centred.square().sum())
 
 
+def _print(state: State) -> None:
+    step, resident, handles, threads, size, lines = astuple(state)
+    cells = (step, f"{resident / 2**20:.1f}", handles, threads, f"{size / 2**20:.2f}", lines)
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,19 +110,16 @@ def main() -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=5.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print("| step | resident, MiB | open files | threads | folder, MiB | lines of the log |")
+    print("|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         states = watch(
             Path(folder),
             model=options.model,
             steps=options.steps,
             seconds=options.checkpoint_seconds,
+            told=_print,
         )
-    print("| step | resident, MiB | open files | threads | folder, MiB | lines of the log |")
-    print("|--:|--:|--:|--:|--:|--:|")
-    for state in states:
-        step, resident, handles, threads, size, lines = astuple(state)
-        cells = (step, f"{resident / 2**20:.1f}", handles, threads, f"{size / 2**20:.2f}", lines)
-        print("| " + " | ".join(map(str, cells)) + " |")
     print(f"growth over the second half: {growth(states):.1f} bytes a step")
 
 
