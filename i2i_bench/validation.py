@@ -25,7 +25,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (  # pattern of names, smallest, 
     (r"psnr\w*", 0.0, 100.0),
     (r"ssim", -1.0, 1.0),
     (r"lpips\w*", 0.0, math.inf),
-    (r"mask_iou|background_share|attention_\w+", 0.0, 1.0),
+    (r"mask_iou|background_share|attention_\w+|(target|kept)_share", 0.0, 1.0),
     (r"effective_masks", 1.0, math.inf),
     (r"colour_correlation\w*", -1.0, 1.0),
 )
@@ -198,9 +198,9 @@ def _protocol(score: Score) -> Iterator[str]:
 
 def _counts(task: str, score: Score) -> Iterator[str]:
     """Compare the numbers of images with those of the task."""
-    source, separator, target = score.direction.partition("2")
+    source, target = _ends(score.direction)
     numbers = _test_images(task)
-    if not separator or (numbers and not {source, target} <= numbers.keys()):
+    if not source or (numbers and not {source, target} <= numbers.keys()):
         yield f"direction {score.direction} is none of task {task}"
         return
     real, fake = numbers.get(target), numbers.get(source)
@@ -210,11 +210,23 @@ def _counts(task: str, score: Score) -> Iterator[str]:
         yield f"n_real is {score.n_real}, but {task} has {real} real images"
 
 
+def _ends(direction: str) -> tuple[str, str]:
+    """Give source and target of a direction; of what is none, empty names."""
+    if direction[:1] in ("+", "-"):  # a change of a label: from those that lack it, and back
+        other = "-" if direction[0] == "+" else "+"
+        return other + direction[1:], direction
+    source, separator, target = direction.partition("2")
+    return (source, target) if separator else ("", "")
+
+
 def _test_images(task: str) -> dict[str, int | None]:
     """Give the number of test images of each domain, as far as it is certain; empty if unknown."""
     if task in catalog.EMBEDDED:
-        return dict(catalog.EMBEDDED[task].num_test)
-    if task not in catalog.CATALOGUE:
+        found = catalog.EMBEDDED[task]
+        ends = {domain for change in found.labelling.changes() for domain in change}
+        labelled = {domain: len(found.images("test", domain)) for domain in ends}
+        return labelled or dict(found.num_test)
+    if task not in catalog.CATALOGUE or catalog.CATALOGUE[task].by_hand:
         return {}
     pairs = zip(FOLDERS, catalog.CATALOGUE[task].counts, strict=True)
     return {domain: count for (split, domain), count in pairs if split == "test"}

@@ -153,3 +153,22 @@ def test_command_prints_every_problem_and_fails(cli, results):
     change(results / ONE, ["images_seen"], 1)
     said = cli("validate-results", "--results", results, code=1)
     assert said == f"4 problems in the records of {results}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (["n_fake"], 3, "n_fake is 3 of "),
+        (["n_real"], 3, "n_real is 3, but shapes-attributes has "),
+        (["direction"], "+blond", "the scores under 'i2i@1/+cold' are those of 'i2i@1/+blond'"),
+        (["values", "target_share"], 1.5, "target_share 1.5 is not in [0, 1]"),
+    ],
+)
+def test_scores_of_labels_are_those_of_the_task(tmp_path, keys, value, message):
+    one = "shapes-attributes/stargan+preset=small/seed0.json"
+    (tmp_path / one).parent.mkdir(parents=True)
+    shutil.copy(RESULTS / one, tmp_path / one)
+    assert validation.validate(tmp_path) == (1, [])
+    change(tmp_path / one, ["scores", "i2i@1/+cold", *keys], value)
+    _, problems = validation.validate(tmp_path)
+    assert [problem for problem in problems if message in problem], problems
