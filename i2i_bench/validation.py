@@ -219,7 +219,7 @@ def _ends(direction: str) -> tuple[str, str]:
     return (source, target) if separator else ("", "")
 
 
-def _test_images(task: str) -> dict[str, int | None]:
+def _test_images(task: str) -> Mapping[str, int | None]:
     """Give the number of test images of each domain, as far as it is certain; empty if unknown."""
     if task in catalog.EMBEDDED:
         found = catalog.EMBEDDED[task]
