@@ -108,10 +108,8 @@ def train(
                 loop.save(folder, identity, report)
                 saved = time.monotonic()
             if stop and not ended:
-                raise Stopped(
-                    f"stopped by {signal.Signals(stop[0]).name} after {loop.images_seen} of "
-                    f"{schedule.budget} images; saved in {folder}"
-                )
+                name = signal.Signals(stop[0]).name
+                raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
     return loop.position()
 
 
@@ -134,6 +132,9 @@ class _Loop:
         self.pending: list[dict[str, Tensor]] = []  # on the device, since they were last read
         self.unwritten: list[dict[str, float]] = []  # of each step since the last line of the log
         self.seconds, self.since = start.seconds, time.monotonic()
+
+    def __str__(self) -> str:
+        return f"after {self.images_seen} of {self.schedule.budget} images"
 
     def step(self) -> None:
         """Take one step; its losses stay on the device."""
