@@ -397,6 +397,16 @@ def test_alarms_stand_below_the_table_of_their_direction():
     assert notes == ["Alarm of cyclegan, seed 0: masks are gone."]
 
 
+def test_an_alarm_of_several_seeds_is_one_note():
+    alarms = {0: "masks are gone", 1: "colours are gone", 2: "masks are gone"}
+    (table,) = tabulate([make(seed=s, alarms=[f"a2b: {alarm}"]) for s, alarm in alarms.items()])
+    notes = [note for note in table.notes if "gone" in note]
+    assert notes == [
+        "Alarm of cyclegan, seeds 0, 2: masks are gone.",
+        "Alarm of cyclegan, seed 1: colours are gone.",
+    ]
+
+
 # --- images of other programs
 
 

@@ -421,13 +421,15 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
 
 def _alarm_notes(group: Group, rows: list[tuple[list[Entry], Row]]) -> list[str]:
     start = f"{group.direction}: "
+    seeds: dict[tuple[str, str], list[int]] = {}  # by row and alarm, as several may agree
+    for part, row in rows:
+        for record in (record for record, _ in part if isinstance(record, Record)):
+            for alarm in record.alarms:
+                if alarm.startswith(start):
+                    seeds.setdefault((row.label, alarm.removeprefix(start)), []).append(record.seed)
     return [
-        f"Alarm of {row.label}, seed {record.seed}: {alarm.removeprefix(start)}."
-        for part, row in rows
-        for record, _ in part
-        if isinstance(record, Record)
-        for alarm in record.alarms
-        if alarm.startswith(start)
+        f"Alarm of {label}, seed{'s' * (len(of) > 1)} {', '.join(map(str, of))}: {alarm}."
+        for (label, alarm), of in seeds.items()
     ]
 
 
