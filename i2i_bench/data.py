@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,13 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from i2i_bench import memory
+from i2i_bench import storage
 from i2i_bench.model import Batch, Randomness, Settings
+from i2i_bench.storage import Store
 from i2i_bench.tasks.task import Task, TaskImage
 
 Resampling = Literal["bicubic", "bilinear", "lanczos"]
 Resize = Literal["square", "short_side"]
 Progress = Callable[[int, int], None]  # images done, images in all
+Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
+
+BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
+LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
 
 
 def decode(
@@ -56,17 +64,18 @@ def decode(
     return decoded
 
 
-def _decode_whole(
-    images: list[TaskImage], *, size: int, resampling: Resampling, progress: Progress | None
+def _keep_all(
+    images: list[TaskImage], store: Store, settings: Settings, progress: Progress | None
 ) -> list[Tensor]:
-    """Decode images to the given short side, each (3, height, width), uint8."""
-    decoded: dict[int, Tensor] = {}
+    """Decode training images into a store, each (3, height, width), uint8."""
+    kept: dict[int, Tensor] = {}
 
-    def store(index: int, image: Image.Image) -> None:
-        decoded[index] = _to_tensor(_resize(image, size, resampling, "short_side")).contiguous()
+    def keep(index: int, image: Image.Image) -> None:
+        resized = _resize(image, settings.load_size, settings.resampling, settings.resize)
+        kept[index] = store.keep(_to_tensor(resized))
 
-    _read_all(images, store, progress)
-    return [decoded[index] for index in range(len(images))]
+    _read_all(images, keep, progress)
+    return [kept[index] for index in range(len(images))]
 
 
 def _read_all(
@@ -116,10 +125,10 @@ def _to_tensor(image: Image.Image) -> Tensor:
 
 
 class TrainingImages:
-    """The training images of a task, kept decoded in memory, and the batches made of them.
+    """The training images of a task, decoded once, and the batches made of them.
 
     Every batch is a pure function of (task, settings, seed, index of its first sample): it does not
-    depend on the batches before it, nor on the device.
+    depend on the batches before it, nor on the device, nor on where the images are kept.
 
     Args:
         task: Whose images.
@@ -127,10 +136,11 @@ class TrainingImages:
         seed: Seed of the run.
         device: Where batches are wanted.
         progress: Told after each decoded image, over all domains.
+        store: Where decoded images stay; by default on the device or in memory.
 
     Raises:
-        ValueError: If the crop is larger than the image, the images do not fit into memory, or one
-            cannot be decoded.
+        ValueError: If the crop is larger than the image, the images do not fit, or one cannot be
+            decoded.
     """
 
     def __init__(
@@ -140,84 +150,140 @@ class TrainingImages:
         seed: int,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
+        *,
+        store: Store | None = None,
     ) -> None:
         if settings.crop_size > settings.load_size:
             raise ValueError(
                 f"crop_size {settings.crop_size} is larger than load_size {settings.load_size}; "
                 "choose a crop that fits into the resized image"
             )
-        _check_memory(task, settings)
         self.task, self.settings, self.seed = task, settings, seed
         self.device = torch.device(device)
-        self._names: dict[str, list[str]] = {}
-        self._pixels: dict[str, Tensor | list[Tensor]] = {}
-        self._labels: dict[str, Tensor] = {}
+        store = store or make_store(task, settings, self.device)
+        self._domains: dict[str, _Domain] = {}
         done, total = 0, sum(task.num_train.values())
         for domain in task.domains:
             images = task.images("train", domain)
-            self._names[domain] = [image.name for image in images]
-            self._pixels[domain] = self._decode(images, _shifted(progress, done, total))
-            done += len(images)
+            pixels = _keep_all(images, store, settings, _shifted(progress, done, total))
             labels = task.labels("train", domain)
-            if labels is not None:
-                self._labels[domain] = torch.tensor(labels, dtype=torch.float32)
+            known = None if labels is None else torch.tensor(labels, dtype=torch.float32)
+            stream = "pair" if task.paired else domain
+            draws = _Draws(seed, stream, pixels, settings)
+            names = [image.name for image in images]
+            self._domains[domain] = _Domain(names, pixels, draws, known)
+            done += len(images)
 
     def batch(self, first_sample: int, size: int) -> Batch:
         """Make the batch of samples ``first_sample``, ..., ``first_sample + size - 1``.
 
         Each image of a domain is seen once before any is seen again. Domains have their own order,
-        crops and flips, unless the task is paired.
+        crops and flips, unless the task is paired. The host never waits for a CUDA device.
 
         Returns:
             Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, in a
             labelled task, their labels.
         """
-        random = Randomness(self.seed, first_sample, self.device)
         images: dict[str, Tensor] = {}
         names: dict[str, list[str]] = {}
         labels: dict[str, Tensor] = {}
-        for domain in self.task.domains:
-            stream = "pair" if self.task.paired else domain
-            count = len(self._names[domain])
-            order = sample_order(self.seed, stream, count, first_sample, size)
-            whole, sizes = _select(self._pixels[domain], order)
-            cropped = self._augment(whole.to(self.device), sizes, random, stream)
-            images[domain] = to_float(cropped)
-            names[domain] = [self._names[domain][index] for index in order]
-            if domain in self._labels:
-                labels[domain] = self._labels[domain][torch.from_numpy(order)].to(self.device)
+        for name, domain in self._domains.items():
+            chosen = domain.draws.of(first_sample, size)
+            images[name] = to_float(self._cut(domain.pixels, chosen))
+            names[name] = [domain.names[index] for index, *_ in chosen]
+            if domain.labels is not None:
+                rows = torch.stack([domain.labels[index] for index, *_ in chosen])
+                labels[name] = rows.to(self.device, non_blocking=True)
         return Batch(images, labels or None, names=names)
 
-    def _decode(self, images: list[TaskImage], progress: Progress | None) -> Tensor | list[Tensor]:
-        size, resampling = self.settings.load_size, self.settings.resampling
-        if self.settings.resize == "square":
-            return decode(images, size=size, resampling=resampling, progress=progress)
-        return _decode_whole(images, size=size, resampling=resampling, progress=progress)
+    def _cut(self, pixels: list[Tensor], chosen: list[Sample]) -> Tensor:
+        """Crop and mirror images, (batch, 3, crop, crop), uint8, on the device."""
+        crop = self.settings.crop_size
+        shape = (len(chosen), 3, crop, crop)
+        cut = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        for slot, (index, top, left, is_mirrored) in zip(cut, chosen, strict=True):
+            whole = pixels[index].to(self.device, non_blocking=True)
+            part = whole[:, top : top + crop, left : left + crop]
+            slot.copy_(part.flip(2) if is_mirrored else part)
+        return cut
 
-    def _augment(self, whole: Tensor, sizes: Tensor, random: Randomness, stream: str) -> Tensor:
-        """Crop and mirror each image by its own draws.
 
-        Args:
-            whole: (batch, 3, height, width), uint8, padded where images are smaller.
-            sizes: (batch, 2), height and width of each image.
-            random: Source of chance of the batch.
-            stream: Which draws to use.
+def make_store(
+    task: Task,
+    settings: Settings,
+    device: torch.device,
+    *,
+    beside: int = 0,
+    folder: Path | None = None,
+) -> Store:
+    """Choose where the training images of a task are to stay.
 
-        Returns:
-            (batch, 3, crop, crop), uint8.
-        """
-        count, crop = len(whole), self.settings.crop_size
-        draws = random.integers(f"crop_{stream}", 1 << 31, (count, 2))
-        offsets = draws * (sizes.to(whole.device) - crop + 1) >> 31
-        columns = torch.arange(crop, device=whole.device).expand(count, crop)
-        rows = columns + offsets[:, :1]
-        if self.settings.flip:
-            flips = random.integers(f"flip_{stream}", 2, (count, 1))
-            columns = torch.where(flips == 1, crop - 1 - columns, columns)
-        columns = columns + offsets[:, 1:]
-        pixels = rows[:, :, None] * whole.shape[3] + columns[:, None, :]  # (batch, crop, crop)
-        flat = pixels.reshape(count, 1, -1).expand(-1, 3, -1)
-        return whole.reshape(count, 3, -1).gather(2, flat).reshape(count, 3, crop, crop)
+    Args:
+        task: Whose images.
+        settings: Their sizes.
+        device: Of the training.
+        beside: Bytes that the training needs beside them.
+        folder: Where a file may be, should memory not have enough room.
+
+    Raises:
+        ValueError: If they fit nowhere.
+    """
+    expected = expected_bytes(task, settings)
+    home = storage.choose(expected, beside, storage.room(device, folder))
+    return Store(home, expected, device=device, folder=folder)
+
+
+def expected_bytes(task: Task, settings: Settings) -> int:
+    """Expect the size of the decoded training images; where shapes differ, from a few of them."""
+    square = 3 * settings.load_size**2
+    if settings.resize == "square":
+        return square * sum(task.num_train.values())
+    return sum(_expected_whole(task.images("train", d), square) for d in task.domains)
+
+
+def _expected_whole(images: list[TaskImage], square: int) -> int:
+    """Expect the size of images of which each keeps its aspect ratio."""
+    looked_at = images[:: -(-len(images) // LOOKED_AT)]
+    sizes = [image.read().size for image in looked_at]
+    longer = sum(max(size) / min(size) for size in sizes) / len(sizes)
+    return math.ceil(square * longer * len(images))
+
+
+@dataclass(frozen=True, eq=False)
+class _Domain:
+    names: list[str]
+    pixels: list[Tensor]  # (3, height, width) each, uint8
+    draws: _Draws
+    labels: Tensor | None  # (images, attributes), float32
+
+
+class _Draws:
+    """Which image each sample of a stream shows, and how: made for many samples at once."""
+
+    def __init__(self, seed: int, stream: str, pixels: list[Tensor], settings: Settings) -> None:
+        self._seed, self._stream, self._settings = seed, stream, settings
+        self._sizes = torch.tensor([image.shape[1:] for image in pixels])
+        self._number, self._block = -1, list[Sample]()
+
+    def of(self, first_sample: int, size: int) -> list[Sample]:
+        """Give the draws of ``size`` samples, which do not depend on what was asked before."""
+        found: list[Sample] = []
+        for number in range(first_sample // BLOCK, (first_sample + size - 1) // BLOCK + 1):
+            if number != self._number:
+                self._number, self._block = number, self._draw(number * BLOCK)
+            start = max(0, first_sample - number * BLOCK)
+            found += self._block[start : first_sample + size - number * BLOCK]
+        return found
+
+    def _draw(self, first: int) -> list[Sample]:
+        settings, random = self._settings, Randomness(self._seed, first)
+        chosen = sample_order(self._seed, self._stream, len(self._sizes), first, BLOCK)
+        order = torch.from_numpy(chosen)
+        draws = random.integers(f"crop_{self._stream}", 1 << 31, (BLOCK, 2))
+        offsets = draws * (self._sizes[order] - settings.crop_size + 1) >> 31
+        flips = random.integers(f"flip_{self._stream}", 2, (BLOCK, 1)) * settings.flip
+        columns = torch.cat([order[:, None], offsets, flips], dim=1)
+        return [(index, top, left, flip) for index, top, left, flip in columns.tolist()]
 
 
 def sample_order(
@@ -242,20 +308,6 @@ def _permutation(seed: int, stream: str, block: int, count: int) -> NDArray[np.i
     digest = hashlib.sha256(f"i2i-bench/order/{seed}/{stream}/{block}".encode()).digest()
     words = np.random.PCG64(int.from_bytes(digest[:8], "big")).random_raw(count)
     return np.argsort(words, kind="stable").astype(np.int64)
-
-
-def _select(pixels: Tensor | list[Tensor], order: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Give the images of a batch, padded at the bottom and right, and their (height, width)."""
-    if isinstance(pixels, Tensor):
-        whole = pixels[torch.from_numpy(order)]
-        return whole, torch.tensor(whole.shape[2:]).expand(len(order), 2)
-    chosen = [pixels[index] for index in order]
-    sizes = torch.tensor([image.shape[1:] for image in chosen])
-    height, width = (int(side) for side in sizes.amax(dim=0))
-    whole = torch.zeros((len(chosen), 3, height, width), dtype=torch.uint8)
-    for slot, image in zip(whole, chosen, strict=True):
-        slot[:, : image.shape[1], : image.shape[2]] = image
-    return whole, sizes
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
@@ -285,21 +337,9 @@ def to_float(images: Tensor) -> Tensor:
     """Map uint8 to [-1, 1] in float32, bit for bit as torchvision's ToTensor and Normalize do."""
     # CUDA multiplies by the reciprocal of a Python number, which is another result than division.
     scale = torch.full((), 255.0, device=images.device)
-    return (images / scale).sub_(0.5).div_(0.5)
+    return images.float().div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Map [-1, 1] to uint8, clipped and rounded."""
     return ((images + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-
-
-def _check_memory(task: Task, settings: Settings) -> None:
-    """Refuse training images that cannot fit into memory."""
-    needed = 3 * settings.load_size**2 * sum(task.num_train.values())
-    available = memory.available(torch.device("cpu"))
-    if available is not None and needed > available:
-        raise ValueError(
-            f"the training images of {task.name} take {needed / 2**30:.1f} GiB at load_size "
-            f"{settings.load_size}, but {available / 2**30:.1f} GiB of memory are available; "
-            "use a smaller load_size or a machine with more memory"
-        )

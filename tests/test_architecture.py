@@ -27,6 +27,7 @@ LAYERS = (  # a module imports from later lines only
     "snapshots",
     "report.mosaic",
     "checkpoint data directions features protocols report.drawing",
+    "storage",
     "feature_cache inception memory",
     "report.targets tasks.download weights",
     "claims ledger",

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import data
+from i2i_bench import data, storage
 from i2i_bench.model import Randomness, Settings
+from i2i_bench.storage import Store
 from i2i_bench.tasks import catalog, folders, shapes
 from i2i_bench.tasks.task import TaskImage
 
@@ -187,6 +188,28 @@ def test_batches_do_not_depend_on_what_was_asked_before(task):
     assert all(torch.equal(again.images[d], fresh.images[d]) for d in "ab")
 
 
+def test_batches_do_not_depend_on_how_many_draws_are_made_at_once(task, monkeypatch):
+    whole = data.TrainingImages(task, settings(), seed=4).batch(0, 40)
+    monkeypatch.setattr(data, "BLOCK", 7)
+    images = data.TrainingImages(task, settings(), seed=4)
+    for first, size in ((0, 40), (5, 2), (6, 1), (7, 20), (35, 5)):
+        batch = images.batch(first, size)
+        for domain in "ab":
+            assert torch.equal(batch.images[domain], whole.images[domain][first : first + size])
+
+
+@pytest.mark.parametrize("resize", ["square", "short_side"])
+@pytest.mark.parametrize("slab", [1, 2**12, 2**26])
+def test_batches_from_a_file_are_those_from_memory(task, tmp_path, monkeypatch, resize, slab):
+    monkeypatch.setattr(storage, "SLAB", slab)
+    chosen = settings(resize=resize)
+    store = Store("file", data.expected_bytes(task, chosen), folder=tmp_path / "new" / "runs")
+    found = data.TrainingImages(task, chosen, 5, store=store).batch(4, 9)
+    wanted = data.TrainingImages(task, chosen, 5).batch(4, 9)
+    for domain in "ab":
+        assert torch.equal(found.images[domain], wanted.images[domain])
+
+
 def test_a_batch_is_made_of_its_shards(task):
     images = data.TrainingImages(task, settings(), seed=1)
     whole, shards = images.batch(3, 6), [images.batch(3, 2), images.batch(5, 4)]
@@ -235,6 +258,14 @@ def test_crop_larger_than_image_is_refused(task):
 def test_more_images_than_memory_are_refused_before_decoding(task):
     with pytest.raises(ValueError, match=r"GiB of memory are available; use a smaller"):
         data.TrainingImages(task, settings(load_size=10**7), seed=0)
+
+
+@pytest.mark.parametrize("resize", ["square", "short_side"])
+def test_size_of_the_decoded_images_is_known_before(task, resize):
+    chosen = settings(resize=resize)
+    images = data.TrainingImages(task, chosen, seed=0)
+    held = sum(image.numel() for d in images._domains.values() for image in d.pixels)
+    assert held == pytest.approx(data.expected_bytes(task, chosen), rel=0.05)
 
 
 @pytest.mark.parametrize("resize", ["square", "short_side"])

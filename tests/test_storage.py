@@ -1,0 +1,92 @@
+"""Where decoded images stay: the fastest home they fit into, or a file that leaves nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i_bench import storage
+from i2i_bench.storage import GIB, SLAB, SPARE, Room, Store
+
+FOLDER = Path("runs")
+HOLDER = """
+import sys, time, torch
+from pathlib import Path
+from i2i_bench.storage import Store
+kept = Store("file", folder=Path(sys.argv[1])).keep(torch.ones(3, 9, 9, dtype=torch.uint8))
+print("kept", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("free", "home"),
+    [
+        (Room(None, 5 * GIB, 9 * GIB, FOLDER), "memory"),
+        (Room(None, 5 * GIB - 1, 2 * GIB + SLAB, FOLDER), "file"),
+        (Room(None, None), "memory"),
+        (Room(5 * GIB + SPARE, 0), "device"),
+        (Room(5 * GIB, 2 * GIB), "memory"),
+        (Room(5 * GIB, GIB, 9 * GIB, FOLDER), "file"),
+    ],
+)
+def test_images_go_where_they_are_fastest_and_fit(free, home):
+    assert storage.choose(2 * GIB, 3 * GIB, free) == home
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [
+        (Room(None, GIB), r"take 2\.0 GiB, but 1\.0 GiB of memory are available; use a smaller"),
+        (
+            Room(None, GIB, 2 * GIB, FOLDER),
+            r"1\.0 GiB of memory and 2\.0 GiB of disk in runs are available; use a smaller",
+        ),
+    ],
+)
+def test_images_that_fit_nowhere_are_refused(free, words):
+    with pytest.raises(ValueError, match=words):
+        storage.choose(2 * GIB, 0, free)
+
+
+def test_room_is_that_of_the_system(tmp_path):
+    free = storage.room(torch.device("cpu"), tmp_path / "not" / "yet")
+    assert free.device is None
+    assert free.disk > 0
+    assert storage.room(torch.device("cpu")).disk == 0
+
+
+def test_a_file_says_where_it_is_and_why():
+    said = storage.describe("file", 3 * GIB, Room(None, GIB, 9 * GIB, FOLDER))
+    assert said.startswith("3.00 GiB in a file in runs, as 1.00 GiB of memory are free")
+    assert storage.describe("memory", GIB, Room(None, None)) == "1.00 GiB in memory"
+
+
+@pytest.mark.parametrize("home", ["memory", "file"])
+def test_images_come_back_as_they_were(home, tmp_path):
+    store = Store(home, 100, folder=tmp_path)
+    images = [torch.full((3, 5, side), side, dtype=torch.uint8) for side in range(1, 40)]
+    kept = [store.keep(image) for image in images]
+    assert all(torch.equal(*pair) for pair in zip(images, kept, strict=True))
+    assert not list(tmp_path.iterdir())  # a file without a name
+
+
+def test_disk_that_is_full_is_told_with_its_folder(tmp_path):
+    size = 2 * os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks
+    store = Store("file", folder=tmp_path)
+    with pytest.raises(OSError, match=str(tmp_path)):
+        store.keep(torch.empty(1, dtype=torch.uint8).expand(size))
+
+
+def test_a_killed_process_leaves_no_file(tmp_path):
+    program = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "kept\n"
+        assert not list(tmp_path.iterdir())
+        process.send_signal(signal.SIGKILL)
+    assert not list(tmp_path.iterdir())
