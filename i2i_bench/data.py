@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +19,14 @@ from torch import Tensor
 
 from i2i_bench import storage
 from i2i_bench.model import Batch, Randomness, Settings
+from i2i_bench.overlap import ahead
 from i2i_bench.storage import Store
 from i2i_bench.tasks.task import Task, TaskImage
 
 Resampling = Literal["bicubic", "bilinear", "lanczos"]
 Resize = Literal["square", "short_side"]
 Progress = Callable[[int, int], None]  # images done, images in all
+Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
@@ -57,49 +58,60 @@ def decode(
     """
     decoded = torch.empty((len(images), 3, size, size), dtype=torch.uint8)
 
-    def store(index: int, image: Image.Image) -> None:
-        decoded[index] = _to_tensor(_crop_centre(_resize(image, size, resampling, resize), size))
+    def store(index: int) -> None:
+        decoded[index] = decode_one(images[index], size=size, resampling=resampling, resize=resize)
 
-    _read_all(images, store, progress)
+    for _ in _counted(ahead(store, range(len(images))), len(images), progress):
+        pass  # they are in place
     return decoded
+
+
+def decode_one(
+    image: TaskImage, *, size: int, resampling: Resampling, resize: Resize = "square"
+) -> Tensor:
+    """Decode an image as ``decode`` does, (3, size, size), uint8.
+
+    Raises:
+        ValueError: If it cannot be decoded, naming it.
+    """
+    with _naming(image):
+        resized = _resize(image.read(), size, resampling, resize)
+        return _to_tensor(_crop_centre(resized, size))
 
 
 def _keep_all(
     images: list[TaskImage], store: Store, settings: Settings, progress: Progress | None
 ) -> list[Tensor]:
     """Decode training images into a store, each (3, height, width), uint8."""
-    kept: dict[int, Tensor] = {}
 
-    def keep(index: int, image: Image.Image) -> None:
-        resized = _resize(image, settings.load_size, settings.resampling, settings.resize)
-        kept[index] = store.keep(_to_tensor(resized))
+    def keep(image: TaskImage) -> Tensor:
+        with _naming(image):
+            whole = image.read()
+            resized = _resize(whole, settings.load_size, settings.resampling, settings.resize)
+        return store.keep(_to_tensor(resized))
 
-    _read_all(images, keep, progress)
-    return [kept[index] for index in range(len(images))]
+    return list(_counted(ahead(keep, images), len(images), progress))
 
 
-def _read_all(
-    images: list[TaskImage],
-    store: Callable[[int, Image.Image], None],
-    progress: Progress | None,
-) -> None:
-    """Read images on all cores and hand each with its index to ``store``."""
-
-    def work(index: int) -> None:
-        image = images[index]
-        try:
-            store(index, image.read())
-        except MemoryError:
+@contextlib.contextmanager
+def _naming(image: TaskImage) -> Iterator[None]:
+    """Have what an image fails with name it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and image.name in str(error):
             raise
-        except Exception as error:
-            if isinstance(error, ValueError) and image.name in str(error):
-                raise
-            raise ValueError(f"cannot decode image {image.name}: {error}") from error
+        raise ValueError(f"cannot decode image {image.name}: {error}") from error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(work, range(len(images))), start=1):
-            if progress is not None:
-                progress(done, len(images))
+
+def _counted(results: Iterable[Result], total: int, progress: Progress | None) -> Iterator[Result]:
+    """Report each result that comes."""
+    for done, result in enumerate(results, start=1):
+        if progress is not None:
+            progress(done, total)
+        yield result
 
 
 def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resize) -> Image.Image:
@@ -244,8 +256,11 @@ def expected_bytes(task: Task, settings: Settings) -> int:
 def _expected_whole(images: list[TaskImage], square: int) -> int:
     """Expect the size of images of which each keeps its aspect ratio."""
     looked_at = images[:: -(-len(images) // LOOKED_AT)]
-    sizes = [image.read().size for image in looked_at]
-    longer = sum(max(size) / min(size) for size in sizes) / len(sizes)
+    longer = 0.0
+    for image in looked_at:
+        with _naming(image):
+            size = image.read().size
+        longer += max(size) / min(size) / len(looked_at)
     return math.ceil(square * longer * len(images))
 
 

@@ -17,6 +17,7 @@ from i2i_bench.directions import LabelArray, directions_of, label_array, labels_
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.overlap import ahead
 from i2i_bench.record import make_folders, replacing, sync
 from i2i_bench.tasks.task import Task
 
@@ -216,10 +217,28 @@ def reference(task: Task, direction: Direction, settings: Settings) -> Reference
 def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     """Write images as PNG under their sources' names, each whole or not at all."""
     make_folders(folder)
-    for name, image in zip(names, images, strict=True):
-        with replacing(folder / f"{Path(name).stem}.png", whole_folder=True) as draft:
-            Image.fromarray(image).save(draft)
+
+    def write(named: tuple[str, NDArray[np.uint8]]) -> None:
+        write_png(folder / f"{Path(named[0]).stem}.png", named[1])
+
+    for _ in ahead(write, zip(names, images, strict=True)):
+        pass  # it is on disk
     sync(folder)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image, whole or not at all; the caller has ``sync`` the folder.
+
+    Raises:
+        OSError: Naming the file.
+    """
+    try:
+        with replacing(path, whole_folder=True) as draft:
+            Image.fromarray(image).save(draft)
+    except OSError as error:
+        if error.errno is None or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def sample_rows(

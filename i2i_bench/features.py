@@ -7,21 +7,19 @@ items are decoded when they are asked for, by several threads at once, never lie
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from i2i_bench import feature_cache, inception
 from i2i_bench.inception import UNREADABLE, WIDTH, corrupt, full_precision
+from i2i_bench.overlap import ahead
 from i2i_bench.weights import ALEXNET_NAME, required, weights_hash
 
 if TYPE_CHECKING:
@@ -30,12 +28,10 @@ if TYPE_CHECKING:
 LPIPS_MINIMUM_SIZE = 31  # pixels; below, AlexNet's second pooling has nothing left to pool
 
 _DTYPE = "float32"  # of the network's arithmetic
-_AHEAD = 64  # images decoded and resized while the network works
 
 Image = NDArray[np.uint8]
 Images = Sequence[Image] | Image
 Progress = Callable[[int, int], None]
-Result = TypeVar("Result")
 
 
 class ContentHash(NamedTuple):
@@ -74,7 +70,7 @@ def content_hash(names: Sequence[str], images: Images) -> ContentHash:
     def read(index: int) -> tuple[int, Image]:
         return index, images[index]
 
-    for index, image in _ahead(read, order):
+    for index, image in ahead(read, order):
         files.update(f"{names[index]}\n".encode())
         pixels.update(image.tobytes())
         digests[index] = _digest(image)
@@ -117,7 +113,7 @@ def extract_features(
     sha256 = weights_hash(weights)
     feature_cache.cache_limit()  # a limit that is none fails before the work
     if digests is None:
-        digests = list(_ahead(lambda index: _digest(images[index]), range(len(images))))
+        digests = list(ahead(lambda index: _digest(images[index]), range(len(images))))
     if len(digests) != len(images):
         raise ValueError(f"{len(images)} images cannot have {len(digests)} digests")
     order = sorted(range(len(images)), key=digests.__getitem__)
@@ -162,20 +158,6 @@ def lpips_distance(first: Images, second: Images, device: str = "cpu") -> list[f
     return distances
 
 
-def _ahead(
-    work: Callable[[int], Result], indices: Iterable[int], depth: int = _AHEAD
-) -> Iterator[Result]:
-    """Give the results of work in the order of its indices, begun a little ahead on all cores."""
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for index in indices:
-            waiting.append(pool.submit(work, index))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def _run(
     network: inception.Network,
     recipe: inception.Recipe,
@@ -192,7 +174,7 @@ def _run(
         _check_image(image)
         return recipe.resize(image)
 
-    resized = _ahead(resize, order, depth=batch_size)
+    resized = ahead(resize, order, depth=batch_size)
     features = np.empty((len(order), WIDTH), np.float32)
     for start in range(0, len(order), batch_size):
         batch = np.stack(list(islice(resized, batch_size)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,14 +13,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from i2i_bench import checkpoint, importing, official, plan, registry
-from i2i_bench.data import decode, to_float, to_uint8
+from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
-from i2i_bench.model import A2B, EVERY, Batch, Direction, Masks, Model, Settings
+from i2i_bench.evaluation import write_png
+from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
+from i2i_bench.overlap import ahead
 from i2i_bench.plan import Places
+from i2i_bench.record import sync
 from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
@@ -166,6 +171,9 @@ def translate_files(
 ) -> int:
     """Translate an image, or every image of a folder, into PNG files of the same stem.
 
+    Images are read and written on all cores while the networks work. Each file is whole or not
+    there; where one cannot be read, those before its batch are.
+
     With masks, ``<stem>_attention<k>.png`` shows the k-th mask, 0 as black and 1 as white.
 
     Returns:
@@ -180,25 +188,98 @@ def translate_files(
         _require_names_for_masks(files)
     if target.resolve() in {path.parent.resolve() for path in files}:
         raise ValueError(f"{target} holds the images to translate; give another folder")
-    model, direction = translator.model, translator.direction
-    model.networks.to(device).eval()
+    translator.model.networks.to(device).eval()
+    with contextlib.ExitStack() as stack:  # which ends the threads before it is left
+        images = ahead(partial(_read, translator), files, depth=2 * BATCH_SIZE)
+        stack.enter_context(contextlib.closing(images))
+        translated = _translated(translator, files, images, device=device, with_masks=with_masks)
+        written = ahead(partial(_write, target), translated, depth=2 * BATCH_SIZE)
+        stack.enter_context(contextlib.closing(written))
+        for done, _ in enumerate(written, start=1):
+            report("translate", done, len(files), {})
+    sync(target)
+    return len(files)
+
+
+def _read(translator: Translator, path: Path) -> Tensor:
+    return decode_one(
+        TaskImage(path.name, partial(read_image, path)),
+        size=translator.size,
+        resampling=translator.resampling,
+        resize=translator.resize,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Translation:
+    """The translation of one file, perhaps still on its way from a CUDA device.
+
+    Attributes:
+        path: Of the file.
+        image: (3, height, width), uint8.
+        attention: (n, height, width), or None.
+        arrived: To wait for before these are read; None where they are there.
+    """
+
+    path: Path
+    image: Tensor
+    attention: Tensor | None
+    arrived: torch.cuda.Event | None
+
+
+def _translated(
+    translator: Translator,
+    files: list[Path],
+    images: Iterator[Tensor],
+    *,
+    device: torch.device,
+    with_masks: bool,
+) -> Iterator[_Translation]:
+    """Translate in batches; a CUDA device begins with one before the last is waited for."""
+    before: list[_Translation] = []
     for start in range(0, len(files), BATCH_SIZE):
         part = files[start : start + BATCH_SIZE]
-        whole = decode(
-            [TaskImage(path.name, partial(read_image, path)) for path in part],
-            size=translator.size,
-            resampling=translator.resampling,
-            resize=translator.resize,
-        )
-        batch = request(direction, to_float(whole.to(device)), _rows(translator.label, len(part)))
-        with torch.no_grad():
-            fakes = _translate(model, batch, direction)
-            masks = model.masks(batch, direction) if with_masks else None
-        if with_masks and masks is None:
-            raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
-        _save(target, part, fakes, masks)
-        report("translate", start + len(part), len(files), {})
-    return len(files)
+        try:
+            whole = torch.stack(list(itertools.islice(images, len(part))))
+            found = _translate(translator, whole.to(device), with_masks=with_masks)
+            now = _bring(part, *found)
+        except Exception:  # what was done before is written all the same
+            yield from before
+            raise
+        yield from before
+        before = now
+    yield from before
+
+
+def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
+    """Have a batch brought from the device without waiting for it."""
+    arrived = torch.cuda.Event() if fakes.is_cuda else None
+    fakes = fakes.to("cpu", non_blocking=True)
+    if attention is not None:
+        attention = attention.to("cpu", non_blocking=True)
+    if arrived is not None:
+        arrived.record()
+    masks = [None] * len(files) if attention is None else attention
+    return [_Translation(*each, arrived) for each in zip(files, fakes, masks, strict=True)]
+
+
+def _translate(
+    translator: Translator, images: Tensor, *, with_masks: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Give the translations of uint8 images, uint8, and their attention if asked for."""
+    model, direction = translator.model, translator.direction
+    batch = request(direction, to_float(images), _rows(translator.label, len(images)))
+    with torch.no_grad():
+        try:
+            fakes = model.translate(batch, direction)
+        except KeyError as error:
+            raise ValueError(f"{model.card.title} has no direction {direction}") from error
+        masks = model.masks(batch, direction) if with_masks else None
+    if not with_masks:
+        return to_uint8(fakes), None
+    if masks is None:
+        raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
+    return to_uint8(fakes), masks.attention.float()
 
 
 def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
@@ -207,13 +288,6 @@ def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | No
         return None
     rows = np.tile(np.array(label, np.int8), (count, 1))
     return rows, rows
-
-
-def _translate(model: Model, batch: Batch, direction: Direction) -> Tensor:
-    try:
-        return model.translate(batch, direction)
-    except KeyError as error:
-        raise ValueError(f"{model.card.title} has no direction {direction}") from error
 
 
 def _files(source: Path) -> list[Path]:
@@ -242,13 +316,13 @@ def _require_names_for_masks(files: list[Path]) -> None:
             )
 
 
-def _save(target: Path, files: list[Path], fakes: Tensor, masks: Masks | None) -> None:
-    images = to_uint8(fakes).permute(0, 2, 3, 1).cpu().numpy()
-    target.mkdir(parents=True, exist_ok=True)
-    for i, path in enumerate(files):
-        Image.fromarray(images[i]).save(target / f"{path.stem}.png")
-        if masks is None:
-            continue
-        for k, attention in enumerate(masks.attention[i].float().cpu().numpy(), start=1):
-            picture = Image.fromarray(np.round(attention * 255).astype(np.uint8))
-            picture.save(target / f"{path.stem}_attention{k}.png")
+def _write(target: Path, found: _Translation) -> None:
+    if found.arrived is not None:
+        found.arrived.synchronize()
+    stem = found.path.stem
+    write_png(target / f"{stem}.png", found.image.permute(1, 2, 0).numpy())
+    if found.attention is None:
+        return
+    for k, attention in enumerate(found.attention.numpy(), start=1):
+        picture = np.round(attention * 255).astype(np.uint8)
+        write_png(target / f"{stem}_attention{k}.png", picture)

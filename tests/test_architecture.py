@@ -38,7 +38,7 @@ LAYERS = (  # a module imports from later lines only
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "faults model tasks.task",
-    "tasks.labels",
+    "overlap tasks.labels",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8

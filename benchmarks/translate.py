@@ -1,0 +1,161 @@
+"""Measure translations of files, and how time and memory grow with test images; print tables.
+
+Run it from a checkout: ``.venv/bin/python benchmarks/translate.py``. Weights are random, images are
+photographs' worth of detail (noise over gradients) as PNG. ``--part files`` compares the network
+alone with files from disk to disk; ``--part growth`` translates test sets of several sizes, each in
+a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from i2i_bench import contract, evaluation, registry, training
+from i2i_bench.data import decode_one, to_float, to_uint8
+from i2i_bench.directions import request
+from i2i_bench.model import A2B, Model
+from i2i_bench.plan import Choices, plan
+from i2i_bench.tasks.folders import read_image
+from i2i_bench.tasks.task import TaskImage
+from i2i_bench.translation import BATCH_SIZE, Translator, translate_files
+
+MODELS = ("cyclegan", "attentiongan")
+GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
+
+
+def write_images(folder: Path, count: int, size: int) -> list[Path]:
+    """Write PNG files that take about as long to decode and encode as photographs."""
+    folder.mkdir(parents=True)
+    random = np.random.RandomState(0)
+    ramp = np.linspace(0, 200, size)[:, None, None]
+    paths = [folder / f"{index:04}.png" for index in range(count)]
+    for path in paths:
+        noise = random.randint(0, 24, (size, size, 3))
+        Image.fromarray((ramp + noise).astype(np.uint8)).save(path)
+    return paths
+
+
+def published(name: str) -> Model:
+    """Build a model at its published configuration, with random weights."""
+    model_class = registry.load(name)
+    torch.manual_seed(0)
+    model = model_class(model_class.settings("published", contract.toy(model_class)).config)
+    model.networks.eval()
+    return model
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a CUDA device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def network_alone(model: Model, paths: list[Path], size: int, device: torch.device) -> float:
+    """Give the seconds of translating images that lie decoded on the device."""
+    images = [TaskImage(path.name, lambda path=path: read_image(path)) for path in paths]
+    decoded = [decode_one(each, size=size, resampling="bicubic") for each in images]
+    batches = [each.to(device) for each in torch.stack(decoded).split(BATCH_SIZE)]
+    wait(device)
+    start = time.perf_counter()
+    with torch.no_grad():
+        for batch in batches:
+            to_uint8(model.translate(request(A2B, to_float(batch), None), A2B))
+    wait(device)
+    return time.perf_counter() - start
+
+
+def files(count: int, size: int, device: torch.device) -> None:
+    """Print the network's own throughput and that of files."""
+    print(
+        f"| {count} files of {size} px, {device.type}, {torch.get_num_threads()} threads ", end=""
+    )
+    print("| network, images/s | `translate`, images/s | share |\n|:--|--:|--:|--:|")
+    for name in MODELS:
+        model = published(name)
+        model.networks.to(device)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = write_images(Path(folder) / "in", count, size)
+            network_alone(model, paths[:BATCH_SIZE], size, device)  # what is done once
+            alone = network_alone(model, paths, size, device)
+            translator = Translator(model, size, "bicubic", "square")
+            start = time.perf_counter()
+            translate_files(
+                translator,
+                Path(folder) / "in",
+                Path(folder) / "out",
+                device=device,
+                with_masks=False,
+                report=lambda *_: None,
+            )
+            whole = time.perf_counter() - start
+        shown = f"{count / alone:.2f} | {count / whole:.2f} | {alone / whole:.3f}"
+        print(f"| {name} | {shown} |", flush=True)
+
+
+def grow(counts: list[int]) -> None:
+    """Print the time and the memory of test sets, each found in a process of its own."""
+    print(f"| test images of {GROWTH_SIZE} px, a to b, {GROWTH_MODEL}, tiny networks ", end="")
+    print("| references, s | translation, s | saving, s | more memory at most, MiB |")
+    print("|--:|--:|--:|--:|--:|")
+    for count in counts:
+        program = [sys.executable, __file__, "--part", "one", "--images", str(count)]
+        done = subprocess.run(program, check=True, capture_output=True, text=True)
+        print(done.stdout.strip(), flush=True)
+
+
+def one(count: int) -> None:
+    """Print the row of one number of test images."""
+    device = torch.device("cpu")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for split, number in (("train", 8), ("test", count)):
+            for domain in "AB":
+                write_images(folder / "set" / f"{split}{domain}", number, GROWTH_SIZE)
+        changes = {"load_size": str(GROWTH_SIZE), "crop_size": str(GROWTH_SIZE)}
+        found = plan([GROWTH_MODEL], [str(folder / "set")], [0], Choices("tiny", changes), folder)
+        (job,) = found
+        model = job.model_class(job.settings.config)
+        training.reset_peak_memory(device)
+        before, moments = training.peak_memory(device), [time.perf_counter()]
+        against = evaluation.reference(job.task, A2B, job.settings)
+        moments.append(time.perf_counter())
+        made = evaluation.translate_test_set(model, job.task, A2B, job.settings, device=device)
+        moments.append(time.perf_counter())
+        evaluation.save_images(folder / "out", made.names, made.fakes)
+        moments.append(time.perf_counter())
+        more = (training.peak_memory(device) - before) / 2**20
+    assert len(against.real) == len(made.fakes) == count
+    seconds = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    print(f"| {count} | {' | '.join(f'{each:.2f}' for each in seconds)} | {more:.0f} |")
+
+
+def main() -> None:
+    """Print the tables that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=["files", "growth", "one", "all"], default="all")
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    chosen = parser.parse_args()
+    if chosen.part == "one":
+        one(chosen.images)
+        return
+    if chosen.part in ("files", "all"):
+        files(chosen.images, chosen.size, torch.device(chosen.device))
+    if chosen.part in ("growth", "all"):
+        grow(chosen.counts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Files translated in batches while others are read and written: the same, and each whole."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_bench import contract, data, registry, translation
+from i2i_bench.directions import request
+from i2i_bench.model import A2B
+from i2i_bench.tasks import folders
+from i2i_bench.tasks.task import TaskImage
+from i2i_bench.translation import BATCH_SIZE, Translator
+
+CPU = torch.device("cpu")
+COUNT = 2 * BATCH_SIZE + 3
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def translator():
+    model_class = registry.load("attentiongan")
+    torch.manual_seed(0)
+    model = model_class(model_class.settings("tiny", contract.toy(model_class)).config)
+    return Translator(model, SIZE, "bicubic", "square")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    random = np.random.RandomState(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(COUNT):
+        pixels = random.randint(0, 256, (30 + index, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02}.png")
+    return folder
+
+
+def translate(translator, source, target, *, report=lambda *_: None, with_masks=False):
+    return translation.translate_files(
+        translator, source, target, device=CPU, with_masks=with_masks, report=report
+    )
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def names(folder):
+    """Name every file, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_files_are_what_the_network_makes_of_them_batch_by_batch(
+    translator, photos, tmp_path, with_masks
+):
+    target = tmp_path / "out"
+    assert translate(translator, photos, target, with_masks=with_masks) == COUNT
+    files = sorted(photos.iterdir())
+    images = [TaskImage(path.name, lambda path=path: folders.read_image(path)) for path in files]
+    whole = data.to_float(data.decode(images, size=SIZE, resampling="bicubic"))
+    with torch.no_grad():
+        for start in range(0, COUNT, BATCH_SIZE):
+            batch = request(A2B, whole[start : start + BATCH_SIZE], None)
+            fakes = data.to_uint8(translator.model.translate(batch, A2B)).permute(0, 2, 3, 1)
+            masks = translator.model.masks(batch, A2B).attention
+            for path, fake, attention in zip(files[start:], fakes, masks, strict=False):
+                assert (pixels(target / path.name) == fake.numpy()).all()
+                for k, mask in enumerate(attention, start=1) if with_masks else ():
+                    found = pixels(target / f"{path.stem}_attention{k}.png")
+                    assert (found == (mask * 255).round().numpy()).all()
+    num_masks = translator.model.config.num_masks if with_masks else 0
+    assert len(names(target)) == COUNT * (1 + num_masks)
+
+
+def test_progress_counts_written_files(translator, photos, tmp_path):
+    seen = []
+
+    def report(stage, done, of, values):
+        assert (tmp_path / "out" / f"{done - 1:02}.png").exists()
+        seen.append((stage, done, of))
+
+    translate(translator, photos, tmp_path / "out", report=report)
+    assert seen == [("translate", done, COUNT) for done in range(1, COUNT + 1)]
+
+
+def test_damaged_file_is_named_and_batches_before_it_are_whole(translator, photos, tmp_path):
+    (photos / f"{BATCH_SIZE + 1:02}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=f"{BATCH_SIZE + 1:02}.png cannot be read as an image"):
+        translate(translator, photos, tmp_path / "out")
+    assert names(tmp_path / "out") == [f"{index:02}.png" for index in range(BATCH_SIZE)]
+    assert all(pixels(path).shape == (SIZE, SIZE, 3) for path in (tmp_path / "out").iterdir())
+
+
+def test_file_that_cannot_be_written_is_named_and_no_draft_stays(translator, photos, tmp_path):
+    blocked = tmp_path / "out" / "03.png"
+    blocked.mkdir(parents=True)
+    with pytest.raises(OSError) as failed:
+        translate(translator, photos, tmp_path / "out")
+    assert "03.png" in str(failed.value)
+    assert all(name[0] != "." for name in names(tmp_path / "out"))
+
+
+def test_interruption_leaves_whole_files_only(translator, photos, tmp_path):
+    def report(stage, done, of, values):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate(translator, photos, tmp_path / "out", report=report)
+    written = names(tmp_path / "out")
+    assert {"00.png", "01.png"} <= set(written)
+    assert len(written) < COUNT
+    assert all(pixels(tmp_path / "out" / name).shape == (SIZE, SIZE, 3) for name in written)
