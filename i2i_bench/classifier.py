@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench.checkpoint import digest
-from i2i_bench.data import TrainingImages, to_float
+from i2i_bench.data import TrainingImages, make_store, to_float
 from i2i_bench.feature_cache import cache_folder
 from i2i_bench.model import EVERY, Settings
 from i2i_bench.official import read_untrusted
@@ -165,7 +165,8 @@ def _train(task: Task, size: int, device: torch.device, report: Report) -> Netwo
     count = sum(task.num_train.values())
     budget = min(max(EPOCHS * count, LEAST_IMAGES), MOST_IMAGES)
     settings = Settings(None, BATCH_SIZE, budget, size, size, resampling="bilinear")
-    images = TrainingImages(task, settings, SEED, device)
+    store = make_store(task, settings, device, folder=cache_folder())
+    images = TrainingImages(task, settings, SEED, device, store=store)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = Network(size, len(task.attributes)).to(device).train()

@@ -170,7 +170,7 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
     """
-    from i2i_bench import event_log, plan
+    from i2i_bench import event_log, plan, runner
 
     if "tensorboard" in options["logs"]:
         event_log.require()
@@ -184,7 +184,8 @@ def run(**options: Any) -> None:
         places.data,
     )
     if options["dry_run"]:
-        click.echo("\n\n".join(plan.describe(job, places) for job in jobs))
+        device = runner.choose_device(options["device"])
+        click.echo("\n\n".join(plan.describe(job, places, device) for job in jobs))
         return
     carry_out(jobs, options)
 

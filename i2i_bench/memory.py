@@ -23,7 +23,7 @@ class Need:
     """What a run takes, in bytes; libraries come on top.
 
     Attributes:
-        images: Decoded training images, which stay on the device.
+        images: Decoded training images, which stay where there is room for them.
         states: Weights, gradients and the optimisers' state.
         step: The highest point of a training step without these; None where it cannot be told.
     """
@@ -36,6 +36,11 @@ class Need:
     def total(self) -> int:
         """All that is known."""
         return self.images + self.states + (self.step or 0)
+
+    @property
+    def beside(self) -> int:
+        """What the device must have free, whatever becomes of the images."""
+        return self.states + (self.step or 0)
 
     def __str__(self) -> str:
         parts = [f"{self.states / GIB:.2f} for weights, gradients and optimisers"]
@@ -140,13 +145,13 @@ class _Peak(TorchDispatchMode):
 
 
 def require(need: Need, device: torch.device) -> None:
-    """Refuse a run that the device has no memory for.
+    """Refuse a run that the device has no memory for; its images may stay elsewhere.
 
     Raises:
-        ValueError: If more is needed than is free.
+        ValueError: If more is needed beside them than is free.
     """
     free = available(device)
-    if free is not None and need.total > free:
+    if free is not None and need.beside > free:
         raise ValueError(
             f"the run needs {need} of memory, and {device.type} has {free / GIB:.2f} GiB free; a "
             "smaller batch_size, crop_size or width may fit"

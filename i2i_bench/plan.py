@@ -16,10 +16,13 @@ from typing import Any, Literal
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from i2i_bench import checkpoint, evaluation, memory, record, registry
+from i2i_bench import checkpoint, evaluation, memory, record, registry, storage
 from i2i_bench.checkpoint import Start
+from i2i_bench.data import make_store
+from i2i_bench.memory import Need
 from i2i_bench.model import PRESETS, Model, Preset, Settings
 from i2i_bench.record import Record, Run
+from i2i_bench.storage import Store
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import Precision
@@ -487,7 +490,23 @@ def recorded(job: Job, places: Places) -> Record | None:
     return found
 
 
-def describe(job: Job, places: Places) -> str:
+def expect_memory(job: Job, device: torch.device, runs: Path) -> tuple[Need, Store]:
+    """Give what memory a run needs, and where its training images are to stay.
+
+    Args:
+        job: The run.
+        device: Of the training.
+        runs: Folder of the runs, where a file of images may be.
+
+    Raises:
+        ValueError: If the images fit nowhere, or the model refuses their size.
+    """
+    need = memory.expect(job.model_class, job.settings, job.task)
+    store = make_store(job.task, job.settings, device, beside=need.beside, folder=runs)
+    return dataclasses.replace(need, images=store.expected), store
+
+
+def describe(job: Job, places: Places, device: torch.device) -> str:
     """Say what a run would do: every setting, what is recorded, the memory and time expected."""
     model = without_memory(job.model_class, job.settings)
     macs = evaluation.count_macs(model, job.settings, job.task, device=torch.device("meta"))
@@ -497,10 +516,19 @@ def describe(job: Job, places: Places) -> str:
     lines.append(f"  steps: {steps}")
     lines.append(f"  parameters: {num_parameters:,}")
     lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
-    need = memory.expect(job.model_class, job.settings, job.task)
-    lines.append(f"  memory: {need}; libraries come on top")
+    lines += _memory_lines(job, places, device)
     lines.append(f"  time: {expected_time(job, places)}")
     return "\n".join([*lines, f"  recorded: {recorded_where(job, places)}"])
+
+
+def _memory_lines(job: Job, places: Places, device: torch.device) -> list[str]:
+    """Say what memory is expected, also of a run that has no room on this machine."""
+    try:
+        need, store = expect_memory(job, device, places.runs)
+        where = str(store)
+    except storage.NoRoomError as error:
+        need, where = memory.expect(job.model_class, job.settings, job.task), str(error)
+    return [f"  memory: {need}; libraries come on top", f"  training images: {where}"]
 
 
 def recorded_where(job: Job, places: Places) -> str:

@@ -44,6 +44,7 @@ from i2i_bench.protocols import Protocol
 from i2i_bench.record import Record, Scores
 from i2i_bench.report import figures
 from i2i_bench.scoring import Scorer
+from i2i_bench.storage import Store
 from i2i_bench.training import Report, Schedule
 
 logger = logging.getLogger(__name__)
@@ -123,10 +124,12 @@ def _carry_out_one(job: Job, bench: Bench, *, force: bool, say: Callable[[str], 
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored anew, {evaluate(job, bench)}"
-    need = memory.expect(job.model_class, job.settings, job.task)
+    need, store = plan.expect_memory(job, bench.device, bench.places.runs)
     say(f"{job.run} needs {need} of memory")
     memory.require(need, bench.device)
-    return f"recorded in {execute(job, bench, force=force)}"
+    if store.home == "file":
+        say(f"{job.run} keeps its training images, {store}")
+    return f"recorded in {execute(job, bench, store=store, force=force)}"
 
 
 def choose_device(name: str) -> torch.device:
@@ -143,12 +146,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
+def execute(job: Job, bench: Bench, *, store: Store | None = None, force: bool = False) -> Path:
     """Train, translate, score and record one run, going on from where it stopped.
 
     Args:
         job: The run.
         bench: What it shares with others.
+        store: Where its training images stay; by default in memory or on the device.
         force: Start anew, whatever is there.
 
     Returns:
@@ -160,10 +164,10 @@ def execute(job: Job, bench: Bench, *, force: bool = False) -> Path:
         claims.Claimed: If another process works on this run.
     """
     with claims.claim(bench.places.runs / job.run.folder) as ours:
-        return _execute(job, bench, ours, force=force)
+        return _execute(job, bench, ours, store=store, force=force)
 
 
-def _execute(job: Job, bench: Bench, ours: Claim, *, force: bool) -> Path:
+def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force: bool) -> Path:
     record.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
@@ -172,7 +176,7 @@ def _execute(job: Job, bench: Bench, ours: Claim, *, force: bool) -> Path:
     # Before the training: can the model take images of this size, is every test image sound?
     evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     references = load_references(job)
-    images = _load_images(job, bench)
+    images = _load_images(job, bench, store)
     if force and folder.exists():
         shutil.rmtree(folder)
     position = _train(model, job, bench, images, ours)
@@ -203,13 +207,14 @@ def build(job: Job) -> Model:
     return model
 
 
-def _load_images(job: Job, bench: Bench) -> TrainingImages:
+def _load_images(job: Job, bench: Bench, store: Store | None) -> TrainingImages:
     return TrainingImages(
         job.task,
         job.settings,
         job.run.seed,
         bench.device,
         lambda done, of: bench.report("decode", done, of, {}),
+        store=store,
     )
 
 

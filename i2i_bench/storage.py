@@ -22,6 +22,10 @@ SPARE = GIB // 2  # bytes of a CUDA device that images leave free, for libraries
 SLAB = 2**26  # bytes taken at once, so that no size has to be known before the last image
 
 
+class NoRoomError(ValueError):
+    """Images fit nowhere."""
+
+
 @dataclass(frozen=True)
 class Room:
     """What is free, in bytes.
@@ -63,7 +67,7 @@ def choose(images: int, beside: int, free: Room) -> Home:
         free: What there is.
 
     Raises:
-        ValueError: If they fit nowhere.
+        NoRoomError: If they fit nowhere.
     """
     if free.device is not None and images + beside + SPARE <= free.device:
         return "device"
@@ -73,21 +77,9 @@ def choose(images: int, beside: int, free: Room) -> Home:
     if images + SLAB <= free.disk:
         return "file"
     disk = f" and {free.disk / GIB:.1f} GiB of disk in {free.folder}" if free.folder else ""
-    raise ValueError(
+    raise NoRoomError(
         f"the training images take {images / GIB:.1f} GiB, but {free.memory / GIB:.1f} GiB of "
         f"memory{disk} are available; use a smaller load_size or a machine with more memory"
-    )
-
-
-def describe(home: Home, images: int, free: Room) -> str:
-    """Say where images of so many bytes stay."""
-    size = f"{images / GIB:.2f} GiB"
-    if home != "file":
-        return f"{size} {'on the device' if home == 'device' else 'in memory'}"
-    least = (free.memory or 0) / GIB
-    return (
-        f"{size} in a file in {free.folder}, as {least:.2f} GiB of memory are free; "
-        "it goes when the process ends"
     )
 
 
@@ -112,10 +104,17 @@ class Store:
         folder: Path | None = None,
     ) -> None:
         self.home: Home = home
+        self.expected = expected
         self._device = device or torch.device("cpu")
         self._slab, self._used = torch.empty(0, dtype=torch.uint8), 0
         self._next = expected if home == "file" else min(SLAB, expected)
         self._lock, self._folder = threading.Lock(), folder or Path()
+
+    def __str__(self) -> str:
+        size = f"{self.expected / GIB:.2f} GiB"
+        if self.home != "file":
+            return f"{size} {'on the device' if self.home == 'device' else 'in memory'}"
+        return f"{size} in a file in {self._folder}, as memory has no room for them"
 
     def keep(self, image: Tensor) -> Tensor:
         """Copy an image, (3, height, width), uint8, and give the copy.

@@ -86,9 +86,9 @@ def test_a_larger_batch_needs_more_for_the_step_only(settings):
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 10 * GIB)
-    memory.require(Need(images=GIB, states=4 * GIB, step=5 * GIB), CPU)
-    with pytest.raises(ValueError, match=r"needs 11\.00 GiB .* cpu has 10\.00 GiB free"):
-        memory.require(Need(images=GIB, states=4 * GIB, step=6 * GIB), CPU)
+    memory.require(Need(images=9 * GIB, states=4 * GIB, step=6 * GIB), CPU)
+    with pytest.raises(ValueError, match=r"needs 11\.50 GiB .* cpu has 10\.00 GiB free"):
+        memory.require(Need(images=GIB, states=4 * GIB, step=13 * GIB // 2), CPU)
 
 
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch):

@@ -1,6 +1,5 @@
 """Where decoded images stay: the fastest home they fit into, or a file that leaves nothing."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import storage
+from i2i_bench import plan, protocols, record, runner, storage
 from i2i_bench.storage import GIB, SLAB, SPARE, Room, Store
 
 FOLDER = Path("runs")
@@ -49,7 +48,7 @@ def test_images_go_where_they_are_fastest_and_fit(free, home):
     ],
 )
 def test_images_that_fit_nowhere_are_refused(free, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(storage.NoRoomError, match=words):
         storage.choose(2 * GIB, 0, free)
 
 
@@ -60,10 +59,10 @@ def test_room_is_that_of_the_system(tmp_path):
     assert storage.room(torch.device("cpu")).disk == 0
 
 
-def test_a_file_says_where_it_is_and_why():
-    said = storage.describe("file", 3 * GIB, Room(None, GIB, 9 * GIB, FOLDER))
-    assert said.startswith("3.00 GiB in a file in runs, as 1.00 GiB of memory are free")
-    assert storage.describe("memory", GIB, Room(None, None)) == "1.00 GiB in memory"
+def test_a_store_says_where_it_is():
+    assert str(Store("memory", GIB)) == "1.00 GiB in memory"
+    said = str(Store("file", 3 * GIB, folder=FOLDER))
+    assert said == "3.00 GiB in a file in runs, as memory has no room for them"
 
 
 @pytest.mark.parametrize("home", ["memory", "file"])
@@ -75,11 +74,10 @@ def test_images_come_back_as_they_were(home, tmp_path):
     assert not list(tmp_path.iterdir())  # a file without a name
 
 
-def test_disk_that_is_full_is_told_with_its_folder(tmp_path):
-    size = 2 * os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks
+def test_file_that_cannot_grow_is_told_with_its_folder(tmp_path):
     store = Store("file", folder=tmp_path)
     with pytest.raises(OSError, match=str(tmp_path)):
-        store.keep(torch.empty(1, dtype=torch.uint8).expand(size))
+        store.keep(torch.empty(1, dtype=torch.uint8).expand(2**62))
 
 
 def test_a_killed_process_leaves_no_file(tmp_path):
@@ -90,3 +88,26 @@ def test_a_killed_process_leaves_no_file(tmp_path):
         assert not list(tmp_path.iterdir())
         process.send_signal(signal.SIGKILL)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_from_a_file_gives_the_same_record(places, own):
+    (job,) = plan.plan(["cyclegan"], [str(own)], [0], plan.Choices("tiny", {}, 4), places)
+    found = []
+    for home in ("memory", "file"):
+        where = plan.Places(places / home / "results", places / home / "runs", places)
+        store = Store(home, 1, folder=where.runs)
+        shared = (where, [protocols.find("i2i")], torch.device("cpu"), lambda *_: None)
+        made = record.read(runner.execute(job, runner.Bench(*shared), store=store))
+        found.append(made.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"}))
+    assert found[0] == found[1]
+
+
+def test_dry_run_says_where_training_images_go(cli, places, own):
+    said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", own, "--dry-run")
+    assert "\n  training images: 0.00 GiB in memory\n" in said
+
+
+def test_dry_run_plans_what_has_no_room_here(cli, places, own):
+    sizes = ("--set", "load_size=10000000", "--set", "crop_size=32")
+    said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", own, *sizes, "--dry-run")
+    assert "\n  training images: the training images take " in said

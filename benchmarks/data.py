@@ -1,0 +1,99 @@
+"""Measure how fast crops of training images are delivered; print a Markdown table.
+
+Run it from a checkout: ``.venv/bin/python benchmarks/data.py``. The set is of noise, decoded before
+the clock starts; an image counted is one crop of one domain, in float32 on the device. Rows on a
+GPU are there if torch finds one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from i2i_bench.data import TrainingImages, expected_bytes
+from i2i_bench.model import Settings
+from i2i_bench.storage import Home, Store
+from i2i_bench.tasks.task import DOMAINS, Task, TaskImage
+
+LOAD, CROP = 286, 256
+BATCHES = (1, 4, 16)
+
+
+class Noise:
+    """Images that are all alike, so that none has to be made while others are decoded."""
+
+    def __init__(self, count: int) -> None:
+        pixels = np.random.RandomState(0).randint(0, 256, (LOAD, LOAD, 3), dtype=np.uint8)
+        self._image, self._count = Image.fromarray(pixels), count
+
+    def images(self, split: str, domain: str) -> list[TaskImage]:
+        """List the images."""
+        return [TaskImage(f"{i}.png", lambda: self._image) for i in range(self._count)]
+
+    def truth(self, source: str, target: str) -> None:
+        """Know nothing."""
+
+    def foreground(self, source: str, target: str) -> None:
+        """Know nothing."""
+
+
+def noise_task(count: int) -> Task:
+    """Make a task of so many images a domain."""
+    counts = dict.fromkeys(DOMAINS, count)
+    facts = {"version": 1, "title": "", "kind": "folder", "licence": "", "origin": ""}
+    sizes = {"image_size": CROP, "num_train": counts, "num_test": counts, "paired": False}
+    named = {"name": "noise", "domains": DOMAINS, "headline": "kid", "reader": Noise(count)}
+    return Task(**named, **facts, **sizes)
+
+
+def speed(images: TrainingImages, batch: int, seconds: float) -> float:
+    """Give the images a second, both domains counted, over so many seconds."""
+
+    def wait() -> None:
+        if images.device.type == "cuda":
+            torch.cuda.synchronize(images.device)
+
+    images.batch(0, batch)
+    wait()
+    start, seen = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        for _ in range(20):
+            images.batch(seen, batch)
+            seen += batch
+        wait()
+    return len(DOMAINS) * seen / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1000, help="of a domain")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a row")
+    chosen = parser.parse_args()
+    task = noise_task(chosen.images)
+    in_cpu: list[Home] = ["memory", "file"]
+    on_gpu: list[Home] = ["device", "memory", "file"] if torch.cuda.is_available() else []
+    batches = " | ".join(f"batch {batch}" for batch in BATCHES)
+    threads = torch.get_num_threads()
+    print(f"| images/s of {CROP} px from {LOAD}, {threads} threads | kept, GiB | {batches} |")
+    print("|:--|--:|" + "--:|" * len(BATCHES))
+    rows = [*zip(["cpu"] * 2, in_cpu, strict=True), *zip(["cuda"] * 3, on_gpu, strict=False)]
+    for device, home in rows:
+        settings = Settings(None, 1, 1, LOAD, CROP)
+        expected = expected_bytes(task, settings)
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+            store = Store(home, expected, device=torch.device(device), folder=Path(folder))
+            images = TrainingImages(task, settings, 0, device, store=store)
+            found = [speed(images, batch, chosen.seconds) for batch in BATCHES]
+        cells = " | ".join(f"{each:,.0f}" for each in found)
+        print(f"| {device}, images in {home} | {expected / 2**30:.2f} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
