@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,9 @@ from i2i_bench.translation import BATCH_SIZE, Translator, translate_files
 
 MODELS = ("cyclegan", "attentiongan")
 GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
+PROCESSOR = "seconds of the processor, for a machine that has other work"
+
+Clock = Callable[[], float]
 
 
 def write_images(folder: Path, count: int, size: int) -> list[Path]:
@@ -60,21 +64,23 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def network_alone(model: Model, paths: list[Path], size: int, device: torch.device) -> float:
+def network_alone(
+    model: Model, paths: list[Path], size: int, *, device: torch.device, clock: Clock
+) -> float:
     """Give the seconds of translating images that lie decoded on the device."""
     images = [TaskImage(path.name, lambda path=path: read_image(path)) for path in paths]
     decoded = [decode_one(each, size=size, resampling="bicubic") for each in images]
     batches = [each.to(device) for each in torch.stack(decoded).split(BATCH_SIZE)]
     wait(device)
-    start = time.perf_counter()
+    start = clock()
     with torch.no_grad():
         for batch in batches:
             to_uint8(model.translate(request(A2B, to_float(batch), None), A2B))
     wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def files(count: int, size: int, device: torch.device) -> None:
+def files(count: int, size: int, device: torch.device, clock: Clock) -> None:
     """Print the network's own throughput and that of files."""
     print(
         f"| {count} files of {size} px, {device.type}, {torch.get_num_threads()} threads ", end=""
@@ -85,10 +91,12 @@ def files(count: int, size: int, device: torch.device) -> None:
         model.networks.to(device)
         with tempfile.TemporaryDirectory() as folder:
             paths = write_images(Path(folder) / "in", count, size)
-            network_alone(model, paths[:BATCH_SIZE], size, device)  # what is done once
-            alone = network_alone(model, paths, size, device)
+            network_alone(
+                model, paths[:BATCH_SIZE], size, device=device, clock=clock
+            )  # what is done once
+            alone = network_alone(model, paths, size, device=device, clock=clock)
             translator = Translator(model, size, "bicubic", "square")
-            start = time.perf_counter()
+            start = clock()
             translate_files(
                 translator,
                 Path(folder) / "in",
@@ -97,23 +105,24 @@ def files(count: int, size: int, device: torch.device) -> None:
                 with_masks=False,
                 report=lambda *_: None,
             )
-            whole = time.perf_counter() - start
+            whole = clock() - start
         shown = f"{count / alone:.2f} | {count / whole:.2f} | {alone / whole:.3f}"
         print(f"| {name} | {shown} |", flush=True)
 
 
-def grow(counts: list[int]) -> None:
+def grow(counts: list[int], *, is_processor: bool) -> None:
     """Print the time and the memory of test sets, each found in a process of its own."""
     print(f"| test images of {GROWTH_SIZE} px, a to b, {GROWTH_MODEL}, tiny networks ", end="")
     print("| references, s | translation, s | saving, s | more memory at most, MiB |")
     print("|--:|--:|--:|--:|--:|")
     for count in counts:
         program = [sys.executable, __file__, "--part", "one", "--images", str(count)]
+        program += ["--processor"] if is_processor else []
         done = subprocess.run(program, check=True, capture_output=True, text=True)
         print(done.stdout.strip(), flush=True)
 
 
-def one(count: int) -> None:
+def one(count: int, clock: Clock) -> None:
     """Print the row of one number of test images."""
     device = torch.device("cpu")
     with tempfile.TemporaryDirectory() as name:
@@ -126,13 +135,13 @@ def one(count: int) -> None:
         (job,) = found
         model = job.model_class(job.settings.config)
         training.reset_peak_memory(device)
-        before, moments = training.peak_memory(device), [time.perf_counter()]
+        before, moments = training.peak_memory(device), [clock()]
         against = evaluation.reference(job.task, A2B, job.settings)
-        moments.append(time.perf_counter())
+        moments.append(clock())
         made = evaluation.translate_test_set(model, job.task, A2B, job.settings, device=device)
-        moments.append(time.perf_counter())
+        moments.append(clock())
         evaluation.save_images(folder / "out", made.names, made.fakes)
-        moments.append(time.perf_counter())
+        moments.append(clock())
         more = (training.peak_memory(device) - before) / 2**20
     assert len(against.real) == len(made.fakes) == count
     seconds = [later - earlier for earlier, later in itertools.pairwise(moments)]
@@ -147,14 +156,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processor", action="store_true", help=PROCESSOR)
     chosen = parser.parse_args()
+    clock = time.process_time if chosen.processor else time.perf_counter
     if chosen.part == "one":
-        one(chosen.images)
+        one(chosen.images, clock)
         return
     if chosen.part in ("files", "all"):
-        files(chosen.images, chosen.size, torch.device(chosen.device))
+        files(chosen.images, chosen.size, torch.device(chosen.device), clock)
     if chosen.part in ("growth", "all"):
-        grow(chosen.counts)
+        grow(chosen.counts, is_processor=chosen.processor)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ class TrainingImages:
         labels: dict[str, Tensor] = {}
         for name, domain in self._domains.items():
             chosen = domain.draws.of(first_sample, size)
-            images[name] = to_float(self._cut(domain.pixels, chosen))
+            images[name] = self._cut(domain.pixels, chosen)
             names[name] = [domain.names[index] for index, *_ in chosen]
             if domain.labels is not None:
                 rows = torch.stack([domain.labels[index] for index, *_ in chosen])
@@ -209,15 +209,15 @@ class TrainingImages:
         return Batch(images, labels or None, names=names)
 
     def _cut(self, pixels: list[Tensor], chosen: list[Sample]) -> Tensor:
-        """Crop and mirror images, (batch, 3, crop, crop), uint8, on the device."""
+        """Crop and mirror images, (batch, 3, crop, crop), float32 in [-1, 1], on the device."""
         crop = self.settings.crop_size
         shape = (len(chosen), 3, crop, crop)
-        cut = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        cut = torch.empty(shape, dtype=torch.float32, device=self.device)
         for slot, (index, top, left, is_mirrored) in zip(cut, chosen, strict=True):
             whole = pixels[index].to(self.device, non_blocking=True)
             part = whole[:, top : top + crop, left : left + crop]
             slot.copy_(part.flip(2) if is_mirrored else part)
-        return cut
+        return _scale(cut)
 
 
 def make_store(
@@ -350,9 +350,14 @@ def test_images(task: Task, domain: str, settings: Settings) -> tuple[Tensor, li
 
 def to_float(images: Tensor) -> Tensor:
     """Map uint8 to [-1, 1] in float32, bit for bit as torchvision's ToTensor and Normalize do."""
+    return _scale(images.float())
+
+
+def _scale(pixels: Tensor) -> Tensor:
+    """Map 0, ..., 255 in float32 to [-1, 1], in place."""
     # CUDA multiplies by the reciprocal of a Python number, which is another result than division.
-    scale = torch.full((), 255.0, device=images.device)
-    return images.float().div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
+    scale = torch.full((), 255.0, device=pixels.device)
+    return pixels.div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
 
 
 def to_uint8(images: Tensor) -> Tensor:

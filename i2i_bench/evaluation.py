@@ -21,7 +21,7 @@ from i2i_bench.overlap import ahead
 from i2i_bench.record import make_folders, replacing, sync
 from i2i_bench.tasks.task import Task
 
-BATCH_SIZE = 8  # of test images; always the same, so that it changes no digit
+BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
 
 Images = NDArray[np.uint8]  # (images, height, width, 3)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from i2i_bench import checkpoint, importing, official, plan, registry
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
-from i2i_bench.evaluation import write_png
+from i2i_bench.evaluation import BATCH_SIZE, write_png
 from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
 from i2i_bench.overlap import ahead
 from i2i_bench.plan import Places
@@ -27,8 +27,6 @@ from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import Report
-
-BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)

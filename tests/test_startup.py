@@ -21,9 +21,32 @@ print(json.dumps([result.output, sorted({name.split(".")[0] for name in sys.modu
 """
 
 
+TRAINING = """
+import json, sys
+from pathlib import Path
+import torch
+from i2i_bench import cli, console, plan, protocols, runner
+
+def report(stage, done, of, values):
+    if stage == "train":
+        print(json.dumps(["", sorted({name.split(".")[0] for name in sys.modules})]))
+        raise SystemExit
+
+here = Path.cwd()
+places = plan.Places(here / "results", here / "runs", here)
+bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), report)
+jobs = plan.plan([sys.argv[1]], [sys.argv[2]], [0], plan.Choices("tiny", {}, 4), here)
+runner.carry_out(jobs, bench, force=False, say=lambda line: None)
+"""
+
+
 def modules_after(*arguments: str) -> tuple[str, set[str]]:
     """Run a command in a fresh process; give its output and the packages it imported."""
-    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return _modules(PROGRAM, *arguments)
+
+
+def _modules(program: str, *arguments: str) -> tuple[str, set[str]]:
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     output, modules = json.loads(done.stdout)
@@ -78,3 +101,10 @@ def test_table_of_the_paper_imports_no_torch(places, name):
     output, modules = modules_after("table", name)
     assert "| AttentionGAN " in output
     assert not modules & (HEAVY | {"numpy", "PIL"})
+
+
+@pytest.mark.parametrize("model", ["cyclegan", "attentiongan"])
+def test_training_takes_its_first_step_without_what_scores(places, tiny, model):
+    _, modules = _modules(TRAINING, model, str(tiny))
+    assert "torch" in modules
+    assert not modules & (HEAVY - {"torch"})
