@@ -119,27 +119,33 @@ def translate_test_set(
     """
     whole, names = test_images(task, direction.source, settings)
     labels = labels_of(task, direction)
-    fakes, background, healths = [], [], []
+    fakes, background, healths = _blank(whole), [], []
     model.networks.eval()
     with torch.no_grad():
         for start, part in _parts(whole):
             batch = request(direction, to_float(part.to(device)), _rows(labels, start, len(part)))
-            fakes.append(to_uint8(_checked(model, batch, direction)).cpu())
+            fakes[start : start + len(part)] = to_uint8(_checked(model, batch, direction))
             masks = model.masks(batch, direction)
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-        back = _translate_back(model, torch.cat(fakes), direction, labels, device=device)
+        back = _translate_back(model, fakes, direction, labels, device=device)
     return Translations(
         direction,
         names,
         sources=channels_last(whole),
-        fakes=channels_last(torch.cat(fakes)),
+        fakes=channels_last(fakes),
         reconstructions=back,
         background=np.concatenate(background) if background else None,
         health=join(healths),
         labels=labels,
     )
+
+
+def _blank(like: torch.Tensor) -> torch.Tensor:
+    """Give room for as many images, which ``channels_last`` then has no need to copy."""
+    count, channels, height, width = like.shape
+    return torch.empty((count, height, width, channels), dtype=like.dtype).permute(0, 3, 1, 2)
 
 
 def _parts(images: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
@@ -165,15 +171,16 @@ def _translate_back(
     device: torch.device,
 ) -> Images | str:
     """Translate 8-bit translations back; give the reason where networks are missing."""
-    way, back = direction.reverse, []
+    way, back = direction.reverse, _blank(fakes)
     swapped = None if labels is None else (labels[1], labels[0])
     try:
         for start, part in _parts(fakes):
-            batch = request(way, to_float(part.to(device)), _rows(swapped, start, len(part)))
-            back.append(to_uint8(_checked(model, batch, way)))
+            images = to_float(part.contiguous().to(device))  # a network has other bits otherwise
+            batch = request(way, images, _rows(swapped, start, len(part)))
+            back[start : start + len(part)] = to_uint8(_checked(model, batch, way))
     except AbsentNetwork as error:
         return str(error)
-    return channels_last(torch.cat(back))
+    return channels_last(back)
 
 
 def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:

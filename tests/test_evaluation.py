@@ -78,6 +78,14 @@ def test_what_is_translated_back_are_the_images_as_saved():
     assert np.array_equal(found.reconstructions, expected)
 
 
+def test_networks_are_given_one_layout_of_memory_as_bits_depend_on_it():
+    seen = []
+    model: Any = Strange(lambda x: seen.append(x.is_contiguous()) or x)
+    evaluation.translate_test_set(model, STRIPES, A2B, SETTINGS, device=CPU)
+    assert len(seen) == 2 * -(-100 // evaluation.BATCH_SIZE)
+    assert all(seen)
+
+
 def test_missing_way_back_is_a_reason_and_no_failure():
     class OneWay(Strange):
         def translate(self, batch, direction):
