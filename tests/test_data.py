@@ -294,12 +294,13 @@ def test_to_uint8_inverts_to_float_and_rounds_and_clips():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_batches_are_the_same_on_a_gpu(task):
-    batches = [
-        data.TrainingImages(task, settings(), 0, device).batch(2, 6) for device in ("cpu", "cuda")
-    ]
+@pytest.mark.parametrize("home", ["device", "memory", "file"])
+def test_batches_are_the_same_on_a_gpu(task, tmp_path, home):
+    store = Store(home, device=torch.device("cuda"), folder=tmp_path)
+    found = data.TrainingImages(task, settings(), 0, "cuda", store=store).batch(2, 6)
+    wanted = data.TrainingImages(task, settings(), 0).batch(2, 6)
     for domain in "ab":
-        assert torch.equal(batches[0].images[domain], batches[1].images[domain].cpu())
+        assert torch.equal(found.images[domain].cpu(), wanted.images[domain])
 
 
 # Real images

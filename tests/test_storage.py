@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import plan, protocols, record, runner, storage
+from i2i_bench import memory, plan, protocols, record, runner, storage
 from i2i_bench.storage import GIB, SLAB, SPARE, Room, Store
 
 FOLDER = Path("runs")
@@ -100,6 +100,15 @@ def test_a_run_from_a_file_gives_the_same_record(places, own):
         made = record.read(runner.execute(job, runner.Bench(*shared), store=store))
         found.append(made.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"}))
     assert found[0] == found[1]
+
+
+def test_run_says_that_its_images_have_no_room_in_memory(cli, places, own, monkeypatch):
+    (job,) = plan.plan(["cyclegan"], [str(own)], [0], plan.Choices("tiny", {}, 4), places)
+    need, _ = plan.expect_memory(job, torch.device("cpu"), places)
+    monkeypatch.setattr(memory, "available", lambda device: need.beside)
+    said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4, "--task", own)
+    assert "keeps its training images, 0.00 GiB in a file in " in said
+    assert "recorded in" in said
 
 
 def test_dry_run_says_where_training_images_go(cli, places, own):
