@@ -207,7 +207,7 @@ def build(job: Job) -> Model:
     return model
 
 
-def _load_images(job: Job, bench: Bench, store: Store | None) -> TrainingImages:
+def _load_images(job: Job, bench: Bench, store: Store | None = None) -> TrainingImages:
     return TrainingImages(
         job.task,
         job.settings,
