@@ -20,7 +20,7 @@ from i2i_baselines.cyclegan import CycleGAN
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks import frozen, least_squares
+from i2i_bench.blocks import ConvLayer, frozen, least_squares
 from i2i_bench.model import A2B, B2A, Batch, Model, Randomness
 
 DIRECTIONS = (A2B, B2A)
@@ -34,56 +34,54 @@ class ReferenceCycleGAN(CycleGAN):
 
     def training_step(self, batch: Batch, random: Randomness) -> Losses:
         """Update both generators, then both discriminators on the fakes made before that."""
-        self.kept = {}
-        real, fake, cycled = batch.images, {}, {}
-        for d in DIRECTIONS:
-            fake[d.target] = self.generate(str(d), real[d.source])
-            cycled[d.source] = self.generate(str(d.reverse), fake[d.target])
-        with frozen(self.discriminators):
-            self.optimizers["generators"].zero_grad()
-            losses = self._generator_losses(real, fake, cycled)
-            self._total(losses).backward()
-            self.optimizers["generators"].step()
-        self.optimizers["discriminators"].zero_grad()
-        for domain, judge in self.discriminators.items():
-            shown = self.pools[domain].query(fake[domain].detach(), random, f"pool_{domain}")
-            of_real = least_squares(judge(real[domain]), 1.0)
-            of_fake = least_squares(judge(shown), 0.0)
-            loss = losses[f"discriminator_{domain}"] = 0.5 * (of_real + of_fake)
-            loss.backward()
-        self.optimizers["discriminators"].step()
-        self.kept |= {"fake": fake, "cycled": cycled, "losses": losses}
-        return {name: value.detach() for name, value in losses.items()}
+        return cycle_step(self, batch.images, random)
 
     def generate(self, direction: str, images: Tensor) -> Tensor:
         """Apply a generator."""
         return self.generators[direction](images)
 
-    def _generator_losses(
-        self, real: Mapping[str, Tensor], fake: Mapping[str, Tensor], cycled: Mapping[str, Tensor]
-    ) -> Losses:
-        losses: Losses = {}
+
+def cycle_step(
+    model: ReferenceCycleGAN | ReferenceAttentionGAN, real: Mapping[str, Tensor], random: Randomness
+) -> Losses:
+    """Take CycleGAN's step with the generators that a model has."""
+    model.kept = {}
+    fake, cycled = {}, {}
+    for d in DIRECTIONS:
+        fake[d.target] = model.generate(str(d), real[d.source])
+        cycled[d.source] = model.generate(str(d.reverse), fake[d.target])
+    losses: Losses = {}
+    with frozen(model.discriminators):
+        model.optimizers["generators"].zero_grad()
         for d in DIRECTIONS:
-            same = self.kept[f"same_{d.target}"] = self.generate(str(d), real[d.target])
+            same = model.kept[f"same_{d.target}"] = model.generate(str(d), real[d.target])
             losses[f"identity_{d.target}"] = F.l1_loss(same, real[d.target])
-        for d in DIRECTIONS:
-            judged = self.discriminators[d.target](fake[d.target])
+            judged = model.discriminators[d.target](fake[d.target])
             losses[f"adversarial_{d}"] = least_squares(judged, 1.0)
             losses[f"cycle_{d.source}"] = F.l1_loss(cycled[d.source], real[d.source])
-        return losses
-
-    def _total(self, losses: Losses) -> Tensor:
-        weights = {"cycle": self.config.lambda_cycle, "identity": self.config.lambda_identity}
-        return _weighted(losses, weights)
+        weights = {"cycle": model.config.lambda_cycle, "identity": model.config.lambda_identity}
+        _weighted(losses, weights).backward()
+        model.optimizers["generators"].step()
+    model.optimizers["discriminators"].zero_grad()
+    for domain, judge in model.discriminators.items():
+        shown = model.pools[domain].query(fake[domain].detach(), random, f"pool_{domain}")
+        of_real = least_squares(judge(real[domain]), 1.0)
+        of_fake = least_squares(judge(shown), 0.0)
+        loss = losses[f"discriminator_{domain}"] = 0.5 * (of_real + of_fake)
+        loss.backward()
+    model.optimizers["discriminators"].step()
+    model.kept |= {"fake": fake, "cycled": cycled}
+    return {name: value.detach() for name, value in losses.items()}
 
 
 class ReferenceAttentionGAN(AttentionGAN):
     """CycleGAN's step with generators that give thirty tensors a pass, all kept."""
 
     kept: dict[str, Any]
-    training_step = ReferenceCycleGAN.training_step
-    _generator_losses = ReferenceCycleGAN._generator_losses
-    _total = ReferenceCycleGAN._total
+
+    def training_step(self, batch: Batch, random: Randomness) -> Losses:
+        """Update both generators, then both discriminators on the fakes made before that."""
+        return cycle_step(self, batch.images, random)
 
     def generate(self, direction: str, images: Tensor) -> Tensor:
         """Apply a generator; keep its contents, its masks in three channels and their products."""
@@ -278,10 +276,10 @@ class ReferenceUNIT(unit.UNIT):
         decoder = self.decoders[domain]
         assert isinstance(decoder, nn.Sequential)
         for layer in decoder:
-            norm = getattr(layer, "norm", None)
-            if not isinstance(norm, unit.SampleNorm):
+            if not isinstance(layer, ConvLayer) or not isinstance(layer.norm, unit.SampleNorm):
                 code = layer(code)
                 continue
+            norm = layer.norm
             x = layer.conv(code)
             mean = x.mean(dim=(1, 2, 3), keepdim=True)
             deviation = x.std(dim=(1, 2, 3), keepdim=True)

@@ -252,6 +252,16 @@ def descend(optimizer: Optimizer, loss: Tensor) -> None:
 
 
 @contextmanager
+def restarted(optimizer: Optimizer | None) -> Iterator[None]:
+    """Take one optimiser step down the sum of what is differentiated inside, in parts."""
+    if optimizer:
+        optimizer.zero_grad(set_to_none=True)
+    yield
+    if optimizer:
+        optimizer.step()
+
+
+@contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Spare the weight gradients of a network that only passes gradients on to its input."""
     trainable = [p for p in network.parameters() if p.requires_grad]
@@ -317,30 +327,27 @@ def cycle_losses(
     real: Mapping[str, Tensor],
     *,
     with_identity: bool,
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Compute the generator losses of CycleGAN (Zhu et al., ICCV 2017), unweighted.
+) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """Compute the generator losses of CycleGAN (Zhu et al., ICCV 2017), unweighted, by direction.
 
     The translation and the identity pass of one generator share a forward, so generators must treat
     the samples of a batch independently. Real images are (batch, 3, height, width) by domain.
 
-    Returns:
-        ``adversarial_*``, ``cycle_*`` and ``identity_*`` by name, and the fakes by their domain.
+    Yields:
+        Of one direction ``adversarial_*``, ``cycle_*`` and ``identity_*`` by name, and the fakes by
+        their domain. Its graph is all that need be kept: it has nothing of the other direction's.
     """
-    losses: dict[str, Tensor] = {}
-    fake: dict[str, Tensor] = {}
-    directions = (("a", "b"), ("b", "a"))
-    for source, target in directions:
+    for source, target in (("a", "b"), ("b", "a")):
+        losses: dict[str, Tensor] = {}
         inputs = [real[source], real[target]] if with_identity else [real[source]]
         outputs = generators[f"{source}2{target}"](torch.cat(inputs))
-        fake[target], same = outputs.tensor_split([len(real[source])])
+        fake, same = outputs.tensor_split([len(real[source])])
         if with_identity:
             losses[f"identity_{target}"] = F.l1_loss(same, real[target])
-    for source, target in directions:
-        reconstructed = generators[f"{target}2{source}"](fake[target])
+        reconstructed = generators[f"{target}2{source}"](fake)
         losses[f"cycle_{source}"] = F.l1_loss(reconstructed, real[source])
-        judged = discriminators[target](fake[target])
-        losses[f"adversarial_{source}2{target}"] = least_squares(judged, 1.0)
-    return losses, fake
+        losses[f"adversarial_{source}2{target}"] = least_squares(discriminators[target](fake), 1.0)
+        yield losses, {target: fake.detach()}
 
 
 def discriminator_losses(
@@ -362,6 +369,12 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
     return torch.stack(terms).sum()
 
 
+def differentiate(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Add the gradients of a weighted sum to those that are there; give the losses detached."""
+    weighted_sum(losses, weights).backward()
+    return {name: value.detach() for name, value in losses.items()}
+
+
 def cycle_gan_step(
     networks: nn.ModuleDict,
     optimizers: Mapping[str, Optimizer],
@@ -371,6 +384,9 @@ def cycle_gan_step(
     weights: Mapping[str, float],
 ) -> dict[str, Tensor]:
     """Take CycleGAN's step: both generators, then both discriminators on the fakes made before.
+
+    Gradients of the generators add up over directions, so that the graph of one, half of all that
+    the published order keeps, is gone before the other's is made.
 
     Args:
         networks: ``generators`` (by direction) and ``discriminators`` (by the domain they judge).
@@ -386,13 +402,17 @@ def cycle_gan_step(
     generators, discriminators = networks["generators"], networks["discriminators"]
     assert isinstance(generators, nn.ModuleDict)
     assert isinstance(discriminators, nn.ModuleDict)
-    with frozen(discriminators):
-        losses, fake = cycle_losses(
-            generators, discriminators, real, with_identity=weights["identity"] > 0
-        )
-        if "generators" in optimizers:  # absent where a generator has nothing to learn
-            descend(optimizers["generators"], weighted_sum(losses, weights))
-    shown = {d: pools[d].query(fake[d].detach(), random, f"pool_{d}") for d in fake}
+    optimizer = optimizers.get("generators")  # absent where a generator has nothing to learn
+    losses: dict[str, Tensor] = {}
+    fake: dict[str, Tensor] = {}
+    with frozen(discriminators), restarted(optimizer):
+        with_identity = weights["identity"] > 0
+        for some, made in cycle_losses(
+            generators, discriminators, real, with_identity=with_identity
+        ):
+            losses |= differentiate(some, weights) if optimizer else some
+            fake |= made
+    shown = {d: pools[d].query(fake[d], random, f"pool_{d}") for d in fake}
     judged = discriminator_losses(discriminators, real, shown)
     descend(optimizers["discriminators"], torch.stack(list(judged.values())).sum())
     return {name: value.detach() for name, value in (losses | judged).items()}

@@ -257,7 +257,11 @@ class UNIT(Model):
         blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
-        """Update the discriminators, then encoders and decoders; real images are encoded once."""
+        """Update the discriminators, then encoders and decoders; real images are encoded once.
+
+        Gradients of the generators add up over directions, and reach the encoders at the end, so
+        that only one direction's graph is kept at a time.
+        """
         config, real = self.config, batch.images
         weights = {
             "adversarial": 1.0,
@@ -269,10 +273,19 @@ class UNIT(Model):
         latent = {domain: self.encoders[domain](real[domain]) for domain in DOMAINS}
         judged = self._discriminator_losses(real, latent, random)
         blocks.descend(self.optimizers["discriminators"], torch.stack(list(judged.values())).sum())
-        with blocks.frozen(self.discriminators):
-            losses = self._generator_losses(real, latent, random)
-            blocks.descend(self.optimizers["generators"], blocks.weighted_sum(losses, weights))
-        return {name: value.detach() for name, value in (losses | judged).items()}
+        losses = {name: value.detach() for name, value in judged.items()}
+        with blocks.frozen(self.discriminators), blocks.restarted(self.optimizers["generators"]):
+            codes = [sample(latent[d].detach(), random, f"generator_{d}") for d in DOMAINS]
+            noisy = {d: c.requires_grad_() for d, c in zip(DOMAINS, codes, strict=True)}
+            for direction in (A2B, B2A):
+                some = self._direction_losses(real, noisy, random, direction)
+                losses |= blocks.differentiate(some, weights)
+            divergence = {f"kl_{d}": latent[d].square().mean() for d in DOMAINS}
+            losses |= {name: value.detach() for name, value in divergence.items()}
+            roots = [blocks.weighted_sum(divergence, weights), *latent.values()]
+            gradients = [each.grad for each in noisy.values()]
+            torch.autograd.backward(roots, [None, *gradients])
+        return losses
 
     def _discriminator_losses(
         self, real: Mapping[str, Tensor], latent: Mapping[str, Tensor], random: Randomness
@@ -292,28 +305,26 @@ class UNIT(Model):
             losses[f"discriminator_{target}"] = torch.stack(terms).sum()
         return losses
 
-    def _generator_losses(
-        self, real: Mapping[str, Tensor], latent: Mapping[str, Tensor], random: Randomness
+    def _direction_losses(
+        self,
+        real: Mapping[str, Tensor],
+        noisy: Mapping[str, Tensor],
+        random: Randomness,
+        direction: Direction,
     ) -> dict[str, Tensor]:
-        """Compute every loss of encoders and decoders; a decoder's two outputs share a forward."""
-        losses, fake = {}, {}
-        noisy = {d: sample(latent[d], random, f"generator_{d}") for d in DOMAINS}
-        for direction in (A2B, B2A):
-            source, target = direction.source, direction.target
-            outputs = self.decoders[target](torch.cat([noisy[target], noisy[source]]))
-            reconstructed, fake[target] = outputs.tensor_split([len(noisy[target])])
-            losses[f"reconstruction_{target}"] = F.l1_loss(reconstructed, real[target])
-            losses[f"kl_{target}"] = latent[target].square().mean()
-        for direction in (A2B, B2A):
-            source, target = direction.source, direction.target
-            recoded = self.encoders[target](fake[target])  # the translated domain's encoder
-            cycled = self.decoders[source](sample(recoded, random, f"cycle_{source}"))
-            losses[f"cycle_{source}"] = F.l1_loss(cycled, real[source])
-            losses[f"kl_cycle_{source}"] = recoded.square().mean()
-            scales = self.discriminators[target](fake[target])
-            judged = [blocks.least_squares(logits, 1.0) for logits in scales]
-            losses[f"adversarial_{direction}"] = torch.stack(judged).sum()
-        return losses
+        """Compute the losses of one direction; its decoder's two outputs share a forward."""
+        source, target = direction.source, direction.target
+        outputs = self.decoders[target](torch.cat([noisy[target], noisy[source]]))
+        reconstructed, fake = outputs.tensor_split([len(noisy[target])])
+        recoded = self.encoders[target](fake)  # the translated domain's encoder
+        cycled = self.decoders[source](sample(recoded, random, f"cycle_{source}"))
+        judged = [blocks.least_squares(of, 1.0) for of in self.discriminators[target](fake)]
+        return {
+            f"reconstruction_{target}": F.l1_loss(reconstructed, real[target]),
+            f"cycle_{source}": F.l1_loss(cycled, real[source]),
+            f"kl_cycle_{source}": recoded.square().mean(),
+            f"adversarial_{direction}": torch.stack(judged).sum(),
+        }
 
     def translate(self, batch: Batch, direction: Direction) -> Tensor:
         """Decode the code's mean with the decoder of the target domain."""
