@@ -16,6 +16,7 @@ from i2i_bench.cli_options import (
     DATA,
     DEVICE,
     DRY_RUN,
+    FAST,
     FORCE,
     ORDERS,
     PRECISION,
@@ -141,6 +142,7 @@ def protocols_() -> None:
 @CHANGES
 @BUDGET
 @PRECISION
+@FAST
 @click.option(
     "--start",
     metavar="RUN",

@@ -105,7 +105,16 @@ PRESET = click.option(
 CHANGES = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
 BUDGET = click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
 PRECISION = click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True
+    "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
+)
+FAST = click.option(
+    "--fast",
+    "modes",
+    multiple=True,
+    type=click.Choice(["auto", "none", "channels-last", "fused", "compile", "capture"]),
+    default=["auto"],
+    show_default=True,
+    help="How training steps are carried out; auto is what was measured to be fastest. Repeats.",
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 
@@ -147,12 +156,15 @@ def typed_changes(typed: Iterable[str]) -> dict[str, str]:
 
 def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
     """Do what is left to do of a plan, and say what was done."""
-    from i2i_bench import runner
+    from i2i_bench import acceleration, runner
     from i2i_bench.console import Reporter
     from i2i_bench.training import Stopped
 
     scored_by = find_protocols(options["protocols"])
     device = runner.choose_device(options["device"])
+    modes = acceleration.choose(options["modes"], device)
+    if device.type != "cuda" and options["precision"] == "tf32":
+        raise click.ClickException(f"tf32 is a format of CUDA devices, not of {device.type}")
     with Reporter() as report:
         bench = runner.Bench(
             places_from(options),
@@ -162,6 +174,7 @@ def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
             logs=options.get("logs", ()),
             order_replicates=options.get("order_replicates") or 0,
             kid_subset_size=options.get("kid_subset_size"),
+            modes=modes,
         )
         try:
             runner.carry_out(jobs, bench, force=options["force"], say=click.echo)

@@ -15,6 +15,7 @@ from i2i_bench.cli_options import (
     DATA,
     DEVICE,
     DRY_RUN,
+    FAST,
     FORCE,
     OPTIONAL_TASKS,
     PRECISION,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @CHANGES
 @BUDGET
 @PRECISION
+@FAST
 @DEVICE
 @DRY_RUN
 @FORCE

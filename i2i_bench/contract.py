@@ -8,9 +8,11 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2i_bench import plan
 from i2i_bench.directions import directions_of
@@ -290,6 +292,44 @@ def optimizers_own_each_parameter_once(subject: Subject) -> str | None:
     return None
 
 
+class _Reads(TorchDispatchMode):
+    """Counts the values that the host reads, for which it would wait, outside of optimisers."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.count, self._is_paused = 0, False
+        for optimizer in model.optimizers.values():  # on a CPU they read their number of steps
+            optimizer.register_step_pre_hook(lambda *_: self._pause(True))
+            optimizer.register_step_post_hook(lambda *_: self._pause(False))
+
+    def _pause(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        reading = func in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+        )
+        self.count += reading and not self._is_paused
+        return func(*args, **(kwargs or {}))
+
+
+def steps_wait_for_nothing(subject: Subject) -> str | None:
+    """Check that a step reads no value of a tensor on the host, where it would wait for it."""
+    model = subject.build()
+    with _Reads(model) as reads:
+        for number in range(STEPS):
+            subject.step(model, number)
+    if reads.count:
+        return (
+            f"a training step reads {reads.count // STEPS} values on the host, and waits for each"
+        )
+    return None
+
+
 def chance_comes_from_the_seed(subject: Subject) -> str | None:
     """Check that equal seeds give equal losses, and torch's own generator is left alone."""
     runs = []
@@ -354,6 +394,7 @@ CHECKS: dict[str, Check] = {
     "losses are finite, detached and named": losses_are_finite_detached_and_named,
     "every network moves": every_network_moves,
     "optimizers own each parameter once": optimizers_own_each_parameter_once,
+    "steps wait for nothing": steps_wait_for_nothing,
     "chance comes from the seed": chance_comes_from_the_seed,
     "saved and loaded goes on the same": saved_and_loaded_goes_on_the_same,
     "ablations are possible": ablations_are_possible,

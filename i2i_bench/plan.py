@@ -57,7 +57,7 @@ class Choices:
         preset: Starting point of the settings.
         changes: Settings to change, as typed: key to value.
         budget: Images seen; None for the preset's.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``tf32`` (of CUDA devices) or ``bf16``.
         start: Networks to begin with, which bring their configuration; None for new ones.
     """
 

@@ -193,6 +193,7 @@ class Record(_Strict):
         images_per_second: In training.
         peak_memory_bytes: In training.
         peak_memory_of: ``process`` (resident, on the CPU) or ``device``.
+        modes: How training steps were carried out in the last session, beside plainly.
         device: Name of the device.
         torch_version: Version of torch.
         harness_version: Version of i2i-bench.
@@ -224,6 +225,7 @@ class Record(_Strict):
     images_per_second: Positive | None
     peak_memory_bytes: int | None
     peak_memory_of: str | None
+    modes: list[Line] = []
     device: Line
     torch_version: str
     harness_version: str
@@ -241,7 +243,7 @@ class Record(_Strict):
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("absent", "alarms"))
+        return _without_unset(handler(self), ("absent", "alarms", "modes"))
 
     @property
     def run(self) -> Run:

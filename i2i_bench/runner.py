@@ -30,6 +30,7 @@ from i2i_bench import (
     scoring,
     training,
 )
+from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.claims import Claim
 from i2i_bench.data import TrainingImages
@@ -68,6 +69,7 @@ class Bench:
         logs: What copies the loss log: ``tensorboard``, or nothing.
         order_replicates: As in ``scoring.Scorer``.
         kid_subset_size: As in ``scoring.Scorer``.
+        modes: How training steps are carried out.
     """
 
     places: Places
@@ -78,6 +80,7 @@ class Bench:
     logs: Sequence[str] = ()
     order_replicates: int = 0
     kid_subset_size: int | None = None
+    modes: Modes = PLAIN
 
     @property
     def scorer(self) -> Scorer:
@@ -185,7 +188,7 @@ def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force:
     if "tensorboard" in bench.logs:
         event_log.add_samples(folder, position.step)
     macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
-    costs = _training_costs(position, bench.device) | {"macs": macs}
+    costs = _training_costs(position, bench.device) | {"macs": macs, "modes": bench.modes.names()}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
     ours.require()
     path = record.write(_with_scores(made, scores), bench.places.results)
@@ -227,6 +230,7 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: C
         settings.budget,
         job.precision,
         bench.checkpoint_seconds,
+        bench.modes,
     )
 
     def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:

@@ -19,7 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from i2i_bench import checkpoint
+from i2i_bench import acceleration, checkpoint
+from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
@@ -29,7 +30,7 @@ from i2i_bench.snapshots import Album
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
 REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, done, of, values
 
 
@@ -45,8 +46,9 @@ class Schedule:
         seed: Of order, augmentation and every draw.
         batch_size: Samples a step; the last step has what is left of the budget.
         budget: Images seen in the whole run.
-        precision: ``bf16`` runs steps under autocast.
+        precision: ``bf16`` runs steps under autocast; ``tf32`` is CUDA's float32 of 10 bits.
         checkpoint_seconds: Time between checkpoints; there is always one at the end.
+        modes: How steps are carried out; they move last digits only.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Schedule:
     budget: int
     precision: Precision = "fp32"
     checkpoint_seconds: float = 300.0
+    modes: Modes = PLAIN
 
     @property
     def total_steps(self) -> int:
@@ -96,7 +99,11 @@ def train(
     model.networks.train()
     reset_peak_memory(images.device)
     saved = time.monotonic()
-    with _stop_signals() as stop:
+    with (
+        _stop_signals() as stop,
+        acceleration.tensor_floats(allowed=schedule.precision == "tf32"),
+        acceleration.prepared(model, schedule.modes),
+    ):
         while loop.images_seen < schedule.budget:
             before = loop.images_seen
             loop.step()
@@ -126,7 +133,12 @@ class _Loop:
     ) -> None:
         self.model, self.images, self.schedule, self.log = model, images, schedule, log
         self.device = images.device
-        self.random = Randomness(schedule.seed, device=self.device)
+        self.take_step = acceleration.Step(
+            model,
+            Randomness(schedule.seed, device=self.device),
+            schedule.modes,
+            is_bf16=schedule.precision == "bf16",
+        )
         self.start, self.steps, self.images_seen = start, start.step, start.images_seen
         self.every = max(1, schedule.total_steps // LOG_LINES)
         self.pending: list[dict[str, Tensor]] = []  # on the device, since they were last read
@@ -141,16 +153,8 @@ class _Loop:
         schedule = self.schedule
         size = min(schedule.batch_size, schedule.budget - self.images_seen)
         clock = Clock(self.steps + 1, schedule.total_steps, self.images_seen, schedule.budget)
-        self.model.advance(clock)
         batch = self.images.batch(self.images_seen, size)
-        with torch.autocast(
-            self.device.type,
-            torch.bfloat16,
-            enabled=schedule.precision == "bf16",
-            cache_enabled=False,  # or a network stepped and used again would have its old weights
-        ):
-            losses = self.model.training_step(batch, self.random.at(self.images_seen))
-        self.pending.append(losses)
+        self.pending.append(self.take_step(clock, batch))
         self.steps += 1
         self.images_seen += size
 

@@ -26,7 +26,7 @@ LAYERS = (  # a module imports from later lines only
     "training",
     "snapshots",
     "report.mosaic",
-    "checkpoint data directions features protocols report.drawing",
+    "acceleration checkpoint data directions features protocols report.drawing",
     "storage",
     "feature_cache inception memory",
     "report.targets tasks.download weights",

@@ -1,0 +1,343 @@
+"""How a device carries out a training step: layouts, kernels, graphs; last digits may differ."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from i2i_bench.model import Batch, Clock, Model, Randomness, named_networks
+
+WARM_UPS = 3  # steps before a capture, which are taken back
+MOST_GRAPHS = 8  # of one training: as many states as a model's host side may alternate between
+
+Losses = dict[str, Tensor]
+Body = Callable[[], Losses]
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What is on.
+
+    Attributes:
+        channels_last: Weights and images lie in memory by pixel, not by channel.
+        fused: One kernel updates all weights of an optimiser, where it has such a kernel.
+        compile: The networks' forward and backward are compiled.
+        capture: The whole step is captured as a CUDA graph and replayed.
+    """
+
+    channels_last: bool = False
+    fused: bool = False
+    compile: bool = False
+    capture: bool = False
+
+    def names(self) -> list[str]:
+        """Name what is on, as typed."""
+        return [f.name.replace("_", "-") for f in fields(self) if getattr(self, f.name)]
+
+
+PLAIN = Modes()
+NAMES = tuple(f.name.replace("_", "-") for f in fields(Modes))
+BEST = {  # what was measured to be fastest (benchmarks/README.md); no mode was measured on CUDA
+    "cpu": Modes(fused=True),
+    "cuda": PLAIN,
+}
+
+
+def choose(typed: Sequence[str], device: torch.device) -> Modes:
+    """Give the modes for ``auto`` (the best that was measured), ``none`` or names of modes.
+
+    Raises:
+        ValueError: For a combination that is not possible on the device.
+    """
+    if "none" in typed and set(typed) != {"none"}:
+        raise ValueError("none is a choice of its own: it cannot be combined with other modes")
+    on = {name.replace("-", "_") for name in typed if name not in ("auto", "none")}
+    if "auto" in typed:
+        best = BEST.get(device.type, PLAIN)
+        on |= {f.name for f in fields(best) if getattr(best, f.name)}
+    if "capture" in on and device.type != "cuda":
+        raise ValueError(f"capture needs a CUDA device, and the device is {device.type}")
+    return Modes(**dict.fromkeys(on, True))
+
+
+@contextlib.contextmanager
+def prepared(model: Model, modes: Modes) -> Iterator[None]:
+    """Have a model on its device, perhaps just restored, work in these modes for a while.
+
+    Names and values of networks, optimisers and state stay, so that checkpoints written with and
+    without modes are interchangeable.
+    """
+    networks = [network for _, network in named_networks(model.networks)]
+    if modes.channels_last:
+        _lay_out(model.networks, torch.channels_last)
+    _settle(model.optimizers, modes)
+    if modes.compile:
+        for network in networks:
+            network.compile(dynamic=False)
+    try:
+        yield
+    finally:
+        if modes.compile:
+            for network in networks:
+                network._compiled_call_impl = None
+        if modes.channels_last:
+            _lay_out(model.networks, torch.contiguous_format)
+            _settle(model.optimizers, modes)
+
+
+@contextlib.contextmanager
+def tensor_floats(*, allowed: bool) -> Iterator[None]:
+    """Let convolutions and matrix products of float32 have 10 bits of mantissa on CUDA, or not."""
+    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = allowed
+        yield
+    finally:
+        for backend, was_allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = was_allowed
+
+
+def _lay_out(networks: nn.Module, layout: torch.memory_format) -> None:
+    for parameter in networks.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def _settle(optimizers: Mapping[str, Optimizer], modes: Modes) -> None:
+    """Set what optimisers can do; states come to lie as the weights, which fused kernels need.
+
+    Raises:
+        ValueError: If a step is to be captured and an optimiser cannot be.
+    """
+    for name, optimizer in optimizers.items():
+        for group in optimizer.param_groups:
+            if modes.capture and "capturable" not in group:
+                kind = type(optimizer).__name__
+                raise ValueError(f"optimiser {name}, {kind}, cannot be captured; leave capture out")
+            if "fused" in group:
+                group["fused"] = True if modes.fused else None
+            if "capturable" in group:
+                group["capturable"] = modes.capture
+            if isinstance(group["lr"], Tensor) and not modes.capture:
+                group["lr"] = group["lr"].item()
+            on_device = bool(group.get("fused") or group.get("capturable"))
+            for parameter in group["params"]:
+                _settle_state(optimizer.state.get(parameter, {}), parameter, on_device=on_device)
+
+
+def _settle_state(state: dict[str, Any], parameter: Tensor, *, on_device: bool) -> None:
+    for key, value in state.items():
+        if key == "step" and isinstance(value, Tensor):
+            state[key] = value.to(parameter.device if on_device else "cpu", torch.float32)
+        elif isinstance(value, Tensor) and value.shape == parameter.shape:
+            state[key] = torch.empty_like(parameter).copy_(value)
+
+
+class Step:
+    """Takes the training steps of one model.
+
+    Args:
+        model: Prepared for ``modes``.
+        random: Source of chance, on the model's device.
+        modes: What is on.
+        is_bf16: Whether steps run under autocast.
+        record: Turns a step on fixed buffers into what repeats it; a CUDA graph unless given.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        random: Randomness,
+        modes: Modes,
+        *,
+        is_bf16: bool = False,
+        record: Callable[[Body], Body] | None = None,
+    ) -> None:
+        self.model, self.random, self.modes, self.is_bf16 = model, random, modes, is_bf16
+        self.record = record or capture
+        self.static: dict[Hashable, _Static | None] = {}  # None: seen once
+        self.rates: dict[tuple[str, int], Tensor] = {}
+
+    def __call__(self, clock: Clock, batch: Batch) -> Losses:
+        """Set the host side for the step, then take it; its losses stay on the device.
+
+        Raises:
+            ValueError: If the step is to be captured and cannot be.
+        """
+        self.model.advance(clock)
+        if self.modes.channels_last:
+            images = {d: _channels_last(each) for d, each in batch.images.items()}
+            batch = Batch(images, batch.labels, batch.masks, batch.names)
+        if not self.modes.capture:
+            return self.run(batch, clock.images_seen)
+        self._hold_rates()
+        key = (host_state(self.model), _shapes(batch))
+        if key not in self.static:  # what is made at a first step, is made by a true one
+            if len(self.static) >= MOST_GRAPHS:
+                raise ValueError(
+                    f"{self.model.card.title} changes what its step does too often to be captured "
+                    f"({MOST_GRAPHS} graphs); leave capture out"
+                )
+            self.static[key] = None
+            return self.run(batch, clock.images_seen)
+        static = self.static[key] or _Static(self, batch)
+        self.static[key] = static
+        return static(batch, clock.images_seen)
+
+    def run(self, batch: Batch, first_sample: int | Tensor) -> Losses:
+        """Take a step under the precision that was asked for."""
+        with torch.autocast(
+            self.random.device.type,
+            torch.bfloat16,
+            enabled=self.is_bf16,
+            cache_enabled=False,  # or a network stepped and used again would have its old weights
+        ):
+            return self.model.training_step(batch, self.random.at(first_sample))
+
+    def _hold_rates(self) -> None:
+        """Move learning rates into tensors on the device, which a graph reads at each replay."""
+        device = self.random.device
+        dtype = torch.float32 if device.type == "cuda" else torch.float64  # as kernels read it
+        for name, optimizer in self.model.optimizers.items():
+            for number, group in enumerate(optimizer.param_groups):
+                rate, held = group["lr"], self.rates.get((name, number))
+                if held is None:
+                    held = self.rates[name, number] = torch.zeros((), dtype=dtype, device=device)
+                if isinstance(rate, Tensor):
+                    held.copy_(rate)  # nothing to do where it is the same
+                else:
+                    held.fill_(rate)
+                group["lr"] = held
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _shapes(batch: Batch) -> Hashable:
+    return tuple(sorted((domain, each.shape) for domain, each in batch.images.items()))
+
+
+def host_state(model: Model) -> Hashable:
+    """Give every plain value of a model and its optimisers that a step may depend on.
+
+    Learning rates are not among them: they are on the device.
+    """
+    kinds = (bool, int, float, str, tuple, type(None))
+    own = [(key, value) for key, value in vars(model).items() if isinstance(value, kinds)]
+    groups = [
+        (name, number, key, value)
+        for name, optimizer in model.optimizers.items()
+        for number, group in enumerate(optimizer.param_groups)
+        for key, value in group.items()
+        if key != "lr" and isinstance(value, kinds)
+    ]
+    return (tuple(own), tuple(groups))
+
+
+class _Static:
+    """A step on buffers that stay where they are, recorded once and replayed."""
+
+    def __init__(self, step: Step, batch: Batch) -> None:
+        images = {domain: each.clone() for domain, each in batch.images.items()}
+        labels = {domain: each.clone() for domain, each in (batch.labels or {}).items()}
+        masks = {domain: each.clone() for domain, each in (batch.masks or {}).items()}
+        self.batch = Batch(images, labels or None, masks or None)
+        self.first_sample = torch.zeros((), dtype=torch.int64, device=step.random.device)
+
+        def body() -> Losses:
+            return step.run(self.batch, self.first_sample)
+
+        with _taken_back(step.model):
+            _warm_up(body, step.random.device)
+        self.replay = step.record(body)
+
+    def __call__(self, batch: Batch, first_sample: int) -> Losses:
+        """Fill the buffers and replay; the losses are copies, as the next step overwrites them."""
+        for held, given in zip(_tensors(self.batch), _tensors(batch), strict=True):
+            held.copy_(given, non_blocking=True)
+        self.first_sample.fill_(first_sample)
+        return {name: value.clone() for name, value in self.replay().items()}
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    parts = (batch.images, batch.labels or {}, batch.masks or {})
+    return [part[domain] for part in parts for domain in sorted(part)]
+
+
+def _warm_up(body: Body, device: torch.device) -> None:
+    """Take steps on a stream of their own, as a capture demands."""
+    if device.type != "cuda":
+        body()
+        return
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            body()
+    torch.cuda.current_stream(device).wait_stream(stream)
+
+
+def capture(body: Body) -> Body:
+    """Record a step as a CUDA graph."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        losses = body()
+
+    def replay() -> Losses:
+        graph.replay()
+        return losses
+
+    return replay
+
+
+@contextlib.contextmanager
+def _taken_back(model: Model) -> Iterator[None]:
+    """Undo, in place, what steps do to the tensors of a model.
+
+    Raises:
+        ValueError: If they do what cannot be undone.
+    """
+    host, before = host_state(model), {n: t.clone() for n, t in _state(model).items()}
+    yield
+    after = _state(model)
+    title = model.card.title
+    if host_state(model) != host or after.keys() != before.keys():
+        raise ValueError(
+            f"{title} changes plain values in its step, which a replay would not; leave capture out"
+        )
+    for name, tensor in after.items():
+        tensor.copy_(before[name])
+    if not all(torch.equal(tensor, before[name]) for name, tensor in _state(model).items()):
+        raise ValueError(f"{title} gives copies as its state; leave capture out")
+
+
+def _state(model: Model) -> dict[str, Tensor]:
+    """Give every tensor that a step depends on, itself and no copy, by a name of its own."""
+    found = {f"networks.{name}": t.detach() for name, t in model.networks.state_dict().items()}
+    for name, optimizer in model.optimizers.items():
+        for number, state in enumerate(optimizer.state.values()):
+            found |= _flat(state, f"optimizers.{name}.{number}")
+    for name, part in model.state.items():
+        found |= _flat(part.state_dict(), f"state.{name}")
+    return found
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Tensor]:
+    if isinstance(value, Tensor):
+        return {prefix: value}
+    if isinstance(value, Mapping):
+        items: Sequence[tuple[Any, Any]] = list(value.items())
+    elif isinstance(value, list | tuple):
+        items = list(enumerate(value))
+    else:
+        return {}
+    return {k: t for key, each in items for k, t in _flat(each, f"{prefix}.{key}").items()}

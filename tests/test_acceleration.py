@@ -1,0 +1,225 @@
+"""Modes change how a step is carried out, not what it computes, and leave no trace behind."""
+
+import dataclasses
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import click
+import pytest
+import torch
+
+from i2i_bench import acceleration, contract, plan, record, registry, training
+from i2i_bench.acceleration import Modes, Step
+from i2i_bench.cli import main
+from i2i_bench.data import TrainingImages
+from i2i_bench.model import Clock, Randomness
+from i2i_bench.plan import Choices
+from i2i_bench.tasks import catalog
+from i2i_bench.training import Schedule
+
+CPU = torch.device("cpu")
+STATIC = Modes(fused=True, capture=True)  # on a CPU: all of a capture but the graph
+
+
+def subject_of(name):
+    model_class = registry.load(name)
+    task = contract.toy(model_class)
+    return contract.Subject(model_class, model_class.settings("tiny", task))
+
+
+def take(subject, modes, *, steps=6, record=None, device=CPU, is_bf16=False):
+    """Take steps, the last of fewer samples; give the losses of each and the networks."""
+    model = subject.build()
+    model.networks.to(device)
+    random = Randomness(2, device=device)
+    found, count = [], subject.settings.batch_size
+    budget = steps * count - 1
+    with acceleration.prepared(model, modes):
+        step = Step(model, random, modes, is_bf16=is_bf16, record=record)
+        for number in range(steps):
+            batch = subject.batch(number)
+            size = min(count, budget - number * count)
+            parts = {
+                key: part and {domain: each[:size].to(device) for domain, each in part.items()}
+                for key, part in (("images", batch.images), ("labels", batch.labels))
+            }
+            clock = Clock(number + 1, steps, number * count, budget)
+            losses = step(clock, dataclasses.replace(batch, **parts))
+            found.append({key: value.item() for key, value in losses.items()})
+    return found, {key: t.cpu() for key, t in model.networks.state_dict().items()}
+
+
+def at_once(body):
+    return body
+
+
+@pytest.mark.parametrize("name", registry.available_models())
+def test_steps_on_fixed_buffers_equal_plain_ones_bit_for_bit(name):
+    subject = subject_of(name)
+    plain, networks = take(subject, Modes(fused=True))
+    static, same = take(subject, STATIC, record=at_once)
+    assert plain == static
+    assert all(torch.equal(t, same[key]) for key, t in networks.items())
+
+
+@pytest.mark.parametrize("modes", [Modes(fused=True), Modes(channels_last=True)], ids=str)
+@pytest.mark.parametrize("name", ["attentiongan", "cyclegan", "unit", "ugatit-light"])
+def test_modes_move_last_digits_only(name, modes):
+    plain, _ = take(subject_of(name), Modes(), steps=3)
+    moded, _ = take(subject_of(name), modes, steps=3)
+    for one, other in zip(plain, moded, strict=True):
+        assert one == pytest.approx(other, rel=2e-2)
+    assert plain[0] == pytest.approx(moded[0], rel=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_steps_give_the_same_losses_and_names():
+    subject = subject_of("cyclegan")
+    plain, networks = take(subject, Modes(), steps=2)
+    compiled, same = take(subject, Modes(compile=True), steps=2)
+    assert plain[0] == pytest.approx(compiled[0], rel=1e-4)
+    assert networks.keys() == same.keys()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", registry.available_models())
+def test_captured_steps_equal_plain_ones(name):
+    device = torch.device("cuda")
+    plain, _ = take(subject_of(name), Modes(fused=True), device=device)
+    captured, _ = take(subject_of(name), STATIC, device=device)
+    assert plain[2] == pytest.approx(captured[2], rel=1e-2)
+
+
+class Restless(registry.load("cyclegan")):
+    """A model with a fault: it alternates in its step, or its schedule never rests."""
+
+    def advance(self, clock):
+        super().advance(clock)
+        if self.config.pool_size == 3:
+            self.strength = 1 / clock.step
+
+    def training_step(self, batch, random):
+        if self.config.pool_size == 2:
+            self.is_odd = not getattr(self, "is_odd", False)
+        return super().training_step(batch, random)
+
+
+@pytest.mark.parametrize(
+    ("pool_size", "reason"),
+    [(2, "changes plain values in its step"), (3, "too often to be captured")],
+)
+def test_what_cannot_be_captured_is_refused(pool_size, reason):
+    settings = Restless.settings("tiny", contract.toy(Restless))
+    config = dataclasses.replace(settings.config, pool_size=pool_size)
+    subject = contract.Subject(Restless, dataclasses.replace(settings, config=config))
+    with pytest.raises(ValueError, match=reason):
+        take(subject, STATIC, steps=12, record=at_once)
+
+
+def test_option_has_every_mode():
+    for name in ("run", "ablate"):
+        option = next(each for each in main.commands[name].params if each.name == "modes")
+        assert isinstance(option.type, click.Choice)
+        assert set(option.type.choices) == {"auto", "none", *acceleration.NAMES}
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["auto"], acceleration.BEST["cpu"]),
+        (["none"], Modes()),
+        (["channels-last"], Modes(channels_last=True)),
+        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu"], compile=True)),
+    ],
+)
+def test_modes_are_as_typed(typed, expected):
+    chosen = acceleration.choose(typed, CPU)
+    assert chosen == expected
+    assert set(chosen.names()) <= set(acceleration.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [(["none", "fused"], "cannot be combined"), (["capture"], "needs a CUDA device")],
+)
+def test_impossible_modes_are_refused(typed, reason):
+    with pytest.raises(ValueError, match=reason):
+        acceleration.choose(typed, CPU)
+
+
+def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    with acceleration.tensor_floats(allowed=not before):
+        assert matmul.allow_tf32 is not before
+    assert matmul.allow_tf32 is before
+    command = ("run", "--model", "cyclegan", "--task", "stripes", "--precision", "tf32")
+    assert "tf32 is a format of CUDA" in cli(*command, "--device", "cpu", code=1)
+
+
+@pytest.fixture(scope="module")
+def job():
+    task = catalog.find("stripes", Path())
+    model_class = registry.load("cyclegan")
+    return plan.make_job("cyclegan", model_class, ("stripes", task), 0, Choices("tiny", {}, 12))
+
+
+@pytest.fixture(scope="module")
+def images(job):
+    return TrainingImages(job.task, job.settings, 0)
+
+
+@pytest.fixture
+def train(job, images):
+    def run(folder, modes, stop_after=None):
+        def report(stage, done, of, values):
+            if stage == "train" and done == stop_after:
+                signal.raise_signal(signal.SIGTERM)
+
+        torch.manual_seed(0)
+        model = job.model_class(job.settings.config)
+        schedule = Schedule(0, 2, 12, checkpoint_seconds=1e9, modes=modes)
+        training.train(
+            model, images, schedule, folder=folder, identity=job.identity(), report=report
+        )
+        return model.networks.state_dict()
+
+    return run
+
+
+FAST = Modes(channels_last=True, fused=True)
+
+
+@pytest.mark.parametrize("modes", [Modes(fused=True), FAST], ids=str)
+def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
+    whole = train(tmp_path / "whole", modes)
+    with pytest.raises(training.Stopped):
+        train(tmp_path / "parts", modes, stop_after=6)
+    resumed = train(tmp_path / "parts", modes)
+    assert all(torch.equal(t, resumed[name]) for name, t in whole.items())
+
+
+@pytest.mark.parametrize(("first", "then"), [(FAST, Modes()), (Modes(), FAST)], ids=str)
+def test_checkpoints_go_from_mode_to_mode(train, tmp_path, first, then):
+    whole = train(tmp_path / "whole", Modes())
+    with pytest.raises(training.Stopped):
+        train(tmp_path / "parts", first, stop_after=6)
+    resumed = train(tmp_path / "parts", then)
+    assert all(tensor.is_contiguous() for tensor in resumed.values())
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=3e-3)  # 12 rates and more
+
+
+def test_records_name_the_modes_and_old_ones_have_none(finished):
+    paths = sorted((finished / "results").glob("*/*/seed*.json"))
+    assert len(paths) == 4
+    for path in paths:
+        assert record.read(path).modes == acceleration.BEST["cpu"].names()
+        plain = json.loads(path.read_text())
+        del plain["modes"]
+        assert record.Record.model_validate(plain).modes == []
