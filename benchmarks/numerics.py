@@ -1,0 +1,175 @@
+"""Train a model for 200 steps in every mode and precision of this machine, and compare with fp32.
+
+Networks, images and draws are the same; only how steps are carried out differs. The row ``last
+digit`` is fp32 with every weight moved by a part in ten million at the start: a training of a GAN
+magnifies any difference, so no mode that moves last digits can come closer than about this.
+
+Run it from the repository: ``.venv/bin/python benchmarks/numerics.py``; it writes
+``benchmarks/numerics.json`` and ``benchmarks/numerics.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from i2i_bench import acceleration, evaluation, plan, registry
+from i2i_bench.acceleration import Step
+from i2i_bench.data import TrainingImages
+from i2i_bench.directions import directions_of
+from i2i_bench.metrics import pixels
+from i2i_bench.model import Clock, Model, Preset, Randomness
+from i2i_bench.plan import Choices, Job
+from i2i_bench.runner import device_name
+from i2i_bench.tasks import catalog
+
+HERE = Path(__file__).parent
+LAST = 50  # steps whose mean losses are compared
+WAYS = {  # title: modes, precision
+    "fp32": ("none", "fp32"),
+    "last digit": ("none", "fp32"),
+    "fused": ("fused", "fp32"),
+    "channels-last": ("channels-last", "fp32"),
+    "compile": ("compile", "fp32"),
+    "bf16": ("none", "bf16"),
+    "bf16, channels-last, fused": ("channels-last,fused", "bf16"),
+}
+CUDA_WAYS = {
+    "capture, fused": ("capture,fused", "fp32"),
+    "bf16, all": ("channels-last,fused,compile,capture", "bf16"),
+}
+
+
+def make_job(model: str, preset: Preset) -> Job:
+    """Settle the run on ``stripes``."""
+    task = catalog.find("stripes", Path())
+    model_class = registry.load(model)
+    choices = Choices(preset)
+    return plan.make_job(model, model_class, ("stripes", task), 0, choices)
+
+
+def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, Any]:
+    """Take steps in one way; give the losses of each and the PSNR of the test set."""
+    typed, precision = (WAYS | CUDA_WAYS)[way]
+    device, size = images.device, job.settings.batch_size
+    torch.manual_seed(0)
+    model = job.model_class(job.settings.config)
+    if way == "last digit":
+        _move_last_digits(model)
+    model.networks.to(device).train()
+    modes = acceleration.choose(typed.split(","), device)
+    found = []
+    with acceleration.prepared(model, modes):
+        random = Randomness(0, device=device)
+        step = Step(model, random, modes, is_bf16=precision == "bf16")
+        for number in range(steps):
+            clock = Clock(number + 1, steps, number * size, steps * size)
+            found.append(step(clock, images.batch(number * size, size)))
+    losses = [{name: float(value) for name, value in each.items()} for each in found]
+    return {"losses": losses, "psnr": quality(model, job, device)}
+
+
+def _move_last_digits(model: Model) -> None:
+    with torch.no_grad():
+        for parameter in model.networks.parameters():
+            parameter.mul_(1 + 1e-7 * torch.randn_like(parameter).sign())
+
+
+def quality(model: Model, job: Job, device: torch.device) -> float:
+    """Give the PSNR of the foreground in dB, mean over the test images of both directions."""
+    found = []
+    for direction in directions_of(job.task):
+        made = evaluation.translate_test_set(
+            model, job.task, direction, job.settings, device=device
+        )
+        against = evaluation.reference(job.task, direction, job.settings)
+        assert against.truth is not None
+        assert against.foreground is not None
+        triples = zip(made.fakes, against.truth, against.foreground, strict=True)
+        found += [pixels.psnr(fake, truth, mask) for fake, truth, mask in triples]
+    return pixels.mean_psnr(found)
+
+
+def deviation(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> float:
+    """Give the largest relative difference of the mean losses over some steps."""
+    names = theirs[0]
+    means = [
+        {n: statistics.fmean(step[n] for step in run) for n in names} for run in (ours, theirs)
+    ]
+    return max(abs(means[0][n] - means[1][n]) / max(abs(means[1][n]), 1e-6) for n in names)
+
+
+def compare(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every way with fp32."""
+    exact = found["fp32"]
+    return [
+        {
+            "way": way,
+            "first": deviation(each["losses"][:1], exact["losses"][:1]),
+            "last": deviation(each["losses"][-LAST:], exact["losses"][-LAST:]),
+            "psnr": each["psnr"],
+        }
+        for way, each in found.items()
+    ]
+
+
+def render(tables: dict[str, Any]) -> str:
+    """Show what was found as Markdown."""
+    lines = ["# Numerics of the modes", "", f"{tables['command']}, {tables['machine']}."]
+    for model, rows in tables["models"].items():
+        lines += ["", f"| {model}, {tables['steps']} steps | first step | last {LAST} | PSNR, dB |"]
+        lines.append("|:--|--:|--:|--:|")
+        lines += [
+            f"| {r['way']} | {r['first']:.1e} | {r['last']:.1%} | {r['psnr']:.2f} |" for r in rows
+        ]
+    return "\n".join([*lines, ""])
+
+
+def run(models: Iterable[str], options: argparse.Namespace) -> None:
+    """Train and compare; write JSON and Markdown."""
+    device = torch.device(options.device)
+    ways = WAYS | (CUDA_WAYS if device.type == "cuda" else {})
+    chosen = [way for way in ways if way == "fp32" or way in (options.way or ways)]
+    command = shlex.join(["python", "benchmarks/numerics.py", *sys.argv[1:]])
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    tables: dict[str, Any] = {
+        "command": f"`{command}`",
+        "machine": f"{device_name(device)}, {versions}",
+        "steps": options.steps,
+        "models": {},
+    }
+    for model in models:
+        job = make_job(model, options.preset)
+        images = TrainingImages(job.task, job.settings, 0, device)
+        found = {way: train(job, images, way, options.steps) for way in chosen}
+        tables["models"][model] = compare(found)
+        print(render(tables), flush=True)
+    options.output.with_suffix(".json").write_text(json.dumps(tables, indent=1) + "\n")
+    options.output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+
+
+def main() -> None:
+    """Compare on this machine's device."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=auto)
+    parser.add_argument("--model", action="append", help="Default: attentiongan. Repeats.")
+    parser.add_argument("--way", action="append", choices=list(WAYS | CUDA_WAYS), help="Repeats.")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--output", type=Path, default=HERE / "numerics", help="Without suffix.")
+    options = parser.parse_args()
+    run(options.model or ["attentiongan"], options)
+
+
+if __name__ == "__main__":
+    main()

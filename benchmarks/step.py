@@ -1,0 +1,398 @@
+"""Measure training steps: time, memory and arithmetic, against the published order of work.
+
+Each row is measured in a process of its own. The reference is ``reference_steps.py``: the same
+networks, every pass on its own, everything kept, in fp32 without any mode. Python, torch and a
+checkout are all it needs; nothing is downloaded:
+
+    python benchmarks/step.py                          # every table of this machine's device
+    python benchmarks/step.py --plan masks --steps 3   # one of them
+
+Tables measured before stay in ``benchmarks/step.json``, and ``benchmarks/step.md`` shows them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[0] / p) for p in (".", "baselines", "plugins/attentiongan")]
+sys.path.insert(0, str(HERE))
+
+from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be installed
+
+from i2i_bench import acceleration  # noqa: E402
+from i2i_bench.acceleration import Step  # noqa: E402
+from i2i_bench.model import Batch, Clock, Model, Randomness  # noqa: E402
+
+GIB = 2**30
+WARM_UP = {"cpu": 1, "cuda": 8}  # steps before the measured ones
+MODELS = tuple(REFERENCES)
+TOLERANCE = 1e-3  # of the losses of a first step in fp32, relative
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured.
+
+    Attributes:
+        model: Name of the model.
+        size: Side of the images in pixels.
+        batch: Samples a step.
+        precision: ``fp32``, ``tf32`` or ``bf16``.
+        modes: Of ``acceleration``, by commas; ``reference`` for the published step.
+        masks: Attention masks; None for the model's own number. One is the identity, with no
+            generator to train, and is compared with nothing.
+    """
+
+    model: str
+    size: int
+    batch: int = 1
+    precision: str = "fp32"
+    modes: str = ""
+    masks: int | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the published step."""
+        return self.modes == "reference"
+
+    def reference(self) -> Row:
+        """Give the row that this one is compared with."""
+        return Row(self.model, self.size, self.batch, "fp32", "reference", self.masks)
+
+
+def cpu_plans() -> dict[str, list[Row]]:
+    """Give what is measured on a processor, by table."""
+    a = "attentiongan"
+    best = ",".join(acceleration.BEST["cpu"].names())
+    ways = (("fp32", ""), ("fp32", best), ("bf16", best))
+    others = (("fp32", "channels-last"), ("fp32", "compile,fused"), ("bf16", "channels-last,fused"))
+    return {
+        "models": [Row(m, 128, 1, p, modes) for m in MODELS for p, modes in ways],
+        "modes": [Row(a, 128, 1, p, modes) for p, modes in others],
+        "resolutions": [Row(a, s, 1, "fp32", best) for s in (64, 128, 256)],
+        "batches": [Row(a, 128, b, "fp32", best) for b in (1, 2, 4)],
+        "masks": [Row(a, 128, 1, "fp32", best, n) for n in (1, 2, 5, 10, 20)],
+    }
+
+
+def cuda_plans() -> dict[str, list[Row]]:
+    """Give what is measured on a GPU, by table."""
+    a = "attentiongan"
+    fast = "channels-last,compile,fused,capture"
+    ways = (("fp32", ""), ("fp32", "fused,capture"), ("tf32", fast), ("bf16", "fused"))
+    ways += (("bf16", "fused,capture"), ("bf16", "compile,fused"), ("bf16", fast))
+    sizes = [(m, b) for m in MODELS for b in (1, 4)] + [(a, 16), ("cyclegan", 16)]
+    return {
+        "gpu-models": [Row(m, 256, b, p, modes) for m, b in sizes for p, modes in ways],
+        "gpu-resolutions": [Row(a, s, 1, "bf16", fast) for s in (128, 256, 512)],
+        "gpu-masks": [Row(a, 256, 1, "bf16", fast, n) for n in (2, 5, 10, 20)],
+    }
+
+
+TITLES = {
+    "models": "Models on a processor",
+    "modes": "Other modes on a processor",
+    "resolutions": "Resolution, on a processor",
+    "batches": "Batch, on a processor",
+    "masks": "Number of masks, on a processor",
+    "gpu-models": "Models on a GPU",
+    "gpu-resolutions": "Resolution, on a GPU",
+    "gpu-masks": "Number of masks, on a GPU",
+}
+
+
+def build(row: Row) -> Model:
+    """Make the model of a row with the published networks."""
+    torch.manual_seed(0)
+    model_class = REFERENCES[row.model][row.is_reference]
+    changes: dict[str, Any] = {} if row.masks is None else {"num_masks": row.masks}
+    if row.model == "ugatit-light":
+        changes |= {"light": True, "image_size": row.size}
+    return model_class(model_class.Config(**changes))
+
+
+def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
+    """Take steps; give the median of their seconds, the peak of memory and the operations."""
+    set_precision(row.precision)
+    before = resident() if device.type == "cpu" else 0
+    model = build(row)
+    model.networks.to(device).train()
+    names = [] if row.is_reference or not row.modes else row.modes.split(",")
+    modes = acceleration.choose(names, device)
+    with acceleration.prepared(model, modes):
+        random = Randomness(0, device=device)
+        step = Step(model, random, modes, is_bf16=row.precision == "bf16")
+        first = take(step, row, 0, device)
+        losses = {name: float(value) for name, value in first.items()}
+        for number in range(1, WARM_UP[device.type]):
+            take(step, row, number, device)
+        reset_peak(device)
+        seconds = list(timed(step, row, device, steps))
+        peak = peak_memory(device) - before
+    return asdict(row) | {
+        "seconds": statistics.median(seconds),
+        "slowest": max(seconds),
+        "peak_bytes": peak,
+        "flops": count(row),
+        "losses": losses,
+    }
+
+
+def count(row: Row) -> int:
+    """Count the floating-point operations of a step on the meta device; 2 a multiply-add."""
+    with torch.device("meta"):
+        twin = build(row)
+        twin.advance(Clock(1, 1000, 0, 1000))
+        images = {d: torch.zeros(row.batch, 3, row.size, row.size) for d in "ab"}
+        with FlopCounterMode(display=False) as counter:
+            for optimizer in twin.optimizers.values():
+                vars(optimizer)["step"] = lambda: None  # it asks for values, and there are none
+            twin.training_step(Batch(images), Randomness(0, 0, "meta"))
+    return counter.get_total_flops()
+
+
+def take(step: Step, row: Row, number: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Take one step on images of its own."""
+    shape = (row.batch, 3, row.size, row.size)
+    random = Randomness(1, number * row.batch, device)
+    images = {d: random.uniform(f"images_{d}", shape) * 2 - 1 for d in "ab"}
+    return step(Clock(number + 1, 10_000, number * row.batch, 10_000 * row.batch), Batch(images))
+
+
+def timed(step: Step, row: Row, device: torch.device, steps: int) -> Iterator[float]:
+    """Take steps and give the seconds of each; a GPU is waited for at the end only."""
+    shape = (row.batch, 3, row.size, row.size)
+    images = {d: torch.rand(shape, device=device) * 2 - 1 for d in "ab"}
+    clocks = [Clock(i, 10_000, i * row.batch, 10_000 * row.batch) for i in range(20, 20 + steps)]
+    if device.type == "cpu":
+        for clock in clocks:
+            start = time.perf_counter()
+            step(clock, Batch(images))
+            yield time.perf_counter() - start
+        return
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(steps + 1)]
+    events[0].record()
+    for clock, event in zip(clocks, events[1:], strict=True):
+        step(clock, Batch(images))
+        event.record()
+    torch.cuda.synchronize(device)
+    yield from (one.elapsed_time(other) / 1000 for one, other in pairwise(events))
+
+
+def set_precision(precision: str) -> None:
+    """Let fp32 be 32 bits and tf32 what the GPU has for it."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def matrix_peak(device: torch.device, precision: str) -> float:
+    """Measure the operations a second of one large matrix multiplication, the best of several."""
+    set_precision(precision)
+    side = 8192 if device.type == "cuda" else 2048
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, other = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.mm(one, other)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def resident(key: str = "VmRSS") -> int:
+    """Give the bytes of this process that are in memory, or with VmHWM the most there were."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget the peak of memory so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Give the peak in bytes: allocated on a GPU, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resident("VmHWM")
+
+
+class Bench:
+    """Measures rows, each reference and peak once."""
+
+    def __init__(self, device: str, steps: int) -> None:
+        self.device, self.steps = device, steps
+        self._found: dict[str, dict[str, Any]] = {}
+
+    def row(self, row: Row) -> dict[str, Any]:
+        """Measure a row, and what it is compared with."""
+        found = self._measure(row)
+        reference = None if row.masks == 1 else self._measure(row.reference())
+        if reference and row.precision == "fp32":
+            require_same(row, found["losses"], reference["losses"])
+        peak = self._ask("--peak", row.precision)["peak"]
+        rate = found["flops"] / found["seconds"]
+        return found | {
+            "images_per_second": row.batch / found["seconds"],
+            "flops_per_second": rate,
+            "share_of_peak": rate / peak,
+            "speed": reference and reference["seconds"] / found["seconds"],
+            "memory": reference and found["peak_bytes"] / reference["peak_bytes"],
+        }
+
+    def _measure(self, row: Row) -> dict[str, Any]:
+        return self._ask("--row", json.dumps(asdict(row)))
+
+    def _ask(self, option: str, what: str) -> dict[str, Any]:
+        """Have a process of its own do it, once."""
+        if what not in self._found:
+            words = [sys.executable, __file__, "--device", self.device, "--steps", str(self.steps)]
+            done = subprocess.run(
+                [*words, option, what], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                sys.exit(f"{what}: {done.stderr.strip().splitlines()[-1]}")
+            self._found[what] = json.loads(done.stdout.splitlines()[-1])
+        return self._found[what]
+
+
+def require_same(row: Row, ours: dict[str, float], theirs: dict[str, float]) -> None:
+    """Stop unless the first step's losses are those of the published step."""
+    for name, value in theirs.items():
+        if abs(ours[name] - value) > TOLERANCE * max(abs(value), 1e-2):
+            sys.exit(f"{row}: {name} is {ours[name]}, and the published step's is {value}")
+
+
+def device_name(device: torch.device) -> str:
+    """Name the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def render(tables: dict[str, dict[str, Any]]) -> str:
+    """Show every table as Markdown; what was not measured is said to be so."""
+    lines = [
+        "# Training steps",
+        "",
+        "Written by `benchmarks/step.py`; see [README](README.md).",
+        "",
+    ]
+    for name, title in TITLES.items():
+        lines += [f"## {title}", ""]
+        if name not in tables:
+            lines += [f"Not measured: `python benchmarks/step.py --plan {name}`.", ""]
+            continue
+        table = tables[name]
+        lines += [f"`{table['command']}`, {table['machine']}, {table['versions']}.", ""]
+        lines += [HEAD, RULE, *map(_line, table["rows"]), ""]
+    return "\n".join(lines)
+
+
+HEAD = (
+    "| model | px | batch | n | precision | modes | s/step | images/s | peak, GiB | TFLOP/s "
+    "| of peak | reference time / time | memory / reference |"
+)
+RULE = "|:--|--:|--:|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|"
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = (
+        row["model"],
+        row["size"],
+        row["batch"],
+        row["masks"] or "",
+        row["precision"],
+        row["modes"].replace(",", ", ") or "none",
+        f"{row['seconds']:.4g}",
+        f"{row['images_per_second']:.3g}",
+        f"{row['peak_bytes'] / GIB:.2f}",
+        f"{row['flops_per_second'] / 1e12:.3g}",
+        f"{row['share_of_peak']:.0%}",
+        *("" if row[key] is None else f"{row[key]:.2f}" for key in ("speed", "memory")),
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def run(plans: dict[str, list[Row]], bench: Bench, output: Path) -> None:
+    """Measure tables, and write them beside those that are there."""
+    path = output.with_suffix(".json")
+    tables = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    device = torch.device(bench.device)
+    for name, rows in plans.items():
+        print(f"{name}\n{HEAD}\n{RULE}", flush=True)
+        found = []
+        for row in (each for wanted in rows for each in _with_reference(wanted, rows)):
+            found.append(bench.row(row))
+            print(_line(found[-1]), flush=True)
+        tables[name] = {
+            "command": shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]]),
+            "machine": device_name(device),
+            "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+            "rows": found,
+        }
+        path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+
+
+def _with_reference(row: Row, rows: list[Row]) -> list[Row]:
+    """Put the reference before the first of the rows that are compared with it."""
+    same = [each for each in rows if each.reference() == row.reference()]
+    return [row.reference(), row] if same[0] is row and row.masks != 1 else [row]
+
+
+def main() -> None:
+    """Measure tables, or in a process of its own one row."""
+    every = cpu_plans() | cuda_plans()
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=auto)
+    parser.add_argument("--plan", action="append", choices=list(every), help="Repeats.")
+    parser.add_argument("--model", action="append", choices=MODELS, help="Only these. Repeats.")
+    parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 50.")
+    parser.add_argument("--output", type=Path, default=HERE / "step", help="Without suffix.")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    device, steps = torch.device(options.device), options.steps
+    steps = steps or (50 if device.type == "cuda" else 5)
+    if options.row:
+        print(json.dumps(measure(Row(**json.loads(options.row)), device, steps)))
+    elif options.peak:
+        print(json.dumps({"peak": matrix_peak(device, options.peak)}))
+    else:
+        mine = cuda_plans() if device.type == "cuda" else cpu_plans()
+        chosen = {name: every[name] for name in options.plan or mine}
+        models = options.model or MODELS
+        plans = {name: [r for r in rows if r.model in models] for name, rows in chosen.items()}
+        run(plans, Bench(options.device, steps), options.output)
+
+
+if __name__ == "__main__":
+    main()

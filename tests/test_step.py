@@ -1,0 +1,97 @@
+"""The benchmarks of the step measure what they say, and their tables are those they wrote."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from i2i_bench.data import TrainingImages
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name):
+    specification = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # as dataclasses want it
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def step():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        yield load("step")
+    for name in ("step", "reference_steps"):
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def numerics():
+    yield load("numerics")
+    del sys.modules["numerics"]
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("cyclegan", 1.0), ("attentiongan", 1.01), ("unit", 0.98), ("ugatit-light", 0.8)],
+)
+def test_models_need_no_more_operations_than_the_published_step(step, name, share):
+    row = step.Row(name, 128)
+    assert step.count(row) <= share * step.count(row.reference())
+
+
+def test_every_plan_measures_each_reference_before_what_is_compared_with_it(step):
+    for rows in (step.cpu_plans() | step.cuda_plans()).values():
+        order = [each for row in rows for each in step._with_reference(row, rows)]
+        for row in rows:
+            if row.masks != 1:
+                assert order.index(row.reference()) < order.index(row)
+
+
+def test_other_losses_than_the_published_stop_a_benchmark(step):
+    row = step.Row("unit", 128)
+    step.require_same(row, {"cycle_a": 0.5}, {"cycle_a": 0.50001})
+    with pytest.raises(SystemExit, match=r"cycle_a is 0\.6"):
+        step.require_same(row, {"cycle_a": 0.6}, {"cycle_a": 0.5})
+
+
+def test_tables_are_those_that_were_measured(step):
+    tables = json.loads((FOLDER / "step.json").read_text(encoding="utf-8"))
+    shown = step.render(tables)
+    assert (FOLDER / "step.md").read_text(encoding="utf-8") == shown
+    assert shown.count("Not measured") == len(step.TITLES) - len(tables)
+
+
+def test_half_precision_stays_near_and_equal_ways_are_equal(numerics):
+    job = numerics.make_job("cyclegan", "tiny")
+    images = TrainingImages(job.task, job.settings, 0)
+    found = {way: numerics.train(job, images, way, 6) for way in ("fp32", "last digit", "bf16")}
+    found["again"] = numerics.train(job, images, "fp32", 6)
+    rows = {row["way"]: row for row in numerics.compare(found)}
+    assert (rows["again"]["first"], rows["again"]["last"]) == (0, 0)
+    assert 0 < rows["last digit"]["first"] < 1e-4
+    assert 0 < rows["bf16"]["first"] < 0.05
+    assert abs(rows["bf16"]["psnr"] - rows["fp32"]["psnr"]) < 1
+
+
+def test_step_needs_nothing_but_torch_and_a_checkout():
+    others = ("click", "pydantic", "PIL", "scipy", "pandas", "torchvision", "rich", "requests")
+    program = f"""
+import runpy, sys
+sys.modules |= dict.fromkeys({others!r})
+checkout = {str(FOLDER.parent)!r}
+sys.path = [p for p in sys.path if not p.startswith(checkout) or "site-packages" in p]
+sys.argv = ["step.py", "--help"]
+runpy.run_path({str(FOLDER / "step.py")!r}, run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "--plan" in done.stdout) == (0, True), done.stderr
