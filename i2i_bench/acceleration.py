@@ -94,15 +94,12 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
 @contextlib.contextmanager
 def tensor_floats(*, allowed: bool) -> Iterator[None]:
     """Let convolutions and matrix products of float32 have 10 bits of mantissa on CUDA, or not."""
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [backend.allow_tf32 for backend in backends]
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
     try:
-        for backend in backends:
-            backend.allow_tf32 = allowed
         yield
     finally:
-        for backend, was_allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = was_allowed
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _lay_out(networks: nn.Module, layout: torch.memory_format) -> None:
@@ -232,9 +229,9 @@ def host_state(model: Model) -> Hashable:
     Learning rates are not among them: they are on the device.
     """
     kinds = (bool, int, float, str, tuple, type(None))
-    own = [(key, value) for key, value in vars(model).items() if isinstance(value, kinds)]
+    own = [(key, repr(value)) for key, value in vars(model).items() if isinstance(value, kinds)]
     groups = [
-        (name, number, key, value)
+        (name, number, key, repr(value))
         for name, optimizer in model.optimizers.items()
         for number, group in enumerate(optimizer.param_groups)
         for key, value in group.items()
