@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from i2i_bench import contract, memory
 from i2i_bench.data import TrainingImages
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -45,6 +46,19 @@ def numerics():
 def test_models_need_no_more_operations_than_the_published_step(step, name, share):
     row = step.Row(name, 128)
     assert step.count(row) <= share * step.count(row.reference())
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("attentiongan", 0.7), ("cyclegan", 0.6), ("unit", 0.6), ("ugatit-light", 0.4)],
+)
+def test_models_keep_less_during_a_step_than_the_published_one(step, name, share):
+    model_class, reference = step.REFERENCES[name]
+    settings = model_class.settings("tiny", contract.Toy())
+    ours, theirs = (
+        memory.expect(each, settings, contract.Toy()).step for each in (model_class, reference)
+    )
+    assert ours < share * theirs
 
 
 def test_every_plan_measures_each_reference_before_what_is_compared_with_it(step):
