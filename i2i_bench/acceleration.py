@@ -163,18 +163,24 @@ class Step:
         self.static: dict[Hashable, _Static | None] = {}  # None: seen once
         self.rates: dict[tuple[str, int], Tensor] = {}
 
-    def __call__(self, clock: Clock, batch: Batch) -> Losses:
+    def __call__(self, clock: Clock, batch: Batch, first_sample: int | None = None) -> Losses:
         """Set the host side for the step, then take it; its losses stay on the device.
+
+        Args:
+            clock: Where training stands.
+            batch: What to train on.
+            first_sample: Global index of its first sample, where processes share a batch.
 
         Raises:
             ValueError: If the step is to be captured and cannot be.
         """
         self.model.advance(clock)
+        first = clock.images_seen if first_sample is None else first_sample
         if self.modes.channels_last:
             images = {d: _channels_last(each) for d, each in batch.images.items()}
             batch = Batch(images, batch.labels, batch.masks, batch.names)
         if not self.modes.capture:
-            return self.run(batch, clock.images_seen)
+            return self.run(batch, first)
         self._hold_rates()
         key = (host_state(self.model), _shapes(batch))
         if key not in self.static:  # what is made at a first step, is made by a true one
@@ -184,10 +190,10 @@ class Step:
                     f"({MOST_GRAPHS} graphs); leave capture out"
                 )
             self.static[key] = None
-            return self.run(batch, clock.images_seen)
+            return self.run(batch, first)
         static = self.static[key] or _Static(self, batch)
         self.static[key] = static
-        return static(batch, clock.images_seen)
+        return static(batch, first)
 
     def run(self, batch: Batch, first_sample: int | Tensor) -> Losses:
         """Take a step under the precision that was asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -280,17 +281,27 @@ class ImagePool:
     Until the pool is full every image is stored and shown. Afterwards, with probability 1/2, a
     stored image is shown and the new one takes its place; otherwise the new one is shown and not
     stored. Images of one batch are treated one after the other, on their device.
+
+    ``together``, where processes share a batch, asks for the images of all of them at once.
     """
+
+    together: Callable[[Callable[[Tensor, Randomness], Tensor], Tensor, Randomness], Tensor] | None
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.images: Tensor | None = None
         self.count: Tensor | None = None
+        self.together = None
 
     def query(self, images: Tensor, random: Randomness, name: str) -> Tensor:
         """Exchange detached images (batch, 3, height, width) for as many to show."""
         if self.size == 0:
             return images
+        if self.together is not None:
+            return self.together(partial(self._query, name), images, random)
+        return self._query(name, images, random)
+
+    def _query(self, name: str, images: Tensor, random: Randomness) -> Tensor:
         if self.images is None or self.count is None:
             self.images = images.new_zeros((self.size, *images.shape[1:]))
             self.count = torch.zeros((), dtype=torch.int64, device=images.device)

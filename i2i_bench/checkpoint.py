@@ -51,6 +51,20 @@ class Position:
     peak_memory: int = 0
 
 
+def state_of(model: Model, identity: Mapping[str, Any], position: Position) -> dict[str, Any]:
+    """Give everything the next step depends on."""
+    return {
+        "format": FORMAT,
+        "identity": dict(identity),
+        "position": dataclasses.asdict(position),
+        "networks": model.networks.state_dict(),
+        "absent": sorted(model.absent),
+        "optimizers": {name: o.state_dict() for name, o in model.optimizers.items()},
+        "state": {name: part.state_dict() for name, part in model.state.items()},
+        "random": {"torch": torch.get_rng_state()},
+    }
+
+
 def save(folder: Path, model: Model, identity: Mapping[str, Any], position: Position) -> Path:
     """Write a checkpoint and delete all but the last two.
 
@@ -63,16 +77,7 @@ def save(folder: Path, model: Model, identity: Mapping[str, Any], position: Posi
     Raises:
         ValueError: If the disk takes no more; older checkpoints are still there then.
     """
-    content = {
-        "format": FORMAT,
-        "identity": dict(identity),
-        "position": dataclasses.asdict(position),
-        "networks": model.networks.state_dict(),
-        "absent": sorted(model.absent),
-        "optimizers": {name: o.state_dict() for name, o in model.optimizers.items()},
-        "state": {name: part.state_dict() for name, part in model.state.items()},
-        "random": {"torch": torch.get_rng_state()},
-    }
+    content = state_of(model, identity, position)
     path = folder / f"checkpoint-{position.images_seen:012d}.pt"
     try:
         with replacing(path) as partial, partial.open("wb") as file:

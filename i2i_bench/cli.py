@@ -13,11 +13,14 @@ from i2i_bench import cli_assets, cli_authoring, cli_hygiene, cli_scoring, cli_s
 from i2i_bench.cli_options import (
     BUDGET,
     CHANGES,
+    CHECKPOINTS,
     DATA,
     DEVICE,
     DRY_RUN,
     FAST,
     FORCE,
+    JOBS,
+    LAUNCHER,
     ORDERS,
     PRECISION,
     PRESET,
@@ -156,6 +159,9 @@ def protocols_() -> None:
     help="Also write losses and samples into the run's folder for this program; repeats.",
 )
 @DEVICE
+@CHECKPOINTS
+@JOBS
+@LAUNCHER
 @DRY_RUN
 @FORCE
 @RESULTS

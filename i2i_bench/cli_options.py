@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
 import logging
 import os
@@ -14,8 +16,12 @@ import click
 from i2i_bench.faults import printable, reason
 
 if TYPE_CHECKING:
+    import torch
+
+    from i2i_bench.launching import Site
     from i2i_bench.plan import Choices, Job, Places
     from i2i_bench.protocols import Protocol
+    from i2i_bench.runner import Bench
 
 
 class Commands(click.Group):
@@ -33,16 +39,45 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it raises becomes one sentence."""
+        """Run a command; what it raises becomes one sentence, of several processes too."""
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+        if _is_one_of_several():
+            return _invoke_with_others(super().invoke, ctx)
+        return _invoke(super().invoke, ctx)
+
+
+def _invoke(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
+    try:
+        return command(ctx)
+    except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        raise  # of the last, click makes a quiet end: the reader, such as head, has enough
+    except Exception as error:  # a plugin may fail in any way
+        if os.environ.get("I2I_BENCH_DEBUG"):
+            raise
+        raise click.ClickException(reason(error)) from None
+
+
+def _is_one_of_several() -> bool:
+    """Tell without torch whether torchrun, say, started this process and others."""
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
+    """Run a command of which the first process speaks, and of a failure who meets it first."""
+    from i2i_bench import parallel
+
+    is_first = os.environ["RANK"] == "0"
+    if not is_first:
+        logging.disable()
+    with Path(os.devnull).open("w") as nowhere:
+        output = contextlib.nullcontext() if is_first else contextlib.redirect_stdout(nowhere)
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
-            raise  # of the last, click makes a quiet end: the reader, such as head, has enough
-        except Exception as error:  # a plugin may fail in any way
-            if os.environ.get("I2I_BENCH_DEBUG"):
+            with output:
+                return _invoke(command, ctx)
+        except click.ClickException as error:
+            if parallel.speaks_for_all():
                 raise
-            raise click.ClickException(reason(error)) from None
+            raise click.exceptions.Exit(error.exit_code) from None
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -116,6 +151,26 @@ FAST = click.option(
     show_default=True,
     help="How training steps are carried out; auto is what was measured to be fastest. Repeats.",
 )
+CHECKPOINTS = click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Time between two checkpoints.",
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs at once, each a process; CUDA devices are dealt out, processors divided.",
+)
+LAUNCHER = click.option(
+    "--launcher",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where runs are carried out: this machine, or those of a Ray cluster (RAY_ADDRESS).",
+)
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 
 
@@ -155,32 +210,99 @@ def typed_changes(typed: Iterable[str]) -> dict[str, str]:
 
 
 def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
-    """Do what is left to do of a plan, and say what was done."""
-    from i2i_bench import acceleration, runner
-    from i2i_bench.console import Reporter
+    """Do what is left to do of a plan, and say what was done.
+
+    Raises:
+        click.exceptions.Exit: In a process that helps another one, once the plan is done.
+    """
     from i2i_bench.training import Stopped
 
-    scored_by = find_protocols(options["protocols"])
-    device = runner.choose_device(options["device"])
-    modes = acceleration.choose(options["modes"], device)
-    if device.type != "cuda" and options["precision"] == "tf32":
-        raise click.ClickException(f"tf32 is a format of CUDA devices, not of {device.type}")
-    with Reporter() as report:
-        bench = runner.Bench(
-            places_from(options),
-            scored_by,
-            device,
-            report,
-            logs=options.get("logs", ()),
-            order_replicates=options.get("order_replicates") or 0,
-            kid_subset_size=options.get("kid_subset_size"),
-            modes=modes,
-        )
-        try:
+    try:
+        if options["jobs"] is not None or options["launcher"] == "ray":
+            _carry_out_at_once(jobs, options)
+        else:
+            _carry_out_here(jobs, options)
+    except Stopped as stopped:
+        how = "the same command without --force" if options["force"] else "the same command"
+        raise click.ClickException(f"{stopped}; {how} goes on") from None
+
+
+def _carry_out_here(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
+    """Carry out run after run in this process, and in those that train with it."""
+    from i2i_bench import parallel, runner
+    from i2i_bench.console import Reporter
+
+    bench = _bench(options)
+    with contextlib.ExitStack() as stack:
+        crew = stack.enter_context(parallel.crew(bench.device))
+        bench = dataclasses.replace(bench, crew=crew)
+        if crew.is_first:
+            bench = dataclasses.replace(bench, report=stack.enter_context(Reporter()))
             runner.carry_out(jobs, bench, force=options["force"], say=click.echo)
-        except Stopped as stopped:
-            how = "the same command without --force" if options["force"] else "the same command"
-            raise click.ClickException(f"{stopped}; {how} goes on") from None
+        else:
+            runner.assist(jobs, bench)
+    if not crew.is_first:
+        raise click.exceptions.Exit(0)
+
+
+def _carry_out_at_once(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
+    """Carry out several runs at once, each in a process of its own."""
+    from i2i_bench import launching, runner
+    from i2i_bench.console import Board
+
+    if _is_one_of_several():
+        raise click.UsageError("torchrun shares one run among processes; leave --jobs and ray out")
+    bench, force = _bench(options), options["force"]
+    left = [job for job in jobs if not runner.is_done(job, bench, force=force)]
+    for job in (job for job in jobs if job not in left):
+        click.echo(f"{job.run}: recorded already in {bench.places.results / job.run.file}")
+    if not left:
+        return
+    site = _site(options, bench.device, len(left))
+
+    def command(job: Job, is_begun: bool) -> launching.Command:
+        is_new = force and not is_begun
+        device, modes = options["device"], options["modes"]
+        return launching.command_of(job, bench, device=device, modes=modes, force=is_new)
+
+    with Board() as board:
+        launching.carry_out(left, site, command, show=board.show, say=board.say)
+
+
+def _site(options: Mapping[str, Any], device: torch.device, count: int) -> Site:
+    from i2i_bench import launching
+
+    if options["launcher"] == "ray":
+        return launching.Cluster(options["device"], options["jobs"] or count)
+    devices = launching.devices() if device.type == "cuda" else []
+    return launching.Local(min(options["jobs"], count), devices)
+
+
+def _bench(options: Mapping[str, Any]) -> Bench:
+    """Give what all runs share, without anything that shows progress."""
+    from i2i_bench import acceleration, runner
+    from i2i_bench.console import quiet
+
+    is_of_cluster = options["launcher"] == "ray"  # what this machine has does not matter then
+    device = runner.choose_device("cpu" if is_of_cluster else options["device"])
+    modes = acceleration.PLAIN if is_of_cluster else acceleration.choose(options["modes"], device)
+    if not is_of_cluster and device.type != "cuda" and options["precision"] == "tf32":
+        raise click.ClickException(f"tf32 is a format of CUDA devices, not of {device.type}")
+    if modes.capture and _is_one_of_several():
+        raise click.ClickException(
+            "a step that processes share cannot be captured; leave --fast capture out"
+        )
+    return runner.Bench(
+        places_from(options),
+        find_protocols(options["protocols"]),
+        device,
+        quiet,
+        options["checkpoint_seconds"],
+        logs=options.get("logs", ()),
+        order_replicates=options.get("order_replicates") or 0,
+        kid_subset_size=options.get("kid_subset_size"),
+        modes=modes,
+    )
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -12,11 +12,14 @@ import click
 from i2i_bench.cli_options import (
     BUDGET,
     CHANGES,
+    CHECKPOINTS,
     DATA,
     DEVICE,
     DRY_RUN,
     FAST,
     FORCE,
+    JOBS,
+    LAUNCHER,
     OPTIONAL_TASKS,
     PRECISION,
     PRESET,
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
 @PRECISION
 @FAST
 @DEVICE
+@CHECKPOINTS
+@JOBS
+@LAUNCHER
 @DRY_RUN
 @FORCE
 @click.option(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,8 +18,14 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 LINE_SECONDS = 10.0  # between plain lines of one stage
+
+
+def quiet(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
+    """Show nothing."""
 
 
 class Reporter:
@@ -72,3 +80,48 @@ class Reporter:
             return
         self._stage, self._last = stage, now
         print(f"{stage} {done}/{of}  {shown}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Board:
+    """Show what several runs say at once: one table on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._lines: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._live = Live(console=self._console, transient=True, get_renderable=self._table)
+
+    def __enter__(self) -> Board:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, run: str, line: str) -> None:
+        """Show the newest line of a run; a warning stays."""
+        line = line.removeprefix(run).removeprefix(": ").strip()
+        with self._lock:
+            self._lines[run] = line
+            if not self._console.is_terminal:
+                print(f"{run}: {line}", file=sys.stderr, flush=True)
+            elif line.startswith("WARNING"):
+                self._console.print(f"{run}: {line}", markup=False, highlight=False)
+
+    def say(self, line: str) -> None:
+        """Print what stays, above the table."""
+        with self._lock:
+            self._lines = {r: said for r, said in self._lines.items() if f" {r}: " not in line}
+        print(line, flush=True)
+
+    def _table(self) -> Table:
+        table = Table("run", "progress", box=None, pad_edge=False)
+        for run, line in list(self._lines.items()):
+            table.add_row(Text(run), Text(line, no_wrap=True, overflow="ellipsis"))
+        return table

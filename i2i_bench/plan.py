@@ -81,6 +81,7 @@ class Job:
         preset: Their starting point, or ``official`` for imported networks.
         precision: Of the training steps.
         start: Networks to begin with; None for new ones, or where only a checkpoint goes on.
+        choices: What the user chose; None where the run was found on disk.
     """
 
     run: Run
@@ -91,6 +92,7 @@ class Job:
     preset: Preset | Literal["official"]
     precision: Precision
     start: Start | None = None
+    choices: Choices | None = None
 
     def identity(self) -> dict[str, Any]:
         """Give what a checkpoint must agree with, as plain values."""
@@ -170,7 +172,7 @@ def make_job(
         changed["start"] = start.digest
     run = Run(name, record.variant_name(preset, changed), task.name, seed)
     argument = _argument(task_argument, task)
-    return Job(run, model_class, task, argument, settings, preset, precision, start)
+    return Job(run, model_class, task, argument, settings, preset, precision, start, choices)
 
 
 def _argument(typed: str, task: Task) -> str:

@@ -24,6 +24,7 @@ from i2i_bench import (
     event_log,
     memory,
     official,
+    parallel,
     plan,
     record,
     registry,
@@ -40,6 +41,7 @@ from i2i_bench.faults import reason
 from i2i_bench.health import Watch
 from i2i_bench.model import Direction, Model, named_networks
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.parallel import Crew
 from i2i_bench.plan import Job, Places
 from i2i_bench.protocols import Protocol
 from i2i_bench.record import Record, Scores
@@ -70,6 +72,7 @@ class Bench:
         order_replicates: As in ``scoring.Scorer``.
         kid_subset_size: As in ``scoring.Scorer``.
         modes: How training steps are carried out.
+        crew: The processes that train together; all else is done by the first one.
     """
 
     places: Places
@@ -81,6 +84,7 @@ class Bench:
     order_replicates: int = 0
     kid_subset_size: int | None = None
     modes: Modes = PLAIN
+    crew: Crew = parallel.ALONE
 
     @property
     def scorer(self) -> Scorer:
@@ -95,44 +99,87 @@ def carry_out(
 ) -> None:
     """Carry out a plan: skip what is recorded, go on with what was stopped, do the rest.
 
-    A run that fails does not keep the others from being done.
+    A run that fails does not keep the others from being done, unless several processes train.
 
     Raises:
         training.Stopped: After a signal.
         ValueError: If runs failed, once all others are done.
     """
     failed = []
+    for job in jobs:
+        bench.crew.require(str(job.run), job.model_class.card, job.settings)
     for number, job in enumerate(jobs, start=1):
         title = f"[{number}/{len(jobs)}] {job.run}"
         try:
-            say(f"{title}: {_carry_out_one(job, bench, force=force, say=say)}")
+            say(f"{title}: {_carry_out_one(number - 1, job, bench, force=force, say=say)}")
         except training.Stopped:
             raise
         except Exception as error:  # a model may fail in any way
-            if len(jobs) == 1:
+            if len(jobs) == 1 or bench.crew.size > 1:
                 raise
             failed.append(f"{job.run}: {reason(error)}")
             say(f"{title}: failed: {reason(error)}")
+    bench.crew.call(None)
+    require_done(failed, len(jobs))
+
+
+def require_done(failed: Sequence[str], total: int) -> None:
+    """Raise ValueError if runs of a plan failed, with what the first one failed of."""
     if failed:
-        raise ValueError(f"{len(failed)} of {len(jobs)} runs failed, first {failed[0]}")
+        raise ValueError(f"{len(failed)} of {total} runs failed, first {failed[0]}")
 
 
-def _carry_out_one(job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]) -> str:
+def assist(jobs: Sequence[Job], bench: Bench) -> None:
+    """Train with the first process what that one begins, until its plan is done.
+
+    Raises:
+        training.Stopped: After a signal.
+        ValueError: As in ``carry_out``.
+    """
+    for job in jobs:
+        bench.crew.require(str(job.run), job.model_class.card, job.settings)
+    while (number := bench.crew.call(None)) is not None:
+        job = jobs[number]
+        model = build(job)
+        model.networks.to(bench.device)
+        _, store = plan.expect_memory(job, bench.device, bench.places.runs)
+        _train_together(model, job, bench, _load_images(job, bench, store), bench.report)
+
+
+def _carry_out_one(
+    number: int, job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]
+) -> str:
     """Do what is left to do for one run; say what was done."""
-    folder = bench.places.runs / job.run.folder
-    found = None if force or plan.is_unfinished(folder) else plan.recorded(job, bench.places)
+    found = recorded(job, bench.places, force=force)
     if found:
         missing = [p for p in bench.protocols if not is_scored(found, p)]
         if not missing:
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored anew, {evaluate(job, bench)}"
-    need, store = plan.expect_memory(job, bench.device, bench.places.runs)
-    say(f"{job.run} needs {need} of memory")
+    part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
+    need, store = plan.expect_memory(part, bench.device, bench.places.runs)
+    say(f"{job.run} needs {need} of memory{' a process' if bench.crew.size > 1 else ''}")
     memory.require(need, bench.device)
     if store.home == "file":
         say(f"{job.run} keeps its training images, {store}")
+    bench.crew.call(number)
     return f"recorded in {execute(job, bench, store=store, force=force)}"
+
+
+def recorded(job: Job, places: Places, *, force: bool) -> Record | None:
+    """Give the record that a run need not be done again for."""
+    folder = places.runs / job.run.folder
+    return None if force or plan.is_unfinished(folder) else plan.recorded(job, places)
+
+
+def is_done(job: Job, bench: Bench, *, force: bool) -> bool:
+    """Tell whether a run is recorded and scored; False too where its record does not fit."""
+    try:
+        found = recorded(job, bench.places, force=force)
+    except ValueError:  # which is that run's to say
+        return False
+    return found is not None and all(is_scored(found, p) for p in bench.protocols)
 
 
 def choose_device(name: str) -> torch.device:
@@ -146,7 +193,7 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch finds none; use --device cpu")
     torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
-    return torch.device(name)
+    return parallel.own_device(name)
 
 
 def execute(job: Job, bench: Bench, *, store: Store | None = None, force: bool = False) -> Path:
@@ -190,6 +237,8 @@ def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force:
     macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs, "modes": bench.modes.names()}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
+    if bench.crew.size > 1:
+        made = made.model_copy(update={"device": f"{made.device}, {bench.crew.size} processes"})
     ours.require()
     path = record.write(_with_scores(made, scores), bench.places.results)
     plan.write_run_file(folder, job.task_argument, is_finished=True)
@@ -222,16 +271,8 @@ def _load_images(job: Job, bench: Bench, store: Store | None = None) -> Training
 
 
 def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: Claim) -> Position:
-    settings, folder = job.settings, bench.places.runs / job.run.folder
+    folder = bench.places.runs / job.run.folder
     plan.write_run_file(folder, job.task_argument, is_finished=False)
-    schedule = Schedule(
-        job.run.seed,
-        settings.batch_size,
-        settings.budget,
-        job.precision,
-        bench.checkpoint_seconds,
-        bench.modes,
-    )
 
     def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
         ours.require()  # one report comes before each checkpoint
@@ -241,9 +282,31 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: C
         watch: Report = Watch(model, images, report)
         if "tensorboard" in bench.logs:
             watch = stack.enter_context(event_log.EventLog(folder, watch))
-        return training.train(
-            model, images, schedule, folder=folder, identity=job.identity(), report=watch
-        )
+        return _train_together(model, job, bench, images, watch)
+
+
+def _train_together(
+    model: Model, job: Job, bench: Bench, images: TrainingImages, report: Report
+) -> Position:
+    """Do what every process of a training does."""
+    settings = job.settings
+    schedule = Schedule(
+        job.run.seed,
+        settings.batch_size,
+        settings.budget,
+        job.precision,
+        bench.checkpoint_seconds,
+        bench.modes,
+    )
+    return training.train(
+        model,
+        images,
+        schedule,
+        folder=bench.places.runs / job.run.folder,
+        identity=job.identity(),
+        report=report,
+        crew=bench.crew,
+    )
 
 
 def _draw_losses(folder: Path) -> None:

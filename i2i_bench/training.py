@@ -19,11 +19,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from i2i_bench import acceleration, checkpoint
+from i2i_bench import acceleration, checkpoint, parallel
 from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
+from i2i_bench.parallel import Crew
 from i2i_bench.record import LARGEST_LOG, make_folders, read_bounded, sync, write_text
 from i2i_bench.snapshots import Album
 
@@ -44,7 +45,7 @@ class Schedule:
 
     Attributes:
         seed: Of order, augmentation and every draw.
-        batch_size: Samples a step; the last step has what is left of the budget.
+        batch_size: Samples a step, of all processes; the last step has what is left of the budget.
         budget: Images seen in the whole run.
         precision: ``bf16`` runs steps under autocast; ``tf32`` is CUDA's float32 of 10 bits.
         checkpoint_seconds: Time between checkpoints; there is always one at the end.
@@ -72,6 +73,7 @@ def train(
     folder: Path,
     identity: Mapping[str, Any],
     report: Report,
+    crew: Crew = parallel.ALONE,
 ) -> Position:
     """Train until the budget is spent, going on from the folder's newest checkpoint.
 
@@ -82,25 +84,26 @@ def train(
         folder: Of the run: log, snapshots and checkpoints.
         identity: What the run is; a checkpoint of something else is refused.
         report: Told of progress at every line of the log.
+        crew: The processes that train together; the first one alone reads and writes the folder.
 
     Raises:
         Stopped: After SIGINT or SIGTERM; the state is saved.
         ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
     """
-    make_folders(folder)
-    checkpoint.remove_drafts(folder)
-    content = checkpoint.latest(folder)
-    position = checkpoint.restore(model, content, identity) if content else Position()
-    loop = _Loop(model, images, schedule, folder / LOG, position)
-    loop.truncate_log()
+    found = _open(model, folder, identity) if crew.is_first else Position()
+    position, sharing = crew.align(model, found, identity)
+    loop = _Loop(model, images, schedule, folder / LOG, position, crew)
     album = Album(model, images, folder, schedule.budget)
+    if crew.is_first:
+        loop.truncate_log()
     if not loop.images_seen:
         loop.photograph(album, report)
     model.networks.train()
     reset_peak_memory(images.device)
     saved = time.monotonic()
     with (
-        _stop_signals() as stop,
+        sharing,
+        stop_signals() as stop,
         acceleration.tensor_floats(allowed=schedule.precision == "tf32"),
         acceleration.prepared(model, schedule.modes),
     ):
@@ -108,16 +111,31 @@ def train(
             before = loop.images_seen
             loop.step()
             ended = loop.images_seen == schedule.budget
-            loop.tell(report, is_last=ended or bool(stop))
+            now = time.monotonic()
+            number, is_late, is_due = crew.agree(
+                stop[0] if stop else 0,
+                crew.is_first and now - loop.since >= REPORT_SECONDS,
+                crew.is_first and now - saved > schedule.checkpoint_seconds,
+            )
+            loop.tell(report, is_late=bool(is_late), is_last=ended or bool(number))
             if album.is_due(before, loop.images_seen):
                 loop.photograph(album, report)
-            if stop or ended or time.monotonic() - saved > schedule.checkpoint_seconds:
+            if number or ended or is_due:
                 loop.save(folder, identity, report)
                 saved = time.monotonic()
-            if stop and not ended:
-                name = signal.Signals(stop[0]).name
+            if number and not ended:
+                crew.agree(0)  # nobody leaves before the state is saved
+                name = signal.Signals(number).name
                 raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
     return loop.position()
+
+
+def _open(model: Model, folder: Path, identity: Mapping[str, Any]) -> Position:
+    """Set a model to the newest checkpoint of a folder, if there is one."""
+    make_folders(folder)
+    checkpoint.remove_drafts(folder)
+    content = checkpoint.latest(folder)
+    return checkpoint.restore(model, content, identity) if content else Position()
 
 
 class _Loop:
@@ -130,7 +148,9 @@ class _Loop:
         schedule: Schedule,
         log: Path,
         start: Position,
+        crew: Crew,
     ) -> None:
+        self.crew = crew
         self.model, self.images, self.schedule, self.log = model, images, schedule, log
         self.device = images.device
         self.take_step = acceleration.Step(
@@ -142,6 +162,7 @@ class _Loop:
         self.start, self.steps, self.images_seen = start, start.step, start.images_seen
         self.every = max(1, schedule.total_steps // LOG_LINES)
         self.pending: list[dict[str, Tensor]] = []  # on the device, since they were last read
+        self.weights: list[float] = []  # of this process, for each of them
         self.unwritten: list[dict[str, float]] = []  # of each step since the last line of the log
         self.seconds, self.since = start.seconds, time.monotonic()
 
@@ -153,19 +174,27 @@ class _Loop:
         schedule = self.schedule
         size = min(schedule.batch_size, schedule.budget - self.images_seen)
         clock = Clock(self.steps + 1, schedule.total_steps, self.images_seen, schedule.budget)
-        batch = self.images.batch(self.images_seen, size)
-        self.pending.append(self.take_step(clock, batch))
+        share = self.crew.share(size)
+        first = self.images_seen + share.start
+        losses = self.take_step(clock, self.images.batch(first, share.count), first)
+        self.pending.append(losses)
+        self.weights += [share.weight] * len(losses)
         self.steps += 1
         self.images_seen += size
 
-    def tell(self, report: Report, *, is_last: bool) -> None:
+    def tell(self, report: Report, *, is_late: bool, is_last: bool) -> None:
         """Read the losses and report them where that is due; append a line to the log, likewise.
+
+        Args:
+            report: Told of them.
+            is_late: Whether the last report was long ago.
+            is_last: Whether no step comes after this one.
 
         Raises:
             ValueError: If a loss is not finite.
         """
         is_line = is_last or self.steps % self.every == 0  # pure in the number of steps
-        if not is_line and time.monotonic() - self.since < REPORT_SECONDS:
+        if not is_line and not is_late:
             return
         self.read(report)
         if is_line:
@@ -180,9 +209,11 @@ class _Loop:
         if not self.pending:
             return
         flat = torch.stack([value.double() for step in self.pending for value in step.values()])
-        values = iter(flat.tolist())  # in one go, as each one would wait for the device
+        known = flat.tolist()  # in one go, as each one would wait for the device
+        values = iter(self.crew.mean(known, self.weights))
         steps = [{name: next(values) for name in step} for step in self.pending]
         self.pending.clear()
+        self.weights.clear()
         self.unwritten += steps
         now = time.monotonic()
         self.seconds, self.since = self.seconds + now - self.since, now
@@ -200,6 +231,8 @@ class _Loop:
             "losses": _mean(self.unwritten),
         }
         self.unwritten.clear()
+        if not self.crew.is_first:
+            return
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -210,6 +243,8 @@ class _Loop:
             ValueError: If something is not finite, or the disk takes no more.
         """
         self.read(report)
+        if not self.crew.is_first:
+            return
         self.require_finite()
         if self.log.exists():  # before the checkpoint that says these steps are taken
             sync(self.log)
@@ -223,7 +258,8 @@ class _Loop:
             ValueError: If a loss is not finite.
         """
         self.read(report)  # waits for the device, so that the steps' time is not lost either
-        album.take(self.images_seen)
+        if self.crew.is_first:
+            album.take(self.images_seen)
         self.since = time.monotonic()
 
     def require_finite(self) -> None:
@@ -287,7 +323,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

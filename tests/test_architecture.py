@@ -13,7 +13,7 @@ LAYERS = (  # a module imports from later lines only
     "cli",
     "cli_assets cli_authoring cli_hygiene cli_scoring cli_showing",
     "cli_options",
-    "console describe doctor translation",
+    "console describe doctor launching translation",
     "ablate gallery importing report.site.page",
     "report.capacity report.comparison",
     "contract paired pruning runner validation report.ablation report.site.detail "
@@ -24,7 +24,7 @@ LAYERS = (  # a module imports from later lines only
     "evaluation report.differences report.figures report.leaderboard",
     "event_log health",
     "training",
-    "snapshots",
+    "parallel snapshots",
     "report.mosaic",
     "acceleration checkpoint data directions features protocols report.drawing",
     "storage",
@@ -37,13 +37,13 @@ LAYERS = (  # a module imports from later lines only
     "tasks.attributes tasks.labelled",
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "faults model tasks.task",
+    "faults model subprocesses tasks.task",
     "overlap tasks.labels",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
     *("torch", "torchvision", "cleanfid", "lpips", "pandas", "click", "numpy", "PIL", "scipy"),
-    *("pydantic", "rich", "matplotlib", "jinja2", "requests"),
+    *("pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
 }
 MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "unit" is also a word
 OTHERS_OF_THE_NAME = {  # a protocol, and a part of an address

@@ -1,0 +1,165 @@
+"""Several runs at once: all are done, or can go on, and each is recorded once."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i_bench import checkpoint, launching, plan, protocols, record, runner, subprocesses
+
+ROOT = Path(__file__).parents[1]
+SAME = ("--preset", "tiny", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    folder = ROOT / "benchmarks"
+    sys.path.insert(0, str(folder))
+    specification = importlib.util.spec_from_file_location("nodes", folder / "nodes.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    yield module
+    sys.path.remove(str(folder))
+
+
+def quiet(*report):
+    pass
+
+
+def jobs_of(task, *seeds, **choices):
+    return plan.plan(["cyclegan"], [str(task)], seeds, plan.Choices("tiny", **choices), Path())
+
+
+@pytest.fixture
+def bench(places):
+    where = plan.Places(Path("results"), Path("runs"), Path("data"))
+    chosen = [protocols.find(name) for name in ("i2i", "clean")]
+    return runner.Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
+
+
+def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
+    changes = {"pool_size": "3", "batch_size": "1"}
+    (job,) = jobs_of(tiny, 5, changes=changes, budget=6, precision="bf16")
+    command = launching.command_of(job, bench, device="cpu", modes=["none"], force=True)
+    cli("run", *command.arguments)
+    found = record.read(bench.places.results / job.run.file)
+    assert found.settings == job.plain_settings()
+    assert {key.partition("@")[0] for key in found.scores} == {"i2i", "clean"}
+
+
+def test_plan_is_done_by_two_processes_and_a_failure_keeps_nothing_from_being_done(
+    cli, places, tiny
+):
+    blocked = Path("runs") / jobs_of(tiny, 1)[0].run.folder
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()  # a file where the run's folder is to be
+    seeds = ("--seed", 0, "--seed", 1, "--seed", 2)
+    plans = ("run", "--model", "cyclegan", "--task", tiny, *seeds, *SAME, "--jobs", 2)
+    told = cli(*plans, code=1)
+    assert told.startswith("1 of 3 runs failed, first folder-")
+    assert "seed1: " in told
+    assert sorted(p.name for p in Path("results").rglob("*.json")) == ["seed0.json", "seed2.json"]
+    blocked.unlink()
+    said = cli(*plans)
+    assert said.count("recorded already in") == 2
+    assert said.count("seed1: recorded in") == 1
+    assert cli(*plans).count("recorded already in") == 3
+
+
+def start(task, *options):
+    """Start a plan of two long runs, at once."""
+    command = [sys.executable, "-m", "i2i_bench", "run", "--model", "cyclegan", "--task", str(task)]
+    more = ("--seed", "0", "--seed", "1", "--budget", "4000", "--checkpoint-seconds", "0.2")
+    return subprocess.Popen(
+        [*command, *SAME, *more, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def await_checkpoints(count):
+    while len({path.parent for path in Path("runs").rglob("checkpoint-*.pt")}) < count:
+        time.sleep(0.05)
+
+
+def processes_of(folder):
+    """Give the processes that were started in a folder and live."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == folder and (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:  # it ended, or is not ours
+            continue
+    return [process for process in found if process != os.getpid()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
+    places, tiny, number
+):
+    process = start(tiny, "--jobs", "2")
+    await_checkpoints(2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    for _ in range(200):  # the system kills them a moment later
+        if not processes_of(places):
+            break
+        time.sleep(0.05)
+    assert processes_of(places) == []
+    folders = {path.parent for path in Path("runs").rglob("checkpoint-*.pt")}
+    assert len(folders) == 2
+    for folder in folders:
+        assert checkpoint.latest(folder) is not None
+    assert not list(Path("results").rglob("*.json"))
+    if number == signal.SIGINT:
+        assert process.returncode == 1
+        assert errors.count("Error: ") == 1
+        assert "stopped by SIGINT; what was in work is saved; the same command goes on" in errors
+        assert list(Path("runs").rglob(".seed*.lock")) == []  # the claims have ended
+
+
+def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):
+    command = subprocesses.Command(("--model", "nothing", "--task", "stripes"), str(places))
+    *lines, code = subprocesses.execute(command, {}, lambda: False)
+    assert code == 1
+    assert str(lines[-1]).startswith("Error: unknown model 'nothing'")
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"), [("2,3", ["2", "3"]), ("", []), ("GPU-a", ["GPU-a"])]
+)
+def test_devices_are_those_that_may_be_seen(monkeypatch, visible, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert launching.devices() == expected
+
+
+def test_devices_are_dealt_in_turn():
+    site = launching.Local(3, ["4", "7"])
+    found = [site._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)]
+    assert found == ["4", "7", "4"]
+
+
+def test_several_runs_at_once_are_not_for_processes_that_share_one(cli, places, tiny, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    options = ("--model", "cyclegan", "--task", tiny, *SAME, "--jobs", 2)
+    monkeypatch.setattr("i2i_bench.parallel.speaks_for_all", lambda: True)
+    assert "torchrun shares one run" in cli("run", *options, code=2)
+
+
+@pytest.mark.slow
+def test_run_on_a_node_that_dies_goes_on_on_another(nodes, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    found = nodes.survive(tmp_path, print)
+    assert found["vanished"] == 1
