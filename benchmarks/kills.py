@@ -1,4 +1,4 @@
-"""Kill trainings, plans, scorings and evaluations at random moments; what they end in is equal.
+"""Kill trainings, plans, ablations, scorings, evaluations at random; what they end in is equal.
 
 Each trial does a piece of work in a child process, ends the child at a random moment, has the next
 child go on, and compares what is on disk in the end with what an uninterrupted child left. Moments
@@ -9,6 +9,7 @@ file being written (the system's limit on file sizes, whose signal cannot be cau
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench import checkpoint, external, plan, protocols, runner
+from i2i_bench import checkpoint, cli, external, plan, protocols, runner
 from i2i_bench.directions import directions_of
 from i2i_bench.plan import Choices, Places
 from i2i_bench.scoring import Scorer
@@ -80,6 +81,19 @@ def carry_out_plan() -> None:
     carry_out(("cyclegan", "attentiongan"), (0, 1))
 
 
+def vary() -> None:
+    """Do what ``i2i-bench ablate`` does, two values and two seeds."""
+    words = ["ablate", "--model", "attentiongan", "--task", str(Path("task").resolve())]
+    words += ["--vary", "num_masks=2,3", "--seed", "0", "--seed", "1", "--preset", "tiny"]
+    words += ["--budget", "4", "--device", "cpu", "--checkpoint-seconds", "0"]
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        cli.main(words, standalone_mode=False)
+
+
 def evaluate() -> None:
     """Score a finished run anew."""
     (folder,) = Path("runs").glob("*/*/seed0")
@@ -113,6 +127,7 @@ class Kind:
 WORKS = {
     "run": Kind(train),
     "plan": Kind(carry_out_plan),
+    "ablate": Kind(vary),
     "evaluate": Kind(evaluate, before=train),
     "score": Kind(score),
 }

@@ -23,7 +23,7 @@ from kills import make_task
 from i2i_bench import checkpoint
 
 OPTIONS = ("--model", "cyclegan", "--seed", "0", "--seed", "1", "--task", "task")
-BUDGET = 400  # images: long enough to be killed at
+BUDGET = 200  # images: long enough to be killed at
 
 
 def command(*options: str) -> list[str]:
@@ -49,7 +49,7 @@ def survive(folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
         told(f"two nodes at {cluster.address}")
         began = time.monotonic()
         process = subprocess.Popen(
-            command("--launcher", "ray", "--checkpoint-seconds", "0.5"),
+            command("--launcher", "ray", "--checkpoint-seconds", "0.1"),
             cwd=folder,
             env=os.environ | {"RAY_ADDRESS": cluster.address, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ def survive(folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
         killed = time.monotonic() - began
         cluster.remove_node(nodes[0], allow_graceful=False)
         told(f"killed a node after {killed:.0f} s")
-        output, _ = process.communicate(timeout=500)
+        output, _ = process.communicate(timeout=1500)
         seconds = time.monotonic() - began
     finally:
         cluster.shutdown()

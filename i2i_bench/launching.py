@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ import torch
 
 from i2i_bench.plan import Job
 from i2i_bench.runner import Bench, require_done
-from i2i_bench.subprocesses import Command, execute
+from i2i_bench.subprocesses import Command, execute, work
 from i2i_bench.training import Stopped, stop_signals
 
 ATTEMPTS = 5  # at a run whose machine dies
@@ -119,7 +119,7 @@ class Cluster:
             needs["num_gpus"] = 1
         self._ray, self.slots = ray, slots
         self._threads = str(threads)
-        self._work: Any = ray.remote(**needs)(_work)
+        self._work: Any = ray.remote(**needs)(work)
         self._running: set[Any] = set()
         self._stopped = False
 
@@ -150,11 +150,6 @@ class Cluster:
         self._stopped = True
         for running in list(self._running):
             self._ray.cancel(running)
-
-
-def _work(command: Command, variables: Mapping[str, str]) -> Iterator[str | int]:
-    """Carry out a command on the machine that this is called on."""
-    yield from execute(command, variables, lambda: False)
 
 
 def carry_out(

@@ -60,7 +60,12 @@ def execute(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.communicate()
+        process.communicate()  # reads on, so that it can save and say so, and closes
+
+
+def work(command: Command, variables: Mapping[str, str]) -> Iterator[str | int]:
+    """Do ``execute`` on the machine that this is called on, by name and without torch."""
+    yield from execute(command, variables, lambda: False)
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:

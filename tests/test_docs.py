@@ -4,6 +4,7 @@ import ast
 import html
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from i2i_bench import contract
 from i2i_bench.cli import main
@@ -157,3 +159,32 @@ def test_documentation_has_every_task_and_protocol(pages):
     text = read(pages / "catalogues.html")
     named = [row.name for row in catalog.listing(Path())] + [str(p) for p in PROTOCOLS.values()]
     assert [name for name in named if name not in text] == []
+
+
+CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+LINES = [
+    line.replace("$SLURM_ARRAY_TASK_ID", "0")
+    for block in re.findall(r"```sh\n(.*?)```", CLUSTERS, re.DOTALL)
+    for line in block.splitlines()
+    if line.partition(" ")[0] in ("srun", "torchrun", "i2i-bench")
+]
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if " ray start " not in line])
+def test_command_for_clusters_is_possible(line):
+    words = shlex.split(line)
+    if "torchrun" in words:
+        launched = get_args_parser().parse_args(words[words.index("torchrun") + 1 :])
+        assert launched.module
+        assert launched.training_script == "i2i_bench"
+        name, *arguments = launched.training_script_args
+    else:
+        name, *arguments = words[words.index("i2i-bench") + 1 :]
+    with main.commands[name].make_context(name, arguments) as context:
+        assert context.params["models" if name == "run" else "model"]
+
+
+def test_page_on_clusters_has_each_way():
+    text = "\n".join(LINES)
+    for way in ("torchrun", "--jobs", "--launcher ray", "ray start", "SLURM_JOB_ID"):
+        assert way in text

@@ -27,7 +27,9 @@ def kills():
     del sys.modules["kills"]
 
 
-@pytest.mark.parametrize(("work", "count"), [("run", 2), ("evaluate", 1), ("score", 2)])
+@pytest.mark.parametrize(
+    ("work", "count"), [("run", 2), ("evaluate", 1), ("score", 2), ("ablate", 1)]
+)
 def test_killed_work_ends_in_the_same_networks_records_and_images(kills, tmp_path, work, count):
     survived = kills.survive(work, count, 0, tmp_path, lambda line: None)
     assert survived.total() == count

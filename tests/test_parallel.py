@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import torch.distributed as dist
 from PIL import Image
 
-from i2i_bench import checkpoint, parallel
+from i2i_bench import checkpoint, contract, parallel, registry
 
 MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit")
 SCRIPT = """
@@ -34,7 +34,7 @@ main(prog_name="i2i-bench")
 BATCH, BUDGET = 4, 17  # the tiny image pool is full in the second step; one sample is left at last
 TOLERANCE = 1e-9  # of float64: Adam divides by gradients that may be as small as a rounding
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without it")
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without it")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
@@ -63,7 +63,7 @@ def run(processes, *arguments, code=0, fault=None, exact=True):
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert (done.returncode != 0) == (code != 0), done.stderr
@@ -199,3 +199,26 @@ def test_half_precision_is_shared_too(plan):
     run(2, *plan("cyclegan"), "--precision", "bf16", exact=False)
     ((path),) = Path("results").rglob("seed0.json")
     assert json.loads(path.read_text())["settings"]["precision"] == "bf16"
+
+
+class Memory:
+    """A state of which processes do not know how to share it."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state_dict):
+        pass
+
+
+def test_model_with_a_state_of_its_own_kind_is_refused():
+    settings = registry.load("cyclegan").settings("tiny", contract.Toy())
+    model = registry.load("cyclegan")(settings.config)
+    model.state = {"memory": Memory()}
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        processes = parallel.Processes(dist.group.WORLD)
+        with pytest.raises(ValueError, match="CycleGAN keeps memory, a state of which"):
+            processes.align(model, checkpoint.Position(), {})
+    finally:
+        dist.destroy_process_group()
