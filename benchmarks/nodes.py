@@ -42,6 +42,7 @@ def survive(folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
 
     make_task(folder / "task")
     subprocess.run(command("--runs", "alone", "--results", "alone-results"), cwd=folder, check=True)
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its name in Ray; else other work starves them
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]

@@ -79,7 +79,7 @@ class Local:
     def _variables(self, slot: int) -> dict[str, str]:
         if self._devices:
             return {"CUDA_VISIBLE_DEVICES": self._devices[slot % len(self._devices)]}
-        threads = max(1, len(os.sched_getaffinity(0)) // self.slots)
+        threads = max(1, torch.get_num_threads() // self.slots)
         return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
     def stop(self) -> None:
