@@ -211,11 +211,11 @@ class Memory:
         pass
 
 
-def test_model_with_a_state_of_its_own_kind_is_refused():
+def test_model_with_a_state_of_its_own_kind_is_refused(tmp_path):
     settings = registry.load("cyclegan").settings("tiny", contract.Toy())
     model = registry.load("cyclegan")(settings.config)
     model.state = {"memory": Memory()}
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         processes = parallel.Processes(dist.group.WORLD)
         with pytest.raises(ValueError, match="CycleGAN keeps memory, a state of which"):
