@@ -209,10 +209,10 @@ class TrainingImages:
         return Batch(images, labels or None, names=names)
 
     def _cut(self, pixels: list[Tensor], chosen: list[Sample]) -> Tensor:
-        """Crop and mirror images, (batch, 3, crop, crop), float32 in [-1, 1], on the device."""
+        """Crop and mirror images, (batch, 3, crop, crop), float in [-1, 1], on the device."""
         crop = self.settings.crop_size
         shape = (len(chosen), 3, crop, crop)
-        cut = torch.empty(shape, dtype=torch.float32, device=self.device)
+        cut = torch.empty(shape, device=self.device)
         for slot, (index, top, left, is_mirrored) in zip(cut, chosen, strict=True):
             whole = pixels[index].to(self.device, non_blocking=True)
             part = whole[:, top : top + crop, left : left + crop]
@@ -349,12 +349,15 @@ def test_images(task: Task, domain: str, settings: Settings) -> tuple[Tensor, li
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Map uint8 to [-1, 1] in float32, bit for bit as torchvision's ToTensor and Normalize do."""
-    return _scale(images.float())
+    """Map uint8 to [-1, 1], bit for bit as torchvision's ToTensor and Normalize do.
+
+    Float is torch's default, float32 unless somebody sets another, as in all that loads images.
+    """
+    return _scale(images.to(torch.get_default_dtype()))
 
 
 def _scale(pixels: Tensor) -> Tensor:
-    """Map 0, ..., 255 in float32 to [-1, 1], in place."""
+    """Map 0, ..., 255 in float to [-1, 1], in place."""
     # CUDA multiplies by the reciprocal of a Python number, which is another result than division.
     scale = torch.full((), 255.0, device=pixels.device)
     return pixels.div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
