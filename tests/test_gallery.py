@@ -41,6 +41,20 @@ def test_masks_are_black_at_0_and_white_at_1_and_pictures_keep_their_colours(tmp
     assert side**2 * 0.97 < counts[0, 0, 0] < side**2 * 1.1  # text is black too
 
 
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("attentiongan background=generated", ["attentiongan", "background=", "generated"]),
+        ("attentiongan-v1", ["attentiongan-", "v1"]),
+        ("step 12 of 40 images", ["step 12 of 40", "images"]),
+        ("a" * 20, ["a" * 14, "a" * 6]),
+        ("", [""]),
+    ],
+)
+def test_labels_break_behind_words_and_signs(label, lines):
+    assert mosaic._wrapped(label) == lines
+
+
 @pytest.mark.parametrize("columns", [1, 4, 11, 22])
 def test_no_figure_is_wider_than_a_column(tmp_path, columns):
     picture = np.zeros((32, 32, 3), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,15 @@ def _head(block: Block) -> int:
 
 
 def _wrapped(label: str) -> list[str]:
-    return textwrap.wrap(label, LABEL_LETTERS) or [""]
+    """Break a label behind spaces and signs of a variant's name, and within a word at need only."""
+    lines = [""]
+    for part in re.findall(r"[^ =,+-]*[ =,+-]|[^ =,+-]+", label):
+        if len(lines[-1]) + len(part.rstrip()) > LABEL_LETTERS:
+            *whole, last = textwrap.wrap(part, LABEL_LETTERS, drop_whitespace=False)
+            lines += [*whole, last]
+        else:
+            lines[-1] += part
+    return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
 @dataclass(frozen=True)
