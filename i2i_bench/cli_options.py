@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from i2i_bench.runner import Bench
 
 
+SHARED = ("run", "ablate")  # what processes that torchrun started do together
+
+
 class Commands(click.Group):
     """Commands whose failures are one sentence, and whose misspelt names get the nearest."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or name the nearest."""
+        """Find a command, or name the nearest; what is not shared, the first process does alone."""
+        if args and args[0] not in SHARED and _is_one_of_several() and os.environ["RANK"] != "0":
+            raise click.exceptions.Exit(0)
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             near = difflib.get_close_matches(args[0], self.commands, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""

@@ -157,6 +157,13 @@ def test_several_runs_at_once_are_not_for_processes_that_share_one(cli, places, 
     assert "torchrun shares one run" in cli("run", *options, code=2)
 
 
+@pytest.mark.parametrize(("rank", "lines"), [("0", True), ("1", False)])
+def test_what_processes_do_not_share_the_first_one_does_alone(cli, monkeypatch, rank, lines):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert bool(cli("protocols")) is lines
+
+
 @pytest.mark.slow
 def test_run_on_a_node_that_dies_goes_on_on_another(nodes, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
