@@ -168,7 +168,7 @@ def test_half_written_translations_are_never_seen(ready):
         evaluate(["i2i"])
 
     assert ended(started(save)) == -signal.SIGKILL
-    assert len(list(folder.glob(".*"))) == 1
+    assert list(folder.glob(".*"))  # one at least: several threads write
     found = record.read(ready)
     task = plan.catalog.find(str(plan.noted_task(folder.parent)), Path())
     read = external.read(external.Images(folder, task, runner.Direction("a", "b"), 32))

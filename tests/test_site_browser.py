@@ -19,6 +19,7 @@ from i2i_bench.report.site import page as site
 from i2i_bench.report.site.gallery import Folders
 
 COMMITTED = Path(__file__).parents[1] / "results"
+MODELS, SMALL = ("attentiongan", "cyclegan", "ugatit-light", "unit"), "preset=small"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -42,8 +43,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address(_finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Write the page of the committed records, and of finished runs with samples."""
-    records = [*record.read_all(COMMITTED), *record.read_all(_finished / "results")]
+    """Write the page of committed records of four models, and of finished runs with samples."""
+    committed = [r for r in record.read_all(COMMITTED) if r.model in MODELS and r.variant == SMALL]
+    records = [*committed, *record.read_all(_finished / "results")]
     output = tmp_path_factory.mktemp("page")
     folders = Folders(_finished / "runs", _finished / "data")
     return site.write(records, output, folders).as_uri()
