@@ -54,7 +54,7 @@ def survive(folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
         process = subprocess.Popen(
             command("--launcher", "ray", "--checkpoint-seconds", "0.1"),
             cwd=folder,
-            env=one | {"RAY_ADDRESS": cluster.address},
+            env=one | {"RAY_ADDRESS": str(cluster.address)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
