@@ -15,6 +15,8 @@ from torch import Tensor
 
 ROOT = Path(__file__).parent
 torch.set_num_threads(1)  # tests are too small to gain from more
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read by Triton when it is first imported
 
 
 @dataclass(frozen=True)

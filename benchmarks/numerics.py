@@ -5,7 +5,7 @@ digit`` is fp32 with every weight moved by a part in ten million at the start: a
 magnifies any difference, so no mode that moves last digits can come closer than about this.
 
 Run it from the repository: ``.venv/bin/python benchmarks/numerics.py``; it writes
-``benchmarks/numerics.json`` and ``benchmarks/numerics.md``.
+``benchmarks/numerics-cpu.json`` and ``benchmarks/numerics-cpu.md``, or, on a GPU, ``-cuda``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from i2i_bench import acceleration, evaluation, plan, registry
-from i2i_bench.acceleration import Step
+from i2i_bench.acceleration import Precision, Step
 from i2i_bench.data import TrainingImages
 from i2i_bench.directions import directions_of
 from i2i_bench.metrics import pixels
@@ -34,7 +34,7 @@ from i2i_bench.tasks import catalog
 
 HERE = Path(__file__).parent
 LAST = 50  # steps whose mean losses are compared
-WAYS = {  # title: modes, precision
+WAYS: dict[str, tuple[str, Precision]] = {  # title: modes, precision
     "fp32": ("none", "fp32"),
     "last digit": ("none", "fp32"),
     "fused": ("fused", "fp32"),
@@ -43,10 +43,18 @@ WAYS = {  # title: modes, precision
     "bf16": ("none", "bf16"),
     "bf16, channels-last, fused": ("channels-last,fused", "bf16"),
 }
-CUDA_WAYS = {
-    "capture, fused": ("capture,fused", "fp32"),
-    "bf16, all": ("channels-last,fused,compile,capture", "bf16"),
+CUDA_WAYS: dict[str, tuple[str, Precision]] = {
+    "fp32": ("none", "fp32"),
+    "last digit": ("none", "fp32"),
+    "auto": ("auto", "fp32"),
+    "tf32, auto": ("auto", "tf32"),
+    "bf16, auto": ("auto", "bf16"),
 }
+
+
+def ways_of(device: torch.device) -> dict[str, tuple[str, Precision]]:
+    """Give the ways that are compared on a device."""
+    return CUDA_WAYS if device.type == "cuda" else WAYS
 
 
 def make_job(model: str, preset: Preset) -> Job:
@@ -59,16 +67,19 @@ def make_job(model: str, preset: Preset) -> Job:
 
 def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, Any]:
     """Take steps in one way; give the losses of each and the PSNR of the test set."""
-    typed, precision = (WAYS | CUDA_WAYS)[way]
     device, size = images.device, job.settings.batch_size
+    typed, precision = ways_of(device)[way]
     torch.manual_seed(0)
     model = job.model_class(job.settings.config)
     if way == "last digit":
         _move_last_digits(model)
     model.networks.to(device).train()
-    modes = acceleration.choose(typed.split(","), device)
+    modes = acceleration.choose(typed.split(","), device, precision)
     found = []
-    with acceleration.prepared(model, modes):
+    with (
+        acceleration.tensor_floats(allowed=precision == "tf32"),
+        acceleration.prepared(model, modes),
+    ):
         random = Randomness(0, device=device)
         step = Step(model, random, modes, is_bf16=precision == "bf16")
         for number in range(steps):
@@ -137,7 +148,7 @@ def render(tables: dict[str, Any]) -> str:
 def run(models: Iterable[str], options: argparse.Namespace) -> None:
     """Train and compare; write JSON and Markdown."""
     device = torch.device(options.device)
-    ways = WAYS | (CUDA_WAYS if device.type == "cuda" else {})
+    ways = ways_of(device)
     chosen = [way for way in ways if way == "fp32" or way in (options.way or ways)]
     command = shlex.join(["python", "benchmarks/numerics.py", *sys.argv[1:]])
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
@@ -153,8 +164,9 @@ def run(models: Iterable[str], options: argparse.Namespace) -> None:
         found = {way: train(job, images, way, options.steps) for way in chosen}
         tables["models"][model] = compare(found)
         print(render(tables), flush=True)
-    options.output.with_suffix(".json").write_text(json.dumps(tables, indent=1) + "\n")
-    options.output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+    output = options.output or HERE / f"numerics-{device.type}"
+    output.with_suffix(".json").write_text(json.dumps(tables, indent=1) + "\n")
+    output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
 
 
 def main() -> None:
@@ -166,7 +178,7 @@ def main() -> None:
     parser.add_argument("--way", action="append", choices=list(WAYS | CUDA_WAYS), help="Repeats.")
     parser.add_argument("--preset", default="small")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--output", type=Path, default=HERE / "numerics", help="Without suffix.")
+    parser.add_argument("--output", type=Path, help="Without suffix; by default of the device.")
     options = parser.parse_args()
     run(options.model or ["attentiongan"], options)
 

@@ -1,8 +1,9 @@
 """Measure training steps: time, memory and arithmetic, against the published order of work.
 
-Each row is measured in a process of its own. The reference is ``reference_steps.py``: the same
-networks, every pass on its own, everything kept, in fp32 without any mode. Python, torch and a
-checkout are all it needs; nothing is downloaded:
+On a processor each row is measured in a process of its own. The reference is
+``reference_steps.py``: the same networks, every pass on its own, everything kept, in fp32 without
+any mode but, on a GPU, cuDNN's choice of the fastest algorithms, which the authors have on. Python,
+torch and a checkout are all it needs; nothing is downloaded:
 
     python benchmarks/step.py                          # every table of this machine's device
     python benchmarks/step.py --plan masks --steps 3   # one of them
@@ -13,6 +14,8 @@ Tables measured before stay in ``benchmarks/step.json``, and ``benchmarks/step.m
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
 import json
 import platform
 import shlex
@@ -36,11 +39,11 @@ sys.path.insert(0, str(HERE))
 from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be installed
 
 from i2i_bench import acceleration  # noqa: E402
-from i2i_bench.acceleration import Step  # noqa: E402
+from i2i_bench.acceleration import Modes, Step  # noqa: E402
 from i2i_bench.model import Batch, Clock, Model, Randomness  # noqa: E402
 
 GIB = 2**30
-WARM_UP = {"cpu": 1, "cuda": 8}  # steps before the measured ones
+WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
 MODELS = tuple(REFERENCES)
 TOLERANCE = 1e-3  # of the losses of a first step in fp32, relative
 
@@ -55,8 +58,8 @@ class Row:
         batch: Samples a step.
         precision: ``fp32``, ``tf32`` or ``bf16``.
         modes: Of ``acceleration``, by commas; ``reference`` for the published step.
-        masks: Attention masks; None for the model's own number. One is the identity, with no
-            generator to train, and is compared with nothing.
+        masks: Attention masks; None for the model's own number.
+        is_alone: Whether it is compared with nothing.
     """
 
     model: str
@@ -65,6 +68,7 @@ class Row:
     precision: str = "fp32"
     modes: str = ""
     masks: int | None = None
+    is_alone: bool = False
 
     @property
     def is_reference(self) -> bool:
@@ -79,7 +83,7 @@ class Row:
 def cpu_plans() -> dict[str, list[Row]]:
     """Give what is measured on a processor, by table."""
     a = "attentiongan"
-    best = ",".join(acceleration.BEST["cpu"].names())
+    best = ",".join(acceleration.BEST["cpu", "fp32"].names())
     ways = (("fp32", ""), ("fp32", best), ("bf16", best))
     others = (("fp32", "channels-last"), ("fp32", "compile,fused"), ("bf16", "channels-last,fused"))
     return {
@@ -87,21 +91,23 @@ def cpu_plans() -> dict[str, list[Row]]:
         "modes": [Row(a, 128, 1, p, modes) for p, modes in others],
         "resolutions": [Row(a, s, 1, "fp32", best) for s in (64, 128, 256)],
         "batches": [Row(a, 128, b, "fp32", best) for b in (1, 2, 4)],
-        "masks": [Row(a, 128, 1, "fp32", best, n) for n in (1, 2, 5, 10, 20)],
+        "masks": [Row(a, 128, 1, "fp32", best, n, n == 1) for n in (1, 2, 5, 10, 20)],
     }
 
 
 def cuda_plans() -> dict[str, list[Row]]:
     """Give what is measured on a GPU, by table."""
-    a = "attentiongan"
-    fast = "channels-last,compile,fused,capture"
-    ways = (("fp32", ""), ("fp32", "fused,capture"), ("tf32", fast), ("bf16", "fused"))
-    ways += (("bf16", "fused,capture"), ("bf16", "compile,fused"), ("bf16", fast))
-    sizes = [(m, b) for m in MODELS for b in (1, 4)] + [(a, 16), ("cyclegan", 16)]
+    a, c = "attentiongan", "cyclegan"
+    best = ",".join(acceleration.ON_GPU.names())
+    models = [Row(m, 256, 1, p, best) for m in MODELS for p in ("fp32", "tf32", "bf16")]
+    models += [Row(m, 256, 4, "bf16", best) for m in (a, c)]
+    less = ("", "fused", "fused,capture", "fused,capture,tune", "channels-last,fused,capture,tune")
     return {
-        "gpu-models": [Row(m, 256, b, p, modes) for m, b in sizes for p, modes in ways],
-        "gpu-resolutions": [Row(a, s, 1, "bf16", fast) for s in (128, 256, 512)],
-        "gpu-masks": [Row(a, 256, 1, "bf16", fast, n) for n in (2, 5, 10, 20)],
+        "gpu-models": models,
+        "gpu-modes": [Row(a, 256, 1, "bf16", modes) for modes in less],
+        "gpu-batches": [Row(m, 256, b, "bf16", best, None, True) for m in (a, c) for b in (8, 16)],
+        "gpu-resolutions": [Row(a, s, 1, "bf16", best, None, True) for s in (128, 256, 512)],
+        "gpu-masks": [Row(a, 256, 1, "bf16", best, n, True) for n in (1, 2, 5, 10, 20)],
     }
 
 
@@ -112,6 +118,8 @@ TITLES = {
     "batches": "Batch, on a processor",
     "masks": "Number of masks, on a processor",
     "gpu-models": "Models on a GPU",
+    "gpu-modes": "Other modes on a GPU",
+    "gpu-batches": "Batch, on a GPU",
     "gpu-resolutions": "Resolution, on a GPU",
     "gpu-masks": "Number of masks, on a GPU",
 }
@@ -127,27 +135,43 @@ def build(row: Row) -> Model:
     return model_class(model_class.Config(**changes))
 
 
+def modes_of(row: Row, device: torch.device) -> Modes:
+    """Give the modes of a row; the authors of the reference have cuDNN choose its algorithms."""
+    if row.is_reference:
+        return Modes(tune=device.type == "cuda")
+    return acceleration.choose(row.modes.split(",") if row.modes else [], device)
+
+
 def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
     """Take steps; give the median of their seconds, the peak of memory and the operations."""
     set_precision(row.precision)
-    before = resident() if device.type == "cpu" else 0
+    before = held(device)
+    start = time.perf_counter()
     model = build(row)
     model.networks.to(device).train()
-    names = [] if row.is_reference or not row.modes else row.modes.split(",")
-    modes = acceleration.choose(names, device)
+    modes = modes_of(row, device)
+
+    def record(body: acceleration.Body) -> acceleration.Body:
+        reset_peak(device)  # as a replay takes no memory: all of it is taken now
+        return acceleration.capture(body)
+
     with acceleration.prepared(model, modes):
         random = Randomness(0, device=device)
-        step = Step(model, random, modes, is_bf16=row.precision == "bf16")
+        step = Step(model, random, modes, is_bf16=row.precision == "bf16", record=record)
         first = take(step, row, 0, device)
         losses = {name: float(value) for name, value in first.items()}
         for number in range(1, WARM_UP[device.type]):
             take(step, row, number, device)
-        reset_peak(device)
+        wait(device)
+        until = time.perf_counter() - start
+        if not modes.capture:
+            reset_peak(device)
         seconds = list(timed(step, row, device, steps))
         peak = peak_memory(device) - before
     return asdict(row) | {
         "seconds": statistics.median(seconds),
         "slowest": max(seconds),
+        "warm_up_seconds": until,
         "peak_bytes": peak,
         "flops": count(row),
         "losses": losses,
@@ -156,6 +180,12 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
 
 def count(row: Row) -> int:
     """Count the floating-point operations of a step on the meta device; 2 a multiply-add."""
+    modes = "reference" if row.is_reference else ""
+    return _count(Row(row.model, row.size, row.batch, "fp32", modes, row.masks))
+
+
+@functools.cache
+def _count(row: Row) -> int:
     with torch.device("meta"):
         twin = build(row)
         twin.advance(Clock(1, 1000, 0, 1000))
@@ -211,10 +241,24 @@ def matrix_peak(device: torch.device, precision: str) -> float:
     for _ in range(10):
         start = time.perf_counter()
         torch.mm(one, other)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         best = min(best, time.perf_counter() - start)
     return 2 * side**3 / best
+
+
+def held(device: torch.device) -> int:
+    """Give the bytes that are taken before anything is built."""
+    if device.type == "cpu":
+        return resident()
+    gc.collect()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_allocated(device)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a GPU has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def resident(key: str = "VmRSS") -> int:
@@ -248,7 +292,7 @@ class Bench:
     def row(self, row: Row) -> dict[str, Any]:
         """Measure a row, and what it is compared with."""
         found = self._measure(row)
-        reference = None if row.masks == 1 else self._measure(row.reference())
+        reference = None if row.is_alone else self._measure(row.reference())
         if reference and row.precision == "fp32":
             require_same(row, found["losses"], reference["losses"])
         peak = self._ask("--peak", row.precision)["peak"]
@@ -265,16 +309,27 @@ class Bench:
         return self._ask("--row", json.dumps(asdict(row)))
 
     def _ask(self, option: str, what: str) -> dict[str, Any]:
-        """Have a process of its own do it, once."""
+        """Have it done once: on a processor in a process of its own, whose memory is the row's."""
         if what not in self._found:
-            words = [sys.executable, __file__, "--device", self.device, "--steps", str(self.steps)]
-            done = subprocess.run(
-                [*words, option, what], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                sys.exit(f"{what}: {done.stderr.strip().splitlines()[-1]}")
-            self._found[what] = json.loads(done.stdout.splitlines()[-1])
+            answer = answer_here if self.device == "cuda" else answer_apart
+            self._found[what] = answer(option, what, self.device, self.steps)
         return self._found[what]
+
+
+def answer_here(option: str, what: str, device: str, steps: int) -> dict[str, Any]:
+    """Measure a row or a peak."""
+    if option == "--row":
+        return measure(Row(**json.loads(what)), torch.device(device), steps)
+    return {"peak": matrix_peak(torch.device(device), what)}
+
+
+def answer_apart(option: str, what: str, device: str, steps: int) -> dict[str, Any]:
+    """Have another process measure it, or stop with what that process stopped with."""
+    words = [sys.executable, __file__, "--device", device, "--steps", str(steps)]
+    done = subprocess.run([*words, option, what], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{what}: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def require_same(row: Row, ours: dict[str, float], theirs: dict[str, float]) -> None:
@@ -349,20 +404,21 @@ def run(plans: dict[str, list[Row]], bench: Bench, output: Path) -> None:
         for row in (each for wanted in rows for each in _with_reference(wanted, rows)):
             found.append(bench.row(row))
             print(_line(found[-1]), flush=True)
-        tables[name] = {
-            "command": shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]]),
-            "machine": device_name(device),
-            "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
-            "rows": found,
-        }
-        path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+            tables[name] = {
+                "command": shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]]),
+                "machine": device_name(device),
+                "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+                "rows": found,
+            }
+            path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
 
 
 def _with_reference(row: Row, rows: list[Row]) -> list[Row]:
     """Put the reference before the first of the rows that are compared with it."""
-    same = [each for each in rows if each.reference() == row.reference()]
-    return [row.reference(), row] if same[0] is row and row.masks != 1 else [row]
+    compared = [each for each in rows if not each.is_alone]
+    same = [each for each in compared if each.reference() == row.reference()]
+    return [row.reference(), row] if same and same[0] is row else [row]
 
 
 def main() -> None:
@@ -375,23 +431,22 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default=auto)
     parser.add_argument("--plan", action="append", choices=list(every), help="Repeats.")
     parser.add_argument("--model", action="append", choices=MODELS, help="Only these. Repeats.")
-    parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 50.")
+    parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 20.")
     parser.add_argument("--output", type=Path, default=HERE / "step", help="Without suffix.")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     device, steps = torch.device(options.device), options.steps
-    steps = steps or (50 if device.type == "cuda" else 5)
-    if options.row:
-        print(json.dumps(measure(Row(**json.loads(options.row)), device, steps)))
-    elif options.peak:
-        print(json.dumps({"peak": matrix_peak(device, options.peak)}))
-    else:
-        mine = cuda_plans() if device.type == "cuda" else cpu_plans()
-        chosen = {name: every[name] for name in options.plan or mine}
-        models = options.model or MODELS
-        plans = {name: [r for r in rows if r.model in models] for name, rows in chosen.items()}
-        run(plans, Bench(options.device, steps), options.output)
+    steps = steps or (20 if device.type == "cuda" else 5)
+    for option, what in (("--row", options.row), ("--peak", options.peak)):
+        if what:
+            print(json.dumps(answer_here(option, what, options.device, steps)))
+            return
+    mine = cuda_plans() if device.type == "cuda" else cpu_plans()
+    chosen = {name: every[name] for name in options.plan or mine}
+    models = options.model or MODELS
+    plans = {name: [r for r in rows if r.model in models] for name, rows in chosen.items()}
+    run(plans, Bench(options.device, steps), options.output)
 
 
 if __name__ == "__main__":

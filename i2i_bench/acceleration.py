@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from i2i_bench.model import Batch, Clock, Model, Randomness, named_networks
 
 WARM_UPS = 3  # steps before a capture, which are taken back
 MOST_GRAPHS = 8  # of one training: as many states as a model's host side may alternate between
+MOST_VARIANTS = 64  # of a forward: networks, sizes of batches, with and without gradients
 
 Losses = dict[str, Tensor]
 Body = Callable[[], Losses]
@@ -29,12 +31,17 @@ class Modes:
         fused: One kernel updates all weights of an optimiser, where it has such a kernel.
         compile: The networks' forward and backward are compiled.
         capture: The whole step is captured as a CUDA graph and replayed.
+        tune: cuDNN tries its algorithms for each convolution at the start and keeps the fastest.
+        kernels: Instance normalisations, activations after them and reflection paddings are our
+            kernels for images by pixel, and biases that a normalisation cancels are left alone.
     """
 
     channels_last: bool = False
     fused: bool = False
     compile: bool = False
     capture: bool = False
+    tune: bool = False
+    kernels: bool = False
 
     def names(self) -> list[str]:
         """Name what is on, as typed."""
@@ -42,15 +49,33 @@ class Modes:
 
 
 PLAIN = Modes()
+OF_CUDA = ("capture", "tune", "kernels")
 NAMES = tuple(f.name.replace("_", "-") for f in fields(Modes))
-BEST = {  # what was measured to be fastest (benchmarks/README.md); no mode was measured on CUDA
-    "cpu": Modes(fused=True),
-    "cuda": PLAIN,
+Precision = Literal["fp32", "tf32", "bf16"]
+ON_GPU = Modes(channels_last=True, fused=True, capture=True, tune=True, kernels=True)
+BEST: dict[tuple[str, Precision], Modes] = {  # as measured: benchmarks/README.md
+    ("cpu", "fp32"): Modes(fused=True),
+    ("cpu", "bf16"): Modes(fused=True),
+    ("cuda", "fp32"): ON_GPU,
+    ("cuda", "tf32"): ON_GPU,
+    ("cuda", "bf16"): ON_GPU,
 }
 
 
-def choose(typed: Sequence[str], device: torch.device) -> Modes:
+def choose(
+    typed: Sequence[str],
+    device: torch.device,
+    precision: Precision = "fp32",
+    *,
+    is_shared: bool = False,
+) -> Modes:
     """Give the modes for ``auto`` (the best that was measured), ``none`` or names of modes.
+
+    Args:
+        typed: What was asked for.
+        device: Of the training.
+        precision: Of its steps.
+        is_shared: Whether several processes share a step.
 
     Raises:
         ValueError: For a combination that is not possible on the device.
@@ -58,11 +83,23 @@ def choose(typed: Sequence[str], device: torch.device) -> Modes:
     if "none" in typed and set(typed) != {"none"}:
         raise ValueError("none is a choice of its own: it cannot be combined with other modes")
     on = {name.replace("-", "_") for name in typed if name not in ("auto", "none")}
+    for name in OF_CUDA:
+        if name in on and device.type != "cuda":
+            raise ValueError(f"{name} needs a CUDA device, and the device is {device.type}")
+    if "capture" in on and is_shared:
+        raise ValueError("a step that processes share cannot be captured; leave capture out")
+    if {"kernels", "compile"} <= on:
+        raise ValueError("kernels and compile exclude each other; leave one out")
+    has_triton = importlib.util.find_spec("triton") is not None
+    if "kernels" in on and not has_triton:
+        raise ValueError("kernels needs Triton, which is not installed; leave kernels out")
     if "auto" in typed:
-        best = BEST.get(device.type, PLAIN)
-        on |= {f.name for f in fields(best) if getattr(best, f.name)}
-    if "capture" in on and device.type != "cuda":
-        raise ValueError(f"capture needs a CUDA device, and the device is {device.type}")
+        best = BEST.get((device.type, precision), PLAIN)
+        cannot = {"capture"} if is_shared else set[str]()
+        cannot |= set() if has_triton and "compile" not in on else {"kernels"}
+        on |= {f.name for f in fields(best) if getattr(best, f.name)} - cannot
+    if "kernels" in on:
+        on.add("channels_last")
     return Modes(**dict.fromkeys(on, True))
 
 
@@ -77,18 +114,37 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
     if modes.channels_last:
         _lay_out(model.networks, torch.channels_last)
     _settle(model.optimizers, modes)
-    if modes.compile:
-        for network in networks:
-            network.compile(dynamic=False)
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = modes.tune
     try:
-        yield
+        with contextlib.ExitStack() as ways:
+            if modes.compile:
+                ways.enter_context(_compiled(networks))
+            if modes.kernels:
+                from i2i_bench.by_pixel import by_pixel  # it needs Triton
+
+                ways.enter_context(by_pixel(model.networks))
+            yield
     finally:
-        if modes.compile:
-            for network in networks:
-                network._compiled_call_impl = None
+        torch.backends.cudnn.benchmark = before
         if modes.channels_last:
             _lay_out(model.networks, torch.contiguous_format)
             _settle(model.optimizers, modes)
+
+
+@contextlib.contextmanager
+def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Compile forwards when they are first called, each for every use that a step has for it."""
+    import torch._dynamo as dynamo  # seconds, which nobody else need spend
+
+    for network in networks:
+        network.compile(dynamic=False)
+    try:
+        with dynamo.config.patch(recompile_limit=MOST_VARIANTS):
+            yield
+    finally:
+        for network in networks:
+            network._compiled_call_impl = None
 
 
 @contextlib.contextmanager
@@ -196,14 +252,26 @@ class Step:
         return static(batch, first)
 
     def run(self, batch: Batch, first_sample: int | Tensor) -> Losses:
-        """Take a step under the precision that was asked for."""
-        with torch.autocast(
-            self.random.device.type,
-            torch.bfloat16,
-            enabled=self.is_bf16,
-            cache_enabled=False,  # or a network stepped and used again would have its old weights
-        ):
-            return self.model.training_step(batch, self.random.at(first_sample))
+        """Take a step under the precision that was asked for.
+
+        Raises:
+            ValueError: If it is to be compiled and cannot be.
+        """
+        try:
+            with torch.autocast(
+                self.random.device.type,
+                torch.bfloat16,
+                enabled=self.is_bf16,
+                cache_enabled=False,  # or a network stepped and used again had its old weights
+            ):
+                return self.model.training_step(batch, self.random.at(first_sample))
+        except RuntimeError as error:
+            if not self.modes.compile or isinstance(error, torch.OutOfMemoryError):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"a step of {self.model.card.title} cannot be compiled: {reason}; leave compile out"
+            ) from error
 
     def _hold_rates(self) -> None:
         """Move learning rates into tensors on the device, which a graph reads at each replay."""

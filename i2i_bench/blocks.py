@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 Norm = Callable[[int], nn.Module] | None
 
 
-class ConvLayer(nn.Module):
-    """Padding that keeps the size at stride 1, convolution with bias, normalisation, activation."""
+class ConvLayer(nn.Sequential):
+    """Padding that keeps the size at stride 1, convolution with bias, normalisation, activation.
+
+    It maps (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride.
+    """
 
     def __init__(
         self,
@@ -40,22 +43,18 @@ class ConvLayer(nn.Module):
         self.norm = norm(outputs) if norm else nn.Identity()
         self.activation = activation or nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride."""
-        return self.activation(self.norm(self.conv(x)))
 
+class UpLayer(nn.Sequential):
+    """Transposed 3x3 convolution that doubles the side, instance normalisation, ReLU.
 
-class UpLayer(nn.Module):
-    """Transposed 3x3 convolution that doubles the side, instance normalisation, ReLU."""
+    It maps (batch, inputs, height, width) to (batch, outputs, 2 height, 2 width).
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
         self.norm = nn.InstanceNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, inputs, height, width) to (batch, outputs, 2 height, 2 width)."""
-        return F.relu(self.norm(self.conv(x)))
+        self.activation = nn.ReLU()
 
 
 class ResidualBlock(nn.Module):

@@ -72,13 +72,14 @@ def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Cont
     from i2i_bench import parallel
 
     is_first = os.environ["RANK"] == "0"
-    if not is_first:
-        logging.disable()
-    with Path(os.devnull).open("w") as nowhere:
-        output = contextlib.nullcontext() if is_first else contextlib.redirect_stdout(nowhere)
+    with contextlib.ExitStack() as silence:
+        if not is_first:
+            nowhere = silence.enter_context(Path(os.devnull).open("w"))
+            silence.enter_context(contextlib.redirect_stdout(nowhere))
+            silence.callback(logging.disable, logging.root.manager.disable)
+            logging.disable()
         try:
-            with output:
-                return _invoke(command, ctx)
+            return _invoke(command, ctx)
         except click.ClickException as error:
             if parallel.speaks_for_all():
                 raise
@@ -151,7 +152,9 @@ FAST = click.option(
     "--fast",
     "modes",
     multiple=True,
-    type=click.Choice(["auto", "none", "channels-last", "fused", "compile", "capture"]),
+    type=click.Choice(
+        ["auto", "none", "channels-last", "fused", "compile", "capture", "tune", "kernels"]
+    ),
     default=["auto"],
     show_default=True,
     help="How training steps are carried out; auto is what was measured to be fastest. Repeats.",
@@ -290,13 +293,12 @@ def _bench(options: Mapping[str, Any]) -> Bench:
 
     is_of_cluster = options["launcher"] == "ray"  # what this machine has does not matter then
     device = runner.choose_device("cpu" if is_of_cluster else options["device"])
-    modes = acceleration.PLAIN if is_of_cluster else acceleration.choose(options["modes"], device)
-    if not is_of_cluster and device.type != "cuda" and options["precision"] == "tf32":
+    precision, modes = options["precision"], acceleration.PLAIN
+    if not is_of_cluster and device.type != "cuda" and precision == "tf32":
         raise click.ClickException(f"tf32 is a format of CUDA devices, not of {device.type}")
-    if modes.capture and _is_one_of_several():
-        raise click.ClickException(
-            "a step that processes share cannot be captured; leave --fast capture out"
-        )
+    if not is_of_cluster:
+        is_shared = _is_one_of_several()
+        modes = acceleration.choose(options["modes"], device, precision, is_shared=is_shared)
     return runner.Bench(
         places_from(options),
         find_protocols(options["protocols"]),

@@ -183,7 +183,10 @@ class TrainingImages:
             stream = "pair" if task.paired else domain
             draws = _Draws(seed, stream, pixels, settings)
             names = [image.name for image in images]
-            self._domains[domain] = _Domain(names, pixels, draws, known)
+            slab = None
+            if store.home == "device" and _lie_side_by_side(pixels):
+                slab = _Slab(pixels, draws, settings.crop_size)
+            self._domains[domain] = _Domain(names, pixels, draws, known, slab)
             done += len(images)
 
     def batch(self, first_sample: int, size: int) -> Batch:
@@ -201,7 +204,10 @@ class TrainingImages:
         labels: dict[str, Tensor] = {}
         for name, domain in self._domains.items():
             chosen = domain.draws.of(first_sample, size)
-            images[name] = self._cut(domain.pixels, chosen)
+            if domain.slab is None:
+                images[name] = self._cut(domain.pixels, chosen)
+            else:
+                images[name] = to_float(domain.slab.cut(first_sample, size))
             names[name] = [domain.names[index] for index, *_ in chosen]
             if domain.labels is not None:
                 rows = torch.stack([domain.labels[index] for index, *_ in chosen])
@@ -270,6 +276,7 @@ class _Domain:
     pixels: list[Tensor]  # (3, height, width) each, uint8
     draws: _Draws
     labels: Tensor | None  # (images, attributes), float32
+    slab: _Slab | None  # the same pixels, where a batch can be cut at once
 
 
 class _Draws:
@@ -283,22 +290,89 @@ class _Draws:
     def of(self, first_sample: int, size: int) -> list[Sample]:
         """Give the draws of ``size`` samples, which do not depend on what was asked before."""
         found: list[Sample] = []
-        for number in range(first_sample // BLOCK, (first_sample + size - 1) // BLOCK + 1):
+        for number, part in _parts(first_sample, size):
             if number != self._number:
-                self._number, self._block = number, self._draw(number * BLOCK)
-            start = max(0, first_sample - number * BLOCK)
-            found += self._block[start : first_sample + size - number * BLOCK]
+                rows = self.block(number).tolist()
+                self._block = [(index, top, left, flip) for index, top, left, flip in rows]
+                self._number = number
+            found += self._block[part]
         return found
 
-    def _draw(self, first: int) -> list[Sample]:
+    def block(self, number: int) -> Tensor:
+        """Make the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) in the order of Sample."""
+        first = number * BLOCK
         settings, random = self._settings, Randomness(self._seed, first)
         chosen = sample_order(self._seed, self._stream, len(self._sizes), first, BLOCK)
         order = torch.from_numpy(chosen)
         draws = random.integers(f"crop_{self._stream}", 1 << 31, (BLOCK, 2))
         offsets = draws * (self._sizes[order] - settings.crop_size + 1) >> 31
         flips = random.integers(f"flip_{self._stream}", 2, (BLOCK, 1)) * settings.flip
-        columns = torch.cat([order[:, None], offsets, flips], dim=1)
-        return [(index, top, left, flip) for index, top, left, flip in columns.tolist()]
+        return torch.cat([order[:, None], offsets, flips], dim=1)
+
+
+def _parts(first_sample: int, size: int) -> Iterator[tuple[int, slice]]:
+    """Give the blocks that samples lie in, and where in each."""
+    for number in range(first_sample // BLOCK, (first_sample + size - 1) // BLOCK + 1):
+        start, stop = first_sample - number * BLOCK, first_sample + size - number * BLOCK
+        yield number, slice(max(0, start), min(stop, BLOCK))
+
+
+def _lie_side_by_side(pixels: list[Tensor]) -> bool:
+    """Tell whether images have one shape and one memory, an image's size or a multiple apart."""
+    first = pixels[0]
+    memory, size = first.untyped_storage().data_ptr(), first.numel()
+    return all(
+        each.shape == first.shape
+        and each.untyped_storage().data_ptr() == memory
+        and each.storage_offset() % size == 0
+        for each in pixels
+    )
+
+
+class _Slab:
+    """Images that lie side by side on a device, of which one kernel cuts a whole batch.
+
+    Args:
+        pixels: The images, (3, height, width) each.
+        draws: Of their samples.
+        crop: Side of a crop.
+    """
+
+    def __init__(self, pixels: list[Tensor], draws: _Draws, crop: int) -> None:
+        first = pixels[0]
+        size = first.numel()
+        count = first.untyped_storage().nbytes() // size
+        self._pixels = first.as_strided((count, *first.shape), (size, *first.stride()), 0)
+        self._places = torch.tensor([each.storage_offset() // size for each in pixels])
+        self._draws, self._device = draws, first.device
+        self._along = torch.arange(crop)
+        self._channels = torch.arange(3, device=self._device)[:, None, None]
+        self._number, self._block = -1, tuple[Tensor, ...]()
+
+    def cut(self, first_sample: int, size: int) -> Tensor:
+        """Crop and mirror images, (size, 3, crop, crop), uint8."""
+        parts = [self._cut(*part) for part in _parts(first_sample, size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _cut(self, number: int, part: slice) -> Tensor:
+        if number != self._number:
+            self._number, self._block = number, self._prepare(number)
+        places, rows, columns = (each[part] for each in self._block)
+        return self._pixels[places, self._channels, rows, columns]
+
+    def _prepare(self, number: int) -> tuple[Tensor, ...]:
+        """Give image, rows and columns of each sample of a block, on the device."""
+        index, top, left, is_mirrored = self._draws.block(number).unbind(dim=1)
+        across = self._along.expand(BLOCK, -1)
+        across = torch.where(is_mirrored[:, None] == 1, across.flip(1), across)
+        found = (
+            self._places[index].view(BLOCK, 1, 1, 1),
+            (top[:, None] + self._along).view(BLOCK, 1, -1, 1),
+            (left[:, None] + across).view(BLOCK, 1, 1, -1),
+        )
+        if self._device.type == "cuda":  # or the copy would wait for the device
+            found = tuple(each.pin_memory() for each in found)
+        return tuple(each.to(self._device, non_blocking=True) for each in found)
 
 
 def sample_order(

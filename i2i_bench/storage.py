@@ -90,7 +90,8 @@ class Store:
 
     Args:
         home: Where images are to stay.
-        expected: About how many bytes come; a file is made of this size, and grows if more come.
+        expected: About how many bytes come; a file, or a device's memory, is taken in this size at
+            once, and in parts if more come.
         device: Of the training; for a CUDA device memory is pinned, so that copies need no waiting.
         folder: Where a file is to be.
     """
@@ -107,7 +108,7 @@ class Store:
         self.expected = expected
         self._device = device or torch.device("cpu")
         self._slab, self._used = torch.empty(0, dtype=torch.uint8), 0
-        self._next = expected if home == "file" else min(SLAB, expected)
+        self._next = min(SLAB, expected) if home == "memory" else expected
         self._lock, self._folder = threading.Lock(), folder or Path()
 
     def __str__(self) -> str:

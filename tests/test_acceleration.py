@@ -1,6 +1,7 @@
 """Modes change how a step is carried out, not what it computes, and leave no trace behind."""
 
 import dataclasses
+import functools
 import json
 import shutil
 import signal
@@ -74,6 +75,33 @@ def test_modes_move_last_digits_only(name, modes):
     assert plain[0] == pytest.approx(moded[0], rel=1e-4)
 
 
+@pytest.fixture
+def traced(monkeypatch):
+    """Have forwards traced whole as for a compiler, none of them given up, and run as traced."""
+    torch._dynamo.reset()
+    whole = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch.nn.Module, "compile", whole)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        yield Modes(compile=True)
+
+
+@pytest.mark.parametrize("name", ["attentiongan", "cyclegan", "unit", "ugatit-light"])
+@pytest.mark.filterwarnings("ignore")
+def test_forwards_are_traced_whole_and_for_every_use(name, traced):
+    whole, _ = take(subject_of(name), traced, steps=2)
+    plain, _ = take(subject_of(name), Modes(), steps=2)
+    assert plain[0] == pytest.approx(whole[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("stargan", "StarGAN"), ("attentiongan-v1", "Scheme I")]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_compiled_is_refused(name, title, traced):
+    with pytest.raises(ValueError, match=f"{title}.* cannot be compiled: .*; leave compile out"):
+        take(subject_of(name), traced, steps=2)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
@@ -131,10 +159,10 @@ def test_option_has_every_mode():
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["auto"], acceleration.BEST["cpu"]),
+        (["auto"], acceleration.BEST["cpu", "fp32"]),
         (["none"], Modes()),
         (["channels-last"], Modes(channels_last=True)),
-        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu"], compile=True)),
+        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu", "fp32"], compile=True)),
     ],
 )
 def test_modes_are_as_typed(typed, expected):
@@ -143,13 +171,46 @@ def test_modes_are_as_typed(typed, expected):
     assert set(chosen.names()) <= set(acceleration.NAMES)
 
 
+CUDA = torch.device("cuda")  # which need not be there to choose for it
+
+
 @pytest.mark.parametrize(
-    ("typed", "reason"),
-    [(["none", "fused"], "cannot be combined"), (["capture"], "needs a CUDA device")],
+    ("typed", "precision", "expected"),
+    [
+        (["auto"], "fp32", acceleration.ON_GPU),
+        (["auto"], "bf16", acceleration.ON_GPU),
+        (["kernels"], "fp32", Modes(channels_last=True, kernels=True)),
+        (["auto", "compile"], "tf32", Modes(True, True, True, True, True, False)),
+    ],
 )
-def test_impossible_modes_are_refused(typed, reason):
+def test_modes_of_a_gpu_are_as_typed(typed, precision, expected):
+    assert acceleration.choose(typed, CUDA, precision) == expected
+
+
+def test_auto_leaves_out_what_cannot_be(monkeypatch):
+    shared = acceleration.choose(["auto"], CUDA, is_shared=True)
+    assert shared == dataclasses.replace(acceleration.ON_GPU, capture=False)
+    monkeypatch.setattr(acceleration.importlib.util, "find_spec", lambda name: None)
+    without = acceleration.choose(["auto"], CUDA)
+    assert without == dataclasses.replace(acceleration.ON_GPU, kernels=False)
+    with pytest.raises(ValueError, match="needs Triton, which is not installed"):
+        acceleration.choose(["kernels"], CUDA)
+
+
+@pytest.mark.parametrize(
+    ("typed", "device", "is_shared", "reason"),
+    [
+        (["none", "fused"], CPU, False, "cannot be combined"),
+        (["capture"], CPU, False, "capture needs a CUDA device"),
+        (["kernels"], CPU, False, "kernels needs a CUDA device"),
+        (["tune"], CPU, False, "tune needs a CUDA device"),
+        (["capture"], CUDA, True, "that processes share cannot be captured"),
+        (["kernels", "compile"], CUDA, False, "exclude each other"),
+    ],
+)
+def test_impossible_modes_are_refused(typed, device, is_shared, reason):
     with pytest.raises(ValueError, match=reason):
-        acceleration.choose(typed, CPU)
+        acceleration.choose(typed, device, is_shared=is_shared)
 
 
 def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
@@ -219,7 +280,7 @@ def test_records_name_the_modes_and_old_ones_have_none(finished):
     paths = sorted((finished / "results").glob("*/*/seed*.json"))
     assert len(paths) == 4
     for path in paths:
-        assert record.read(path).modes == acceleration.BEST["cpu"].names()
+        assert record.read(path).modes == acceleration.BEST["cpu", "fp32"].names()
         plain = json.loads(path.read_text())
         del plain["modes"]
         assert record.Record.model_validate(plain).modes == []

@@ -26,7 +26,8 @@ LAYERS = (  # a module imports from later lines only
     "training",
     "parallel snapshots",
     "report.mosaic",
-    "acceleration checkpoint data directions features protocols report.drawing",
+    "acceleration",
+    "by_pixel checkpoint data directions features protocols report.drawing",
     "storage",
     "feature_cache inception memory",
     "report.targets tasks.download weights",
@@ -38,12 +39,13 @@ LAYERS = (  # a module imports from later lines only
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "faults model subprocesses tasks.task",
-    "overlap tasks.labels",
+    "kernels overlap tasks.labels",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
     *("torch", "torchvision", "cleanfid", "lpips", "pandas", "click", "numpy", "PIL", "scipy"),
     *("pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
+    "triton",  # comes with PyTorch for CUDA
 }
 MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "unit" is also a word
 OTHERS_OF_THE_NAME = {  # a protocol, and a part of an address

@@ -292,6 +292,30 @@ def test_to_uint8_inverts_to_float_and_rounds_and_clips():
     assert found.tolist() == [0, 1, 0, 255]
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_batches_cut_at_once_are_those_cut_one_by_one(task, flip):
+    chosen = settings(load_size=37, crop_size=32, flip=flip)
+    store = Store("device", data.expected_bytes(task, chosen), device=torch.device("cpu"))
+    at_once = data.TrainingImages(task, chosen, 3, store=store)
+    one_by_one = data.TrainingImages(task, chosen, 3)
+    assert all(domain.slab is not None for domain in at_once._domains.values())
+    for first, size in ((0, 1), (5, 16), (data.BLOCK - 3, 8), (data.BLOCK - 1, data.BLOCK + 2)):
+        found, wanted = at_once.batch(first, size), one_by_one.batch(first, size)
+        assert found.names == wanted.names
+        for domain in "ab":
+            assert torch.equal(found.images[domain], wanted.images[domain])
+
+
+def test_images_of_many_shapes_or_slabs_are_cut_one_by_one(task):
+    chosen = settings(load_size=37, crop_size=32)
+    store = Store("device", 3 * 37 * 37 * 2, device=torch.device("cpu"))  # too few bytes expected
+    apart = data.TrainingImages(task, chosen, 3, store=store)
+    assert any(domain.slab is None for domain in apart._domains.values())
+    wanted = data.TrainingImages(task, chosen, 3).batch(2, 6)
+    found = apart.batch(2, 6)
+    assert all(torch.equal(found.images[domain], wanted.images[domain]) for domain in "ab")
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("home", ["device", "memory", "file"])

@@ -119,7 +119,7 @@ def test_masks_that_are_none_are_a_reason_and_no_failure():
 
 
 def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
-    def fail(image, file):
+    def fail(image, file, **options):
         file.write_bytes(b"half")
         raise OSError("disk full")
 

@@ -1,6 +1,7 @@
 """Several runs at once: all are done, or can go on, and each is recorded once."""
 
 import importlib.util
+import logging
 import os
 import signal
 import subprocess
@@ -162,6 +163,7 @@ def test_what_processes_do_not_share_the_first_one_does_alone(cli, monkeypatch, 
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert bool(cli("protocols")) is lines
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +109,9 @@ class SpectralNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer with its normalised weight."""
-        u, v = self._step() if self.training else (self.weight_u, self.weight_v)
-        weight = self.weight_orig / torch.dot(u, torch.mv(self.weight_orig.flatten(1), v))
+        with _without_autocast(x):  # a singular value needs its digits
+            u, v = self._step() if self.training else (self.weight_u, self.weight_v)
+            weight = self.weight_orig / torch.dot(u, torch.mv(self.weight_orig.flatten(1), v))
         if self.stride is None:
             return F.linear(x, weight, self.bias)
         return F.conv2d(x, weight, self.bias, self.stride)
@@ -123,6 +125,11 @@ class SpectralNorm(nn.Module):
         self.weight_u.copy_(u)
         self.weight_v.copy_(v)
         return u, v
+
+
+def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Have operations keep the type of their inputs; the meta device has no autocast."""
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 class LayerInstanceNorm(nn.Module):

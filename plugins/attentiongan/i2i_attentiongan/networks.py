@@ -25,7 +25,7 @@ def compose(content: Tensor | None, attention: Tensor, image: Tensor | None) -> 
     copied = 0 if image is None else image * attention[:, -1:]
     if content is None:
         return torch.as_tensor(copied)
-    return torch.einsum("bkchw,bkhw->bchw", content, attention[:, : content.shape[1]]) + copied
+    return (content * attention[:, : content.shape[1], None]).sum(dim=1) + copied
 
 
 class AttentionGenerator(nn.Module):
