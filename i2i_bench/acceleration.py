@@ -243,7 +243,8 @@ class Step:
             if len(self.static) >= MOST_GRAPHS:
                 raise ValueError(
                     f"{self.model.card.title} changes what its step does too often to be captured "
-                    f"({MOST_GRAPHS} graphs); leave capture out"
+                    f"({MOST_GRAPHS} graphs); leave capture out by naming other modes, --fast "
+                    "fused for one"
                 )
             self.static[key] = None
             return self.run(batch, first)
@@ -255,7 +256,7 @@ class Step:
         """Take a step under the precision that was asked for.
 
         Raises:
-            ValueError: If it is to be compiled and cannot be.
+            ValueError: If a mode makes it impossible.
         """
         try:
             with torch.autocast(
@@ -266,12 +267,22 @@ class Step:
             ):
                 return self.model.training_step(batch, self.random.at(first_sample))
         except RuntimeError as error:
-            if not self.modes.compile or isinstance(error, torch.OutOfMemoryError):
+            mode = self._to_blame(error)
+            if mode is None:
                 raise
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(
-                f"a step of {self.model.card.title} cannot be compiled: {reason}; leave compile out"
+                f"a step of {self.model.card.title} cannot be taken with {mode}: {reason}; leave "
+                f"{mode} out by naming other modes, --fast fused for one"
             ) from error
+
+    def _to_blame(self, error: RuntimeError) -> str | None:
+        """Name the mode that a step failed for, if it is one."""
+        if isinstance(error, torch.OutOfMemoryError):
+            return None
+        if self.modes.kernels and "differentiate twice" in str(error):
+            return "kernels"
+        return "compile" if self.modes.compile else None
 
     def _hold_rates(self) -> None:
         """Move learning rates into tensors on the device, which a graph reads at each replay."""
@@ -383,7 +394,8 @@ def _taken_back(model: Model) -> Iterator[None]:
     title = model.card.title
     if host_state(model) != host or after.keys() != before.keys():
         raise ValueError(
-            f"{title} changes plain values in its step, which a replay would not; leave capture out"
+            f"{title} changes plain values in its step, which a replay would not; leave capture "
+            "out by naming other modes, --fast fused for one"
         )
     for name, tensor in after.items():
         tensor.copy_(before[name])

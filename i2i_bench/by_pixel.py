@@ -47,9 +47,12 @@ class _Joined:
 
 def _joined(layers: list[nn.Module]) -> _Joined:
     """Look in sequences for what comes before and after normalisations, and nowhere else."""
-    sequences = [list(layer) for layer in layers if isinstance(layer, nn.Sequential)]
-    others = [layer.children() for layer in layers if not isinstance(layer, nn.Sequential)]
-    uses = Counter(chain(*sequences, *others))
+    members = [
+        (list(layer) if isinstance(layer, nn.Sequential) else list(layer.children()), layer)
+        for layer in layers
+    ]
+    uses = Counter(chain(*(children for children, _ in members)))
+    sequences = [children for children, layer in members if _is_sequence(layer)]
     found = _Joined()
     for before, after in chain(*map(pairwise, sequences)):
         if uses[before] > 1 or uses[after] > 1:
@@ -79,6 +82,11 @@ def _replacements(networks: nn.Module) -> Iterator[tuple[nn.Module, Forward]]:
             yield layer, partial(_convolve, layer, with_bias=layer not in joined.biases)
         elif type(layer) is nn.ConvTranspose2d and layer in joined.biases:
             yield layer, partial(_convolve_transposed, layer)
+
+
+def _is_sequence(layer: nn.Module) -> bool:
+    """Tell whether members are applied one after the other; who overrides that may do anything."""
+    return isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward
 
 
 def _is_plain_norm(layer: nn.Module) -> TypeGuard[nn.InstanceNorm2d]:

@@ -409,8 +409,9 @@ def instance_norm(x: Tensor, *, slope: float = 1.0, epsilon: float = 1e-5) -> Te
         The same shape and type, by pixel; it can be differentiated once.
 
     Raises:
-        ValueError: If a channel has one value only, as ``torch.nn.functional.instance_norm`` does.
+        ValueError: If a channel has one value only, or the type is another.
     """
+    _require_type(x)
     if x.shape[2] * x.shape[3] == 1:
         raise ValueError(f"instance normalisation needs more than one pixel, not {tuple(x.shape)}")
     return _InstanceNorm.apply(x, slope, epsilon)
@@ -428,8 +429,15 @@ def reflection_pad(x: Tensor, padding: int) -> Tensor:
         be differentiated once.
 
     Raises:
-        ValueError: If the padding is too large.
+        ValueError: If the padding is too large, or the type another.
     """
+    _require_type(x)
     if padding >= min(x.shape[2:]):
         raise ValueError(f"a padding of {padding} px is too large for images of {tuple(x.shape)}")
     return _ReflectionPad.apply(x, padding)
+
+
+def _require_type(x: Tensor) -> None:
+    if x.dtype not in TYPES:
+        possible = ", ".join(str(each).removeprefix("torch.") for each in TYPES)
+        raise ValueError(f"kernels are for {possible}, not for {x.dtype}; leave them out")

@@ -98,7 +98,7 @@ def test_forwards_are_traced_whole_and_for_every_use(name, traced):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_compiled_is_refused(name, title, traced):
-    with pytest.raises(ValueError, match=f"{title}.* cannot be compiled: .*; leave compile out"):
+    with pytest.raises(ValueError, match=f"{title}.* cannot be taken with compile: .*; leave"):
         take(subject_of(name), traced, steps=2)
 
 

@@ -1,6 +1,7 @@
 """Kernels equal PyTorch's layers, whatever the shape; Triton's interpreter runs them here."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -92,6 +93,30 @@ def test_what_has_no_variance_or_no_mirror_is_refused(device):
         kernels.instance_norm(torch.zeros(2, 3, 1, 1, device=device))
     with pytest.raises(ValueError, match="padding of 4 px is too large"):
         kernels.reflection_pad(torch.zeros(2, 3, 4, 9, device=device), 4)
+    with pytest.raises(ValueError, match=r"bfloat16, float16, not for torch\.float64"):
+        kernels.instance_norm(torch.zeros(2, 3, 4, 9, device=device, dtype=torch.float64))
+
+
+CYCLEGAN: Any = registry.load("cyclegan")
+
+
+class Penalising(CYCLEGAN):
+    """A model that differentiates a gradient of a network with instance normalisation."""
+
+    def training_step(self, batch, random):
+        images = batch.images["a"].requires_grad_()
+        judged = self.discriminators["a"](images)
+        (gradient,) = torch.autograd.grad(judged.sum(), images, create_graph=True)
+        gradient.square().sum().backward()
+        return {"penalty": gradient.detach().square().sum()}
+
+
+def test_model_that_differentiates_twice_is_told_to_leave_kernels_out(device):
+    config = Penalising.Config(2, 2, 1, 2)
+    batch = Batch({domain: draw((1, 3, 16, 16), device) for domain in "ab"})
+    with pytest.raises(ValueError, match=r"cannot be taken with kernels: .*; leave kernels out"):
+        losses_of(Penalising(config), batch, OURS, device, steps=1)
+    assert losses_of(Penalising(config), batch, PLAIN, device, steps=1)[0]["penalty"] > 0
 
 
 def layers():
@@ -115,7 +140,17 @@ def layers():
         nn.InstanceNorm2d(4),
         nn.ReflectionPad2d((1, 2, 0, 1)),
         nn.Conv2d(4, 2, 3, groups=2),
+        Backwards(nn.InstanceNorm2d(2), nn.ReLU()),
     )
+
+
+class Backwards(nn.Sequential):
+    """Applies its members in another order."""
+
+    def forward(self, input):
+        for layer in reversed(list(self)):
+            input = layer(input)
+        return input
 
 
 def test_replaced_layers_do_the_same_and_are_put_back(device):
@@ -125,13 +160,14 @@ def test_replaced_layers_do_the_same_and_are_put_back(device):
         nn.init.normal_(parameter, std=0.3)
     x = torch.randn(2, 3, 12, 14, device=device)
     plain = network(x)
-    plain.square().sum().backward()
+    gradient = draw(plain.shape, device)
+    plain.backward(gradient)
     wanted = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     network.zero_grad(set_to_none=True)
     with by_pixel(network):
         replaced = [name for name, layer in network.named_children() if "forward" in vars(layer)]
         found = network(x)
-        found.square().sum().backward()
+        found.backward(gradient)
     assert not any("forward" in vars(layer) for layer in network.modules())
     assert set(replaced) == {"0", "1", "2", "4", "9", "10", "12", "14"}
     torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
@@ -159,15 +195,14 @@ PLAIN, OURS = Modes(fused=True), Modes(channels_last=True, fused=True, kernels=T
 
 
 def test_step_by_pixel_moves_last_digits_only(device):
-    model_class = registry.load("cyclegan")
-    config = model_class.Config(
+    config = CYCLEGAN.Config(
         generator_width=2, discriminator_width=2, num_blocks=1, discriminator_layers=1
     )
     batch = Batch({domain: draw((1, 3, 16, 16), device, seed=i) for i, domain in enumerate("ab")})
     found = []
     for modes in (PLAIN, OURS):
         torch.manual_seed(0)
-        found += losses_of(model_class(config), batch, modes, device, steps=1)
+        found += losses_of(CYCLEGAN(config), batch, modes, device, steps=1)
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
