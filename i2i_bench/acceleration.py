@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
+import os
+import shutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -13,6 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from i2i_bench.model import Batch, Clock, Model, Randomness, named_networks
+
+logger = logging.getLogger(__name__)
 
 WARM_UPS = 3  # steps before a capture, which are taken back
 MOST_GRAPHS = 8  # of one training: as many states as a model's host side may alternate between
@@ -90,17 +95,35 @@ def choose(
         raise ValueError("a step that processes share cannot be captured; leave capture out")
     if {"kernels", "compile"} <= on:
         raise ValueError("kernels and compile exclude each other; leave one out")
-    has_triton = importlib.util.find_spec("triton") is not None
-    if "kernels" in on and not has_triton:
-        raise ValueError("kernels needs Triton, which is not installed; leave kernels out")
+    lack = _lack_of_kernels()
+    if "kernels" in on and lack:
+        raise ValueError(f"kernels needs {lack}, which is not there; leave kernels out")
     if "auto" in typed:
         best = BEST.get((device.type, precision), PLAIN)
-        cannot = {"capture"} if is_shared else set[str]()
-        cannot |= set() if has_triton and "compile" not in on else {"kernels"}
-        on |= {f.name for f in fields(best) if getattr(best, f.name)} - cannot
+        on |= _possible(best, lack, is_shared=is_shared, is_compiled="compile" in on)
     if "kernels" in on:
         on.add("channels_last")
     return Modes(**dict.fromkeys(on, True))
+
+
+def _possible(best: Modes, lack: str, *, is_shared: bool, is_compiled: bool) -> set[str]:
+    """Name what can be on of what is best."""
+    wanted = {f.name for f in fields(best) if getattr(best, f.name)}
+    if is_shared:
+        wanted.discard("capture")
+    if "kernels" in wanted and (lack or is_compiled):
+        wanted -= {"kernels", "channels_last"}  # by pixel without them is slower
+        if lack:
+            logger.warning("steps are slower than they could be: kernels need %s", lack)
+    return wanted
+
+
+def _lack_of_kernels() -> str:
+    """Name what our kernels cannot be compiled without and is not there; "" if all is."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton"
+    compilers = (os.environ.get("CC"), "gcc", "clang")
+    return "" if any(each and shutil.which(each) for each in compilers) else "a C compiler"
 
 
 @contextlib.contextmanager
@@ -109,6 +132,9 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
 
     Names and values of networks, optimisers and state stay, so that checkpoints written with and
     without modes are interchangeable.
+
+    Raises:
+        ValueError: If a mode is not possible.
     """
     networks = [network for _, network in named_networks(model.networks)]
     if modes.channels_last:
@@ -121,9 +147,7 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
             if modes.compile:
                 ways.enter_context(_compiled(networks))
             if modes.kernels:
-                from i2i_bench.by_pixel import by_pixel  # it needs Triton
-
-                ways.enter_context(by_pixel(model.networks))
+                ways.enter_context(_by_pixel(model.networks))
             yield
     finally:
         torch.backends.cudnn.benchmark = before
@@ -145,6 +169,22 @@ def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         for network in networks:
             network._compiled_call_impl = None
+
+
+def _by_pixel(networks: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Have networks work by our kernels, once one of them has been compiled."""
+    from i2i_bench import by_pixel  # it needs Triton
+
+    device = next(networks.parameters()).device
+    try:
+        by_pixel.kernels.reflection_pad(torch.zeros(1, 1, 2, 2, device=device), 1)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(
+            f"kernels cannot be compiled here: {reason}; leave kernels out by naming other modes, "
+            "--fast fused for one"
+        ) from error
+    return by_pixel.by_pixel(networks)
 
 
 @contextlib.contextmanager

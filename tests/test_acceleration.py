@@ -180,21 +180,29 @@ CUDA = torch.device("cuda")  # which need not be there to choose for it
         (["auto"], "fp32", acceleration.ON_GPU),
         (["auto"], "bf16", acceleration.ON_GPU),
         (["kernels"], "fp32", Modes(channels_last=True, kernels=True)),
-        (["auto", "compile"], "tf32", Modes(True, True, True, True, True, False)),
+        (["auto", "compile"], "tf32", Modes(fused=True, compile=True, capture=True, tune=True)),
     ],
 )
 def test_modes_of_a_gpu_are_as_typed(typed, precision, expected):
     assert acceleration.choose(typed, CUDA, precision) == expected
 
 
-def test_auto_leaves_out_what_cannot_be(monkeypatch):
+def test_auto_leaves_out_what_processes_cannot_share():
     shared = acceleration.choose(["auto"], CUDA, is_shared=True)
     assert shared == dataclasses.replace(acceleration.ON_GPU, capture=False)
-    monkeypatch.setattr(acceleration.importlib.util, "find_spec", lambda name: None)
-    without = acceleration.choose(["auto"], CUDA)
-    assert without == dataclasses.replace(acceleration.ON_GPU, kernels=False)
-    with pytest.raises(ValueError, match="needs Triton, which is not installed"):
+
+
+@pytest.mark.parametrize("lack", ["Triton", "a C compiler"])
+def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypatch, caplog):
+    if lack == "Triton":
+        monkeypatch.setattr(acceleration.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
+    found = acceleration.choose(["auto"], CUDA)
+    assert found == Modes(fused=True, capture=True, tune=True)
+    assert f"kernels need {lack}" in caplog.text
+    with pytest.raises(ValueError, match=f"kernels needs {lack}, which is not there"):
         acceleration.choose(["kernels"], CUDA)
+    assert acceleration.choose(["auto"], CPU) == acceleration.BEST["cpu", "fp32"]
 
 
 @pytest.mark.parametrize(

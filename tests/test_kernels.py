@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench import acceleration, contract, registry
+from i2i_bench import acceleration, checkpoint, contract, registry
 from i2i_bench.acceleration import Modes, Step
 from i2i_bench.model import Batch, Clock, Randomness
 
@@ -98,6 +98,22 @@ def test_what_has_no_variance_or_no_mirror_is_refused(device):
 
 
 CYCLEGAN: Any = registry.load("cyclegan")
+PLAIN, OURS = Modes(fused=True), Modes(channels_last=True, fused=True, kernels=True)
+
+
+def test_kernels_that_do_not_compile_are_one_sentence(device, monkeypatch):
+    def fail(x, padding):
+        raise RuntimeError("no Python.h\nsecond line")
+
+    monkeypatch.setattr(kernels, "reflection_pad", fail)
+    model = CYCLEGAN(CYCLEGAN.Config(2, 2, 1, 1))
+    with (
+        pytest.raises(
+            ValueError, match=r"cannot be compiled here: no Python\.h; leave kernels out"
+        ),
+        acceleration.prepared(model, OURS),
+    ):
+        pass
 
 
 class Penalising(CYCLEGAN):
@@ -191,9 +207,6 @@ def losses_of(model, batch, modes, device, *, steps):
     return [{key: value.item() for key, value in each.items()} for each in found]
 
 
-PLAIN, OURS = Modes(fused=True), Modes(channels_last=True, fused=True, kernels=True)
-
-
 def test_step_by_pixel_moves_last_digits_only(device):
     config = CYCLEGAN.Config(
         generator_width=2, discriminator_width=2, num_blocks=1, discriminator_layers=1
@@ -204,6 +217,27 @@ def test_step_by_pixel_moves_last_digits_only(device):
         torch.manual_seed(0)
         found += losses_of(CYCLEGAN(config), batch, modes, device, steps=1)
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("first", "then"), [(PLAIN, OURS), (OURS, PLAIN)], ids=["on", "off"])
+def test_checkpoints_go_from_mode_to_mode(first, then, tmp_path, device):
+    config = CYCLEGAN.Config(2, 2, 1, 1)
+    identity = dict.fromkeys(("model", "task", "variant", "preset"), "some") | {"seed": 0}
+    identity |= {"settings": {"config": {}, "precision": "fp32", "batch_size": 1}}
+    batch = Batch({domain: draw((1, 3, 16, 16), device, seed=i) for i, domain in enumerate("ab")})
+    stopped = CYCLEGAN(config)
+    losses_of(stopped, batch, first, device, steps=1)
+    checkpoint.save(tmp_path, stopped, identity, checkpoint.Position(1, 1))
+    found = []
+    for modes in (then, first):
+        resumed = CYCLEGAN(config)
+        resumed.networks.to(device)
+        content = checkpoint.latest(tmp_path)
+        assert content is not None
+        assert checkpoint.restore(resumed, content, identity).step == 1
+        found.append(losses_of(resumed, batch, modes, device, steps=2))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    assert found[0][1] == pytest.approx(found[1][1], rel=2e-2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
