@@ -27,7 +27,7 @@ types: install  ## pyright finds no error in the three parts
 	$(BIN)/pyright
 
 test: lint types  ## every check that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
 	$(BIN)/i2i-bench validate-results

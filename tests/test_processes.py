@@ -158,8 +158,8 @@ def test_half_written_translations_are_never_seen(ready):
 
         true_save = PIL.Image.Image.save
 
-        def half(image, path):
-            true_save(image, path)
+        def half(image, path, **options):
+            true_save(image, path, **options)
             content = Path(path).read_bytes()
             Path(path).write_bytes(content[: len(content) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
