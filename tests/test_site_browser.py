@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from i2i_bench import record
 from i2i_bench.report.site import page as site
@@ -65,6 +73,11 @@ class Watched:
             self.asked.append(route.request.url)
             route.abort()
 
+    def fail(self, request: Request) -> None:
+        """Note what is not there; an image that is left while it loads is no complaint."""
+        if request.failure != "net::ERR_ABORTED":
+            self.said.append(f"failed: {request.url}, {request.failure}")
+
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
@@ -81,7 +94,7 @@ def page(context: BrowserContext, address: str) -> Iterator[Page]:
     context.route("**/*", watched.guard)
     opened.on("console", lambda message: watched.said.append(message.text))
     opened.on("pageerror", lambda error: watched.said.append(str(error)))
-    opened.on("requestfailed", lambda request: watched.said.append(f"failed: {request.url}"))
+    opened.on("requestfailed", watched.fail)
     opened.goto(address)
     yield opened
     opened.wait_for_load_state("networkidle")
