@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import inspect
 import logging
 import os
 import shutil
@@ -164,11 +166,34 @@ def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
     for network in networks:
         network.compile(dynamic=False)
     try:
-        with dynamo.config.patch(recompile_limit=MOST_VARIANTS):
+        with dynamo.config.patch(recompile_limit=MOST_VARIANTS), _no_second_gradients():
             yield
     finally:
         for network in networks:
             network._compiled_call_impl = None
+
+
+@contextlib.contextmanager
+def _no_second_gradients() -> Iterator[None]:
+    """Refuse to differentiate gradients: of a compiled network these may be left out in silence."""
+    before = torch.autograd.grad, torch.autograd.backward
+
+    def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            if parameters.bind(*args, **options).arguments.get("create_graph"):
+                raise RuntimeError("it differentiates a gradient")
+            return function(*args, **options)
+
+        return call
+
+    torch.autograd.grad, torch.autograd.backward = map(guarded, before)
+    try:
+        yield
+    finally:
+        torch.autograd.grad, torch.autograd.backward = before
 
 
 def _by_pixel(networks: nn.Module) -> contextlib.AbstractContextManager[None]:
