@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from i2i_bench import acceleration, evaluation, plan, registry
-from i2i_bench.acceleration import Precision, Step
+from i2i_bench.acceleration import Step
 from i2i_bench.data import TrainingImages
 from i2i_bench.directions import directions_of
 from i2i_bench.metrics import pixels
@@ -31,6 +31,7 @@ from i2i_bench.model import Clock, Model, Preset, Randomness
 from i2i_bench.plan import Choices, Job
 from i2i_bench.runner import device_name
 from i2i_bench.tasks import catalog
+from i2i_bench.training import Precision
 
 HERE = Path(__file__).parent
 LAST = 50  # steps whose mean losses are compared
@@ -74,7 +75,7 @@ def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, A
     if way == "last digit":
         _move_last_digits(model)
     model.networks.to(device).train()
-    modes = acceleration.choose(typed.split(","), device, precision)
+    modes = acceleration.choose(typed.split(","), device)
     found = []
     with (
         acceleration.tensor_floats(allowed=precision == "tf32"),
@@ -149,6 +150,8 @@ def run(models: Iterable[str], options: argparse.Namespace) -> None:
     """Train and compare; write JSON and Markdown."""
     device = torch.device(options.device)
     ways = ways_of(device)
+    if others := set(options.way or ()) - set(ways):
+        sys.exit(f"on {device.type} there is no {min(others)!r}; possible: {', '.join(ways)}")
     chosen = [way for way in ways if way == "fp32" or way in (options.way or ways)]
     command = shlex.join(["python", "benchmarks/numerics.py", *sys.argv[1:]])
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"

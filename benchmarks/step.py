@@ -83,7 +83,7 @@ class Row:
 def cpu_plans() -> dict[str, list[Row]]:
     """Give what is measured on a processor, by table."""
     a = "attentiongan"
-    best = ",".join(acceleration.BEST["cpu", "fp32"].names())
+    best = ",".join(acceleration.BEST["cpu"].names())
     ways = (("fp32", ""), ("fp32", best), ("bf16", best))
     others = (("fp32", "channels-last"), ("fp32", "compile,fused"), ("bf16", "channels-last,fused"))
     return {
@@ -98,7 +98,7 @@ def cpu_plans() -> dict[str, list[Row]]:
 def cuda_plans() -> dict[str, list[Row]]:
     """Give what is measured on a GPU, by table."""
     a, c = "attentiongan", "cyclegan"
-    best = ",".join(acceleration.ON_GPU.names())
+    best = ",".join(acceleration.BEST["cuda"].names())
     models = [Row(m, 256, 1, p, best) for m in MODELS for p in ("fp32", "tf32", "bf16")]
     models += [Row(m, 256, 4, "bf16", best) for m in (a, c)]
     less = ("", "fused", "fused,capture", "fused,capture,tune", "channels-last,fused,capture,tune")

@@ -3,12 +3,14 @@
 Run it from a checkout: ``.venv/bin/python benchmarks/translate.py``. Weights are random, images are
 photographs' worth of detail (noise over gradients) as PNG. ``--part files`` compares the network
 alone with files from disk to disk; ``--part growth`` translates test sets of several sizes, each in
-a process of its own.
+a process of its own; ``--part png --folder FOLDER`` writes photographs at two levels of
+compression.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from PIL import Image
 from i2i_bench import contract, evaluation, registry, training
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import request
+from i2i_bench.evaluation import PNG_LEVEL
 from i2i_bench.model import A2B, Model
 from i2i_bench.plan import Choices, plan
 from i2i_bench.tasks.folders import read_image
@@ -110,6 +113,21 @@ def files(count: int, size: int, device: torch.device, clock: Clock) -> None:
         print(f"| {name} | {shown} |", flush=True)
 
 
+def levels(folder: Path, size: int) -> None:
+    """Print what the images of a folder cost as PNG at the usual level and at ours."""
+    paths = sorted(folder.iterdir())
+    images = [read_image(path).resize((size, size), Image.Resampling.BICUBIC) for path in paths]
+    print(f"| {len(images)} photographs of {size} px | ms | bytes |\n|:--|--:|--:|")
+    for level in (6, PNG_LEVEL):
+        written = [io.BytesIO() for _ in images]
+        start = time.process_time()
+        for image, file in zip(images, written, strict=True):
+            image.save(file, "PNG", compress_level=level)
+        each = (time.process_time() - start) / len(images)
+        length = sum(file.tell() for file in written) // len(images)
+        print(f"| level {level} | {each * 1000:.2f} | {length:,} |")
+
+
 def grow(counts: list[int], *, is_processor: bool) -> None:
     """Print the time and the memory of test sets, each found in a process of its own."""
     print(f"| test images of {GROWTH_SIZE} px, a to b, {GROWTH_MODEL}, tiny networks ", end="")
@@ -151,14 +169,18 @@ def one(count: int, clock: Clock) -> None:
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["files", "growth", "one", "all"], default="all")
+    parser.add_argument("--part", choices=["files", "growth", "png", "one", "all"], default="all")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800])
+    parser.add_argument("--folder", type=Path, default=Path(), help="of photographs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processor", action="store_true", help=PROCESSOR)
     chosen = parser.parse_args()
     clock = time.process_time if chosen.processor else time.perf_counter
+    if chosen.part == "png":
+        levels(chosen.folder, chosen.size)
+        return
     if chosen.part == "one":
         one(chosen.images, clock)
         return

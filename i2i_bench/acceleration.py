@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,30 +58,18 @@ class Modes:
 PLAIN = Modes()
 OF_CUDA = ("capture", "tune", "kernels")
 NAMES = tuple(f.name.replace("_", "-") for f in fields(Modes))
-Precision = Literal["fp32", "tf32", "bf16"]
-ON_GPU = Modes(channels_last=True, fused=True, capture=True, tune=True, kernels=True)
-BEST: dict[tuple[str, Precision], Modes] = {  # as measured: benchmarks/README.md
-    ("cpu", "fp32"): Modes(fused=True),
-    ("cpu", "bf16"): Modes(fused=True),
-    ("cuda", "fp32"): ON_GPU,
-    ("cuda", "tf32"): ON_GPU,
-    ("cuda", "bf16"): ON_GPU,
+BEST = {  # as measured in every precision: benchmarks/README.md
+    "cpu": Modes(fused=True),
+    "cuda": Modes(channels_last=True, fused=True, capture=True, tune=True, kernels=True),
 }
 
 
-def choose(
-    typed: Sequence[str],
-    device: torch.device,
-    precision: Precision = "fp32",
-    *,
-    is_shared: bool = False,
-) -> Modes:
+def choose(typed: Sequence[str], device: torch.device, *, is_shared: bool = False) -> Modes:
     """Give the modes for ``auto`` (the best that was measured), ``none`` or names of modes.
 
     Args:
         typed: What was asked for.
         device: Of the training.
-        precision: Of its steps.
         is_shared: Whether several processes share a step.
 
     Raises:
@@ -101,7 +89,7 @@ def choose(
     if "kernels" in on and lack:
         raise ValueError(f"kernels needs {lack}, which is not there; leave kernels out")
     if "auto" in typed:
-        best = BEST.get((device.type, precision), PLAIN)
+        best = BEST.get(device.type, PLAIN)
         on |= _possible(best, lack, is_shared=is_shared, is_compiled="compile" in on)
     if "kernels" in on:
         on.add("channels_last")

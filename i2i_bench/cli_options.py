@@ -293,12 +293,11 @@ def _bench(options: Mapping[str, Any]) -> Bench:
 
     is_of_cluster = options["launcher"] == "ray"  # what this machine has does not matter then
     device = runner.choose_device("cpu" if is_of_cluster else options["device"])
-    precision, modes = options["precision"], acceleration.PLAIN
-    if not is_of_cluster and device.type != "cuda" and precision == "tf32":
+    modes = acceleration.PLAIN
+    if not is_of_cluster and device.type != "cuda" and options["precision"] == "tf32":
         raise click.ClickException(f"tf32 is a format of CUDA devices, not of {device.type}")
     if not is_of_cluster:
-        is_shared = _is_one_of_several()
-        modes = acceleration.choose(options["modes"], device, precision, is_shared=is_shared)
+        modes = acceleration.choose(options["modes"], device, is_shared=_is_one_of_several())
     return runner.Bench(
         places_from(options),
         find_protocols(options["protocols"]),

@@ -286,21 +286,25 @@ class _Draws:
         self._seed, self._stream, self._settings = seed, stream, settings
         self._sizes = torch.tensor([image.shape[1:] for image in pixels])
         self._number, self._block = -1, list[Sample]()
+        self._rows = torch.empty(0)  # the same
 
     def of(self, first_sample: int, size: int) -> list[Sample]:
         """Give the draws of ``size`` samples, which do not depend on what was asked before."""
         found: list[Sample] = []
         for number, part in _parts(first_sample, size):
-            if number != self._number:
-                rows = self.block(number).tolist()
-                self._block = [(index, top, left, flip) for index, top, left, flip in rows]
-                self._number = number
+            self.block(number)
             found += self._block[part]
         return found
 
     def block(self, number: int) -> Tensor:
-        """Make the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) in the order of Sample."""
-        first = number * BLOCK
+        """Give the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) in the order of Sample."""
+        if number != self._number:
+            self._number, self._rows = number, self._draw(number * BLOCK)
+            rows = self._rows.tolist()
+            self._block = [(index, top, left, flip) for index, top, left, flip in rows]
+        return self._rows
+
+    def _draw(self, first: int) -> Tensor:
         settings, random = self._settings, Randomness(self._seed, first)
         chosen = sample_order(self._seed, self._stream, len(self._sizes), first, BLOCK)
         order = torch.from_numpy(chosen)

@@ -25,6 +25,20 @@ TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @triton.jit
+def _normal(x, places, inside, mean, scale):
+    """Load a tile and normalise it."""
+    tile = tl.load(x + places, mask=inside, other=0.0).to(tl.float32)
+    return (tile - mean[None, :]) * scale[None, :]
+
+
+@triton.jit
+def _before_activation(gradient, places, inside, normal, slope):
+    """Load a tile of gradients and take them back through the activation."""
+    given = tl.load(gradient + places, mask=inside, other=0.0).to(tl.float32)
+    return tl.where(normal > 0, given, given * slope)
+
+
+@triton.jit
 def _moments_of_parts(
     x,
     means,
@@ -120,8 +134,7 @@ def _normalise(
     by_channel = tl.load(scale + sample * num_channels + channels, mask=is_channel, other=0.0)
     x += sample * num_pixels * num_channels
     y += sample * num_pixels * num_channels
-    tile = tl.load(x + places, mask=inside, other=0.0).to(tl.float32)
-    normal = (tile - of_channel[None, :]) * by_channel[None, :]
+    normal = _normal(x, places, inside, of_channel, by_channel)
     tl.store(y + places, tl.where(normal > 0, normal, normal * slope), mask=inside)
 
 
@@ -155,10 +168,8 @@ def _sums_of_parts(
         pixels = first + tl.arange(0, tile_pixels)
         inside = (pixels < end)[:, None] & is_channel[None, :]
         places = pixels[:, None] * num_channels + channels[None, :]
-        tile = tl.load(x + places, mask=inside, other=0.0).to(tl.float32)
-        normal = (tile - of_channel[None, :]) * by_channel[None, :]
-        given = tl.load(gradient + places, mask=inside, other=0.0).to(tl.float32)
-        given = tl.where(normal > 0, given, given * slope)
+        normal = _normal(x, places, inside, of_channel, by_channel)
+        given = _before_activation(gradient, places, inside, normal, slope)
         total += given
         product += given * normal
     place = (sample * tl.num_programs(0) + tl.program_id(0)) * 2 * num_channels + channels
@@ -196,10 +207,8 @@ def _normalise_backward(
     place += sample * num_channels
     total = tl.load(sums + place, mask=is_channel, other=0.0) / num_pixels
     product = tl.load(sums + place + num_channels, mask=is_channel, other=0.0) / num_pixels
-    tile = tl.load(x + places, mask=inside, other=0.0).to(tl.float32)
-    normal = (tile - of_channel[None, :]) * by_channel[None, :]
-    given = tl.load(gradient + places, mask=inside, other=0.0).to(tl.float32)
-    given = tl.where(normal > 0, given, given * slope)
+    normal = _normal(x, places, inside, of_channel, by_channel)
+    given = _before_activation(gradient, places, inside, normal, slope)
     back = (given - total[None, :] - normal * product[None, :]) * by_channel[None, :]
     tl.store(result + places, back, mask=inside)
 

@@ -17,7 +17,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from i2i_bench import checkpoint, evaluation, memory, record, registry, storage
-from i2i_bench.acceleration import Precision
 from i2i_bench.checkpoint import Start
 from i2i_bench.data import make_store
 from i2i_bench.memory import Need
@@ -26,6 +25,7 @@ from i2i_bench.record import Record, Run
 from i2i_bench.storage import Store
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.task import Task
+from i2i_bench.training import Precision
 
 logger = logging.getLogger(__name__)
 

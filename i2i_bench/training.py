@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from i2i_bench import acceleration, checkpoint, parallel
-from i2i_bench.acceleration import PLAIN, Modes, Precision
+from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
@@ -31,6 +31,7 @@ from i2i_bench.snapshots import Album
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
 REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
+Precision = Literal["fp32", "tf32", "bf16"]
 Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, done, of, values
 
 

@@ -180,10 +180,10 @@ def test_option_has_every_mode():
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["auto"], acceleration.BEST["cpu", "fp32"]),
+        (["auto"], acceleration.BEST["cpu"]),
         (["none"], Modes()),
         (["channels-last"], Modes(channels_last=True)),
-        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu", "fp32"], compile=True)),
+        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu"], compile=True)),
     ],
 )
 def test_modes_are_as_typed(typed, expected):
@@ -196,21 +196,20 @@ CUDA = torch.device("cuda")  # which need not be there to choose for it
 
 
 @pytest.mark.parametrize(
-    ("typed", "precision", "expected"),
+    ("typed", "expected"),
     [
-        (["auto"], "fp32", acceleration.ON_GPU),
-        (["auto"], "bf16", acceleration.ON_GPU),
-        (["kernels"], "fp32", Modes(channels_last=True, kernels=True)),
-        (["auto", "compile"], "tf32", Modes(fused=True, compile=True, capture=True, tune=True)),
+        (["auto"], acceleration.BEST["cuda"]),
+        (["kernels"], Modes(channels_last=True, kernels=True)),
+        (["auto", "compile"], Modes(fused=True, compile=True, capture=True, tune=True)),
     ],
 )
-def test_modes_of_a_gpu_are_as_typed(typed, precision, expected):
-    assert acceleration.choose(typed, CUDA, precision) == expected
+def test_modes_of_a_gpu_are_as_typed(typed, expected):
+    assert acceleration.choose(typed, CUDA) == expected
 
 
 def test_auto_leaves_out_what_processes_cannot_share():
     shared = acceleration.choose(["auto"], CUDA, is_shared=True)
-    assert shared == dataclasses.replace(acceleration.ON_GPU, capture=False)
+    assert shared == dataclasses.replace(acceleration.BEST["cuda"], capture=False)
 
 
 @pytest.mark.parametrize("lack", ["Triton", "a C compiler"])
@@ -223,7 +222,7 @@ def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypa
     assert f"kernels need {lack}" in caplog.text
     with pytest.raises(ValueError, match=f"kernels needs {lack}, which is not there"):
         acceleration.choose(["kernels"], CUDA)
-    assert acceleration.choose(["auto"], CPU) == acceleration.BEST["cpu", "fp32"]
+    assert acceleration.choose(["auto"], CPU) == acceleration.BEST["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +308,7 @@ def test_records_name_the_modes_and_old_ones_have_none(finished):
     paths = sorted((finished / "results").glob("*/*/seed*.json"))
     assert len(paths) == 4
     for path in paths:
-        assert record.read(path).modes == acceleration.BEST["cpu", "fp32"].names()
+        assert record.read(path).modes == acceleration.BEST["cpu"].names()
         plain = json.loads(path.read_text())
         del plain["modes"]
         assert record.Record.model_validate(plain).modes == []
