@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Cont
         try:
             return _invoke(command, ctx)
         except click.ClickException as error:
+            signal.signal(signal.SIGTERM, parallel.outlive)
             if parallel.speaks_for_all():
                 raise
             raise click.exceptions.Exit(error.exit_code) from None

@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -285,6 +286,14 @@ def _store() -> Any:
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store, _, _ = next(rendezvous("env://", rank, size))
     return store
+
+
+def outlive(number: int, frame: FrameType | None) -> None:
+    """Handle the SIGTERM that torchrun sends to who is left of a failure, and may have to say it.
+
+    It is not ``SIG_IGN``, which programs that this process starts would inherit.
+    """
+    del number, frame
 
 
 def speaks_for_all() -> bool:

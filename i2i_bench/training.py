@@ -324,7 +324,10 @@ def peak_memory(device: torch.device) -> int:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here."""
+    """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here.
+
+    One of several processes that fails in the block lives to say so: ``parallel.outlive``.
+    """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -341,6 +344,10 @@ def stop_signals() -> Iterator[list[int]]:
         signal.signal(number, note)
     try:
         yield received
+    except Exception:
+        if parallel.several():
+            before[signal.SIGTERM] = parallel.outlive
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

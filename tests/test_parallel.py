@@ -16,9 +16,11 @@ from i2i_bench import checkpoint, contract, parallel, registry
 
 MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit")
 SCRIPT = """
+import contextlib
 import os
+import time
 import torch
-from i2i_bench import training
+from i2i_bench import parallel, training
 from i2i_bench.cli import main
 
 def step(loop, true_step=training._Loop.step):
@@ -27,6 +29,24 @@ def step(loop, true_step=training._Loop.step):
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
 
 training._Loop.step = step
+if "SLOW" in os.environ:  # torchrun notices a loss before the others have told it
+    stop_signals, speaks_for_all = training.stop_signals, parallel.speaks_for_all
+
+    @contextlib.contextmanager
+    def slow_stop_signals():
+        try:
+            with stop_signals() as received:
+                yield received
+        except Exception:
+            time.sleep(1)
+            raise
+
+    def slow_speaks_for_all():
+        speaks = speaks_for_all()
+        time.sleep(1)
+        return speaks
+
+    training.stop_signals, parallel.speaks_for_all = slow_stop_signals, slow_speaks_for_all
 if "EXACT" in os.environ:
     torch.set_default_dtype(torch.float64)
 main(prog_name="i2i-bench")
@@ -47,15 +67,17 @@ def test_shares_of_a_batch_are_its_rows_once(size, num_processes):
     assert sum(share.weight for share in shares) == pytest.approx(1)
 
 
-def run(processes, *arguments, code=0, fault=None, exact=True):
+def run(processes, *arguments, code=0, fault=None, exact=True, slow=False):
     """Run the command as so many processes; give what they print and the sentences they fail with.
 
-    A fault is a signal that a process sends itself after so many images: ``(signal, "1/8")``.
+    A fault is a signal that a process sends itself after so many images: ``(signal, "1/8")``. Slow
+    ones take seconds to tell a failure.
     """
     Path("script.py").write_text(SCRIPT)
     several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *(several if processes > 1 else ()), "script.py", "run"]
     variables = {"OMP_NUM_THREADS": "1"} | ({"EXACT": "1"} if exact else {})
+    variables |= {"SLOW": "1"} if slow else {}
     if fault:
         variables |= {"SIGNAL": str(int(fault[0])), "FAULT": fault[1]}
     done = subprocess.run(
@@ -165,8 +187,9 @@ def test_stopped_and_killed_trainings_go_on_with_fewer_processes(plan, single):
     assert len(told) == 1
     assert "stopped by SIGTERM after 4 of 17 images; saved in" in told[0]
     (saved,) = Path("runs").rglob("checkpoint-*")
-    for lost in ("1/8", "0/8"):
-        _, told = run(2, *plan("cyclegan"), fault=(signal.SIGKILL, lost), code=1)
+    for lost, slow in (("1/8", False), ("1/8", True), ("0/8", True)):
+        fault = (signal.SIGKILL, lost)
+        _, told = run(2, *plan("cyclegan"), fault=fault, code=1, slow=slow)
         assert told == [f"Error: {parallel.GONE}"]
         assert [saved] == list(Path("runs").rglob("checkpoint-*"))
     run(1, *plan("cyclegan"))
