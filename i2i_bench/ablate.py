@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import itertools
 import logging
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench import plan, record, registry
+from i2i_bench.faults import near
 from i2i_bench.model import Ablation
 from i2i_bench.plan import Choices, Job
 from i2i_bench.report.ablation import Point, Study
@@ -106,10 +106,8 @@ def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Va
     """
     studies = registry.load(model).ablations
     if name not in studies:
-        near = difflib.get_close_matches(name, studies, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = ", ".join(studies) or "none; use --vary"
-        raise ValueError(f"model {model!r} has no study {name!r}; {hint}possible: {known}")
+        known = f"{near(name, studies)}possible: {', '.join(studies) or 'none; use --vary'}"
+        raise ValueError(f"model {model!r} has no study {name!r}; {known}")
     found = studies[name]
     _require_free({key: None for point in found.points for key in point.changes}, choices)
     variants = [

@@ -366,16 +366,24 @@ def host_state(model: Model) -> Hashable:
 
     Learning rates are not among them: they are on the device.
     """
-    kinds = (bool, int, float, str, tuple, type(None))
-    own = [(key, repr(value)) for key, value in vars(model).items() if isinstance(value, kinds)]
+    own = [(key, repr(value)) for key, value in vars(model).items() if _is_plain(value)]
     groups = [
         (name, number, key, repr(value))
         for name, optimizer in model.optimizers.items()
         for number, group in enumerate(optimizer.param_groups)
         for key, value in group.items()
-        if key != "lr" and isinstance(value, kinds)
+        if key != "lr" and _is_plain(value)
     ]
     return (tuple(own), tuple(groups))
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is a number, a text, nothing, or holds nothing but such values."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 class _Static:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from i2i_bench.checkpoint import digest
 from i2i_bench.data import TrainingImages, make_store, to_float
+from i2i_bench.download import alone
 from i2i_bench.feature_cache import cache_folder
 from i2i_bench.model import EVERY, Settings
 from i2i_bench.official import read_untrusted
@@ -134,15 +135,16 @@ def trained(task: Task, device: torch.device, report: Report) -> Classifier:
     path = _path(task, size)
     network = _read(path, size, len(task.attributes))
     if network is None:
-        network = _train(task, size, device, report)
-        with replacing(path) as partial:
-            torch.save(network.state_dict(), partial)
+        with alone(path):  # so that runs side by side are judged by the same one
+            network = _read(path, size, len(task.attributes))
+            if network is None:
+                network = _make(path, task, size, device, report)
     sha256 = digest(network.state_dict())
     return Classifier(network.to(device).eval(), size, task.labelling, sha256, device)
 
 
 def _path(task: Task, size: int) -> Path:
-    """Give the place of a classifier, of its own for every set of training images and recipe."""
+    """Give the place of a classifier, of its own for every list of images, labels and recipe."""
     names = [image.name for image in task.images("train", EVERY)]
     known = [task.name, task.version, VERSION, size, names, task.labels("train", EVERY)]
     key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
@@ -155,9 +157,18 @@ def _read(path: Path, size: int, num_labels: int) -> Network | None:
     network = Network(size, num_labels)
     try:
         network.load_state_dict(read_untrusted(path))
-    except Exception as error:  # whatever a damaged file may provoke
-        logger.warning("the classifier %s is trained anew: %s", path, error)
+    except Exception:  # whatever a damaged file may provoke
         return None
+    return network
+
+
+def _make(path: Path, task: Task, size: int, device: torch.device, report: Report) -> Network:
+    """Train a classifier and keep it."""
+    if path.exists():
+        logger.warning("the classifier %s is damaged and is trained anew", path)
+    network = _train(task, size, device, report)
+    with replacing(path) as partial:
+        torch.save(network.state_dict(), partial)
     return network
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench.faults import printable, reason
+from i2i_bench.faults import near, printable, reason
 
 if TYPE_CHECKING:
     import torch
@@ -38,16 +37,14 @@ class Commands(click.Group):
         if args and args[0] not in SHARED and _is_one_of_several() and os.environ["RANK"] != "0":
             raise click.exceptions.Exit(0)
         if args and not args[0].startswith("-") and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(sorted(self.commands))
-            raise click.UsageError(f"no command {args[0]!r}; {hint}possible: {known}", ctx)
+            possible = f"{near(args[0], self.commands)}possible: {', '.join(sorted(self.commands))}"
+            raise click.UsageError(f"no command {args[0]!r}; {possible}", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises becomes one sentence, of several processes too."""
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-        if _is_one_of_several():
+        if _is_one_of_several() and ctx.parent is None:  # a group of the group fails through it
             return _invoke_with_others(super().invoke, ctx)
         return _invoke(super().invoke, ctx)
 

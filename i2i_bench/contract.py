@@ -324,9 +324,7 @@ def steps_wait_for_nothing(subject: Subject) -> str | None:
         for number in range(STEPS):
             subject.step(model, number)
     if reads.count:
-        return (
-            f"a training step reads {reads.count // STEPS} values on the host, and waits for each"
-        )
+        return f"{STEPS} training steps read {reads.count} values on the host, and wait for each"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -72,13 +73,14 @@ class EventLog:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._copied += len(whole)
-        lines = [json.loads(line) for line in whole.splitlines()]
-        for line in lines:
-            # the clock of a run: what it has trained, whatever lay between its sessions
-            self._start = self._start or time.time() - lines[-1]["seconds"]
-            when = self._start + line["seconds"]
-            for name, value in line["losses"].items():
-                self._writer.add_scalar(f"losses/{name}", value, line["step"], walltime=when)
+        with contextlib.suppress(ValueError, LookupError, TypeError):  # the log is damaged
+            lines = [json.loads(line) for line in whole.splitlines()]
+            for line in lines:
+                # the clock of a run: what it has trained, whatever lay between its sessions
+                self._start = self._start or time.time() - lines[-1]["seconds"]
+                when = self._start + line["seconds"]
+                for name, value in line["losses"].items():
+                    self._writer.add_scalar(f"losses/{name}", value, line["step"], walltime=when)
 
 
 def add_samples(folder: Path, step: int) -> None:

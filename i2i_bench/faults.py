@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 ADVICE = {
     errno.ENOSPC: "free some space, and the same command goes on",
@@ -38,6 +40,12 @@ def reason(error: Exception) -> str:
         return printable(str(error))
     first = next(iter(str(error).splitlines()), "")
     return printable(f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)")
+
+
+def near(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Ask whether the nearest of some names was meant; a sentence goes on after it."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {found[0]!r}? " if found else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

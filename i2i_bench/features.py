@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from i2i_bench import feature_cache, inception
-from i2i_bench.inception import UNREADABLE, WIDTH, corrupt, full_precision
+from i2i_bench.inception import WIDTH, corrupt, full_precision
 from i2i_bench.overlap import ahead
-from i2i_bench.weights import ALEXNET_NAME, required, weights_hash
+from i2i_bench.weights import ALEXNET_NAME, UNREADABLE, required, weights_hash
 
 if TYPE_CHECKING:
     import torch

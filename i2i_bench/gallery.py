@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from i2i_bench import checkpoint, plan, record, snapshots
+from i2i_bench import checkpoint, plan, snapshots
 from i2i_bench.data import decode, to_float, to_uint8
 from i2i_bench.directions import directions_of, find_direction, labels_of, request
 from i2i_bench.evaluation import channels_last
@@ -184,13 +184,7 @@ def comparison(runs: Sequence[str], choice: Choice, places: Places) -> list[Figu
 
 
 def _member(run: str, places: Places) -> _Member:
-    folder = plan.find_folder(run, places)
-    try:
-        name = folder.resolve().relative_to(places.runs.resolve())
-    except ValueError:
-        hint = "give its place with --runs"
-        raise ValueError(f"{folder} is not below {places.runs}; {hint}") from None
-    found = record.read(places.results / name.with_suffix(".json"))
+    folder, found = plan.find_record(run, places)
     task = catalog.find(plan.noted_task(folder) or found.task, places.data)
     if (task.name, task.version) != (found.task, found.task_version):
         raise ValueError(f"{found.run} is of another version of its task than {task.name} now is")

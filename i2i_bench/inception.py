@@ -6,7 +6,6 @@ Four conversions of the network are in use, and what each project does to an ima
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 SIDE = 299  # pixels of what the network takes
 WIDTH = 2048  # of its features, pool3
-UNREADABLE = (RuntimeError, ValueError, EOFError, LookupError, OSError, pickle.UnpicklingError)
 
 Pixels = NDArray[np.float32]
 
@@ -255,7 +253,7 @@ def _load_script(path: Path) -> Any:
         warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
         try:
             return torch.jit.load(path, map_location="cpu").layers
-        except (*UNREADABLE, AttributeError) as error:
+        except (*weights.UNREADABLE, AttributeError) as error:
             raise corrupt(path, "TorchScript Inception with a module `layers`") from error
 
 
@@ -273,7 +271,7 @@ def _load_state(path: Path) -> nn.Module:
             for name in network.state_dict()
         }
         network.load_state_dict(state, assign=True)
-    except (*UNREADABLE, TypeError, AttributeError) as error:
+    except (*weights.UNREADABLE, TypeError, AttributeError) as error:
         raise corrupt(path, "state of the Inception") from error
     network.fc = torch.nn.Identity()  # what follows pool3
     return network

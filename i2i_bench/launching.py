@@ -129,6 +129,9 @@ class Cluster:
         Raises:
             Vanished: If that machine is gone.
         """
+        if self._stopped:
+            yield -signal.SIGTERM
+            return
         variables = {"OMP_NUM_THREADS": self._threads}
         running = self._work.options(num_returns="streaming").remote(command, variables)
         self._running.add(running)
@@ -204,22 +207,24 @@ def _finish(
     job: Job, site: Site, command: Callable[[Job, bool], Command], show: Show, stop: Sequence[int]
 ) -> tuple[str, bool]:
     """Carry out one run, wherever that can be; give what to say of it, and whether it is good."""
-    name, said = str(job.run), ""
+    name, said = str(job.run), "not begun"
     for attempt in range(ATTEMPTS):
+        if attempt and not stop:
+            time.sleep(PAUSE_SECONDS)
+        if stop:
+            break
         try:
             code, said = _follow(site.lines(command(job, attempt > 0)), lambda x: show(name, x))
             if code == 0:
                 return said.partition(f"{name}: ")[2], True
+            said = said.removeprefix(ERROR)
             was_held = attempt > 0 and " is in work: " in said  # by one that is not dead yet
-            if stop or not was_held:
-                return f"{'stopped' if stop else 'failed'}: {said.removeprefix(ERROR)}", bool(stop)
+            if not (stop or was_held):
+                return f"failed: {said}", False
         except Vanished as gone:
             said = f"its machine is gone ({gone})"
             show(name, f"{said}; going on elsewhere")
-            if stop:
-                return f"stopped: {said}", True
-        time.sleep(PAUSE_SECONDS)
-    return f"failed: {said}, {ATTEMPTS} times", False
+    return (f"stopped: {said}", True) if stop else (f"failed: {said}, {ATTEMPTS} times", False)
 
 
 def _follow(lines: Iterator[str | int], show: Callable[[str], None]) -> tuple[int, str]:

@@ -78,14 +78,7 @@ def _find_record(name: str, places: Places) -> AnyRecord:
         if path.suffix == ".json" and path.is_file():
             is_external = path.resolve().parent.name == EXTERNAL
             return record.read_external(path) if is_external else record.read(path)
-    folder = plan.find_folder(name, places)
-    try:
-        run = folder.resolve().relative_to(places.runs.resolve())
-    except ValueError:
-        raise ValueError(
-            f"{folder} is not below {places.runs}; give its place with --runs"
-        ) from None
-    return record.read(places.results / run.parent / f"{run.name}.json")
+    return plan.find_record(name, places)[1]
 
 
 def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
@@ -121,8 +114,10 @@ def compare(
         device: Where features are extracted.
 
     Raises:
-        ValueError: If they were not scored on the same images, or images are no longer those.
+        ValueError: If they were not scored on the same images, images are no longer those, or the
+            protocol has no error for a difference.
     """
+    _require_jackknife(protocol)
     scores = [_score_of(side, protocol, direction) for side in sides]
     _require_same(*scores)
     if scores[0].task_version != task.version:
@@ -147,11 +142,7 @@ def directions(sides: Sequence[Side], protocol: Protocol) -> list[str]:
     Raises:
         ValueError: If there is none, or the protocol has no error for a difference.
     """
-    if protocol.spread_kind != "se_jackknife":
-        raise ValueError(
-            f"protocol {protocol} has no jackknife, by which differences are told from noise; "
-            "compare under i2i"
-        )
+    _require_jackknife(protocol)
     scored = [
         [
             s.direction
@@ -167,6 +158,14 @@ def directions(sides: Sequence[Side], protocol: Protocol) -> list[str]:
             "i2i-bench evaluate or score does that"
         )
     return both
+
+
+def _require_jackknife(protocol: Protocol) -> None:
+    if protocol.spread_kind != "se_jackknife":
+        raise ValueError(
+            f"protocol {protocol} has no jackknife, by which differences are told from noise; "
+            "compare under i2i"
+        )
 
 
 def _score_of(side: Side, protocol: Protocol, direction: str) -> Score:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import logging
 import math
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from i2i_bench import checkpoint, evaluation, memory, record, registry, storage
 from i2i_bench.checkpoint import Start
 from i2i_bench.data import make_store
+from i2i_bench.faults import near
 from i2i_bench.memory import Need
 from i2i_bench.model import PRESETS, Model, Preset, Settings
 from i2i_bench.record import Record, Run
@@ -251,11 +251,8 @@ def change_settings(model: str, settings: Settings, changes: Mapping[str, str]) 
             others[key] = _parse(key, text, general[key])
         else:
             known = sorted([*own, *SETTINGS_KEYS])
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"model {model!r} has no setting {key!r}; {hint}possible: {', '.join(known)}"
-            )
+            possible = f"{near(key, known)}possible: {', '.join(known)}"
+            raise ValueError(f"model {model!r} has no setting {key!r}; {possible}")
     changed = dataclasses.replace(settings.config, **config)
     return dataclasses.replace(settings, config=changed, **others)
 
@@ -469,9 +466,23 @@ def find_folder(run: str, places: Places) -> Path:
         if folder.is_dir():
             return folder
     known = [p.relative_to(places.runs).as_posix() for p in places.runs.glob("*/*/seed*")]
-    near = difflib.get_close_matches(run, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"no run {run} in {places.runs}{hint}")
+    hint = near(run, known) or "i2i-bench leaderboard shows those that are recorded"
+    raise ValueError(f"no run {run} in {places.runs}; {hint.rstrip()}")
+
+
+def find_record(run: str, places: Places) -> tuple[Path, Record]:
+    """Give the folder of a run, named as for ``find_folder``, and its record.
+
+    Raises:
+        ValueError: If there is no such run, or no readable record of it.
+    """
+    folder = find_folder(run, places)
+    try:
+        name = folder.resolve().relative_to(places.runs.resolve())
+    except ValueError:
+        hint = "give its place with --runs"
+        raise ValueError(f"{folder} is not below {places.runs}; {hint}") from None
+    return folder, record.read(places.results / name.parent / f"{name.name}.json")
 
 
 def recorded(job: Job, places: Places) -> Record | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from i2i_bench.faults import near
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -17,7 +18,6 @@ Distance = Literal["fid_lowrank", "kid_ustat", "kid_blocks", "kid_subsets"]
 
 TEST_SPLIT = "test split of the target domain"
 BOTH_SPLITS = "test splits of the target and the source domain"
-UNBIASED_FID = 2048  # images from which on the covariance of as many features may have full rank
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,8 @@ def find(name: str) -> Protocol:
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    message = f"unknown protocol {name!r}; known: {', '.join(sorted(PROTOCOLS))}"
-    nearest = difflib.get_close_matches(name, PROTOCOLS, n=1)
-    raise ValueError(message + (f"; did you mean {nearest[0]!r}?" if nearest else ""))
+    known = f"{near(name, PROTOCOLS)}known: {', '.join(sorted(PROTOCOLS))}"
+    raise ValueError(f"unknown protocol {name!r}; {known}")
 
 
 def subset_size(num_images: int) -> int:
@@ -297,7 +296,7 @@ def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) ->
 
 
 def remarks(protocol: Protocol, n_real: int, n_fake: int, size: int | None = None) -> list[str]:
-    """Say what a reader must know who compares values of this protocol.
+    """Say what a reader must know who compares values of this protocol, but for the FID's bias.
 
     Args:
         protocol: Whose values.
@@ -306,8 +305,6 @@ def remarks(protocol: Protocol, n_real: int, n_fake: int, size: int | None = Non
         size: ``kid_subset_size`` of the record.
     """
     smaller, found = min(n_real, n_fake), []
-    if "fid_lowrank" in protocol.distances and smaller < UNBIASED_FID:
-        found.append(f"FID of {smaller} < {UNBIASED_FID} images is biased: compare equal numbers")
     if protocol.source_weight:
         share = protocol.source_weight / (protocol.target_weight + protocol.source_weight)
         found.append(f"{share:.0%} of the value is the distance to the source: see the identity")

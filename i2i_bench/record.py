@@ -186,7 +186,8 @@ class Record(_Strict):
         settings: Every setting, the model's configuration under ``config``.
         parameters: Of each network that is there.
         absent: Networks that the authors' files lacked; what needs them is not scored.
-        macs: Multiply-adds of the translation of one image, a to b if that is possible.
+        macs: Multiply-adds of the translation of one image as the suite computes it, a to b if that
+            is possible.
         images_seen: Batch positions consumed.
         steps: Training steps taken.
         seconds: Of training, without loading and scoring.

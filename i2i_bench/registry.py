@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import logging
 import re
@@ -11,6 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING
+
+from i2i_bench.faults import near
 
 if TYPE_CHECKING:
     from i2i_bench.model import Model
@@ -103,10 +104,8 @@ def find(name: str) -> Entry:
     matching = [entry for entry in found if entry.name == name]
     if not matching:
         names = sorted({entry.name for entry in found})
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        installed = ", ".join(names) or "none"
-        raise ValueError(f"unknown model {name!r}; {hint}installed: {installed}")
+        installed = f"{near(name, names)}installed: {', '.join(names) or 'none'}"
+        raise ValueError(f"unknown model {name!r}; {installed}")
     reason = problem(matching[0], found)
     if reason:
         raise BrokenModel(reason)

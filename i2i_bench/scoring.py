@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from i2i_bench import classifier, features, health, inception, protocols, weights
 from i2i_bench.evaluation import Images, Reference, Translations
-from i2i_bench.metrics import distances, pixels
 from i2i_bench.metrics import masks as mask_metrics
+from i2i_bench.metrics import pixels
 from i2i_bench.protocols import Found, Protocol
 from i2i_bench.record import Score, Scores, Values
 from i2i_bench.tasks.task import Task
@@ -153,28 +153,27 @@ def order_replicates(
 ) -> tuple[float, float]:
     """Give mean and standard deviation of a KID over blocks, over random orders of all images.
 
+    Orders are drawn from ``numpy.random.RandomState(ORDER_SEED)``, one set after the other.
+
     Args:
         protocol: Whose estimator depends on the order.
-        real: Features of the reference.
-        fake: Those of the translations.
-        source: Those of the sources.
+        real: Features of the reference, (n_real, width).
+        fake: Those of the translations, (n_fake, width).
+        source: Those of the sources, (n_source, width).
         count: Number of orders, at least 2.
 
     Raises:
         ValueError: If there are too few orders or images.
     """
-    if not protocol.source_weight:
-        return distances.order_replicates(
-            real, fake, block=protocol.block or 0, count=count, seed=ORDER_SEED
-        )
     if count < 2:
         raise ValueError(f"at least 2 orders are needed for a deviation, not {count}")
     random = np.random.RandomState(ORDER_SEED)
     kid_alone = dataclasses.replace(protocol, distances=("kid_blocks",))
+    sides = (real, fake, source) if protocol.source_weight else (real, fake)
     values = []
     for _ in range(count):
-        sides = [side[random.permutation(len(side))] for side in (real, fake, source)]
-        values.append(protocols.score(kid_alone, *sides)["kid"])
+        shuffled = [side[random.permutation(len(side))] for side in sides]
+        values.append(protocols.score(kid_alone, *shuffled)["kid"])
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 

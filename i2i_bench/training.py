@@ -83,7 +83,7 @@ def train(
         schedule: How to walk through them.
         folder: Of the run: log, snapshots and checkpoints.
         identity: What the run is; a checkpoint of something else is refused.
-        report: Told of progress at every line of the log.
+        report: Told of progress, at every line of the log and every ``REPORT_SECONDS``.
         crew: The processes that train together; the first one alone reads and writes the folder.
 
     Raises:
@@ -107,7 +107,8 @@ def train(
         acceleration.tensor_floats(allowed=schedule.precision == "tf32"),
         acceleration.prepared(model, schedule.modes),
     ):
-        while loop.images_seen < schedule.budget:
+        number = 0
+        while not number and loop.images_seen < schedule.budget:
             before = loop.images_seen
             loop.step()
             ended = loop.images_seen == schedule.budget
@@ -123,10 +124,10 @@ def train(
             if number or ended or is_due:
                 loop.save(folder, identity, report)
                 saved = time.monotonic()
-            if number and not ended:
-                crew.agree(0)  # nobody leaves before the state is saved
-                name = signal.Signals(number).name
-                raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
+        (last,) = crew.agree(stop[0] if stop else 0)  # nobody leaves before the state is saved
+        if number or last:
+            name = signal.Signals(number or last).name
+            raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
     return loop.position()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import logging
@@ -16,6 +15,7 @@ from typing import Literal
 
 from i2i_bench import download, ledger
 from i2i_bench.download import Progress, Seen, Wanted
+from i2i_bench.faults import near
 
 INCEPTION_NAME = (
     "inception-2015-12-05.pt"  # TorchScript, as NVlabs/stylegan2-ada-pytorch publishes it
@@ -26,7 +26,14 @@ ALEXNET_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, as 
 VGG_NAME = "vgg16-397923af.pth"
 SQUEEZENET_NAME = "squeezenet1_1-b8a52dc0.pth"
 
-_UNREADABLE = (RuntimeError, ValueError, EOFError, LookupError, OSError, pickle.UnpicklingError)
+UNREADABLE = (  # what reading a file of weights may end in
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    OSError,
+    pickle.UnpicklingError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -171,15 +178,6 @@ def weights_folder() -> Path:
     return path.parent if path.is_file() else path
 
 
-def inception_file() -> Path:
-    """Give the file of the Inception's weights.
-
-    Raises:
-        MissingWeights: If there is none.
-    """
-    return required(INCEPTION_NAME)
-
-
 def required(name: str) -> Path:
     """Give the file of weights of this name.
 
@@ -238,9 +236,8 @@ def find(name: str) -> WeightsFile:
     """
     if name in FILES:
         return FILES[name]
-    near = difflib.get_close_matches(name, FILES, n=1, cutoff=0.3)
-    hint = f" did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown weights file {name!r};{hint} known: {', '.join(FILES)}")
+    known = f"{near(name, FILES, cutoff=0.3)}known: {', '.join(FILES)}"
+    raise ValueError(f"unknown weights file {name!r}; {known}")
 
 
 def fetch(
@@ -339,7 +336,7 @@ def _check_loads(path: Path, *, is_script: bool) -> None:
                 torch.jit.load(path, map_location="cpu")
             return
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError("it is damaged or no file of torch's") from error
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise ValueError("it holds something else than tensors by name")

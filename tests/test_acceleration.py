@@ -151,6 +151,8 @@ class Restless(registry.load("cyclegan")):
         super().advance(clock)
         if self.config.pool_size == 3:
             self.strength = 1 / clock.step
+        if self.config.pool_size == 4:
+            self.strengths = {"cycle": [1 / clock.step]}
 
     def training_step(self, batch, random):
         if self.config.pool_size == 2:
@@ -160,7 +162,7 @@ class Restless(registry.load("cyclegan")):
 
 @pytest.mark.parametrize(
     ("pool_size", "reason"),
-    [(2, "changes plain values in its step"), (3, "too often to be captured")],
+    [(2, "changes plain values in its step"), (3, "too often"), (4, "too often to be captured")],
 )
 def test_what_cannot_be_captured_is_refused(pool_size, reason):
     settings = Restless.settings("tiny", contract.toy(Restless))

@@ -38,8 +38,9 @@ LAYERS = (  # a module imports from later lines only
     "tasks.attributes tasks.labelled",
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "faults model subprocesses tasks.task",
+    "model subprocesses tasks.task",
     "kernels overlap tasks.labels",
+    "faults",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8

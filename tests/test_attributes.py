@@ -153,7 +153,7 @@ def test_scenes_that_do_not_exist_are_refused(key):
 
 
 def test_unknown_domains_are_refused_naming_the_nearest():
-    with pytest.raises(ValueError, match="no attribute stripe; did you mean striped"):
+    with pytest.raises(ValueError, match="no attribute stripe; did you mean 'striped'"):
         TASK.images("test", "+stripe")
     with pytest.raises(ValueError, match="unknown split 'val'"):
         TASK.labels("val", "all")

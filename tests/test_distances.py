@@ -15,7 +15,6 @@ from i2i_bench.metrics.distances import (
     kid_difference,
     kid_subsets,
     kid_unbiased,
-    order_replicates,
 )
 
 PRINTED = 6e-11  # the golden values have ten decimals
@@ -288,36 +287,6 @@ def test_blocks_depend_on_the_order():
     assert kid_blocks(shuffled, y)[0] != pytest.approx(kid_blocks(x, y)[0], rel=1e-3)
 
 
-def test_order_replicates_are_the_blocks_of_shuffled_sets():
-    x, y = make(40, 0, 0.0), make(30, 1, 0.25)
-    random = np.random.RandomState(7)
-    draws = []
-    for _ in range(5):
-        rows, columns = random.permutation(40), random.permutation(30)
-        draws.append(kid_blocks(x[rows], y[columns], 10)[0])
-    found = order_replicates(x, y, block=10, count=5, seed=7)
-    assert found == pytest.approx((np.mean(draws), np.std(draws, ddof=1)), rel=1e-12)
-
-
-def test_orders_scatter_around_the_unbiased_kid_and_hide_it():
-    x, y = make(100, 0, 0.0), make(100, 1, 0.05)
-    value, deviation = order_replicates(x, y, count=100)
-    assert abs(value - kid_unbiased(x, y)[0]) < deviation
-    assert deviation > 0.003  # spec section 3: 0.34 / 100
-
-
-def test_orders_do_not_matter_to_a_single_block():
-    x, y = make(30, 0, 0.0), make(25, 1, 0.25)
-    value, deviation = order_replicates(x, y, block=30, count=3)
-    assert value == pytest.approx(kid_unbiased(x, y)[0], rel=1e-10)
-    assert deviation < 1e-12
-
-
-def test_one_order_has_no_deviation():
-    with pytest.raises(ValueError, match="at least 2 orders"):
-        order_replicates(make(30, 0, 0.0), make(30, 1, 0.0), count=1)
-
-
 def test_one_block_is_the_unbiased_kid_without_an_error():
     x, y = make(30, 0, 0.0), make(25, 1, 0.25)
     value, error = kid_blocks(x, y, block=30)
@@ -378,7 +347,7 @@ def test_impossible_subsets_are_refused(subsets, size):
         kid_subsets(make(40, 0, 0.0), make(50, 1, 0.0), subsets=subsets, size=size, seed=0)
 
 
-@pytest.mark.parametrize("distance", [fid, kid_unbiased, kid_blocks, order_replicates])
+@pytest.mark.parametrize("distance", [fid, kid_unbiased, kid_blocks])
 @pytest.mark.parametrize(
     ("fake", "words"),
     [

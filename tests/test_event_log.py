@@ -129,6 +129,18 @@ def test_steps_of_a_session_without_event_files_are_in_those_of_the_next(job, be
     assert len(scalars(folder)["losses/cycle_a"]) == BUDGET // BATCH
 
 
+def test_damaged_log_hides_nothing_that_goes_wrong(job, bench, monkeypatch):
+    def refuse(*arguments, **named):
+        raise ValueError("no such checkpoint")
+
+    monkeypatch.setattr(training, "train", refuse)
+    folder = bench.places.runs / job.run.folder
+    folder.mkdir(parents=True)
+    (folder / training.LOG).write_text("{damaged\n")
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        runner.execute(job, bench)
+
+
 def test_training_is_the_same_with_and_without_event_files(job, bench, tmp_path):
     runner.execute(job, bench)
     other = dataclasses.replace(bench.places, runs=tmp_path / "plain", results=tmp_path / "other")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i_bench import inception
+from i2i_bench import inception, weights
 from i2i_bench.features import (
     LPIPS_MINIMUM_SIZE,
     content_hash,
@@ -29,7 +29,6 @@ from i2i_bench.weights import (
     PYTORCH_FID_INCEPTION_NAME,
     TORCH_FIDELITY_INCEPTION_NAME,
     MissingWeights,
-    inception_file,
 )
 
 
@@ -79,7 +78,7 @@ def test_weights_may_be_a_file_of_any_name(places, stand_in, monkeypatch):
     own = places / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert inception_file() == own
+    assert weights.required(INCEPTION_NAME) == own
     assert extract_features(make_images(1)).shape == (1, 2048)
 
 
@@ -88,7 +87,7 @@ def test_missing_weights_say_what_is_missing_where_and_what_to_do(places, monkey
     empty.mkdir()
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(empty))
     for name, attempt in (
-        (INCEPTION_NAME, inception_file),
+        (INCEPTION_NAME, lambda: weights.required(INCEPTION_NAME)),
         (INCEPTION_NAME, lambda: extract_features(make_images(2))),
         (ALEXNET_NAME, lambda: lpips_distance(make_images(1), make_images(1))),
     ):

@@ -1,5 +1,6 @@
 """Runs on a labelled task, from training to tables, as a user types them."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -193,7 +194,7 @@ def test_translate_goes_by_change_domain_pair_or_label(done, colours, cli, where
         (("--direction", "+red", "--to", "red"), "possible directions: +blue, +green, +red"),
         (("--direction", "a2b"), "no direction a2b; possible: +blue"),
         (("--direction", "-red"), "no direction -red; possible: +blue"),
-        (("--to", "rod"), "no attribute rod; did you mean red? possible: blue, green, red"),
+        (("--to", "rod"), "no attribute rod; did you mean 'red'? possible: blue, green, red"),
         (("--to", "red,blue"), "blue and red exclude each other"),
     ],
 )
@@ -350,6 +351,21 @@ def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkey
     assert classifier.trained(job.task, CPU, quiet).sha256 == first.sha256
     assert "is trained anew" in caplog.text
     assert not checkpoint.latest(tmp_path)
+
+
+def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
+
+    @contextlib.contextmanager
+    def alone(path):  # the other one is done first
+        monkeypatch.setattr(classifier, "alone", contextlib.nullcontext)
+        made.append(classifier.trained(job.task, CPU, quiet).sha256)
+        monkeypatch.setattr(classifier, "_train", None)
+        yield
+
+    made = []
+    monkeypatch.setattr(classifier, "alone", alone)
+    assert [classifier.trained(job.task, CPU, quiet).sha256] == made
 
 
 def test_classifier_tells_targets_and_what_is_kept():

@@ -90,6 +90,14 @@ def test_names_of_folders_follow_their_contents(folder, tmp_path):
     assert catalog.find(str(folder), tmp_path).name != before
 
 
+def test_images_that_are_replaced_meanwhile_are_refused(folder, tmp_path):
+    (image, *_) = catalog.find(str(folder), tmp_path).images("test", "+sad")
+    image.read()
+    save(folder / "test" / "sad" / "0.png", 1, (9, 9))
+    with pytest.raises(ValueError, match=r"0\.png was changed since this command began"):
+        image.read()
+
+
 def spoil(path, what):
     if what.startswith("-"):
         for file in (path / what[1:]).iterdir():

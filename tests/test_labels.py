@@ -67,7 +67,7 @@ def test_labels_are_read_by_name(labels, text, expected):
 @pytest.mark.parametrize(
     ("labels", "text", "message"),
     [
-        (FACES, "Blond_Hai", "no attribute Blond_Hai; did you mean Blond_Hair"),
+        (FACES, "Blond_Hai", "no attribute Blond_Hai; did you mean 'Blond_Hair'"),
         (FACES, "Blond_Hair,Black_Hair", "Black_Hair and Blond_Hair exclude each other"),
         (MOODS, "", "one of happy, neutral, sad; none was given"),
     ],

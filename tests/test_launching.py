@@ -6,13 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from i2i_bench import checkpoint, launching, plan, protocols, record, runner, subprocesses
+from i2i_bench import (
+    checkpoint,
+    launching,
+    parallel,
+    plan,
+    protocols,
+    record,
+    runner,
+    subprocesses,
+    training,
+)
 
 ROOT = Path(__file__).parents[1]
 SAME = ("--preset", "tiny", "--device", "cpu")
@@ -87,8 +98,9 @@ def start(task, *options):
     )
 
 
-def await_checkpoints(count):
+def await_checkpoints(process, count):
     while len({path.parent for path in Path("runs").rglob("checkpoint-*.pt")}) < count:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
 
 
@@ -110,7 +122,7 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
     places, tiny, number
 ):
     process = start(tiny, "--jobs", "2")
-    await_checkpoints(2)
+    await_checkpoints(process, 2)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     for _ in range(200):  # the system kills them a moment later
@@ -151,19 +163,69 @@ def test_devices_are_dealt_in_turn():
     assert found == ["4", "7", "4"]
 
 
-def test_several_runs_at_once_are_not_for_processes_that_share_one(cli, places, tiny, monkeypatch):
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
+@pytest.fixture
+def become(monkeypatch):
+    """Give a function that makes this process look like one of two."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def change(rank):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+
+    yield change
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_several_runs_at_once_are_not_for_processes_that_share_one(cli, places, tiny, become):
+    become("0")
     options = ("--model", "cyclegan", "--task", tiny, *SAME, "--jobs", 2)
     assert "torchrun shares one run" in cli("run", *options, code=2)
 
 
 @pytest.mark.parametrize(("rank", "lines"), [("0", True), ("1", False)])
-def test_what_processes_do_not_share_the_first_one_does_alone(cli, monkeypatch, rank, lines):
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+def test_what_processes_do_not_share_the_first_one_does_alone(cli, become, rank, lines):
+    become(rank)
     assert bool(cli("protocols")) is lines
     assert logging.root.manager.disable == logging.NOTSET
+
+
+def test_command_of_a_group_says_what_it_fails_with(cli, become, monkeypatch):
+    become("0")
+    monkeypatch.setattr(parallel, "speaks_for_all", iter([True, False]).__next__)
+    assert "nothing" in cli("weights", "verify", "nothing", code=1)
+
+
+class Shaky:
+    """A site whose machine dies of every command; a signal comes before the next is begun."""
+
+    slots = 1
+
+    def __init__(self):
+        self.begun, self.stopped = [], threading.Event()
+
+    def lines(self, command):
+        self.begun.append(command)
+        raise launching.Vanished("it died")
+
+    def stop(self):
+        self.stopped.set()
+
+    def pause(self, seconds):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert self.stopped.wait(60)
+
+
+def test_run_whose_machine_died_is_not_begun_anew_after_a_signal(tiny, monkeypatch):
+    site, said = Shaky(), []
+    command = subprocesses.Command((), ".")
+    monkeypatch.setattr(launching.time, "sleep", site.pause)
+    with pytest.raises(training.Stopped, match="stopped by SIGINT"):
+        launching.carry_out(
+            jobs_of(tiny, 0), site, lambda job, is_begun: command, show=quiet, say=said.append
+        )
+    assert len(site.begun) == 1
+    assert len(said) == 1
+    assert said[0].endswith("seed0: stopped: its machine is gone (it died)")
 
 
 @pytest.mark.slow

@@ -290,10 +290,24 @@ def test_order_of_the_records_does_not_matter():
 def test_task_chooses_and_an_unknown_one_lists_those_with_records():
     records = [make(), make(task="hue")]
     assert [table.group.task for table in tabulate(records, "hue")] == ["hue"]
-    expected = r"^no records of task 'stripe'; there are some of: hue, stripes; did you mean"
+    expected = (
+        r"^no records of task 'stripe'; did you mean 'stripes'\? there are some of: hue, stripes"
+    )
     for make_text in (tabulate, to_markdown, to_csv, to_latex):
         with pytest.raises(ValueError, match=expected):
             make_text(records, "stripe")
+
+
+def test_tables_of_one_heading_say_why_they_are_two():
+    sets = [{"pixels_sha256": {"real": letter * 64, "fake": "b" * 64}} for letter in "ac"]
+    ways = [{"resampling": "bicubic"}, {"resampling": "bilinear"}]
+    records = [make(m, score=s, settings=w) for m, s, w in zip("xy", sets, ways, strict=True)]
+    tables = tabulate(records)
+    assert len({table.heading for table in tables}) == 1
+    for table, way in zip(tables, ways, strict=True):
+        assert "another real set" in table.notes[-1]
+        assert f"(here {way['resampling']})" in table.notes[-1]
+    assert "another real set" not in tabulate(records[:1])[0].notes[-1]
 
 
 # --- protocols

@@ -340,6 +340,7 @@ PERFECT_FOLDER = Path("perfect")
         (None, (A, "cyclegan/seed0"), "no run folder-pairs"),
         (None, (A, "external/other"), "no run folder-pairs"),
         (None, (A, B, "--protocol", "ugatit"), "has no jackknife"),
+        (None, (A, B, "--protocol", "ugatit", "--direction", "a2b"), "has no jackknife"),
         (None, (A, B, "--protocol", "i2j"), "did you mean 'i2i'?"),
         (None, (A, B, "--direction", "a2c"), "is not scored under i2i@1/a2c; it is under i2i@1"),
         (None, (A, PERFECT, *BY_NAME, "--direction", "b2a"), "is not scored under i2i@1/b2a"),

@@ -89,7 +89,7 @@ def test_protocols_are_frozen():
 def test_misspelt_protocol_gets_the_known_and_the_nearest():
     with pytest.raises(
         ValueError,
-        match=r"^unknown protocol 'i2l'; known: clean, cut, i2i, ttur, .*; did you mean 'i2i'\?$",
+        match=r"^unknown protocol 'i2l'; did you mean 'i2i'\? known: clean, cut, i2i, ttur, ",
     ):
         find("i2l")
 
@@ -267,10 +267,7 @@ def test_chosen_size_of_subsets_is_used():
 
 
 def test_remarks_say_what_misleads():
-    few = remarks(find("i2i"), 100, 120)
-    assert len(few) == 1
-    assert "FID of 100 < 2048 images is biased" in few[0]
-    assert remarks(find("i2i"), 2048, 2048) == []
+    assert remarks(find("i2i"), 100, 120) == []
     assert any("98% of the value" in line for line in remarks(find("ugatit-mean-head"), 100, 100))
     assert any("order" in line for line in remarks(find("ugatit"), 100, 100))
     assert not any("whole set" in line for line in remarks(find("uvcgan2"), 100, 100))

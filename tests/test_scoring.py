@@ -157,7 +157,7 @@ def test_distances_are_those_of_the_features(sources, against, with_both):
     assert 0 < value(found.baselines["real"], "fid") < value(found, "fid")
     assert found.baselines["identity"].values["lpips_source"] == pytest.approx(0, abs=1e-6)
     assert value(found, "lpips_source") > 0
-    assert found.weights_sha256 == weights.weights_hash(weights.inception_file())
+    assert found.weights_sha256 == weights.weights_hash(weights.required(weights.INCEPTION_NAME))
     assert found.weights_status == "unverified"
     assert found.lpips_sha256 == weights.weights_hash(weights.required(weights.ALEXNET_NAME))
     assert (found.n_real, found.n_fake, found.image_size) == (24, 24, 32)
@@ -241,9 +241,12 @@ def test_order_replicates_stand_beside_the_value_of_blocks_alone(sources, agains
     assert not orders & found["i2i@1/a2b"].values.keys()
     sides = [features.extract_features(s) for s in (reference.real, part.fakes)]
     target = found["ugatit@1/a2b"]
-    assert (value(target, "kid_order_mean"), value(target, "kid_order_sd")) == pytest.approx(
-        distances.order_replicates(*sides, block=10, count=20, seed=scoring.ORDER_SEED)
-    )
+    draws, values = np.random.RandomState(scoring.ORDER_SEED), []
+    for _ in range(20):
+        real, fake = (side[draws.permutation(len(side))] for side in sides)
+        values.append(distances.kid_blocks(real, fake, 10)[0])
+    assert value(target, "kid_order_mean") == pytest.approx(np.mean(values))
+    assert value(target, "kid_order_sd") == pytest.approx(np.std(values, ddof=1))
     assert value(found["ugatit-mean-head@1/a2b"], "kid_order_sd") > 0
     for key, score in before.items():
         rest = {k: v for k, v in found[key].values.items() if k not in orders}
@@ -263,6 +266,25 @@ def test_orders_of_a_mean_are_those_of_all_three_sets():
     assert found == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     with pytest.raises(ValueError, match="at least 2 orders"):
         scoring.order_replicates(MEAN, *sides, count=1)
+
+
+def positive(n, seed, shift):
+    return np.maximum(np.random.RandomState(seed).standard_normal((n, 64)) + shift, 0)
+
+
+def test_orders_scatter_around_the_unbiased_kid_and_hide_it():
+    x, y = positive(100, 0, 0.0), positive(100, 1, 0.05)
+    found, deviation = scoring.order_replicates(BLOCKS, x, y, x, count=100)
+    assert abs(found - distances.kid_unbiased(x, y)[0]) < deviation
+    assert deviation > 0.003  # spec section 3: 0.34 / 100
+
+
+def test_orders_do_not_matter_to_a_single_block():
+    x, y = positive(30, 0, 0.0), positive(25, 1, 0.25)
+    whole = dataclasses.replace(BLOCKS, block=30)
+    found, deviation = scoring.order_replicates(whole, x, y, x, count=3)
+    assert found == pytest.approx(distances.kid_unbiased(x, y)[0], rel=1e-10)
+    assert deviation < 1e-12
 
 
 def test_subset_size_is_recorded_as_chosen(sources, against, with_inception):

@@ -44,8 +44,8 @@ TABLE_IV = {
     "AttentionGAN": "12.14 ± 0.43",
 }
 FURTHER = {  # of U-GAT-IT's own table, and of third parties
-    ("U-GAT-IT", "horse2zebra"): ("7.06", "0.8", "ugatit-mean"),
-    ("CycleGAN", "zebra2horse"): ("8.0", "0.66", "ugatit-mean"),
+    ("U-GAT-IT", "horse2zebra"): ("7.06", "0.80", "ugatit-mean"),
+    ("CycleGAN", "zebra2horse"): ("8.00", "0.66", "ugatit-mean"),
     ("UNIT", "anime2selfie"): ("26.32", "0.92", "ugatit-mean"),
     ("CartoonGAN", "selfie2anime"): ("15.85", "0.69", "ugatit-mean"),
     ("AGGAN", "photo2vangogh"): ("6.95", "0.33", "ugatit-mean"),

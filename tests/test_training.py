@@ -83,6 +83,26 @@ def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, nu
     assert_equal(state(whole), state(model))
 
 
+def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkeypatch):
+    whole, _ = train(tmp_path / "whole")
+    with pytest.raises(training.Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
+        train(tmp_path / "step", stop_after(12), seconds=1e9)
+    save = checkpoint.save
+
+    def save_slowly(*content):
+        save(*content)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_slowly)
+        with pytest.raises(training.Stopped, match="stopped by SIGINT after 12 of 12 images"):
+            train(tmp_path / "checkpoint", seconds=1e9)
+    for folder in ("step", "checkpoint"):
+        model, position = train(tmp_path / folder, stop_after(2))
+        assert position.images_seen == 12
+        assert_equal(state(whole), state(model))
+
+
 def test_log_has_each_step_once_after_a_resume(train, tmp_path):
     with pytest.raises(training.Stopped):
         train(tmp_path, stop_after(6))

@@ -9,7 +9,7 @@ import torch
 
 from i2i_bench import ledger, weights
 from i2i_bench.download import DownloadError, Seen
-from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME, inception_file, weights_folder
+from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME, weights_folder
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_weights_are_in_the_users_cache_by_default(places, monkeypatch):
 def test_weights_folder_may_be_chosen(stand_in, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
     assert weights_folder() == stand_in
-    assert inception_file() == stand_in / INCEPTION_NAME
+    assert weights.required(INCEPTION_NAME) == stand_in / INCEPTION_NAME
 
 
 def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, monkeypatch):
@@ -64,7 +64,7 @@ def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, mon
     own = folder / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert inception_file() == own
+    assert weights.required(INCEPTION_NAME) == own
     assert weights.place(ALEXNET_NAME) == folder / ALEXNET_NAME
     found = weights.inspect(FILES[INCEPTION_NAME])
     assert (found.state, found.path) == ("unverified", own)
@@ -128,7 +128,9 @@ def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch
     shutil.copytree(stand_in, weights_folder())
     with pytest.raises(ValueError, match=r"^weights file alexnet.* is not the one .* --force gets"):
         weights.required(ALEXNET_NAME)
-    assert inception_file().parent == weights_folder()  # of which no hash is published
+    assert (
+        weights.required(INCEPTION_NAME).parent == weights_folder()
+    )  # of which no hash is published
 
 
 # Fetching

@@ -27,6 +27,7 @@ class StarGAN(LabelConditioned):
             "As the authors' code, the learning rate falls by 0.1 % over the second half of the "
             "steps; --set decay=linear lowers it to 0, as the paper says.",
             "As the authors' code, G normalises by the image's own statistics in testing too.",
+            "The last step is one of the generator too; the authors' are every fifth one alone.",
             "Training on two data sets at once, with a mask of labels, is not implemented.",
         ),
         minimum_size=64,

@@ -193,7 +193,7 @@ class UNIT(Model):
             "small weighs reconstruction and cycle by 100, not 10, starts both domains from the "
             "same weights, and is short: little else ties their codes, which drift apart.",
         ),
-        minimum_size=61,
+        minimum_size=64,
     )
     Config = UNITConfig
 

@@ -139,34 +139,6 @@ def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num_blocks))
 
 
-def order_replicates(
-    real: ArrayLike, fake: ArrayLike, *, block: int = 10, count: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """Give mean and standard deviation (ddof 1) of ``kid_blocks`` over random orders of the images.
-
-    Orders are drawn from ``numpy.random.RandomState(seed)``, the real one first.
-
-    Args:
-        real: (m, width).
-        fake: (n, width).
-        block: Largest number of images in a block.
-        count: Number of orders, at least 2.
-        seed: Seed of the draws.
-
-    Raises:
-        ValueError: If there are too few orders, or as in ``kid_blocks``.
-    """
-    if count < 2:
-        raise ValueError(f"at least 2 orders are needed for a deviation, not {count}")
-    x, y = _check_pair(real, fake)
-    random = np.random.RandomState(seed)
-    values = []
-    for _ in range(count):
-        rows, columns = random.permutation(len(x)), random.permutation(len(y))
-        values.append(kid_blocks(x[rows], y[columns], block)[0])
-    return float(np.mean(values)), float(np.std(values, ddof=1))
-
-
 def kid_subsets(
     real: ArrayLike, fake: ArrayLike, subsets: int, size: int, seed: int
 ) -> tuple[float, float]:

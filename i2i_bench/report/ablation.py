@@ -21,7 +21,6 @@ from i2i_bench.report.render import (
 )
 
 FOLDER = "ablations"  # below that of the records
-TEXTS = (".md", ".csv", ".tex")
 FIGURES = (".png", ".svg")
 SHOWN_COSTS = tuple(c for c in COSTS if c.key in ("parameters", "images_per_second"))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from i2i_bench.faults import near
 from i2i_bench.protocols import PROTOCOLS, remarks
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
 from i2i_bench.report.columns import (
@@ -164,7 +165,15 @@ def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Tabl
         scores = list(record.scores.values())
         for score in (*scores, *means(scores)):
             groups.setdefault(_group(record, score), []).append((record, score))
-    return [_table(group, groups[group]) for group in sorted(groups, key=_place)]
+    alike = Counter(map(_but_for_real_set, groups))
+    return [
+        _table(group, groups[group], is_split=alike[_but_for_real_set(group)] > 1)
+        for group in sorted(groups, key=_place)
+    ]
+
+
+def _but_for_real_set(group: Group) -> Group:
+    return group._replace(real_sha256="")
 
 
 def _place(group: Group) -> Group:
@@ -183,9 +192,8 @@ def _of_task(records: list[AnyRecord], task: str | None) -> list[AnyRecord]:
     known = sorted({record.task for record in records})
     if task is None or task in known or not known:
         return [record for record in records if task in (None, record.task)]
-    near = difflib.get_close_matches(task, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"no records of task {task!r}; there are some of: {', '.join(known)}{hint}")
+    others = f"{near(task, known)}there are some of: {', '.join(known)}"
+    raise ValueError(f"no records of task {task!r}; {others}")
 
 
 def _group(record: AnyRecord, score: Score) -> Group:
@@ -209,7 +217,7 @@ def _group(record: AnyRecord, score: Score) -> Group:
     )
 
 
-def _table(group: Group, entries: list[Entry]) -> Table:
+def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:
     headline = ranked_by(group)
     rows = _model_rows(entries)
     present = {key for _, row in rows for key in row.stats}
@@ -221,6 +229,7 @@ def _table(group: Group, entries: list[Entry]) -> Table:
     marked = [c for c in columns if c.key not in _incomparable(entries)]
     ranked = _marked(_ranked([row for _, row in rows], headline), marked)
     notes = _notes(group, columns, rows=rows, ranked=ranked, headline=headline)
+    notes += [_split_note(entries)] if is_split else []
     return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
 
 
@@ -404,14 +413,14 @@ def _spread_note(group: Group) -> str:
 
 
 def _remarks(group: Group, entries: list[Entry]) -> list[str]:
-    """Say what the protocol has a reader know, but for the FID's bias, and how weights differ."""
+    """Say what the protocol has a reader know, and how weights differ."""
     found = []
     protocol = PROTOCOLS.get(group.protocol)
     if protocol and protocol.version == group.protocol_version:
         n_fake = min(score.n_fake for _, score in entries)
         size = json.loads(group.estimator).get("kid_subset_size")
         said = remarks(protocol, group.n_real, n_fake, size)
-        found = [f"{sentence}." for sentence in said if not sentence.startswith("FID")]
+        found = [f"{sentence}." for sentence in said]
     if not _have_one_lpips(entries):
         found.append("LPIPS of several weights files stands here; its values are not compared.")
     if not _have_one_classifier(entries):
@@ -537,6 +546,18 @@ def _identity_note(group: Group, entries: list[Entry]) -> str:
     if group.trained_version != group.task_version:
         note += f"; trained on version {group.trained_version} of the task"
     return note + "."
+
+
+def _split_note(entries: list[Entry]) -> str:
+    """Say why there is another table of this heading."""
+    settings = [record.settings for record, _ in entries if isinstance(record, Record)]
+    ways = sorted({str(each["resampling"]) for each in settings if "resampling" in each})
+    here = f" (here {', '.join(ways)})" if ways else ""
+    return (
+        "Another table has this heading and another real set, as real images are resized as each "
+        f"model has it{here}, or were others; what is measured against different images is not "
+        "ranked together."
+    )
 
 
 def cell(row: Row, column: Column) -> str:

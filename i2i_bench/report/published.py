@@ -83,11 +83,6 @@ class Value:
         spread = f" ± {self.spread}" if self.spread else ""
         return f"{self.value or '-'}{spread}"
 
-    @property
-    def protocol_text(self) -> str:
-        """The protocol, and how certain it is."""
-        return f"{self.protocol} ({self.evidence})" if self.evidence else self.protocol
-
 
 @dataclass(frozen=True)
 class Listed:

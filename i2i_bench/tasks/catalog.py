@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from i2i_bench.faults import near
 from i2i_bench.tasks import attributes, by_hand, labelled, shapes
 from i2i_bench.tasks.folders import (
     FOLDERS,
@@ -279,9 +279,8 @@ def find(name_or_path: str, data: Path) -> Task:
         path = Path(name_or_path)
         return labelled.folder_task(path) if labelled.is_layout(path) else folder_task(path)
     known = [*EMBEDDED, *CATALOGUE]
-    near = difflib.get_close_matches(name_or_path, known, n=3)
-    hint = f" did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"unknown task {name_or_path!r};{hint} known: {', '.join(known)}")
+    possible = f"{near(name_or_path, known)}known: {', '.join(known)}"
+    raise ValueError(f"unknown task {name_or_path!r}; {possible}")
 
 
 def listing(data: Path) -> list[Row]:
@@ -396,7 +395,7 @@ def _catalogued(name: str, path: Path) -> Task:
         headline="kid",
         licence=entry.licence,
         origin=entry.origin,
-        reader=FolderReader(files, entry.paired, stamp(files)),
+        reader=FolderReader(files, entry.paired, stamp(files.values())),
     )
 
 

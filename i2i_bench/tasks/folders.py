@@ -39,7 +39,7 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
             asked of files whose names do not pair.
     """
     files = scan(path)
-    stamps = stamp(files)
+    stamps = stamp(files.values())
     if paired is not False:
         files, found = pair(files)
         if paired and not found:
@@ -79,7 +79,7 @@ class FolderReader:
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
         return [
-            TaskImage(p.name, partial(_read_unchanged, p, self.stamps[p]))
+            TaskImage(p.name, partial(read_unchanged, p, self.stamps[p]))
             for p in self.files[split, domain]
         ]
 
@@ -93,13 +93,13 @@ class FolderReader:
         del source, target
 
 
-def stamp(files: Mapping[Key, list[Path]]) -> dict[Path, Stamp]:
-    """Note how files are, to notice when they are replaced.
+def stamp(folders: Iterable[Sequence[Path]]) -> dict[Path, Stamp]:
+    """Note how the files of folders are, to notice when they are replaced.
 
     Raises:
         ValueError: If one is not there any more.
     """
-    return {path: _stamp(path) for paths in files.values() for path in paths}
+    return {path: _stamp(path) for paths in folders for path in paths}
 
 
 def _stamp(path: Path) -> Stamp:
@@ -110,7 +110,7 @@ def _stamp(path: Path) -> Stamp:
     return state.st_size, state.st_mtime_ns
 
 
-def _read_unchanged(path: Path, before: Stamp) -> Image.Image:
+def read_unchanged(path: Path, before: Stamp) -> Image.Image:
     """Read an image, provided that the file is still the one of which the task was made."""
     image = read_image(path)
     if _stamp(path) != before:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from i2i_bench.tasks import by_hand
-from i2i_bench.tasks.folders import hash_folders, image_size, list_images, name_of, read_image
+from i2i_bench.tasks.folders import (
+    Stamp,
+    hash_folders,
+    image_size,
+    list_images,
+    name_of,
+    read_unchanged,
+    stamp,
+)
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import EVERY, SPLITS, Task, TaskImage
 
@@ -142,10 +150,11 @@ def folder_task(path: Path) -> Task:
         for split in SPLITS
         for domain in domains
     }
+    stamps = stamp(files.values())
     splits = {
         split: [
             LabelledImage(
-                TaskImage(f"{domain}-{file.name}", partial(read_image, file)),
+                TaskImage(f"{domain}-{file.name}", partial(read_unchanged, file, stamps[file])),
                 _one_hot(domains, domain),
             )
             for domain in domains
@@ -204,11 +213,14 @@ def obtained_task(name: str, folder: Path, **facts: object) -> Task:
     """
     found = by_hand.read(name, folder)
     side = CELEBA_CROP if name == "celeba" else None
+    stamps = stamp([file.path for file in files] for files in (found.train, found.test))
     splits = {
         split: sorted(
             (
                 LabelledImage(
-                    TaskImage(file.path.name, partial(_read_face, file.path, side)),
+                    TaskImage(
+                        file.path.name, partial(_read_face, file.path, stamps[file.path], side)
+                    ),
                     file.labels,
                     file.view,
                 )
@@ -230,9 +242,9 @@ def obtained_task(name: str, folder: Path, **facts: object) -> Task:
     )
 
 
-def _read_face(path: Path, side: int | None) -> Image.Image:
+def _read_face(path: Path, before: Stamp, side: int | None) -> Image.Image:
     """Read an image and cut out the square in its middle, as large as possible by default."""
-    image = read_image(path)
+    image = read_unchanged(path, before)
     width, height = image.size
     wanted = side or min(width, height)
     if min(width, height) < wanted:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from i2i_bench.faults import near
 
 Label = tuple[int, ...]  # 0 or 1 for each attribute
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -127,6 +128,4 @@ class Labels:
             raise ValueError(f"there is no attribute {name}; {self._possible(name)}")
 
     def _possible(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.attributes, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return f"{hint}possible: {', '.join(self.attributes)}"
+        return f"{near(name, self.attributes)}possible: {', '.join(self.attributes)}"

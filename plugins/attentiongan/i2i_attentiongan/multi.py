@@ -80,6 +80,7 @@ class AttentionGANMulti(LabelConditioned):
             "As the authors' code, the learning rate falls by 0.1 % over the second half of the "
             "steps; --set decay=linear lowers it to 0.",
             "As the authors' code, G normalises by the image's own statistics in testing too.",
+            "The last step is one of the generator too; the authors' are every fifth one alone.",
             "The content is unbounded, as the authors'; translations are clipped to [-1, 1].",
         ),
         minimum_size=64,

@@ -127,7 +127,7 @@ class AttentionGANv1(Model):
             "The presets small and tiny have a shallower discriminator: the authors' needs 94 px; "
             "small has a longer curriculum, and a rate of 0.1 after it.",
         ),
-        minimum_size=94,
+        minimum_size=96,
         samples_interact=True,
     )
     Config = AttentionGANv1Config
