@@ -151,6 +151,7 @@ def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
     """Compile forwards when they are first called, each for every use that a step has for it."""
     import torch._dynamo as dynamo  # seconds, which nobody else need spend
 
+    logger.warning("networks are compiled in the first steps, which may take minutes")
     for network in networks:
         network.compile(dynamic=False)
     try:

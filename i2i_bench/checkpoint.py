@@ -234,9 +234,11 @@ def latest(folder: Path) -> dict[str, Any] | None:
 
     Raises:
         ValueError: If there are some and all are damaged.
+        OSError: If they may not be read.
     """
     problems = []
-    for path in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
+    paths = folder.iterdir() if folder.exists() else ()  # a glob hides what may not be listed
+    for path in sorted((p for p in paths if p.match("checkpoint-*.pt")), reverse=True):
         try:
             content = read(path)
         except ValueError as error:
@@ -295,20 +297,31 @@ def restore_networks(model: Model, content: Mapping[str, Any]) -> None:
 
 
 def require_fit(model: Model, content: Mapping[str, Any]) -> None:
-    """Compare names and shapes; the model may be on the meta device.
+    """Compare names, shapes and kinds of numbers; the model may be on the meta device.
 
     Raises:
-        ValueError: If they do not fit, naming the first tensors that disagree.
+        ValueError: If they do not fit, or a number is not finite, naming the first tensors.
     """
     wrong = _differing(content["networks"], model.networks.state_dict())
     if wrong:
         raise ValueError(f"the checkpoint does not fit the model, first in {', '.join(wrong[:3])}")
+    _require_finite("the checkpoint", content["networks"])
 
 
 def _differing(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
-    """Name the tensors that only one side has, then those of different shapes."""
-    both = [name for name in ours if name in theirs]
-    return sorted(set(theirs) ^ set(ours)) + [n for n in both if theirs[n].shape != ours[n].shape]
+    """Name the tensors that only one side has, then those of different shapes or numbers."""
+    both = [(name, theirs[name], ours[name]) for name in ours if name in theirs]
+    return sorted(set(theirs) ^ set(ours)) + [
+        name
+        for name, one, other in both
+        if one.shape != other.shape or one.is_floating_point() != other.is_floating_point()
+    ]
+
+
+def _require_finite(origin: str, networks: Mapping[str, Tensor]) -> None:
+    wrong = [name for name, tensor in networks.items() if not bool(tensor.isfinite().all())]
+    if wrong:
+        raise ValueError(f"{origin} has numbers that are not finite, first in {wrong[0]}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,6 +352,7 @@ class Start:
         if wrong:
             first = ", ".join(wrong[:3])
             raise ValueError(f"{self.origin} does not fit these settings, first in {first}")
+        _require_finite(self.origin, self.networks)
 
 
 def start_from(origin: str, content: Mapping[str, Any]) -> Start:

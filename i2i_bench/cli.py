@@ -251,7 +251,11 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
 @click.option("--direction", help="Such as a2b, the default; with labels +blond, neutral2happy.")
 @click.option("--to", "to", help="With labels: all that translations are to have, by commas.")
 @click.option("--labels", help="With labels: what the images have, which +blond keeps.")
-@click.option("--size", type=click.IntRange(min=1), help="Side in pixels; default: as trained.")
+@click.option(
+    "--size",
+    type=click.IntRange(4, 8192),
+    help="Side in pixels of the square to which images are resized; default: as trained.",
+)
 @click.option("--masks", is_flag=True, help="Write attention masks too, 0 black and 1 white.")
 @DEVICE
 @RESULTS
@@ -288,11 +292,11 @@ def translate(source: Path, target: Path, **options: Any) -> None:
             with_masks=options["masks"],
             report=report,
         )
-    click.echo(f"translated {count} images into {target}")
+    click.echo(f"translated {count} image{'s' * (count != 1)} into {target}")
 
 
 @main.command()
-@click.option("--task", help="Only this task.")
+@click.option("--task", help="Only this task: name or folder.")
 @click.option(
     "--format",
     "layout",
@@ -311,7 +315,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
 @RUNS
 @DATA
 def leaderboard(task: str | None, layout: str, write: bool, check: bool, **options: Any) -> None:
-    """Rank what may be ranked: same task, version, protocol, preset and weights.
+    """Rank what may be ranked: same task, version, protocol, preset, weights and real images.
 
     As html it is a page that opens from disk, with plots and every run in detail, and with samples
     where the folder of the runs has them.
@@ -323,12 +327,16 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
     """
     from i2i_bench import record
     from i2i_bench.report import render as board
+    from i2i_bench.tasks import catalog
 
     results = options["results"]
     if options["output"] and layout != "html":
         raise click.UsageError("--output is the folder of the page; it needs --format html")
-    if (task or layout == "html") and (write or check):
-        raise click.UsageError("README.md holds all tasks; leave --task and --format html out")
+    if (task or layout != "md") and (write or check):
+        raise click.UsageError("README.md holds all tasks; leave --task and --format out")
+    if (write or check) and not results.is_dir():
+        raise click.ClickException(f"there is no folder of records {results}")
+    task = task and catalog.name_of(task)
     records = [*record.read_all(results), *record.read_all_external(results)]
     if layout == "html":
         _page(records, task, options)
@@ -373,6 +381,8 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
     from i2i_bench import record
     from i2i_bench.report import capacity, comparison, tables
 
+    if further and name != "iv":
+        raise click.UsageError("--all is for table iv; nobody else printed values of the others")
     if name == "v":
         found = capacity.capacity(num_domains or 8, _count_published)
     elif num_domains:

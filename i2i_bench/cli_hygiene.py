@@ -27,7 +27,8 @@ def validate_results(results: Path) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise click.ClickException(f"{len(problems)} problems in the records of {results}")
+        many = "problems" if len(problems) > 1 else "problem"
+        raise click.ClickException(f"{len(problems)} {many} in the records of {results}")
     click.echo(f"{count} records are valid")
 
 

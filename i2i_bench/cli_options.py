@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import logging
+import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +44,15 @@ class Commands(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; {possible}", ctx)
         return super().resolve_command(ctx, args)
 
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run as a program; help that cannot be printed is one sentence, too."""
+        _name_user()
+        try:
+            return super().main(*arguments, **named)
+        except OSError as error:
+            click.echo(f"Error: {reason(error)}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises becomes one sentence, of several processes too."""
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -60,8 +72,19 @@ def _invoke(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
         raise click.ClickException(reason(error)) from None
 
 
+def _name_user() -> None:
+    """Give the user a name where the system has none, as in containers: torch asks for one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"
+
+
 def _is_one_of_several() -> bool:
     """Tell without torch whether torchrun, say, started this process and others."""
+    for name in ("RANK", "WORLD_SIZE"):
+        if not os.environ.get(name, "0").isdecimal():
+            raise click.UsageError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
@@ -143,7 +166,9 @@ PRESET = click.option(
     "--preset", default="published", show_default=True, help="published, small or tiny."
 )
 CHANGES = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
-BUDGET = click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
+BUDGET = click.option(
+    "--budget", type=click.IntRange(1, 2**53), metavar="N", help="Images seen in training."
+)
 PRECISION = click.option(
     "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
 )
@@ -158,9 +183,24 @@ FAST = click.option(
     show_default=True,
     help="How training steps are carried out; auto is what was measured to be fastest. Repeats.",
 )
+
+
+class _Seconds(click.FloatRange):
+    """A time; no comparison tells that a NaN is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
 CHECKPOINTS = click.option(
     "--checkpoint-seconds",
-    type=click.FloatRange(min=0),
+    type=_Seconds(min=0),
     default=300.0,
     show_default=True,
     help="Time between two checkpoints.",
@@ -193,6 +233,16 @@ def find_protocols(names: Iterable[str]) -> list[Protocol]:
     from i2i_bench import protocols
 
     return [protocols.find(name) for name in dict.fromkeys(names)]
+
+
+def protocols_from(options: Mapping[str, Any]) -> list[Protocol]:
+    """Give the protocols that were chosen, and refuse what none of them has a use for."""
+    found = find_protocols(options["protocols"])
+    if options.get("kid_subset_size") and not any(each.subsets for each in found):
+        raise click.UsageError("--kid-subset-size is for protocols with subsets, such as uvcgan2")
+    if options.get("order_replicates") and not any(each.block for each in found):
+        raise click.UsageError("--order-replicates is for protocols with blocks, such as ugatit")
+    return found
 
 
 def choices_from(options: Mapping[str, Any]) -> Choices:
@@ -299,7 +349,7 @@ def _bench(options: Mapping[str, Any]) -> Bench:
         modes = acceleration.choose(options["modes"], device, is_shared=_is_one_of_several())
     return runner.Bench(
         places_from(options),
-        find_protocols(options["protocols"]),
+        protocols_from(options),
         device,
         quiet,
         options["checkpoint_seconds"],

@@ -21,6 +21,7 @@ from i2i_bench.cli_options import (
     columns,
     find_protocols,
     places_from,
+    protocols_from,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
     from i2i_bench import plan, record, runner
     from i2i_bench.console import Reporter
 
-    scored_by = find_protocols(options["protocols"])
+    scored_by = protocols_from(options)
     job = plan.find_job(run, places_from(options), task)
     with Reporter() as report:
         bench = runner.Bench(
@@ -104,7 +105,7 @@ def score(folder: Path, **options: Any) -> None:
     from i2i_bench.tasks import catalog
 
     places = places_from(options)
-    scored_by = find_protocols(options["protocols"])
+    scored_by = protocols_from(options)
     found = catalog.find(options["task"], places.data)
     direction = find_direction(found, options["direction"])
     images = external.Images(folder, found, direction, options["size"], options["allow_partial"])

@@ -288,12 +288,14 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
 
 def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Iterable[Figure]:
     from i2i_bench import gallery
+    from i2i_bench.tasks import catalog
 
     places, task = places_from(options), options["task"]
     count = options["count"] or {"masks": 2, "evolution": 1, "comparison": 6}[kind]
     choice = gallery.Choice(options["directions"], options["names"], count)
     if kind == "comparison":
-        return gallery.comparison(wanted or gallery.finished_runs(task, places), choice, places)
+        runs = wanted or gallery.finished_runs(catalog.name_of(task), places)
+        return gallery.comparison(runs, choice, places)
     if kind == "masks":
-        return (gallery.masks(run, task, choice, places) for run in wanted)
-    return (gallery.evolution(run, choice, places) for run in wanted)
+        return [gallery.masks(run, task, choice, places) for run in wanted]
+    return [gallery.evolution(run, choice, places) for run in wanted]

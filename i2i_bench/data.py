@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
+LARGEST = 2**27  # pixels of a resized image, before it is cut
 LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
 
 
@@ -123,6 +124,10 @@ def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resiz
         target = (size * width // short, size * height // short)
     if target == image.size:
         return image
+    if target[0] * target[1] > LARGEST:
+        raise ValueError(
+            f"its {width}x{height} pixels become {target[0]}x{target[1]}, too many; cut it first"
+        )
     return image.resize(target, Image.Resampling[resampling.upper()])
 
 
@@ -387,6 +392,8 @@ def sample_order(
     Positions are cut into blocks of ``count``; each block is a permutation of all images that
     depends on seed, stream and block alone.
     """
+    if size == 0:
+        return np.empty(0, np.int64)
     first_block, last_block = first_sample // count, (first_sample + size - 1) // count
     blocks = [
         _permutation(seed, stream, block, count) for block in range(first_block, last_block + 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from i2i_bench.data import decode, sample_order, test_images, to_float, to_uint8
+from i2i_bench.data import Progress, decode, sample_order, test_images, to_float, to_uint8
 from i2i_bench.directions import LabelArray, directions_of, label_array, labels_of, request
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
@@ -111,9 +111,23 @@ def count_macs(
 
 
 def translate_test_set(
-    model: Model, task: Task, direction: Direction, settings: Settings, *, device: torch.device
+    model: Model,
+    task: Task,
+    direction: Direction,
+    settings: Settings,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
 ) -> Translations:
-    """Translate every test image of the source domain.
+    """Translate every test image of the source domain, and back.
+
+    Args:
+        model: On the device.
+        task: Whose test images.
+        direction: From which domain to which.
+        settings: Their size.
+        device: Of the model.
+        progress: Told of the images that are translated, of all, there and back.
 
     Raises:
         ValueError: If a translation has another shape than its source, or is not finite.
@@ -121,6 +135,7 @@ def translate_test_set(
     whole, names = test_images(task, direction.source, settings)
     labels = labels_of(task, direction)
     fakes, background, healths = _blank(whole), [], []
+    tell = progress or (lambda done, of: None)
     model.networks.eval()
     with torch.no_grad():
         for start, part in _parts(whole):
@@ -130,7 +145,8 @@ def translate_test_set(
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-        back = _translate_back(model, fakes, direction, labels, device=device)
+            tell(start + len(part), 2 * len(whole))
+        back = _translate_back(model, fakes, direction, labels, device=device, tell=tell)
     return Translations(
         direction,
         names,
@@ -170,6 +186,7 @@ def _translate_back(
     labels: tuple[LabelArray, LabelArray] | None,
     *,
     device: torch.device,
+    tell: Progress,
 ) -> Images | str:
     """Translate 8-bit translations back; give the reason where networks are missing."""
     way, back = direction.reverse, _blank(fakes)
@@ -179,7 +196,9 @@ def _translate_back(
             images = to_float(part.contiguous().to(device))  # a network has other bits otherwise
             batch = request(way, images, _rows(swapped, start, len(part)))
             back[start : start + len(part)] = to_uint8(_checked(model, batch, way))
+            tell(len(fakes) + start + len(part), 2 * len(fakes))
     except AbsentNetwork as error:
+        tell(2 * len(fakes), 2 * len(fakes))
         return str(error)
     return channels_last(back)
 

@@ -96,7 +96,7 @@ def add_samples(folder: Path, step: int) -> None:
 
     with SummaryWriter(str(folder / FOLDER)) as writer:
         for path in sorted(folder.glob("samples-*.png")):
-            with Image.open(path) as image:
+            with Image.open(path, formats=["PNG"]) as image:
                 pixels = np.asarray(image.convert("RGB"))
             tag = path.stem.replace("-", "/", 1)
             writer.add_image(tag, pixels, step, dataformats="HWC")

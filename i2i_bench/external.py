@@ -18,11 +18,11 @@ from i2i_bench import evaluation, record
 from i2i_bench.data import decode
 from i2i_bench.directions import LabelArray, labels_of
 from i2i_bench.evaluation import Reference, Translations
-from i2i_bench.image_files import FORMATS, ImageFile, opened
+from i2i_bench.image_files import ImageFile, opened
 from i2i_bench.model import Direction, Settings
 from i2i_bench.record import External, Scores
 from i2i_bench.scoring import Scorer
-from i2i_bench.tasks.folders import read_image
+from i2i_bench.tasks.folders import FORMATS, read_image
 from i2i_bench.tasks.task import Task, TaskImage
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _require_new(before: External, keys: Sequence[str], results: Path) -> None:
 
 
 def _warn_of_losses(formats: dict[str, int]) -> None:
-    lossy = sum(count for name, count in formats.items() if name != "png")
+    lossy = sum(formats.get(name, 0) for name in ("jpeg", "webp"))
     if lossy:
         logger.warning(
             "%d of %d images are JPEG or WebP: what their compression lost is scored too",
@@ -196,8 +196,14 @@ def read(images: Images) -> tuple[list[int], evaluation.Images, dict[str, int]]:
             size=size,
             resampling="bicubic",
         )
-    formats = Counter(FORMATS[file.path.suffix.lower()] for file in found.values())
+        formats = Counter(_format(file) for file in found.values())
     return list(found), evaluation.channels_last(fakes), dict(sorted(formats.items()))
+
+
+def _format(file: ImageFile) -> str:
+    """Name the format of an image by its content, which its suffix need not tell."""
+    with Image.open(io.BytesIO(file.content()), formats=FORMATS) as image:
+        return "jpeg" if image.format in ("JPEG", "MPO") else str(image.format).lower()
 
 
 def _size(images: Images) -> int:

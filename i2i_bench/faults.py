@@ -10,9 +10,9 @@ ADVICE = {
     errno.ENOSPC: "free some space, and the same command goes on",
     errno.EDQUOT: "free some of your quota, and the same command goes on",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "choose another folder with --results, --runs or --data",
-    errno.EACCES: "choose another folder with --results, --runs or --data, or mend its permissions",
-    errno.EPERM: "choose another folder with --results, --runs or --data, or mend its permissions",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "mend its permissions, or choose another folder",
+    errno.EPERM: "mend its permissions, or choose another folder",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.EIO: "the disk or its connection fails; the same command goes on once it does not",
     errno.ESTALE: "the folder is away; the same command goes on once it is back",
@@ -38,6 +38,8 @@ def reason(error: Exception) -> str:
         return printable(_of_system(error))
     if isinstance(error, ValueError):
         return printable(str(error))
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "the home folder is not known; set HOME"
     first = next(iter(str(error).splitlines()), "")
     return printable(f"{type(error).__name__}: {first} (I2I_BENCH_DEBUG=1 shows where)")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LARGEST_FILE = 64 * 2**20  # bytes of one image, as stored and as unpacked from an archive
 MOST_FILES = 1_000_000  # of a folder or an archive
 
@@ -110,8 +110,8 @@ def _check_file(source: Path, name: PurePosixPath, count: int) -> None:
     """Refuse what is no image by its name, and more files than any task has images."""
     if not str(name).isprintable():
         raise ValueError(f"the name {str(name)!a} in {source} is not printable; rename the file")
-    if name.suffix.lower() not in FORMATS:
-        possible = " ".join(suffix.removeprefix(".") for suffix in FORMATS)
+    if name.suffix.lower() not in SUFFIXES:
+        possible = " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
         raise ValueError(f"{name} in {source} is no image that is scored; possible: {possible}")
     if count >= MOST_FILES:
         raise ValueError(f"{source} has more than {MOST_FILES} images")

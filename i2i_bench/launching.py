@@ -183,12 +183,12 @@ def carry_out(
     with ThreadPoolExecutor(min(site.slots, len(jobs))) as pool, stop_signals() as stop:
         ends = {pool.submit(_finish, job, site, command, show, stop): job for job in jobs}
         left: set[Future[tuple[str, bool]]] = set(ends)
-        is_told = False
+        is_told, number = False, 0
         while left:
             done, left = wait(left, timeout=0.2)
             for end in done:
+                number += 1
                 said, is_good = end.result()
-                number = len(jobs) - len(left)
                 say(f"[{number}/{len(jobs)}] {ends[end].run}: {said}")
                 failed += [] if is_good else [f"{ends[end].run}: {said.removeprefix('failed: ')}"]
             if stop and not is_told:

@@ -73,7 +73,7 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
 
 
 def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
-    shape = (settings.batch_size, 3, settings.crop_size, settings.crop_size)
+    shape = (min(settings.batch_size, settings.budget), 3, settings.crop_size, settings.crop_size)
     model.networks.train()
     for step in (1, 2):
         model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))

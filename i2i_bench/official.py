@@ -151,6 +151,7 @@ def read_untrusted(path: Path) -> Any:
 
     Raises:
         ValueError: If there is no such file, it is damaged, or it holds more than plain values.
+        PermissionError: If it may not be read.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -159,7 +160,7 @@ def read_untrusted(path: Path) -> Any:
             _require_checksums(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it as well
             return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
+    except (MemoryError, PermissionError):
         raise
     except Exception as error:  # whatever a hostile file may provoke
         raise ValueError(f"{path} is damaged{_damage(error)}") from error

@@ -184,10 +184,12 @@ def _require_same(one: Score, other: Score) -> None:
     for key, (first, second) in pairs.items():
         if first != second:
             a, b = (str(value)[:12] for value in (first, second))
-            raise ValueError(
-                f"A and B were not scored on the same test images: {key.replace('_', ' ')} is {a} "
-                f"for A and {b} for B"
-            )
+            what = {
+                "sources": "the sources' names differ",
+                "real images": "the real images differ, which each model resizes in its own way "
+                "(--set resampling=... --set resize=... train it with another's)",
+            }.get(key, f"{key.replace('_', ' ')} is {a} for A and {b} for B")
+            raise ValueError(f"A and B were not scored on the same test images: {what}")
 
 
 class _Data:
@@ -203,7 +205,8 @@ class _Data:
         self.fakes = [fakes for _, fakes in read]
         self.names = [names[i] for i in self.indices]
         for side, score, fakes in zip(sides, scores, self.fakes, strict=True):
-            _require_scored(self.names, fakes, score.pixels_sha256["fake"], side.images)
+            where = f"{side.images}, taken for {direction},"
+            _require_scored(self.names, fakes, score.pixels_sha256["fake"], where)
         whole, real_names = test_images(task, target, settings)
         self.real = evaluation.channels_last(whole)
         expected = scores[0].pixels_sha256["real"]
@@ -255,7 +258,8 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
 def _require_scored(names: list[str], images: Images, expected: str, where: object) -> None:
     if features.content_hash(names, images).pixels != expected:
         raise ValueError(
-            f"the images of {where} are no longer those that were scored; score them again"
+            f"the images of {where} are no longer those that were scored; score them again, or "
+            "--direction says of which they are"
         )
 
 

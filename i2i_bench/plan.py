@@ -34,6 +34,17 @@ OFFICIAL = "official"  # preset of networks that were imported; of no settings, 
 SETTINGS_KEYS = ("batch_size", "crop_size", "flip", "load_size", "resampling", "resize")
 
 
+LARGEST_SIDE = 2**24  # pixels; whether there is memory for so many is another question
+LARGEST_SETTINGS = {
+    "batch_size": 4096,
+    "budget": 2**53,
+    "load_size": LARGEST_SIDE,
+    "crop_size": LARGEST_SIDE,
+}
+LARGEST_INTEGER = 2**31 - 1  # of a setting that is typed
+MOST_LAYERS = 1000  # blocks, masks and the like
+
+
 @dataclass(frozen=True)
 class Places:
     """Where things are.
@@ -154,12 +165,14 @@ def make_job(
     """
     task_argument, task = named_task
     start, preset, precision = choices.start, choices.preset, choices.precision
+    if seed >= 2**64:
+        raise ValueError(f"seed is {seed}; it must be below 2**64, as torch takes it")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
     _require_kind(name, model_class, task)
     before = model_class.settings(preset, task)
     if start:
-        before = with_config(before, _started_config(name, model_class, start))
+        before = with_config(before, _started_config(name, model_class, start, preset))
     settings = change_settings(name, before, choices.changes)
     if choices.budget is not None:
         settings = dataclasses.replace(settings, budget=choices.budget)
@@ -204,10 +217,16 @@ def _fixed_size(settings: Settings, config: Any) -> int:
     return config.image_size if getattr(config, "attributes", ()) else settings.crop_size
 
 
-def _started_config(name: str, model_class: type[Model], start: Start) -> Any:
+def _started_config(name: str, model_class: type[Model], start: Start, preset: str) -> Any:
     """Give the configuration of the networks to begin with."""
     if start.identity["model"] != name:
         raise ValueError(f"{start.origin} is of model {start.identity['model']!r}, not of {name!r}")
+    theirs = start.identity["preset"]
+    if theirs in PRESETS and theirs != preset:
+        raise ValueError(
+            f"{start.origin} has the networks of preset {theirs}, and so has what goes on from it; "
+            f"add --preset {theirs}"
+        )
     return restore_settings(model_class, start.identity["settings"]).config
 
 
@@ -265,13 +284,21 @@ def _parse(key: str, text: str, hint: Any) -> Any:
         raise ValueError(f"{key}={text}: {error.errors()[0]['msg']}") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{key}={text}: a finite number is needed")
+    most = MOST_LAYERS if key.startswith("num_") else LARGEST_INTEGER
+    if isinstance(value, int) and abs(value) > most:
+        raise ValueError(f"{key}={text}: at most {most} is possible")
     return value
 
 
+def _require_numbers(settings: Settings) -> None:
+    for key, most in LARGEST_SETTINGS.items():
+        value = getattr(settings, key)
+        if not isinstance(value, int) or not 1 <= value <= most:
+            raise ValueError(f"{key} is {value!r}; an integer from 1 to {most} is needed")
+
+
 def _require_possible(task: Task, settings: Settings) -> None:
-    for key in ("batch_size", "budget", "load_size", "crop_size"):
-        if getattr(settings, key) < 1:
-            raise ValueError(f"{key} is {getattr(settings, key)}; at least 1 is needed")
+    _require_numbers(settings)
     if settings.crop_size > settings.load_size:
         raise ValueError(
             f"crop_size {settings.crop_size} does not fit into load_size {settings.load_size}"
@@ -350,7 +377,7 @@ def _official_job(start: Start, task: str | None, places: Places) -> Job:
     name = start.identity["model"]
     model_class, found = registry.load(name), catalog.find(task, places.data)
     _require_kind(name, model_class, found)
-    config = _started_config(name, model_class, start)
+    config = _started_config(name, model_class, start, OFFICIAL)
     _require_labels(found, config)
     settings = with_config(model_class.settings("published", found), config)
     run = Run(name, start.identity["variant"], found.name, start.identity["seed"])
@@ -443,7 +470,9 @@ def restore_settings(model_class: type[Model], plain: Mapping[str, Any]) -> Sett
     general = {key: value for key, value in plain.items() if key not in ("config", "precision")}
     try:
         config = TypeAdapter(model_class.Config).validate_python(plain["config"])
-        return Settings(config=config, **general)
+        settings = Settings(config=config, **general)
+        _require_numbers(settings)
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -482,7 +511,22 @@ def find_record(run: str, places: Places) -> tuple[Path, Record]:
     except ValueError:
         hint = "give its place with --runs"
         raise ValueError(f"{folder} is not below {places.runs}; {hint}") from None
-    return folder, record.read(places.results / name.parent / f"{name.name}.json")
+    return folder, read_record(name, places)
+
+
+def read_record(run: Path, places: Places) -> Record:
+    """Read the record of a run, given as its folder below ``places.runs``.
+
+    Raises:
+        ValueError: If there is none, or it cannot be read.
+    """
+    path = places.results / run.parent / f"{run.name}.json"
+    if not path.exists() and (places.runs / run).is_dir():
+        raise ValueError(
+            f"{run.as_posix()} is not finished: there is no record {path}; the same run command "
+            "goes on, or --results says where records are"
+        )
+    return record.read(path)
 
 
 def recorded(job: Job, places: Places) -> Record | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -35,8 +36,23 @@ Line = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)
 ]  # no control characters
 FileSafe = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.,=_-]*$", max_length=100)]
-Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e30)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]  # sums stay finite
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _estimator(content: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(content.get("distances", []), list):
+        raise ValueError("distances are a list")
+    return content
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(content.get("config", {}), dict):
+        raise ValueError("config is an object")
+    return content
+
+
 AnySchema = TypeVar("AnySchema", bound=BaseModel)
 
 
@@ -142,15 +158,15 @@ class Score(Values):
     protocol: Line
     protocol_version: int
     direction: Line
-    image_size: int
-    n_real: int
-    n_fake: int
+    image_size: Count
+    n_real: Count
+    n_fake: Count
     files_sha256: dict[str, str]
     pixels_sha256: dict[str, str]
     recipe: str
     weights_sha256: str | None
     weights_status: str | None
-    estimator: dict[str, Any]
+    estimator: Annotated[dict[str, Any], AfterValidator(_estimator)]
     spread_kind: str
     checkpoint: str
     selected_on: str | None
@@ -216,15 +232,15 @@ class Record(_Strict):
     task_version: int
     headline: Line
     seed: Annotated[int, Field(ge=0, lt=2**64)]  # as torch takes it
-    settings: dict[str, Any]
-    parameters: dict[str, int]
+    settings: Annotated[dict[str, Any], AfterValidator(_settings)]
+    parameters: dict[str, Count]
     absent: list[Line] = []
-    macs: int
-    images_seen: int | None
-    steps: int | None
+    macs: Count
+    images_seen: Count | None
+    steps: Count | None
     seconds: Finite | None
     images_per_second: Positive | None
-    peak_memory_bytes: int | None
+    peak_memory_bytes: Count | None
     peak_memory_of: str | None
     modes: list[Line] = []
     device: Line
@@ -270,7 +286,7 @@ class External(_Strict):
     task: FileSafe
     headline: Line
     harness_version: str
-    formats: dict[str, dict[str, int]]
+    formats: dict[str, dict[str, Count]]
     scores: Scores
 
     @model_validator(mode="after")
@@ -367,14 +383,34 @@ def read_all(results: Path) -> list[Record]:
         ValueError: For a file that is no record, or that lies where another run's belongs.
     """
     records = []
-    for path in sorted(results.glob("*/*/seed*.json")):
-        if path.parent.name == EXTERNAL:
+    for path in _files(results):
+        if path.parent.name == EXTERNAL or not path.name.startswith("seed"):
             continue
         record = read(path)
         if results / record.run.file != path:
             raise ValueError(f"{path} holds the record of {record.run}; move it to its place")
         records.append(record)
     return records
+
+
+def _files(results: Path) -> list[Path]:
+    """List where records lie below a folder, which need not exist, in order.
+
+    Raises:
+        OSError: If a folder cannot be listed, whose records would be missing otherwise.
+    """
+    require_no_dead_link(results)
+    found = [results] if results.exists() else []
+    for _ in range(2):  # the task's, the model's
+        found = [child for folder in found for child in folder.iterdir() if child.is_dir()]
+    files = [file for folder in found for file in folder.iterdir()]
+    return sorted(file for file in files if file.suffix == ".json")
+
+
+def require_no_dead_link(path: Path) -> None:
+    """Raise ValueError if a path is a link that leads nowhere, such as to an unmounted disk."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"{path} is a link that leads nowhere; mend it, or mount what it leads to")
 
 
 def read_all_external(results: Path) -> list[External]:
@@ -384,8 +420,8 @@ def read_all_external(results: Path) -> list[External]:
         ValueError: For a file that is no such record, or that lies where another's belongs.
     """
     records = []
-    for path in sorted(results.glob(f"*/{EXTERNAL}/*.json")):
-        if path.name.startswith("."):  # a draft, of which a killed process was the writer
+    for path in _files(results):
+        if path.parent.name != EXTERNAL or path.name.startswith("."):  # a killed process's draft
             continue
         record = read_external(path)
         if results / record.file != path:
@@ -463,8 +499,15 @@ def sync(path: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, so that a loss of power leaves none without its name."""
+    """Make a folder and those above it, so that a loss of power leaves none without its name.
+
+    Raises:
+        OSError: If it cannot be made.
+        ValueError: If it is a link that leads nowhere.
+    """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in missing:
+        require_no_dead_link(each)
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         sync(made.parent)
@@ -476,6 +519,8 @@ def require_writable(path: Path) -> None:
     Raises:
         ValueError: If it cannot.
     """
+    for each in path.absolute().parents:
+        require_no_dead_link(each)
     nearest = next(each for each in path.absolute().parents if each.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest):

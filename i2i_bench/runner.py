@@ -330,7 +330,7 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     """
     if job.preset == plan.OFFICIAL:
         return _evaluate_official(job, bench, force=force)
-    found = record.read(bench.places.results / job.run.file)
+    found = plan.read_record(job.run.folder, bench.places)
     _require_new(found, bench, force=force)
     folder = bench.places.runs / job.run.folder
     content = checkpoint.latest(folder)
@@ -435,15 +435,17 @@ def score_run(
     device, report = bench.device, bench.report
     scores: Scores = {}
     for direction, against in references.items():
-        report(f"translate {direction}", 0, 1, {})
+
+        def progress(done: int, of: int, stage: str = f"translate {direction}") -> None:
+            report(stage, done, of, {})
+
         found = evaluation.translate_test_set(
-            model, job.task, direction, job.settings, device=device
+            model, job.task, direction, job.settings, device=device, progress=progress
         )
         folder = bench.places.runs / job.run.folder
         evaluation.save_images(folder / f"translations-{direction}", found.names, found.fakes)
         rows = list(evaluation.sample_rows(model, found, against, device=device))
         figures.sample_grid(rows, folder / f"samples-{direction}.png")
-        report(f"translate {direction}", 1, 1, {})
         scores |= bench.scorer.score(job.task, found, against)
     return scores
 
@@ -513,7 +515,8 @@ def device_name(device: torch.device) -> str:
         lines = information.read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    return f"{name}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' * (threads != 1)}"
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from i2i_bench.evaluation import BATCH_SIZE, write_png
 from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
 from i2i_bench.overlap import ahead
 from i2i_bench.plan import Places
-from i2i_bench.record import sync
+from i2i_bench.record import require_no_dead_link, sync
 from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
@@ -184,7 +184,8 @@ def translate_files(
     files = _files(source)
     if with_masks:
         _require_names_for_masks(files)
-    if target.resolve() in {path.parent.resolve() for path in files}:
+    require_no_dead_link(target)
+    if target.resolve() in {path.resolve().parent for path in files}:
         raise ValueError(f"{target} holds the images to translate; give another folder")
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left

@@ -84,10 +84,15 @@ def test_wrong_name_is_refused_with_what_is_possible(cli, places, arguments, cod
         (["--set", "num_masks=four"], 1, "num_masks=four: Input should be a valid integer"),
         (["--set", "num_masks=0"], 1, "num_masks is 0; at least 1 is needed"),
         (["--set", "num_masks"], 2, "KEY=VALUE is needed"),
-        (["--set", "batch_size=0"], 1, "batch_size is 0; at least 1 is needed"),
+        (["--set", "batch_size=0"], 1, "batch_size is 0; an integer from 1"),
         (["--set", "crop_size=44"], 1, "crop_size 44 does not fit into load_size 36"),
         (["--set", "crop_size=34"], 1, "34x34 px: both sides must be divisible by 4"),
         (["--set", "flip=maybe"], 1, "flip=maybe"),
+        (["--set", "batch_size=1000000"], 1, "an integer from 1 to 4096"),
+        (["--set", "num_blocks=1000000"], 1, "num_blocks=1000000: at most 1000 is possible"),
+        (["--set", f"pool_size={10**20}"], 1, "at most 2147483647 is possible"),
+        (["--seed", 2**64], 1, "it must be below 2**64"),
+        (["--checkpoint-seconds", "nan"], 2, "'nan' is no finite number"),
         (["--budget", 0], 2, "--budget"),
         (["--seed", "x"], 2, "--seed"),
     ],
@@ -390,7 +395,7 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
 
 
 def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finished):
-    protocols = ("--protocol", "clean", "--protocol", "cut", "--order-replicates", 5)
+    protocols = ("--protocol", "clean", "--protocol", "cut")
     text = cli("evaluate", runs_of("cyclegan"), *protocols)
     lines = [line for line in text.splitlines() if line.startswith(("i2i", "clean", "cut"))]
     assert [line.split(", n = 2: ")[0] for line in lines] == [
@@ -403,6 +408,25 @@ def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finish
     assert {key.split("/")[0] for key in found} == {"i2i@1", "clean@1", "cut@1"}
     assert "fid" in found["cut@1/a2b"].values
     assert "kid" not in found["cut@1/a2b"].values
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "part"),
+    [
+        (("--kid-subset-size", 20), 2, "is for protocols with subsets, such as uvcgan2"),
+        (("--order-replicates", 5), 2, "is for protocols with blocks, such as ugatit"),
+        (("--protocol", "uvcgan2", "--order-replicates", 5), 2, "is for protocols with blocks"),
+    ],
+)
+def test_what_no_protocol_uses_is_refused(cli, finished, options, code, part):
+    assert part in cli("evaluate", runs_of("cyclegan"), *options, code=code)
+    assert part in cli(*CYCLEGAN, "--task", "stripes", *options, code=code)
+
+
+def test_protocols_take_what_they_use(cli, finished):
+    both = ("--protocol", "i2i", "--protocol", "ugatit", "--protocol", "uvcgan2")
+    sizes = ("--kid-subset-size", 2, "--order-replicates", 2)
+    assert "scored " in cli("evaluate", runs_of("cyclegan"), *both, *sizes, "--force")
 
 
 @pytest.mark.parametrize("form", ["folder", "record"])

@@ -103,7 +103,7 @@ def test_tutorial_does_what_it_says(places):
     assert "stripes/masked+preset=tiny/seed0: recorded in " in before
     assert "| masked+lambda_total_variation=0.0 " in after  # of the leaderboard
     assert list(places.glob("runs/stripes/masked+preset=small/seed0/tensorboard/*"))
-    assert "translated 1 images" in after
+    assert "translated 1 image into" in after
     assert len(list(places.glob("translated/*.png"))) > 1  # the masks beside it
     for arguments in (["format", "--check", "--diff"], ["check"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", module]

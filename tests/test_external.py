@@ -332,10 +332,10 @@ def test_allowed_gaps_do_not_allow_strangers(score, folder):
 
 
 def test_record_says_what_was_scored_and_no_more(score, folder, path):
-    first(folder).rename(first(folder).with_suffix(".webp"))  # PNG in truth: names are what count
+    first(folder).rename(first(folder).with_suffix(".webp"))  # PNG in truth: content is what counts
     assert score().splitlines()[0] == f"scored {path.resolve()}"
     content = json.loads(path.read_text())
-    assert content["formats"] == {"a2b": {"png": 7, "webp": 1}}
+    assert content["formats"] == {"a2b": {"png": 8}}
     assert set(content) == {
         *("schema_version", "name", "task", "headline", "harness_version", "formats", "scores")
     }

@@ -2,19 +2,25 @@
 
 import dataclasses
 import errno
+import getpass
 import json
 import logging
+import math
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from i2i_bench import checkpoint, faults, plan, protocols, record, runner
+from i2i_bench.cli import main
 from i2i_bench.plan import Choices
 
 TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
@@ -50,7 +56,7 @@ def carry_out(task, report=quiet):
 def test_folder_that_cannot_be_written_is_told_of_before_training(cli, places, tiny, place):
     said = cli(*TINY, "--task", tiny, place, "/sys/none", code=1)
     assert said.startswith(("no record can be written into /sys: ", "/sys/none: "))
-    assert "choose another folder with --" in said
+    assert "choose another folder" in said
     assert not list(places.rglob("checkpoint-*"))
 
 
@@ -247,3 +253,90 @@ def test_two_processes_of_one_plan_leave_each_other_their_runs(places, own, capl
     assert "1 of 2 runs failed, first" in str(failed.value)
     assert "is in work: process" in str(failed.value)
     assert "recorded in" in said[-1]
+
+
+def numbers_that_are_none(tensor):
+    return torch.full_like(tensor, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (numbers_that_are_none, "has numbers that are not finite, first in generators.a2b."),
+        (lambda tensor: tensor.to(torch.int64), "first in generators.a2b."),
+        (lambda tensor: tensor > 0, "first in generators.a2b."),
+        (lambda tensor: tensor.to(torch.complex64), "first in generators.a2b."),
+    ],
+)
+def test_weights_that_are_no_numbers_translate_nothing(cli, finished, tiny, spoil, part):
+    (path,) = Path("runs").glob("*/cyclegan*/seed0/checkpoint-*.pt")
+    content = torch.load(path, weights_only=True)
+    content["networks"] = {name: spoil(each) for name, each in content["networks"].items()}
+    torch.save(content, "spoilt.pt")
+    command = ("translate", "--model", "cyclegan", "--weights", "spoilt.pt")
+    assert part in cli(*command, tiny / "testA", "out", code=1)
+    assert not Path("out").exists()
+    start = ("run", "--model", "cyclegan", "--task", tiny, "--preset", "tiny")
+    assert part in cli(*start, "--start", "spoilt.pt", code=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs permissions")
+def test_folder_that_may_not_be_listed_is_no_empty_one(cli, finished, monkeypatch):
+    listing = Path.iterdir
+
+    def refuse(path):
+        if path.name.startswith("cyclegan"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert "Permission denied; mend its permissions" in cli("leaderboard", code=1)
+    assert "Permission denied; mend its permissions" in cli("leaderboard", "--write", code=1)
+    assert not Path("results/README.md").exists()
+
+
+def test_results_that_are_not_there_are_told_apart_from_empty_ones(cli, places):
+    Path("dangling").symlink_to("unmounted/results")
+    assert "link that leads nowhere" in cli("leaderboard", "--results", "dangling", code=1)
+    assert "there is no folder of records" in cli("validate-results", "--results", "no", code=1)
+    assert "there is no folder" in cli("leaderboard", "--write", "--results", "no", code=1)
+    same = ("--model", "cyclegan", "--task", "stripes", "--preset", "tiny")
+    assert "link that leads nowhere" in cli("run", *same, "--results", "dangling", code=1)
+    assert not Path("runs").exists() or not list(Path("runs").rglob("checkpoint-*"))
+
+
+def test_run_that_is_not_finished_says_so(cli, finished):
+    for path in Path("results").glob("*/cyclegan*/*"):
+        path.unlink()
+    (folder,) = Path("runs").glob("*/cyclegan*/seed0")
+    run = folder.relative_to("runs").as_posix()
+    for command in (("evaluate", run), ("figure", "comparison", run)):
+        assert f"{run} is not finished: there is no record" in cli(*command, code=1)
+
+
+def test_networks_of_one_preset_are_not_called_another(cli, finished, tiny):
+    (folder,) = Path("runs").glob("*/cyclegan*/seed0")
+    command = ("run", "--model", "cyclegan", "--task", tiny, "--start", folder)
+    said = cli(*command, "--preset", "small", "--dry-run", code=1)
+    assert "has the networks of preset tiny" in said
+    assert "add --preset tiny" in said
+
+
+def test_user_without_a_name_is_given_one(monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    result = CliRunner().invoke(main, ["protocols"])
+    assert result.exit_code == 0
+    assert getpass.getuser() == f"user{os.getuid()}"
+    monkeypatch.delenv("LOGNAME")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_help_that_cannot_be_printed_is_a_sentence():
+    command = [sys.executable, "-m", "i2i_bench", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr

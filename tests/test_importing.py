@@ -450,7 +450,7 @@ def test_task_and_import_belong_together(cli, imported, trained):
 
 @pytest.mark.parametrize(
     ("fixture", "part"),
-    [("attentiongan_v1", "at least 94 px"), ("ugatit_full", "at least 96 px")],
+    [("attentiongan_v1", "at least 96 px"), ("ugatit_full", "at least 96 px")],
 )
 def test_task_too_small_for_the_model_is_one_sentence(cli, save, places, tiny, fixture, part):
     cli("import", FAMILIES[fixture], save(fixture), "out")

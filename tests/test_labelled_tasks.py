@@ -204,9 +204,9 @@ def test_a_damaged_celeba_is_refused_in_a_sentence(celeba, break_it, message):
 
 
 def test_an_image_smaller_than_the_crop_is_refused_by_name(celeba):
-    task = catalog.find("celeba", celeba)
-    name = task.images("train", EVERY)[0].name
+    name = catalog.find("celeba", celeba).images("train", EVERY)[0].name
     save(celeba / "celeba" / "img_align_celeba" / name, 1, (12, 24))
+    task = catalog.find("celeba", celeba)
     with pytest.raises(ValueError, match=rf"{name} of 12x24 pixels is smaller than 16 pixels"):
         data.TrainingImages(task, SETTINGS, 0)
 

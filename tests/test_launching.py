@@ -53,7 +53,7 @@ def jobs_of(task, *seeds, **choices):
 @pytest.fixture
 def bench(places):
     where = plan.Places(Path("results"), Path("runs"), Path("data"))
-    chosen = [protocols.find(name) for name in ("i2i", "clean")]
+    chosen = [protocols.find(name) for name in ("i2i", "uvcgan2")]
     return runner.Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
 
 
@@ -64,7 +64,7 @@ def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     cli("run", *command.arguments)
     found = record.read(bench.places.results / job.run.file)
     assert found.settings == job.plain_settings()
-    assert {key.partition("@")[0] for key in found.scores} == {"i2i", "clean"}
+    assert {key.partition("@")[0] for key in found.scores} == {"i2i", "uvcgan2"}
 
 
 def test_plan_is_done_by_two_processes_and_a_failure_keeps_nothing_from_being_done(
@@ -193,6 +193,34 @@ def test_command_of_a_group_says_what_it_fails_with(cli, become, monkeypatch):
     become("0")
     monkeypatch.setattr(parallel, "speaks_for_all", iter([True, False]).__next__)
     assert "nothing" in cli("weights", "verify", "nothing", code=1)
+
+
+@pytest.mark.parametrize("variable", ["RANK", "WORLD_SIZE"])
+def test_variables_of_torchrun_that_are_no_numbers_are_named(cli, become, monkeypatch, variable):
+    become("0")
+    monkeypatch.setenv(variable, "x")
+    assert f"{variable} is 'x'" in cli("protocols", code=2)
+
+
+class Instant:
+    """A site that is done at once, with several runs at a time."""
+
+    slots = 4
+
+    def lines(self, command):
+        yield f"{command.arguments[0]}: recorded"
+        yield 0
+
+    def stop(self):
+        pass
+
+
+def test_runs_are_counted_one_by_one(tiny):
+    said = []
+    jobs = jobs_of(tiny, *range(8))
+    command = lambda job, _: subprocesses.Command((str(job.run),), ".")  # noqa: E731 - a callback
+    launching.carry_out(jobs, Instant(), command, show=quiet, say=said.append)
+    assert [line.split()[0] for line in said] == [f"[{n}/8]" for n in range(1, 9)]
 
 
 class Shaky:

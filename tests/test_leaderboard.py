@@ -298,6 +298,14 @@ def test_task_chooses_and_an_unknown_one_lists_those_with_records():
             make_text(records, "stripe")
 
 
+def test_time_that_includes_compiling_is_told():
+    records = [make("x", modes=["compile", "fused"]), make("y", modes=["fused"])]
+    (table,) = tabulate(records)
+    (note,) = [note for note in table.notes if note.startswith("Costs are of training")]
+    assert note.endswith(" That of x includes compiling.")
+    assert not any("compiling" in note for note in tabulate(records[1:])[0].notes)
+
+
 def test_tables_of_one_heading_say_why_they_are_two():
     sets = [{"pixels_sha256": {"real": letter * 64, "fake": "b" * 64}} for letter in "ac"]
     ways = [{"resampling": "bicubic"}, {"resampling": "bilinear"}]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from i2i_bench import data, evaluation, features, health, protocols, scoring, weights
 from i2i_bench.metrics import distances
@@ -285,6 +286,29 @@ def test_orders_do_not_matter_to_a_single_block():
     found, deviation = scoring.order_replicates(whole, x, y, x, count=3)
     assert found == pytest.approx(distances.kid_unbiased(x, y)[0], rel=1e-10)
     assert deviation < 1e-12
+
+
+def test_one_training_image_leaves_no_halves_to_compare(tmp_path):
+    for name, count in (("trainA", 3), ("trainB", 1), ("testA", 2), ("testB", 2)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            picture = np.random.RandomState(i).randint(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
+    found = evaluation.reference(catalog.find(str(tmp_path), tmp_path), A2B, SETTINGS)
+    assert [half.shape for half in found.halves] == [(0, 32, 32, 3)] * 2
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_halves_of_hardly_an_image_have_reasons(sources, against, with_inception, count):
+    part, reference = few(translations(sources, 255 - sources), against)
+    first, second = reference.halves
+    short = dataclasses.replace(reference, halves=(first[:count], second[:count]))
+    found = score_all(part, short, I2I, BLOCKS)
+    for key, expected in score_all(part, reference, I2I, BLOCKS).items():
+        assert found[key].values == expected.values
+        real = found[key].baselines["real"]
+        assert real.values["kid"] is None
+        assert "image" in str(real.reasons["kid"])
 
 
 def test_subset_size_is_recorded_as_chosen(sources, against, with_inception):

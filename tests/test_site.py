@@ -266,7 +266,7 @@ def test_page_of_another_maker_is_kept(tmp_path):
     ("options", "code", "part"),
     [
         (["--output", "x"], 2, "--output is the folder of the page"),
-        (["--format", "html", "--check"], 2, "leave --task and --format html out"),
+        (["--format", "html", "--check"], 2, "leave --task and --format out"),
         (["--format", "html", "--task", "strips"], 1, "did you mean 'stripes'?"),
     ],
 )

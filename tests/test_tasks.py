@@ -388,3 +388,20 @@ def test_decompression_bombs_are_refused_where_warnings_are_errors(tmp_path, mon
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"bomb\.png.*too large"):
         folders.read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "EPS", "ICO"])
+def test_what_is_in_a_file_counts_and_not_its_name(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)  # PIL would start Ghostscript
+    path = tmp_path / "image.png"
+    Image.new("RGB", (16, 16)).save(path, kind)
+    with pytest.raises(ValueError, match=r"image\.png cannot be read as an image: its content is"):
+        folders.read_image(path)
+
+
+def test_folder_of_a_task_has_its_records_name(tmp_path):
+    make_task(tmp_path / "mine")
+    typed = str(tmp_path / "mine")
+    assert catalog.name_of(typed) == catalog.find(typed, tmp_path).name
+    assert catalog.name_of("stripes") == "stripes"
+    assert catalog.name_of("nothing") == "nothing"

@@ -1,5 +1,7 @@
 """Files translated in batches while others are read and written: the same, and each whole."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,28 @@ def test_interruption_leaves_whole_files_only(translator, photos, tmp_path):
     assert {"00.png", "01.png"} <= set(written)
     assert len(written) < COUNT
     assert all(pixels(tmp_path / "out" / name).shape == (SIZE, SIZE, 3) for name in written)
+
+
+def test_photos_that_lie_in_the_target_are_not_lost(translator, photos, tmp_path):
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "00.png").symlink_to(photos / "00.png")
+    before = (photos / "00.png").read_bytes()
+    for source in (album, album / "00.png"):
+        with pytest.raises(ValueError, match="holds the images to translate"):
+            translate(translator, source, photos)
+    assert (photos / "00.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("to", ["nowhere", "link"])
+def test_target_that_is_a_link_to_nothing_is_refused(translator, photos, tmp_path, to):
+    (tmp_path / "link").symlink_to(tmp_path / to)
+    with pytest.raises(ValueError, match="link that leads nowhere"):
+        translate(translator, photos, tmp_path / "link")
+
+
+def test_image_that_a_resize_would_blow_up_is_refused(translator, tmp_path):
+    Image.new("L", (5_000_000, 4)).save(tmp_path / "wide.png")
+    keeping = dataclasses.replace(translator, resize="short_side")
+    with pytest.raises(ValueError, match=r"wide\.png: its 5000000x4 pixels become 40000000x32"):
+        translate(keeping, tmp_path / "wide.png", tmp_path / "out")

@@ -52,7 +52,7 @@ def loss_curves(log: Path, output: Path) -> None:
         figure = drawing.new_figure(PANEL[0] * columns, PANEL[1] * lines)
         for place, (family, curves) in enumerate(families.items(), start=1):
             axes = figure.add_subplot(lines, columns, place)
-            for suffix, curve in curves.items():
+            for suffix, curve in sorted(curves.items()):
                 _draw_curve(axes, curve, suffix, suffixes.index(suffix))
             axes.set_title(family.replace("_", " "), parse_math=False)
             is_lowest = place > len(families) - columns

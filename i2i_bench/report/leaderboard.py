@@ -230,7 +230,8 @@ def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:
     ranked = _marked(_ranked([row for _, row in rows], headline), marked)
     notes = _notes(group, columns, rows=rows, ranked=ranked, headline=headline)
     notes += [_split_note(entries)] if is_split else []
-    return Table(group, tuple(columns), COSTS, (*ranked, *baselines), tuple(notes))
+    costs = COSTS if any(row.stats.keys() & COST_KEYS for row in ranked) else ()
+    return Table(group, tuple(columns), costs, (*ranked, *baselines), tuple(notes))
 
 
 def ranked_by(group: Group) -> Column:
@@ -527,10 +528,17 @@ def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
             labels += [row.label] if row.label not in labels else []
     if not devices:
         return "What the training cost is not known: it was done elsewhere."
+    compiled = {
+        row.label
+        for part, row in rows
+        for record, _ in part
+        if isinstance(record, Record) and "compile" in record.modes
+    }
+    more = f" That of {', '.join(sorted(compiled))} includes compiling." if compiled else ""
     if len(devices) == 1:
-        return f"Costs are of training, on {next(iter(devices))}."
+        return f"Costs are of training, on {next(iter(devices))}.{more}"
     each = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in sorted(devices.items()))
-    return f"Costs are of training and not comparable across devices: {each}."
+    return f"Costs are of training and not comparable across devices: {each}.{more}"
 
 
 def _identity_note(group: Group, entries: list[Entry]) -> str:

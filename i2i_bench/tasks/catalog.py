@@ -283,6 +283,16 @@ def find(name_or_path: str, data: Path) -> Task:
     raise ValueError(f"unknown task {name_or_path!r}; {possible}")
 
 
+def name_of(typed: str) -> str:
+    """Give the name under which the records of a task stand, of a folder with a hash of its files.
+
+    Raises:
+        ValueError: If it is a folder, but of no task.
+    """
+    is_known = typed in EMBEDDED or typed in CATALOGUE
+    return typed if is_known or not Path(typed).is_dir() else find(typed, Path()).name
+
+
 def listing(data: Path) -> list[Row]:
     """List the embedded and the catalogued tasks, embedded first."""
     rows = [

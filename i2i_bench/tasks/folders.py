@@ -19,6 +19,7 @@ Key = tuple[str, str]  # split, domain
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # of the content; PIL starts programs for others
 MINIMUM_SIZE = 4
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
@@ -138,7 +139,10 @@ def scan(path: Path) -> dict[Key, list[Path]]:
 def _reason(path: Path) -> str:
     """Say which other known layout a folder has, if any."""
     if any((path / split / side).is_dir() for split in ("train", "test") for side in "AB"):
-        return "has folders such as train/A, which must be renamed to trainA and the like; it "
+        return (
+            "has folders such as train/A, which must be renamed to trainA and the like or, if they "
+            "are labels, to other names than A and B; it "
+        )
     if any((path / split).is_dir() for split in ("train", "test", "val")):
         return (
             "has the layout of pix2pix, one file for both images of a pair, which must be cut into "
@@ -256,12 +260,12 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
     Raises:
         ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if file is None and path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file but a folder, a device or a pipe")
     try:
-        with Image.open(file or path) as image:
+        with Image.open(file or path, formats=FORMATS) as image:
             _check_image(path, image)
             image.load()
             if is_opaque and _is_transparent(image):
@@ -274,6 +278,10 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{path} cannot be read as an image: its content is none of {', '.join(FORMATS)}"
+        ) from error
     except Exception as error:  # on damaged files PIL's decoders raise almost anything
         reason = str(error).replace(str(path), "").replace("''", "").strip() or type(error).__name__
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
