@@ -4,7 +4,8 @@ Run it from a checkout: ``.venv/bin/python benchmarks/translate.py``. Weights ar
 photographs' worth of detail (noise over gradients) as PNG. ``--part files`` compares the network
 alone with files from disk to disk; ``--part growth`` translates test sets of several sizes, each in
 a process of its own; ``--part png --folder FOLDER`` writes photographs at two levels of
-compression.
+compression; ``--part disk`` shows what is left of reading and writing where a disk takes long to
+say that it has a file.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench import contract, evaluation, registry, training
+from i2i_bench import contract, evaluation, record, registry, training, translation
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import request
 from i2i_bench.evaluation import PNG_LEVEL
-from i2i_bench.model import A2B, Model
+from i2i_bench.model import A2B, Batch, Direction, Model
+from i2i_bench.overlap import WRITERS
 from i2i_bench.plan import Choices, plan
 from i2i_bench.tasks.folders import read_image
 from i2i_bench.tasks.task import TaskImage
@@ -128,6 +132,49 @@ def levels(folder: Path, size: int) -> None:
         print(f"| level {level} | {each * 1000:.2f} | {length:,} |")
 
 
+class _Mirror:
+    """A network that takes no time."""
+
+    networks = torch.nn.ModuleDict()
+
+    def translate(self, batch: Batch, direction: Direction) -> torch.Tensor:
+        """Mirror the images."""
+        return batch.images[direction.source].flip(3)
+
+
+def disks(count: int, size: int, threads: list[int]) -> None:
+    """Print the throughput of files where ``fsync`` takes longer than here."""
+    true_sync = record.sync
+    print(f"| {count} files of {size} px, no network, images/s | ", end="")
+    print(" | ".join(f"{each} threads that write" for each in threads) + " |")
+    print("|:--|" + "--:|" * len(threads))
+    for delay in (0, 5, 20, 50):
+
+        def slow_sync(path: Path, seconds: float = delay / 1000) -> None:
+            time.sleep(seconds)
+            true_sync(path)
+
+        found = []
+        for number in threads:
+            translation.WRITERS, record.sync = number, slow_sync
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                write_images(folder / "in", count, size)
+                translator = Translator(cast("Model", _Mirror()), size, "bicubic", "square")
+                start = time.perf_counter()
+                translate_files(
+                    translator,
+                    folder / "in",
+                    folder / "out",
+                    device=torch.device("cpu"),
+                    with_masks=False,
+                    report=lambda *_: None,
+                )
+                found.append(count / (time.perf_counter() - start))
+        shown = " | ".join(f"{each:.0f}" for each in found)
+        print(f"| {delay} ms more for each file | {shown} |", flush=True)
+
+
 def grow(counts: list[int], *, is_processor: bool) -> None:
     """Print the time and the memory of test sets, each found in a process of its own."""
     print(f"| test images of {GROWTH_SIZE} px, a to b, {GROWTH_MODEL}, tiny networks ", end="")
@@ -169,7 +216,9 @@ def one(count: int, clock: Clock) -> None:
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["files", "growth", "png", "one", "all"], default="all")
+    parser.add_argument(
+        "--part", choices=["files", "growth", "png", "disk", "one", "all"], default="all"
+    )
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800])
@@ -180,6 +229,9 @@ def main() -> None:
     clock = time.process_time if chosen.processor else time.perf_counter
     if chosen.part == "png":
         levels(chosen.folder, chosen.size)
+        return
+    if chosen.part == "disk":
+        disks(chosen.images, chosen.size, [os.cpu_count() or 1, WRITERS])
         return
     if chosen.part == "one":
         one(chosen.images, clock)

@@ -37,6 +37,7 @@ from i2i_bench.cli_options import (
     find_protocols,
     places_from,
     typed_changes,
+    unwinding,
 )
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
     from i2i_bench.console import Reporter
 
     places = places_from(options)
-    with Reporter() as report:
+    with unwinding(), Reporter() as report:
         translator = translation.load(
             places, options["run_name"], options["model_name"], options["weights"]
         )

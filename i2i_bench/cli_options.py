@@ -10,8 +10,9 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,6 +71,21 @@ def _invoke(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
         if os.environ.get("I2I_BENCH_DEBUG"):
             raise
         raise click.ClickException(reason(error)) from None
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Have SIGTERM end the block as an exception does, which leaves nothing half done."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise SystemExit(128 + number)  # as shells name the end by a signal
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _name_user() -> None:

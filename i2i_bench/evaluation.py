@@ -17,7 +17,7 @@ from i2i_bench.directions import LabelArray, directions_of, label_array, labels_
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
-from i2i_bench.overlap import ahead
+from i2i_bench.overlap import WRITERS, ahead
 from i2i_bench.record import make_folders, replacing, sync
 from i2i_bench.tasks.task import Task
 
@@ -248,7 +248,7 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     def write(named: tuple[str, NDArray[np.uint8]]) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
-    for _ in ahead(write, zip(names, images, strict=True)):
+    for _ in ahead(write, zip(names, images, strict=True), workers=WRITERS):
         pass  # it is on disk
     sync(folder)
 

@@ -12,10 +12,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 64  # results that may wait; few enough to be no matter in memory
+WRITERS = 32  # threads that write files: each waits for the disk most of its time
 
 
 def ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], depth: int = AHEAD
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    depth: int = AHEAD,
+    workers: int | None = None,
 ) -> Generator[Result]:
     """Give the results of work in the order of its items, begun a little ahead on all cores.
 
@@ -26,9 +30,10 @@ def ahead(
         work: Called in threads.
         items: Taken in the thread of the caller.
         depth: Results that wait or are in work while another item is taken.
+        workers: Threads; one for each core unless given.
     """
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))

@@ -20,7 +20,7 @@ from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
 from i2i_bench.evaluation import BATCH_SIZE, write_png
 from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
-from i2i_bench.overlap import ahead
+from i2i_bench.overlap import WRITERS, ahead
 from i2i_bench.plan import Places
 from i2i_bench.record import require_no_dead_link, sync
 from i2i_bench.tasks.folders import SUFFIXES, read_image
@@ -192,7 +192,7 @@ def translate_files(
         images = ahead(partial(_read, translator), files, depth=2 * BATCH_SIZE)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
-        written = ahead(partial(_write, target), translated, depth=2 * BATCH_SIZE)
+        written = ahead(partial(_write, target), translated, depth=WRITERS, workers=WRITERS)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
             report("translate", done, len(files), {})
@@ -216,7 +216,7 @@ class _Translation:
     Attributes:
         path: Of the file.
         image: (3, height, width), uint8.
-        attention: (n, height, width), or None.
+        attention: (n, height, width), uint8, or None.
         arrived: To wait for before these are read; None where they are there.
     """
 
@@ -278,7 +278,7 @@ def _translate(
         return to_uint8(fakes), None
     if masks is None:
         raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
-    return to_uint8(fakes), masks.attention.float()
+    return to_uint8(fakes), (masks.attention.float() * 255).round().to(torch.uint8)
 
 
 def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
@@ -322,6 +322,5 @@ def _write(target: Path, found: _Translation) -> None:
     write_png(target / f"{stem}.png", found.image.permute(1, 2, 0).numpy())
     if found.attention is None:
         return
-    for k, attention in enumerate(found.attention.numpy(), start=1):
-        picture = np.round(attention * 255).astype(np.uint8)
+    for k, picture in enumerate(found.attention.numpy(), start=1):
         write_png(target / f"{stem}_attention{k}.png", picture)

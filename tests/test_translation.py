@@ -1,13 +1,18 @@
 """Files translated in batches while others are read and written: the same, and each whole."""
 
 import dataclasses
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from i2i_bench import contract, data, registry, translation
+from i2i_bench.cli import main
 from i2i_bench.directions import request
 from i2i_bench.model import A2B
 from i2i_bench.tasks import folders
@@ -105,7 +110,8 @@ def test_file_that_cannot_be_written_is_named_and_no_draft_stays(translator, pho
     assert all(name[0] != "." for name in names(tmp_path / "out"))
 
 
-def test_interruption_leaves_whole_files_only(translator, photos, tmp_path):
+def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(translation, "WRITERS", 2)
     def report(stage, done, of, values):
         if done == 2:
             raise KeyboardInterrupt
@@ -116,6 +122,24 @@ def test_interruption_leaves_whole_files_only(translator, photos, tmp_path):
     assert {"00.png", "01.png"} <= set(written)
     assert len(written) < COUNT
     assert all(pixels(tmp_path / "out" / name).shape == (SIZE, SIZE, 3) for name in written)
+
+
+def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch):
+    (run,) = Path("runs").glob("*/cyclegan*/seed0")
+    write, written = translation.write_png, []
+
+    def write_and_end(path, image):
+        write(path, image)
+        written.append(path)
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(translation, "write_png", write_and_end)
+    before = signal.getsignal(signal.SIGTERM)
+    command = ["translate", "--run", str(run), str(photos), "out"]
+    assert CliRunner().invoke(main, command).exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert sorted(path.name for path in written) == names(Path("out"))
 
 
 def test_photos_that_lie_in_the_target_are_not_lost(translator, photos, tmp_path):
