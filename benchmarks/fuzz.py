@@ -85,7 +85,8 @@ def read_record(content: bytes, folder: Path) -> None:
     if made != path:
         made.unlink()
     texts = [show([found]) for show in (render.readme, render.to_csv, render.to_latex)]
-    if "<script" in texts[0] or "\x1b" in "".join(texts):
+    plain = "".join(texts).replace("\n", "")
+    if "<script" in texts[0] or not plain.isprintable():
         raise Found("a name became HTML or a command to the terminal")
     validation.validate(folder / "results")
 

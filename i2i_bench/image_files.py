@@ -78,7 +78,7 @@ def _list_archive(source: Path, archive: zipfile.ZipFile) -> list[ImageFile]:
     files = []
     for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
         name = PurePosixPath(entry.filename.replace("\\", "/"))  # of old programs for Windows
-        if entry.is_dir() or _is_ignored(name):
+        if entry.filename.endswith("/") or _is_ignored(name):
             continue
         _check_file(source, name, len(files))
         files.append(ImageFile(name, partial(_read_entry, archive, entry, name)))

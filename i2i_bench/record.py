@@ -163,19 +163,19 @@ class Score(Values):
     n_fake: Count
     files_sha256: dict[str, str]
     pixels_sha256: dict[str, str]
-    recipe: str
-    weights_sha256: str | None
-    weights_status: str | None
+    recipe: Line
+    weights_sha256: Line | None
+    weights_status: Line | None
     estimator: Annotated[dict[str, Any], AfterValidator(_estimator)]
-    spread_kind: str
-    checkpoint: str
-    selected_on: str | None
+    spread_kind: Line
+    checkpoint: Line
+    selected_on: Line | None
     task_version: int
     libraries: dict[str, str]
     partial: bool
     baselines: dict[str, Values]
-    lpips_sha256: str | None = None
-    classifier_sha256: str | None = None
+    lpips_sha256: Line | None = None
+    classifier_sha256: Line | None = None
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -241,14 +241,14 @@ class Record(_Strict):
     seconds: Finite | None
     images_per_second: Positive | None
     peak_memory_bytes: Count | None
-    peak_memory_of: str | None
+    peak_memory_of: Line | None
     modes: list[Line] = []
     device: Line
-    torch_version: str
-    harness_version: str
-    commit: str | None
-    checkpoint: str = "last"
-    selected_on: str | None = None
+    torch_version: Line
+    harness_version: Line
+    commit: Line | None
+    checkpoint: Line = "last"
+    selected_on: Line | None = None
     scores: Scores
     alarms: list[Line] = []
     artefacts: list[str] = []
@@ -285,7 +285,7 @@ class External(_Strict):
     name: FileSafe
     task: FileSafe
     headline: Line
-    harness_version: str
+    harness_version: Line
     formats: dict[str, dict[str, Count]]
     scores: Scores
 

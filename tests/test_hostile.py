@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import checkpoint, plan, record, registry
+from i2i_bench import checkpoint, image_files, plan, record, registry
+from i2i_bench.report import render
 from i2i_bench.tasks import folders
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks/fuzz.py"
@@ -222,3 +223,35 @@ def test_names_in_records_are_names_of_files(tmp_path, key, name):
     (tmp_path / "seed0.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"is no valid record: {key}"):
         record.read(tmp_path / "seed0.json")
+
+
+def test_texts_in_records_steer_no_terminal(tmp_path):
+    committed = sorted((SCRIPT.parents[1] / "results").glob("*/*/*.json"))[0]
+    content = json.loads(committed.read_text())
+    path = tmp_path / "seed0.json"
+    for score in content["scores"].values():
+        score["recipe"] = "\x1b[31m"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"is no valid record: scores\..*\.recipe"):
+        record.read(path)
+    for score in content["scores"].values():
+        score["recipe"] = "\u202e=1+1"  # turns the line around
+    path.write_text(json.dumps(content))
+    for show in (render.readme, render.to_csv, render.to_latex):
+        assert show([record.read(path)]).replace("\n", "").isprintable()
+
+
+def test_file_without_a_name_in_an_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.png", b"")
+    content = (tmp_path / "x.zip").read_bytes()
+    central = content.rindex(b"PK\x01\x02")
+    nameless = bytearray(content[:central] + content[central:].replace(b"a.png", b""))
+    nameless[central + 28 : central + 30] = b"\0\0"
+    end = nameless.rindex(b"PK\x05\x06")
+    nameless[end + 12 : end + 16] = (end - central).to_bytes(4, "little")
+    (tmp_path / "x.zip").write_bytes(nameless)
+    assert zipfile.ZipFile(tmp_path / "x.zip").namelist() == [""]
+    opening = image_files.opened(tmp_path / "x.zip")
+    with pytest.raises(ValueError, match="is no image that is scored"), opening:
+        pass

@@ -209,8 +209,11 @@ def csv_text(body: Iterable[Iterable[object]]) -> str:
 
 
 def _inert(value: object) -> object:
-    """Keep a spreadsheet from running a text as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Keep a spreadsheet from running a text as a formula, and a text from steering a terminal."""
+    if not isinstance(value, str):
+        return value
+    text = _one_line(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def to_latex(records: Iterable[AnyRecord], task: str | None = None) -> str:

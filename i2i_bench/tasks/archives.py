@@ -166,7 +166,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
             raise ArchiveError(f"{info.filename!a} is packed in a way that is not read here")
         position += info.compress_size
         is_known = kind in (0, 4, 8)
-        what: Any = "folder" if info.is_dir() or kind == 4 else "file"
+        what: Any = "folder" if info.filename.endswith("/") or kind == 4 else "file"
         name = info.orig_filename  # not cut at a zero byte
         yield _Member(name, what if is_known else "other", _opener(archive, info), position)
 
