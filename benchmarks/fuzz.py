@@ -119,14 +119,15 @@ def read_notes(content: bytes, folder: Path) -> None:
 
 def read_setting(content: bytes, folder: Path) -> None:
     """Read a setting as typed."""
-    from i2i_bench import plan, registry
+    from i2i_bench import registry
     from i2i_bench.contract import NOMINAL
+    from i2i_bench.settings import change_settings
 
     del folder
     key, _, value = content.decode(errors="replace").partition("=")
     for name in ("cyclegan", "unit"):
         settings = registry.load(name).settings("tiny", NOMINAL)
-        plan.change_settings(name, settings, {key: value})
+        change_settings(name, settings, {key: value})
 
 
 def read_image(content: bytes, folder: Path) -> None:
@@ -164,14 +165,15 @@ def read_archive(content: bytes, folder: Path) -> None:
 
 def read_checkpoint(content: bytes, folder: Path) -> None:
     """Read a checkpoint, and build and restore the model that it is of."""
-    from i2i_bench import checkpoint, plan, registry
+    from i2i_bench import checkpoint, registry
+    from i2i_bench.settings import restore_settings, without_memory
 
     path = folder / "checkpoint-000000000000.pt"
     path.write_bytes(content)
     found = checkpoint.read(path)
     model_class = registry.load(found["identity"]["model"])
-    settings = plan.restore_settings(model_class, found["identity"]["settings"])
-    checkpoint.require_fit(plan.without_memory(model_class, settings, found["networks"]), found)
+    settings = restore_settings(model_class, found["identity"]["settings"])
+    checkpoint.require_fit(without_memory(model_class, settings, found["networks"]), found)
     checkpoint.restore(model_class(settings.config), found, _sound_checkpoint()["identity"])
 
 

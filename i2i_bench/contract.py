@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from i2i_bench import plan
 from i2i_bench.directions import directions_of
 from i2i_bench.model import (
     EVERY,
@@ -26,6 +25,7 @@ from i2i_bench.model import (
     Settings,
     named_networks,
 )
+from i2i_bench.settings import change_settings
 from i2i_bench.tasks.labels import Labels
 
 LOSS_NAME = re.compile(
@@ -152,7 +152,7 @@ def check(
     """
     try:
         settings = model_class.settings("tiny", toy(model_class))
-        subject = Subject(model_class, plan.change_settings(name, settings, changes or {}))
+        subject = Subject(model_class, change_settings(name, settings, changes or {}))
     except Exception as error:  # whatever a model does wrong is its check's result
         return [Result("settings are given", f"{type(error).__name__}: {error}")]
     found = [Result(title, run(test, subject)) for title, test in CHECKS.items()]
@@ -379,7 +379,7 @@ def ablations_are_possible(subject: Subject) -> str | None:
             return f"{name}: two points of different labels at least, not {', '.join(labels)}"
         for point in study.points:
             if not point.model:
-                plan.change_settings("under test", subject.settings, point.changes)
+                change_settings("under test", subject.settings, point.changes)
     return None
 
 

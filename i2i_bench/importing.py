@@ -18,6 +18,7 @@ from i2i_bench import checkpoint, contract, official, plan, record, registry
 from i2i_bench.checkpoint import Position
 from i2i_bench.model import Model, Settings, named_networks
 from i2i_bench.runner import count_parameters
+from i2i_bench.settings import with_config
 
 SUFFIXES = {".pt", ".pth", ".ckpt"}
 MOST_FILES = 4  # that are looked into for another family's tensors
@@ -67,7 +68,7 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
     except ValueError as error:
         raise ValueError(f"{error}{_hint(name, source)}") from error
     settings = model_class.settings("published", contract.nominal(model_class, 2))
-    return model, plan.with_config(settings, model.config)
+    return model, with_config(settings, model.config)
 
 
 def _from_official(model_class: type[Model], source: Path) -> Model:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from i2i_bench import checkpoint, evaluation, memory, record, registry, storage
 from i2i_bench.checkpoint import Start
@@ -22,6 +19,15 @@ from i2i_bench.faults import near
 from i2i_bench.memory import Need
 from i2i_bench.model import PRESETS, Model, Preset, Settings
 from i2i_bench.record import Record, Run
+from i2i_bench.settings import (
+    change_settings,
+    differences,
+    require_labels,
+    require_possible,
+    restore_settings,
+    with_config,
+    without_memory,
+)
 from i2i_bench.storage import Store
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.task import Task
@@ -31,18 +37,6 @@ logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"  # how to find the task of a run again, and whether it is finished
 OFFICIAL = "official"  # preset of networks that were imported; of no settings, as none are known
-SETTINGS_KEYS = ("batch_size", "crop_size", "flip", "load_size", "resampling", "resize")
-
-
-LARGEST_SIDE = 2**24  # pixels; whether there is memory for so many is another question
-LARGEST_SETTINGS = {
-    "batch_size": 4096,
-    "budget": 2**53,
-    "load_size": LARGEST_SIDE,
-    "crop_size": LARGEST_SIDE,
-}
-LARGEST_INTEGER = 2**31 - 1  # of a setting that is typed
-MOST_LAYERS = 1000  # blocks, masks and the like
 
 
 @dataclass(frozen=True)
@@ -176,8 +170,8 @@ def make_job(
     settings = change_settings(name, before, choices.changes)
     if choices.budget is not None:
         settings = dataclasses.replace(settings, budget=choices.budget)
-    _require_possible(task, settings)
-    changed = _differences(before, settings)
+    require_possible(task, settings)
+    changed = differences(before, settings)
     if precision != "fp32":
         changed["precision"] = precision
     if start:
@@ -205,18 +199,6 @@ def _require_kind(name: str, model_class: type[Model], task: Task) -> None:
     )
 
 
-def with_config(settings: Settings, config: Any) -> Settings:
-    """Exchange the configuration; images get the size that one for labels is for."""
-    size = _fixed_size(settings, config)
-    sizes = {} if size == settings.crop_size else {"load_size": size, "crop_size": size}
-    return dataclasses.replace(settings, config=config, **sizes)
-
-
-def _fixed_size(settings: Settings, config: Any) -> int:
-    """Give the size of the images that a configuration for labels is for, else the settings'."""
-    return config.image_size if getattr(config, "attributes", ()) else settings.crop_size
-
-
 def _started_config(name: str, model_class: type[Model], start: Start, preset: str) -> Any:
     """Give the configuration of the networks to begin with."""
     if start.identity["model"] != name:
@@ -228,115 +210,6 @@ def _started_config(name: str, model_class: type[Model], start: Start, preset: s
             f"add --preset {theirs}"
         )
     return restore_settings(model_class, start.identity["settings"]).config
-
-
-def without_memory(
-    model_class: type[Model], settings: Settings, like: Mapping[str, Any] | None = None
-) -> Model:
-    """Build a model on the meta device, where tensors have a shape and no content.
-
-    Args:
-        model_class: The model.
-        settings: Of which the configuration is used.
-        like: Tensors which it is to fit; settings that ask for far more of them are not trusted.
-
-    Raises:
-        ValueError: If the model cannot be built so.
-    """
-    most = None if like is None else 1000 + 100 * len(like)  # operations, a few a tensor
-    try:
-        with torch.device("meta"), memory.bounded(most):
-            return model_class(settings.config)
-    except Exception as error:  # a model may fail in any way
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        title = model_class.card.title
-        raise ValueError(f"{title} cannot be built with these settings: {why}") from error
-
-
-def change_settings(model: str, settings: Settings, changes: Mapping[str, str]) -> Settings:
-    """Change settings by key and typed value; keys of the configuration come first.
-
-    Raises:
-        ValueError: For an unknown key, with the nearest, or a value of the wrong type.
-    """
-    hints = typing.get_type_hints(type(settings.config))
-    own = [field.name for field in dataclasses.fields(settings.config)]
-    general = typing.get_type_hints(Settings)
-    config, others = {}, {}
-    for key, text in changes.items():
-        if key in own:
-            config[key] = _parse(key, text, hints[key])
-        elif key in SETTINGS_KEYS:
-            others[key] = _parse(key, text, general[key])
-        else:
-            known = sorted([*own, *SETTINGS_KEYS])
-            possible = f"{near(key, known)}possible: {', '.join(known)}"
-            raise ValueError(f"model {model!r} has no setting {key!r}; {possible}")
-    changed = dataclasses.replace(settings.config, **config)
-    return dataclasses.replace(settings, config=changed, **others)
-
-
-def _parse(key: str, text: str, hint: Any) -> Any:
-    adapter = TypeAdapter(hint)
-    try:
-        value = adapter.validate_strings(text)
-    except ValidationError as error:
-        raise ValueError(f"{key}={text}: {error.errors()[0]['msg']}") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{key}={text}: a finite number is needed")
-    most = MOST_LAYERS if key.startswith("num_") else LARGEST_INTEGER
-    if isinstance(value, int) and abs(value) > most:
-        raise ValueError(f"{key}={text}: at most {most} is possible")
-    return value
-
-
-def _require_numbers(settings: Settings) -> None:
-    for key, most in LARGEST_SETTINGS.items():
-        value = getattr(settings, key)
-        if not isinstance(value, int) or not 1 <= value <= most:
-            raise ValueError(f"{key} is {value!r}; an integer from 1 to {most} is needed")
-
-
-def _require_possible(task: Task, settings: Settings) -> None:
-    _require_numbers(settings)
-    if settings.crop_size > settings.load_size:
-        raise ValueError(
-            f"crop_size {settings.crop_size} does not fit into load_size {settings.load_size}"
-        )
-    exact = task.image_size
-    if task.kind == "embedded" and (settings.load_size, settings.crop_size) != (exact, exact):
-        raise ValueError(
-            f"task {task.name} is exact in pixels: load_size and crop_size must both be {exact}"
-        )
-    size = _fixed_size(settings, settings.config)
-    if size != settings.crop_size:
-        raise ValueError(
-            f"the model is for images of image_size {size} alone, and crop_size is "
-            f"{settings.crop_size}; set image_size, load_size and crop_size together"
-        )
-    _require_labels(task, settings.config)
-
-
-def _require_labels(task: Task, config: Any) -> None:
-    """Refuse networks that were made for other labels than the task's."""
-    ours = task.attributes, task.exclusive
-    theirs = tuple(getattr(config, key, ()) for key in ("attributes", "exclusive"))
-    if theirs != ours:
-        raise ValueError(
-            f"the networks are for the labels {', '.join(theirs[0])}, and task {task.name} has "
-            f"{', '.join(task.attributes)}, in this order"
-        )
-
-
-def _differences(before: Settings, after: Settings) -> dict[str, Any]:
-    """Give the settings that were changed, those of the configuration by their own names."""
-    pairs = [(before.config, after.config), (before, after)]
-    return {
-        field.name: getattr(new, field.name)
-        for old, new in pairs
-        for field in dataclasses.fields(new)
-        if field.name != "config" and getattr(old, field.name) != getattr(new, field.name)
-    }
 
 
 def find_job(run: str, places: Places, task: str | None = None) -> Job:
@@ -378,7 +251,7 @@ def _official_job(start: Start, task: str | None, places: Places) -> Job:
     model_class, found = registry.load(name), catalog.find(task, places.data)
     _require_kind(name, model_class, found)
     config = _started_config(name, model_class, start, OFFICIAL)
-    _require_labels(found, config)
+    require_labels(found, config)
     settings = with_config(model_class.settings("published", found), config)
     run = Run(name, start.identity["variant"], found.name, start.identity["seed"])
     argument = _argument(task, found)
@@ -459,27 +332,6 @@ def _task_argument(folder: Path) -> str:
     if task is None:
         raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
     return task
-
-
-def restore_settings(model_class: type[Model], plain: Mapping[str, Any]) -> Settings:
-    """Turn the plain settings of a checkpoint back into settings of this model.
-
-    Raises:
-        ValueError: If they are not this model's.
-    """
-    general = {key: value for key, value in plain.items() if key not in ("config", "precision")}
-    try:
-        config = TypeAdapter(model_class.Config).validate_python(plain["config"])
-        settings = Settings(config=config, **general)
-        _require_numbers(settings)
-        return settings
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg']}"
-    except TypeError as error:
-        reason = str(error)
-    raise ValueError(f"the checkpoint's settings do not fit {model_class.card.title}: {reason}")
 
 
 def find_folder(run: str, places: Places) -> Path:

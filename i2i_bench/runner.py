@@ -47,6 +47,7 @@ from i2i_bench.protocols import Protocol
 from i2i_bench.record import Record, Scores
 from i2i_bench.report import figures
 from i2i_bench.scoring import Scorer
+from i2i_bench.settings import without_memory
 from i2i_bench.storage import Store
 from i2i_bench.training import Report, Schedule
 
@@ -336,7 +337,7 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     content = checkpoint.latest(folder)
     if content is None:
         raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
-    blank = plan.without_memory(job.model_class, job.settings, content["networks"])
+    blank = without_memory(job.model_class, job.settings, content["networks"])
     checkpoint.require_fit(blank, content)
     model = job.model_class(job.settings.config)
     position = checkpoint.restore(model, content, job.identity())

@@ -23,6 +23,7 @@ from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
 from i2i_bench.overlap import WRITERS, ahead
 from i2i_bench.plan import Places
 from i2i_bench.record import require_no_dead_link, sync
+from i2i_bench.settings import restore_settings, without_memory
 from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
@@ -140,8 +141,8 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
     if identity["model"] != name:
         raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
     model_class = registry.load(name)
-    settings = plan.restore_settings(model_class, identity["settings"])
-    blank = plan.without_memory(model_class, settings, content["networks"])
+    settings = restore_settings(model_class, identity["settings"])
+    blank = without_memory(model_class, settings, content["networks"])
     checkpoint.require_fit(blank, content)
     model = model_class(settings.config)
     checkpoint.restore_networks(model, content)

@@ -28,7 +28,7 @@ LAYERS = (  # a module imports from later lines only
     "report.mosaic",
     "acceleration",
     "by_pixel checkpoint data directions features protocols report.drawing",
-    "storage",
+    "settings storage",
     "feature_cache inception memory",
     "report.targets tasks.download weights",
     "claims ledger",

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from i2i_bench import contract, plan, registry
+from i2i_bench import contract, registry
 from i2i_bench.model import Ablation, Model, ModelCard, Settings, Variation
+from i2i_bench.settings import change_settings
 
 
 @pytest.mark.parametrize("check", contract.CHECKS)
@@ -131,7 +132,7 @@ def test_impossible_ablation_is_noticed(monkeypatch, points, part):
 def test_settings_are_changed_by_typed_values():
     settings = registry.load("attentiongan").settings("small", contract.Toy())
     typed = {"num_masks": "2", "batch_size": "3", "background": "generated", "beta1": "0.25"}
-    changed = plan.change_settings("attentiongan", settings, typed)
+    changed = change_settings("attentiongan", settings, typed)
     assert dataclasses.replace(
         settings.config, num_masks=2, background="generated", beta1=0.25
     ) == (changed.config)

@@ -6,9 +6,10 @@ from typing import cast
 import pytest
 import torch
 
-from i2i_bench import contract, labelled, memory, official, plan, registry
+from i2i_bench import contract, labelled, memory, official, registry
 from i2i_bench.labelled import LabelConditioned, LabelledConfig, LabelledDiscriminator
 from i2i_bench.model import EVERY, Batch, Clock, Direction, Randomness
+from i2i_bench.settings import change_settings
 
 MODELS = {"stargan": "stargan", "attentiongan-multi": "attentiongan_multi"}  # name: golden folder
 FILES = {"200000-G.ckpt": "G", "200000-D.ckpt": "D"}
@@ -382,7 +383,7 @@ def test_memory_of_the_generators_rare_step_is_counted(name):
     task = contract.toy(model_class)
     settings = model_class.settings("tiny", task)
     needs = [
-        memory.expect(model_class, plan.change_settings(name, settings, {"critic_steps": n}), task)
+        memory.expect(model_class, change_settings(name, settings, {"critic_steps": n}), task)
         for n in ("1", "5")
     ]
     assert needs[0].states == needs[1].states
