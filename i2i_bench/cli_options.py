@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -81,11 +82,14 @@ def unwinding() -> Iterator[None]:
         del frame
         raise SystemExit(128 + number)  # as shells name the end by a signal
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _name_user() -> None:
@@ -98,10 +102,12 @@ def _name_user() -> None:
 
 def _is_one_of_several() -> bool:
     """Tell without torch whether torchrun, say, started this process and others."""
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        return False
     for name in ("RANK", "WORLD_SIZE"):
-        if not os.environ.get(name, "0").isdecimal():
+        if not os.environ[name].isdecimal():
             raise click.UsageError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    return True
 
 
 def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
@@ -209,8 +215,8 @@ class _Seconds(click.FloatRange):
     ) -> float:
         """Read it."""
         number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
         return number
 
 

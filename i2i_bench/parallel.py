@@ -263,7 +263,7 @@ def own_device(kind: str) -> torch.device:
 
 def several() -> bool:
     """Tell whether this process is one of several."""
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") not in ("", "1")
 
 
 @contextlib.contextmanager

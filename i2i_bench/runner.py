@@ -516,8 +516,7 @@ def device_name(device: torch.device) -> str:
         lines = information.read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' * (threads != 1)}"
+    return f"{name}, {torch.get_num_threads()} threads"
 
 
 @functools.cache

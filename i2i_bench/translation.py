@@ -186,7 +186,8 @@ def translate_files(
     if with_masks:
         _require_names_for_masks(files)
     require_no_dead_link(target)
-    if target.resolve() in {path.resolve().parent for path in files}:
+    folders = {path.parent.resolve() for path in files} | {path.resolve().parent for path in files}
+    if target.resolve() in folders:
         raise ValueError(f"{target} holds the images to translate; give another folder")
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left

@@ -200,6 +200,10 @@ def test_variables_of_torchrun_that_are_no_numbers_are_named(cli, become, monkey
     become("0")
     monkeypatch.setenv(variable, "x")
     assert f"{variable} is 'x'" in cli("protocols", code=2)
+    for alone in ("", "1"):
+        monkeypatch.setenv("RANK", "gold")
+        monkeypatch.setenv("WORLD_SIZE", alone)
+        assert "i2i" in cli("protocols")
 
 
 class Instant:

@@ -405,3 +405,5 @@ def test_folder_of_a_task_has_its_records_name(tmp_path):
     assert catalog.name_of(typed) == catalog.find(typed, tmp_path).name
     assert catalog.name_of("stripes") == "stripes"
     assert catalog.name_of("nothing") == "nothing"
+    (tmp_path / "results/gone/cyclegan").mkdir(parents=True)  # as of records
+    assert catalog.name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")

@@ -246,7 +246,8 @@ class UNIT(Model):
                 discriminator_scales=2,
             )
             batch_size, budget, size = 2, 8, min(task.image_size, 32)
-        needed = max(8, minimum_size(config.discriminator_layers, config.discriminator_scales))
+        least = minimum_size(config.discriminator_layers, config.discriminator_scales)
+        needed = max(8, least + -least % 4)  # the generators halve images twice
         blocks.require_task_size(task, needed, f"{cls.card.title}, {preset},")
         return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
 

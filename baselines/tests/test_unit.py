@@ -252,7 +252,7 @@ def test_learning_rate_halves_every_100_000_steps(step, factor):
         assert optimizer.param_groups[0]["lr"] == 1e-4 * factor
 
 
-@pytest.mark.parametrize(("preset", "size"), [("published", 61), ("small", 15), ("tiny", 8)])
+@pytest.mark.parametrize(("preset", "size"), [("published", 64), ("small", 16), ("tiny", 8)])
 def test_smaller_images_are_refused(preset, size):
     UNIT.settings(preset, Task(size))
     with pytest.raises(ValueError, match=f"needs images of at least {size} px"):

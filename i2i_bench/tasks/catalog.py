@@ -20,7 +20,7 @@ from i2i_bench.tasks.folders import (
     scan,
     stamp,
 )
-from i2i_bench.tasks.task import DOMAINS, Kind, Task
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Kind, Task
 
 State = Literal["ready", "missing", "incomplete", "by hand"]
 Counts = tuple[int | None, int | None, int | None, int | None]  # trainA, trainB, testA, testB
@@ -286,11 +286,15 @@ def find(name_or_path: str, data: Path) -> Task:
 def name_of(typed: str) -> str:
     """Give the name under which the records of a task stand, of a folder with a hash of its files.
 
+    A folder of no images is taken for a name: those of records and runs are named so.
+
     Raises:
-        ValueError: If it is a folder, but of no task.
+        ValueError: If it is a folder of images that are no task.
     """
+    path = Path(typed)
+    is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
     is_known = typed in EMBEDDED or typed in CATALOGUE
-    return typed if is_known or not Path(typed).is_dir() else find(typed, Path()).name
+    return find(typed, Path()).name if is_folder and not is_known else typed
 
 
 def listing(data: Path) -> list[Row]:

@@ -19,7 +19,7 @@ Key = tuple[str, str]  # split, domain
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # of the content; PIL starts programs for others
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
 MINIMUM_SIZE = 4
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
