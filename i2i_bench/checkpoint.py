@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from i2i_bench.model import Model
-from i2i_bench.official import read_untrusted
+from i2i_bench.official import not_finite, read_untrusted
 from i2i_bench.record import replacing
 
 logger = logging.getLogger(__name__)
@@ -289,9 +289,10 @@ def restore_networks(model: Model, content: Mapping[str, Any]) -> None:
     """Set a model's networks to a checkpoint's.
 
     Raises:
-        ValueError: If they do not fit, naming the first tensors that disagree.
+        ValueError: If they do not fit, or a number is not finite, naming the first tensors.
     """
     require_fit(model, content)
+    _require_finite("the checkpoint", content["networks"])
     model.networks.load_state_dict(content["networks"])
     model.absent = frozenset(content.get("absent", ()))
 
@@ -300,12 +301,11 @@ def require_fit(model: Model, content: Mapping[str, Any]) -> None:
     """Compare names, shapes and kinds of numbers; the model may be on the meta device.
 
     Raises:
-        ValueError: If they do not fit, or a number is not finite, naming the first tensors.
+        ValueError: If they do not fit, naming the first tensors that disagree.
     """
     wrong = _differing(content["networks"], model.networks.state_dict())
     if wrong:
         raise ValueError(f"the checkpoint does not fit the model, first in {', '.join(wrong[:3])}")
-    _require_finite("the checkpoint", content["networks"])
 
 
 def _differing(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
@@ -319,8 +319,7 @@ def _differing(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list
 
 
 def _require_finite(origin: str, networks: Mapping[str, Tensor]) -> None:
-    wrong = [name for name, tensor in networks.items() if not bool(tensor.isfinite().all())]
-    if wrong:
+    if wrong := not_finite(networks):
         raise ValueError(f"{origin} has numbers that are not finite, first in {wrong[0]}")
 
 
@@ -343,10 +342,10 @@ class Start:
     digest: str
 
     def require_fit(self, model: Model) -> None:
-        """Compare names and shapes of what is there; the model may be on the meta device.
+        """Compare names, shapes and kinds of what is there; the model may be on the meta device.
 
         Raises:
-            ValueError: If they do not fit, naming the first tensors that disagree.
+            ValueError: If they do not fit, or a number is not finite, naming the first tensors.
         """
         wrong = _differing(self.networks, present(model.networks.state_dict(), self.absent))
         if wrong:

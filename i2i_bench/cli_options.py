@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i_bench.faults import near, printable, reason
+from i2i_bench.subprocesses import several
 
 if TYPE_CHECKING:
     import torch
@@ -101,13 +102,10 @@ def _name_user() -> None:
 
 
 def _is_one_of_several() -> bool:
-    """Tell without torch whether torchrun, say, started this process and others."""
-    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") in ("", "1"):
-        return False
-    for name in ("RANK", "WORLD_SIZE"):
-        if not os.environ[name].isdecimal():
-            raise click.UsageError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
-    return True
+    try:
+        return several()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
@@ -188,9 +186,7 @@ PRESET = click.option(
     "--preset", default="published", show_default=True, help="published, small or tiny."
 )
 CHANGES = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
-BUDGET = click.option(
-    "--budget", type=click.IntRange(1, 2**53), metavar="N", help="Images seen in training."
-)
+BUDGET = click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
 PRECISION = click.option(
     "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
 )

@@ -146,6 +146,11 @@ def patch_discriminator_stems(num_layers: int) -> Stems:
     return [(f"layers.{i}", f"model.{i}") for i in (0, *range(2, 3 * num_layers + 3, 3))]
 
 
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors of which a value is not finite."""
+    return [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+
+
 def read_untrusted(path: Path) -> Any:
     """Read what any version of torch saved, executing nothing in it.
 
@@ -289,9 +294,7 @@ def _fit(state: StateDict, wanted: Mapping[str, tuple[str, Tensor]]) -> dict[str
             for name, tensor in found.items()
             if tensor.shape != shapes[name]
         ],
-        "has values that are not finite in": [
-            name for name, tensor in found.items() if not bool(tensor.isfinite().all())
-        ],
+        "has values that are not finite in": not_finite(found),
     }
     told = [f"{problem} {_shown(names)}" for problem, names in problems.items() if names]
     if told:

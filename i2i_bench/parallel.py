@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from i2i_bench import checkpoint
 from i2i_bench.checkpoint import Position
 from i2i_bench.model import Model, ModelCard, Randomness, Settings
+from i2i_bench.subprocesses import several
 
 PATIENCE = timedelta(days=1)  # for a process that lives: the first may score for hours
 GONE = (
@@ -259,11 +260,6 @@ def own_device(kind: str) -> torch.device:
     device = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return device
-
-
-def several() -> bool:
-    """Tell whether this process is one of several."""
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") not in ("", "1")
 
 
 @contextlib.contextmanager

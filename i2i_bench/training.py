@@ -10,8 +10,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -24,9 +25,11 @@ from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
 from i2i_bench.model import Clock, Model, Randomness
+from i2i_bench.official import not_finite
 from i2i_bench.parallel import Crew
 from i2i_bench.record import LARGEST_LOG, make_folders, read_bounded, sync, write_text
 from i2i_bench.snapshots import Album
+from i2i_bench.subprocesses import several
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -100,33 +103,15 @@ def train(
         loop.photograph(album, report)
     model.networks.train()
     reset_peak_memory(images.device)
-    saved = time.monotonic()
     with (
         sharing,
         stop_signals() as stop,
         acceleration.tensor_floats(allowed=schedule.precision == "tf32"),
         acceleration.prepared(model, schedule.modes),
     ):
-        number = 0
-        while not number and loop.images_seen < schedule.budget:
-            before = loop.images_seen
-            loop.step()
-            ended = loop.images_seen == schedule.budget
-            now = time.monotonic()
-            number, is_late, is_due = crew.agree(
-                stop[0] if stop else 0,
-                crew.is_first and now - loop.since >= REPORT_SECONDS,
-                crew.is_first and now - saved > schedule.checkpoint_seconds,
-            )
-            loop.tell(report, is_late=bool(is_late), is_last=ended or bool(number))
-            if album.is_due(before, loop.images_seen):
-                loop.photograph(album, report)
-            if number or ended or is_due:
-                loop.save(folder, identity, report)
-                saved = time.monotonic()
-        (last,) = crew.agree(stop[0] if stop else 0)  # nobody leaves before the state is saved
-        if number or last:
-            name = signal.Signals(number or last).name
+        number = loop.walk(album, report, stop, save=partial(loop.save, folder, identity, report))
+        if number:
+            name = signal.Signals(number).name
             raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
     return loop.position()
 
@@ -169,6 +154,35 @@ class _Loop:
 
     def __str__(self) -> str:
         return f"after {self.images_seen} of {self.schedule.budget} images"
+
+    def walk(
+        self, album: Album, report: Report, stop: Sequence[int], *, save: Callable[[], None]
+    ) -> int:
+        """Take all steps, or those until a signal; give its number, 0 for none. The state is saved.
+
+        Raises:
+            ValueError: As ``tell`` and ``save`` do.
+        """
+        crew, schedule = self.crew, self.schedule
+        saved, number = time.monotonic(), 0
+        while not number and self.images_seen < schedule.budget:
+            before = self.images_seen
+            self.step()
+            ended = self.images_seen == schedule.budget
+            now = time.monotonic()
+            number, is_late, is_due = crew.agree(
+                stop[0] if stop else 0,
+                crew.is_first and now - self.since >= REPORT_SECONDS,
+                crew.is_first and now - saved > schedule.checkpoint_seconds,
+            )
+            self.tell(report, is_late=bool(is_late), is_last=ended or bool(number))
+            if album.is_due(before, self.images_seen):
+                self.photograph(album, report)
+            if number or ended or is_due:
+                save()
+                saved = time.monotonic()
+        (last,) = crew.agree(stop[0] if stop else 0)  # nobody leaves before the state is saved
+        return number or last
 
     def step(self) -> None:
         """Take one step; its losses stay on the device."""
@@ -265,8 +279,7 @@ class _Loop:
 
     def require_finite(self) -> None:
         """Raise ValueError if a tensor of the networks is not finite: none such is saved."""
-        tensors = self.model.networks.state_dict()
-        self._refuse("tensor", [n for n, tensor in tensors.items() if not tensor.isfinite().all()])
+        self._refuse("tensor", not_finite(self.model.networks.state_dict()))
 
     def _refuse(self, what: str, names: list[str]) -> None:
         if names:
@@ -346,7 +359,7 @@ def stop_signals() -> Iterator[list[int]]:
     try:
         yield received
     except Exception:
-        if parallel.several():
+        if several():
             before[signal.SIGTERM] = parallel.outlive
         raise
     finally:

@@ -559,7 +559,8 @@ def _identity_note(group: Group, entries: list[Entry]) -> str:
 def _split_note(entries: list[Entry]) -> str:
     """Say why there is another table of this heading."""
     settings = [record.settings for record, _ in entries if isinstance(record, Record)]
-    ways = sorted({str(each["resampling"]) for each in settings if "resampling" in each})
+    keys = ("resampling", "resize")
+    ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})
     here = f" (here {', '.join(ways)})" if ways else ""
     return (
         "Another table has this heading and another real set, as real images are resized as each "
