@@ -5,12 +5,13 @@ photographs' worth of detail (noise over gradients) as PNG. ``--part files`` com
 alone with files from disk to disk; ``--part growth`` translates test sets of several sizes, each in
 a process of its own; ``--part png --folder FOLDER`` writes photographs at two levels of
 compression; ``--part disk`` shows what is left of reading and writing where a disk takes long to
-say that it has a file.
+say that it has a file, ``--part small`` what the threads of files take from a network's.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import itertools
 import os
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench import contract, evaluation, record, registry, training, translation
+from i2i_bench import contract, evaluation, registry, training, translation
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import request
 from i2i_bench.evaluation import PNG_LEVEL
@@ -39,6 +40,7 @@ from i2i_bench.translation import BATCH_SIZE, Translator, translate_files
 
 MODELS = ("cyclegan", "attentiongan")
 GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
+SMALL = 32
 PROCESSOR = "seconds of the processor, for a machine that has other work"
 
 Clock = Callable[[], float]
@@ -87,6 +89,23 @@ def network_alone(
     return clock() - start
 
 
+def from_files(
+    model: Model, folder: Path, size: int, *, device: torch.device, clock: Clock
+) -> float:
+    """Give the seconds of translating the files of a folder's folder ``in``, to ``out``."""
+    translator = Translator(model, size, "bicubic", "square")
+    start = clock()
+    translate_files(
+        translator,
+        folder / "in",
+        folder / "out",
+        device=device,
+        with_masks=False,
+        report=lambda *_: None,
+    )
+    return clock() - start
+
+
 def files(count: int, size: int, device: torch.device, clock: Clock) -> None:
     """Print the network's own throughput and that of files."""
     print(
@@ -102,17 +121,7 @@ def files(count: int, size: int, device: torch.device, clock: Clock) -> None:
                 model, paths[:BATCH_SIZE], size, device=device, clock=clock
             )  # what is done once
             alone = network_alone(model, paths, size, device=device, clock=clock)
-            translator = Translator(model, size, "bicubic", "square")
-            start = clock()
-            translate_files(
-                translator,
-                Path(folder) / "in",
-                Path(folder) / "out",
-                device=device,
-                with_masks=False,
-                report=lambda *_: None,
-            )
-            whole = clock() - start
+            whole = from_files(model, Path(folder), size, device=device, clock=clock)
         shown = f"{count / alone:.2f} | {count / whole:.2f} | {alone / whole:.3f}"
         print(f"| {name} | {shown} |", flush=True)
 
@@ -132,6 +141,33 @@ def levels(folder: Path, size: int) -> None:
         print(f"| level {level} | {each * 1000:.2f} | {length:,} |")
 
 
+def small(count: int) -> None:
+    """Print what files cost beside their pixels, which are few here, alone and beside a network.
+
+    The network is all launches and no arithmetic, as a GPU's thread sees one: CycleGAN's, of one
+    channel. Threads are those of a machine with 16 cores.
+    """
+    device, clock = torch.device("cpu"), time.perf_counter
+    torch.set_num_threads(1)
+    os.cpu_count = lambda: 16
+    model_class = registry.load("cyclegan")
+    config = model_class.settings("published", contract.toy(model_class)).config
+    model = model_class(dataclasses.replace(config, generator_width=1, discriminator_width=1))
+    model.networks.eval()
+    print(f"| {count} files of {SMALL} px, 16 threads that read, {WRITERS} that write ", end="")
+    print("| no network, images/s | network, images/s | both, images/s | share |")
+    print("|:--|--:|--:|--:|--:|")
+    for number in range(1, 4):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            paths = write_images(folder / "in", count, SMALL)
+            without = from_files(_MIRROR, folder, SMALL, device=device, clock=clock)
+            alone = network_alone(model, paths, SMALL, device=device, clock=clock)
+            both = from_files(model, folder, SMALL, device=device, clock=clock)
+        shown = " | ".join(f"{count / each:.0f}" for each in (without, alone, both))
+        print(f"| try {number} | {shown} | {alone / both:.2f} |", flush=True)
+
+
 class _Mirror:
     """A network that takes no time."""
 
@@ -142,35 +178,30 @@ class _Mirror:
         return batch.images[direction.source].flip(3)
 
 
+_MIRROR = cast("Model", _Mirror())
+
+
 def disks(count: int, size: int, threads: list[int]) -> None:
     """Print the throughput of files where ``fsync`` takes longer than here."""
-    true_sync = record.sync
+    true_sync = os.fsync
     print(f"| {count} files of {size} px, no network, images/s | ", end="")
     print(" | ".join(f"{each} threads that write" for each in threads) + " |")
     print("|:--|" + "--:|" * len(threads))
     for delay in (0, 5, 20, 50):
 
-        def slow_sync(path: Path, seconds: float = delay / 1000) -> None:
+        def slow_sync(handle: int, seconds: float = delay / 1000) -> None:
             time.sleep(seconds)
-            true_sync(path)
+            true_sync(handle)
 
         found = []
         for number in threads:
-            translation.WRITERS, record.sync = number, slow_sync
+            translation.WRITERS, os.fsync = number, slow_sync
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 write_images(folder / "in", count, size)
-                translator = Translator(cast("Model", _Mirror()), size, "bicubic", "square")
-                start = time.perf_counter()
-                translate_files(
-                    translator,
-                    folder / "in",
-                    folder / "out",
-                    device=torch.device("cpu"),
-                    with_masks=False,
-                    report=lambda *_: None,
-                )
-                found.append(count / (time.perf_counter() - start))
+                cpu = torch.device("cpu")
+                taken = from_files(_MIRROR, folder, size, device=cpu, clock=time.perf_counter)
+                found.append(count / taken)
         shown = " | ".join(f"{each:.0f}" for each in found)
         print(f"| {delay} ms more for each file | {shown} |", flush=True)
 
@@ -217,7 +248,9 @@ def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--part", choices=["files", "growth", "png", "disk", "one", "all"], default="all"
+        "--part",
+        choices=["files", "growth", "png", "disk", "small", "one", "all"],
+        default="all",
     )
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, default=256)
@@ -232,6 +265,9 @@ def main() -> None:
         return
     if chosen.part == "disk":
         disks(chosen.images, chosen.size, [os.cpu_count() or 1, WRITERS])
+        return
+    if chosen.part == "small":
+        small(chosen.images)
         return
     if chosen.part == "one":
         one(chosen.images, clock)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from i2i_bench import storage
 from i2i_bench.model import Batch, Randomness, Settings
-from i2i_bench.overlap import ahead
+from i2i_bench.overlap import ahead, together
 from i2i_bench.storage import Store
 from i2i_bench.tasks.task import Task, TaskImage
 
@@ -62,7 +62,8 @@ def decode(
     def store(index: int) -> None:
         decoded[index] = decode_one(images[index], size=size, resampling=resampling, resize=resize)
 
-    for _ in _counted(ahead(store, range(len(images))), len(images), progress):
+    stored = ahead(store, range(len(images)), together=together(size))
+    for _ in _counted(stored, len(images), progress):
         pass  # they are in place
     return decoded
 
@@ -91,7 +92,8 @@ def _keep_all(
             resized = _resize(whole, settings.load_size, settings.resampling, settings.resize)
         return store.keep(_to_tensor(resized))
 
-    return list(_counted(ahead(keep, images), len(images), progress))
+    kept = ahead(keep, images, together=together(settings.load_size))
+    return list(_counted(kept, len(images), progress))
 
 
 @contextlib.contextmanager
@@ -133,12 +135,14 @@ def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resiz
 
 def _crop_centre(image: Image.Image, size: int) -> Image.Image:
     """Crop the central square, rounding as torchvision does."""
+    if image.size == (size, size):
+        return image
     left, top = (round((side - size) / 2) for side in image.size)
     return image.crop((left, top, left + size, top + size))
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image).transpose(2, 0, 1))
 
 
 class TrainingImages:

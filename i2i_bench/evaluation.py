@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from i2i_bench.directions import LabelArray, directions_of, label_array, labels_
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
-from i2i_bench.overlap import WRITERS, ahead
-from i2i_bench.record import make_folders, replacing, sync
+from i2i_bench.overlap import WRITERS, ahead, together
+from i2i_bench.record import make_folders, put, sync
 from i2i_bench.tasks.task import Task
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
@@ -248,7 +249,9 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     def write(named: tuple[str, NDArray[np.uint8]]) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
-    for _ in ahead(write, zip(names, images, strict=True), workers=WRITERS):
+    named = zip(names, images, strict=True)
+    part = together(max(images.shape[1:3]))
+    for _ in ahead(write, named, depth=WRITERS, workers=WRITERS, together=part):
         pass  # it is on disk
     sync(folder)
 
@@ -260,8 +263,9 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         OSError: Naming the file.
     """
     try:
-        with replacing(path, whole_folder=True) as draft:
-            Image.fromarray(image).save(draft, compress_level=PNG_LEVEL)
+        encoded = io.BytesIO()
+        Image.fromarray(image).save(encoded, "PNG", compress_level=PNG_LEVEL)
+        put(path, encoded.getbuffer())
     except OSError as error:
         if error.errno is None or error.filename:
             raise

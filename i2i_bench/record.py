@@ -463,18 +463,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, whole_folder: bool = False) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
 
     If the block fails, that file is removed and ``path`` stays as it was.
-
-    Args:
-        path: Of the file to write or replace.
-        whole_folder: Whether many are written, after which the caller has ``sync`` the folder.
     """
     make_folders(path.parent)
-    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+    handle, name = _draft(path)
     os.close(handle)
     partial = Path(name)
     try:
@@ -485,8 +480,36 @@ def replacing(path: Path, *, whole_folder: bool = False) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    if not whole_folder:
-        sync(path.parent)
+    sync(path.parent)
+
+
+def put(path: Path, content: bytes | memoryview) -> None:
+    """Write one of many files as ``replacing`` does; the caller has ``sync`` their folder.
+
+    It asks the system for little: threads that write pictures wait for each other whenever they
+    come back from it.
+    """
+    try:
+        handle, name = _draft(path)
+    except FileNotFoundError:
+        make_folders(path.parent)
+        handle, name = _draft(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(handle, 0o644)
+            os.fsync(handle)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _draft(path: Path) -> tuple[int, str]:
+    """Open a new, hidden file beside a path."""
+    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
+    return tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
 
 
 def sync(path: Path) -> None:

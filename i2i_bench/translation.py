@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from i2i_bench import checkpoint, importing, official, plan, registry
@@ -20,7 +22,7 @@ from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
 from i2i_bench.evaluation import BATCH_SIZE, write_png
 from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
-from i2i_bench.overlap import WRITERS, ahead
+from i2i_bench.overlap import WRITERS, ahead, together
 from i2i_bench.plan import Places
 from i2i_bench.record import require_no_dead_link, sync
 from i2i_bench.settings import restore_settings, without_memory
@@ -186,15 +188,19 @@ def translate_files(
     if with_masks:
         _require_names_for_masks(files)
     require_no_dead_link(target)
-    folders = {path.parent.resolve() for path in files} | {path.resolve().parent for path in files}
-    if target.resolve() in folders:
+    folders = {path.parent for path in files}
+    folders |= {path.resolve().parent for path in files if path.is_symlink()}
+    if target.resolve() in {folder.resolve() for folder in folders}:
         raise ValueError(f"{target} holds the images to translate; give another folder")
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
-        images = ahead(partial(_read, translator), files, depth=2 * BATCH_SIZE)
+        part = together(translator.size)
+        read = partial(_read, translator)
+        images = ahead(read, files, depth=2 * BATCH_SIZE, together=part)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
-        written = ahead(partial(_write, target), translated, depth=WRITERS, workers=WRITERS)
+        write = partial(_write, target)
+        written = ahead(write, translated, depth=WRITERS, workers=WRITERS, together=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
             report("translate", done, len(files), {})
@@ -217,14 +223,14 @@ class _Translation:
 
     Attributes:
         path: Of the file.
-        image: (3, height, width), uint8.
+        image: (height, width, 3), uint8.
         attention: (n, height, width), uint8, or None.
         arrived: To wait for before these are read; None where they are there.
     """
 
     path: Path
-    image: Tensor
-    attention: Tensor | None
+    image: NDArray[np.uint8]
+    attention: NDArray[np.uint8] | None
     arrived: torch.cuda.Event | None
 
 
@@ -242,7 +248,10 @@ def _translated(
         part = files[start : start + BATCH_SIZE]
         try:
             whole = torch.stack(list(itertools.islice(images, len(part))))
-            found = _translate(translator, whole.to(device), with_masks=with_masks)
+            if device.type == "cuda":  # or the copy would wait for the batch before
+                whole = whole.pin_memory()
+            sources = whole.to(device, non_blocking=True)
+            found = _translate(translator, sources, with_masks=with_masks)
             now = _bring(part, *found)
         except Exception:  # what was done before is written all the same
             yield from before
@@ -255,13 +264,14 @@ def _translated(
 def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
     """Have a batch brought from the device without waiting for it."""
     arrived = torch.cuda.Event() if fakes.is_cuda else None
-    fakes = fakes.to("cpu", non_blocking=True)
+    by_pixel = fakes.permute(0, 2, 3, 1).contiguous()  # as files have them
+    images = by_pixel.to("cpu", non_blocking=True).numpy()
+    masks = [None] * len(files)
     if attention is not None:
-        attention = attention.to("cpu", non_blocking=True)
+        masks = attention.to("cpu", non_blocking=True).numpy()
     if arrived is not None:
         arrived.record()
-    masks = [None] * len(files) if attention is None else attention
-    return [_Translation(*each, arrived) for each in zip(files, fakes, masks, strict=True)]
+    return [_Translation(*each, arrived) for each in zip(files, images, masks, strict=True)]
 
 
 def _translate(
@@ -295,10 +305,10 @@ def _files(source: Path) -> list[Path]:
     if source.is_dir():
         visible = (path for path in source.iterdir() if not path.name.startswith("."))
         files = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
-        stems = [path.stem for path in files]
-        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-        if twice:
-            raise ValueError(f"files of {source} differ by suffix alone: {twice[0]}.*")
+        times = Counter(path.stem for path in files)
+        twice = next((stem for stem in times if times[stem] > 1), None)
+        if twice is not None:
+            raise ValueError(f"files of {source} differ by suffix alone: {twice}.*")
         if not files:
             raise ValueError(f"no images in {source}; possible: {' '.join(SUFFIXES)}")
         return files
@@ -321,8 +331,8 @@ def _write(target: Path, found: _Translation) -> None:
     if found.arrived is not None:
         found.arrived.synchronize()
     stem = found.path.stem
-    write_png(target / f"{stem}.png", found.image.permute(1, 2, 0).numpy())
+    write_png(target / f"{stem}.png", found.image)
     if found.attention is None:
         return
-    for k, picture in enumerate(found.attention.numpy(), start=1):
+    for k, picture in enumerate(found.attention, start=1):
         write_png(target / f"{stem}_attention{k}.png", picture)

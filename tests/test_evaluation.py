@@ -1,6 +1,8 @@
 """Translations of a test set, and what they are compared with."""
 
 import dataclasses
+import errno
+import os
 from typing import Any
 
 import numpy as np
@@ -119,14 +121,13 @@ def test_masks_that_are_none_are_a_reason_and_no_failure():
 
 
 def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
-    def fail(image, file, **options):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
+    def fail(handle):
+        raise OSError(errno.ENOSPC, "disk full")
 
     old, new = (np.full((1, 8, 8, 3), value, np.uint8) for value in (1, 2))
     evaluation.save_images(tmp_path, ["x.jpg"], old)
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"disk full: '.*x\.png'"):
         evaluation.save_images(tmp_path, ["x.jpg"], new)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]

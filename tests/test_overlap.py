@@ -55,6 +55,65 @@ def test_failure_of_work_comes_at_its_place():
         next(results)
 
 
+def test_parts_are_worked_on_whole_and_come_item_by_item():
+    threads: dict[int, threading.Thread] = {}
+
+    def work(item):
+        threads[item] = threading.current_thread()
+        time.sleep(0.001 * (9 - item))
+        return item
+
+    assert list(ahead(work, range(10), workers=10, together=4)) == list(range(10))
+    parts = [range(4), range(4, 8), range(8, 10)]
+    assert [len({threads[item] for item in part}) for part in parts] == [1, 1, 1]
+    assert len(set(threads.values())) == len(parts)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 4, 5, 9])
+def test_failure_in_a_part_comes_after_what_preceded_it(together):
+    results = ahead(lambda item: 1 // (4 - item), range(9), together=together)
+    assert list(itertools.islice(results, 4)) == [0, 0, 0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+@pytest.mark.parametrize("together", [2, 3, 5, 9])
+def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(together):
+    done = []
+
+    def items():
+        yield from range(5)
+        raise ValueError("no sixth")
+
+    with pytest.raises(ValueError, match="no sixth"):
+        list(ahead(done.append, items(), together=together))
+    assert sorted(done) == list(range(5))
+
+
+def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch):
+    start, started, done = threading.Thread.start, itertools.count(1), []
+
+    def interrupted(thread):
+        start(thread)
+        if next(started) == 2:
+            raise KeyboardInterrupt
+
+    def work(item):
+        time.sleep(0.2)
+        done.append(item)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(ahead(work, range(9), workers=3))
+    assert sorted(done) == [0, 1]
+
+
+def test_large_images_are_parts_of_their_own():
+    assert [overlap.together(side) for side in (4, 256, 257, 512, 724, 725, 5000)] == [
+        *(8, 8, 7, 2, 1, 1, 1)
+    ]
+
+
 def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):
     begun, go_on = [], threading.Event()
 

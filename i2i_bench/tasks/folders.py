@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +23,7 @@ Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
+AT_ONCE = 2**24  # bytes of a file that is read at once
 MINIMUM_SIZE = 4
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
@@ -262,10 +266,8 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
     """
     from PIL import Image, UnidentifiedImageError
 
-    if file is None and path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file but a folder, a device or a pipe")
     try:
-        with Image.open(file or path, formats=FORMATS) as image:
+        with Image.open(file or _content(path), formats=FORMATS) as image:
             _check_image(path, image)
             image.load()
             if is_opaque and _is_transparent(image):
@@ -283,8 +285,26 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
             f"{path} cannot be read as an image: its content is none of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:  # on damaged files PIL's decoders raise almost anything
-        reason = str(error).replace(str(path), "").replace("''", "").strip() or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error).replace(str(path), "")
+        reason = reason.replace("''", "").strip() or type(error).__name__
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _content(path: Path) -> BinaryIO | Path:
+    """Give what PIL is to read: the bytes, by few calls to the system, or a large file's path."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe's writer
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _RefusedImageError(f"{path} is no file but a folder, a device or a pipe")
+        if status.st_size > AT_ONCE:
+            return path
+        size, content = status.st_size, os.read(handle, status.st_size)
+        while len(content) < size and (more := os.read(handle, size - len(content))):
+            content += more
+        return io.BytesIO(content)
+    finally:
+        os.close(handle)
 
 
 class _RefusedImageError(ValueError):
