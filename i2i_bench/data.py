@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
+AT_ONCE = 16, 2**20  # crops made at once on a device at most, and pixels of them all unless one
 LARGEST = 2**27  # pixels of a resized image, before it is cut
 LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
 
@@ -216,7 +217,7 @@ class TrainingImages:
             if domain.slab is None:
                 images[name] = self._cut(domain.pixels, chosen)
             else:
-                images[name] = to_float(domain.slab.cut(first_sample, size))
+                images[name] = domain.slab.cut(first_sample, size)
             names[name] = [domain.names[index] for index, *_ in chosen]
             if domain.labels is not None:
                 rows = torch.stack([domain.labels[index] for index, *_ in chosen])
@@ -300,7 +301,7 @@ class _Draws:
     def of(self, first_sample: int, size: int) -> list[Sample]:
         """Give the draws of ``size`` samples, which do not depend on what was asked before."""
         found: list[Sample] = []
-        for number, part in _parts(first_sample, size):
+        for number, part in _parts(first_sample, size, BLOCK):
             self.block(number)
             found += self._block[part]
         return found
@@ -323,11 +324,11 @@ class _Draws:
         return torch.cat([order[:, None], offsets, flips], dim=1)
 
 
-def _parts(first_sample: int, size: int) -> Iterator[tuple[int, slice]]:
+def _parts(first_sample: int, size: int, block: int) -> Iterator[tuple[int, slice]]:
     """Give the blocks that samples lie in, and where in each."""
-    for number in range(first_sample // BLOCK, (first_sample + size - 1) // BLOCK + 1):
-        start, stop = first_sample - number * BLOCK, first_sample + size - number * BLOCK
-        yield number, slice(max(0, start), min(stop, BLOCK))
+    for number in range(first_sample // block, (first_sample + size - 1) // block + 1):
+        start, stop = first_sample - number * block, first_sample + size - number * block
+        yield number, slice(max(0, start), min(stop, block))
 
 
 def _lie_side_by_side(pixels: list[Tensor]) -> bool:
@@ -343,7 +344,7 @@ def _lie_side_by_side(pixels: list[Tensor]) -> bool:
 
 
 class _Slab:
-    """Images that lie side by side on a device, of which one kernel cuts a whole batch.
+    """Images that lie side by side on a device, of which one kernel cuts the next few batches.
 
     Args:
         pixels: The images, (3, height, width) each.
@@ -361,17 +362,29 @@ class _Slab:
         self._along = torch.arange(crop)
         self._channels = torch.arange(3, device=self._device)[:, None, None]
         self._number, self._block = -1, tuple[Tensor, ...]()
+        few = together(crop, AT_ONCE)
+        self._few = 1 << (few.bit_length() - 1)  # which divides a block
+        self._few_number, self._crops = -1, torch.empty(0)
 
     def cut(self, first_sample: int, size: int) -> Tensor:
-        """Crop and mirror images, (size, 3, crop, crop), uint8."""
-        parts = [self._cut(*part) for part in _parts(first_sample, size)]
+        """Crop and mirror images, (size, 3, crop, crop), float in [-1, 1].
+
+        It may be a part of what other batches are parts of.
+        """
+        few = _parts(first_sample, size, self._few)
+        parts = [self._cut(number)[part] for number, part in few]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _cut(self, number: int, part: slice) -> Tensor:
-        if number != self._number:
-            self._number, self._block = number, self._prepare(number)
-        places, rows, columns = (each[part] for each in self._block)
-        return self._pixels[places, self._channels, rows, columns]
+    def _cut(self, number: int) -> Tensor:
+        """Cut a few samples at once: one by one, starting kernels would take longer than these."""
+        if number != self._few_number:
+            ((block, part),) = _parts(number * self._few, self._few, BLOCK)
+            if block != self._number:
+                self._number, self._block = block, self._prepare(block)
+            places, rows, columns = (each[part] for each in self._block)
+            crops = self._pixels[places, self._channels, rows, columns]
+            self._few_number, self._crops = number, to_float(crops)
+        return self._crops
 
     def _prepare(self, number: int) -> tuple[Tensor, ...]:
         """Give image, rows and columns of each sample of a block, on the device."""

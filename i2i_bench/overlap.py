@@ -76,9 +76,14 @@ def _pool(workers: int | None) -> Iterator[ThreadPoolExecutor]:
                 thread.join()
 
 
-def together(side: int) -> int:
-    """Tell how many images of a side in pixels make a part: several, unless they are large."""
-    most, pixels = PART
+def together(side: int, limits: tuple[int, int] = PART) -> int:
+    """Tell how many images of a side in pixels make a part: several, unless they are large.
+
+    Args:
+        side: In pixels.
+        limits: Images of a part at most, and pixels of them all unless it is one image.
+    """
+    most, pixels = limits
     return max(1, min(most, pixels // side**2))
 
 

@@ -292,14 +292,18 @@ def test_to_uint8_inverts_to_float_and_rounds_and_clips():
     assert found.tolist() == [0, 1, 0, 255]
 
 
+@pytest.mark.parametrize("most", [1, 3, 16, 700])
 @pytest.mark.parametrize("flip", [False, True])
-def test_batches_cut_at_once_are_those_cut_one_by_one(task, flip):
+def test_batches_cut_at_once_are_those_cut_one_by_one(task, monkeypatch, flip, most):
+    monkeypatch.setattr(data, "AT_ONCE", (most, 2**20))
     chosen = settings(load_size=37, crop_size=32, flip=flip)
     store = Store("device", data.expected_bytes(task, chosen), device=torch.device("cpu"))
     at_once = data.TrainingImages(task, chosen, 3, store=store)
     one_by_one = data.TrainingImages(task, chosen, 3)
     assert all(domain.slab is not None for domain in at_once._domains.values())
-    for first, size in ((0, 1), (5, 16), (data.BLOCK - 3, 8), (data.BLOCK - 1, data.BLOCK + 2)):
+    steps = [(first, 5) for first in range(0, 60, 5)]
+    across = [(data.BLOCK - 3, 8), (data.BLOCK - 1, data.BLOCK + 2)]
+    for first, size in ((0, 1), (5, 16), *steps, (1, 1), *across):
         found, wanted = at_once.batch(first, size), one_by_one.batch(first, size)
         assert found.names == wanted.names
         for domain in "ab":
