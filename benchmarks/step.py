@@ -7,6 +7,7 @@ torch and a checkout are all it needs; nothing is downloaded:
 
     python benchmarks/step.py                          # every table of this machine's device
     python benchmarks/step.py --plan masks --steps 3   # one of them
+    python benchmarks/step.py --in-turn cyclegan       # no table: for differences of a few percent
 
 Tables measured before stay in ``benchmarks/step.json``, and ``benchmarks/step.md`` shows them all.
 """
@@ -14,6 +15,7 @@ Tables measured before stay in ``benchmarks/step.json``, and ``benchmarks/step.m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import gc
 import json
@@ -332,6 +334,35 @@ def answer_apart(option: str, what: str, device: str, steps: int) -> dict[str, A
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def in_turn(name: str, device: torch.device, steps: int) -> None:
+    """Print times of the reference's steps and of ours, taken in turn in one process, in fp32.
+
+    A machine that is faster in one minute than in the next is so for all of them.
+    """
+    size = 256 if device.type == "cuda" else 128
+    best = ",".join(acceleration.BEST["cpu"].names())
+    rows = [Row(name, size, 1, "fp32", modes) for modes in ("reference", "", best)]
+    found: dict[Row, list[float]] = {row: [] for row in rows}
+    with contextlib.ExitStack() as stack:
+        set_precision("fp32")
+        ways = []
+        for row in rows:
+            model, modes = build(row), modes_of(row, device)
+            model.networks.to(device).train()
+            stack.enter_context(acceleration.prepared(model, modes))
+            ways.append((row, Step(model, Randomness(0, device=device), modes)))
+            take(ways[-1][1], row, 0, device)
+        for _ in range(steps):
+            for row, step in ways:
+                found[row] += timed(step, row, device, 1)
+    print(f"{device_name(device)}, {steps} steps of each\n")
+    print(f"| {name}, {size} px, batch 1, fp32 | s/step | reference time / time |\n|:--|--:|--:|")
+    reference = statistics.median(found[rows[0]])
+    for row, seconds in found.items():
+        middle = statistics.median(seconds)
+        print(f"| {row.modes or 'none'} | {middle:.4g} | {reference / middle:.3f} |")
+
+
 def require_same(row: Row, ours: dict[str, float], theirs: dict[str, float]) -> None:
     """Stop unless the first step's losses are those of the published step."""
     for name, value in theirs.items():
@@ -431,6 +462,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default=auto)
     parser.add_argument("--plan", action="append", choices=list(every), help="Repeats.")
     parser.add_argument("--model", action="append", choices=MODELS, help="Only these. Repeats.")
+    parser.add_argument("--in-turn", choices=MODELS, help="Compare steps taken in turn.")
     parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 20.")
     parser.add_argument("--output", type=Path, default=HERE / "step", help="Without suffix.")
     parser.add_argument("--row", help=argparse.SUPPRESS)
@@ -442,6 +474,9 @@ def main() -> None:
         if what:
             print(json.dumps(answer_here(option, what, options.device, steps)))
             return
+    if options.in_turn:
+        in_turn(options.in_turn, device, steps)
+        return
     mine = cuda_plans() if device.type == "cuda" else cpu_plans()
     chosen = {name: every[name] for name in options.plan or mine}
     models = options.model or MODELS
