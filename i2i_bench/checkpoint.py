@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_bench.disk import replacing
 from i2i_bench.model import Model
 from i2i_bench.official import not_finite, read_untrusted
-from i2i_bench.record import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from i2i_bench.disk import make_folders
 from i2i_bench.faults import printable
-from i2i_bench.record import make_folders
 
 BEAT_SECONDS = 10.0  # between two signs of life
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead

@@ -22,12 +22,12 @@ from torch.nn import functional as F
 
 from i2i_bench.checkpoint import digest
 from i2i_bench.data import TrainingImages, make_store, to_float
+from i2i_bench.disk import replacing
 from i2i_bench.download import alone
 from i2i_bench.feature_cache import cache_folder
 from i2i_bench.model import EVERY, Settings
 from i2i_bench.official import read_untrusted
 from i2i_bench.protocols import Found
-from i2i_bench.record import replacing
 from i2i_bench.tasks.labels import Labels
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import Report

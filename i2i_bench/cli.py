@@ -401,7 +401,7 @@ def _count_published(model: str, num_domains: int) -> int:
 
 
 def _readme(path: Path, text: str, *, write: bool) -> None:
-    from i2i_bench.record import write_text
+    from i2i_bench.disk import write_text
 
     if write:
         write_text(path, text)

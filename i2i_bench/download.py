@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from i2i_bench.record import write_text
+from i2i_bench.disk import write_text
 
 if TYPE_CHECKING:
     from requests import Response

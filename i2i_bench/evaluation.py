@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from i2i_bench.data import Progress, decode, sample_order, test_images, to_float, to_uint8
 from i2i_bench.directions import LabelArray, directions_of, label_array, labels_of, request
+from i2i_bench.disk import make_folders, put, sync
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.overlap import WRITERS, ahead, together
-from i2i_bench.record import make_folders, put, sync
 from i2i_bench.tasks.task import Task
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from pydantic import ValidationError
 
-from i2i_bench import evaluation, record
+from i2i_bench import disk, evaluation, record
 from i2i_bench.data import decode
 from i2i_bench.directions import LabelArray, labels_of
 from i2i_bench.evaluation import Reference, Translations
@@ -64,13 +64,13 @@ def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bo
     """
     new = _empty_record(name, images.task)
     keys = [f"{protocol}/{images.direction}" for protocol in scorer.protocols]
-    record.require_writable(results / new.file)
+    disk.require_writable(results / new.file)
     if not force:
         _require_new(_recorded(new, results), keys, results)
     found, against, formats = load(images)
     _warn_of_losses(formats)
     scores = scorer.score(images.task, found, against)
-    with record.locked((results / new.file).parent):
+    with disk.locked((results / new.file).parent):
         before = _recorded(new, results)
         kept = _of_the_same_images(before, scores, str(images.direction))
         if not force:

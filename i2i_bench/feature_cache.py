@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.record import replacing
+from i2i_bench.disk import replacing
 from i2i_bench.weights import user_cache
 
 DEFAULT_LIMIT = 2 * 2**30  # bytes: 260,000 images

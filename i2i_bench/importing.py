@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from i2i_bench import checkpoint, contract, official, plan, record, registry
+from i2i_bench import checkpoint, contract, disk, official, plan, registry
 from i2i_bench.checkpoint import Position
 from i2i_bench.model import Model, Settings, named_networks
 from i2i_bench.runner import count_parameters
@@ -49,7 +49,7 @@ def import_official(name: str, source: Path, target: Path, *, force: bool) -> st
         target.mkdir(exist_ok=True)
         for name_of in (plan.RUN_FILE, made.name):
             (made.parent / name_of).replace(target / name_of)
-        record.sync(target)
+        disk.sync(target)
     return "\n".join([f"{name}, read from {source}:", *_found(model), f"written to {target}"])
 
 

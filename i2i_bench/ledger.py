@@ -7,8 +7,8 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from i2i_bench.disk import read_json, write_text
 from i2i_bench.download import Seen, alone
-from i2i_bench.record import read_json, write_text
 
 NAME = "known.json"
 

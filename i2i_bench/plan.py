@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from i2i_bench import checkpoint, evaluation, memory, record, registry, storage
+from i2i_bench import checkpoint, disk, evaluation, memory, record, registry, storage
 from i2i_bench.checkpoint import Start
 from i2i_bench.data import make_store
 from i2i_bench.faults import near
@@ -294,13 +294,13 @@ def _newest(folder: Path) -> dict[str, Any]:
 def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> None:
     """Note in a run's folder what finds its task, and whether its record is written."""
     content = {"task": task_argument, "finished": is_finished}
-    record.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
+    disk.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 
 
 def write_import_file(folder: Path, source: Path) -> None:
     """Note in a folder that its networks were imported, and from where."""
     content = {"imported": str(source.resolve()), "finished": True}
-    record.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
+    disk.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -316,7 +316,7 @@ def is_imported(folder: Path) -> bool:
 def _note(folder: Path, key: str) -> Any:
     """Give what the file of a run says; None where there is no such file, or it is damaged."""
     try:
-        return record.read_json(folder / RUN_FILE)[key]
+        return disk.read_json(folder / RUN_FILE)[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,10 +21,11 @@ from pydantic import (
     model_validator,
 )
 
+from i2i_bench.disk import read_bounded, require_no_dead_link, write_text
+
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
 LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
-LARGEST_NOTE = 2**20  # bytes of any other JSON file
 LONGEST_VARIANT = 80  # characters
 EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
 
@@ -347,35 +344,6 @@ def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
         raise ValueError(f"{path} is no valid record: {place}: {first['msg']}") from None
 
 
-def read_bounded(path: Path, largest: int) -> bytes:
-    """Read a file of anybody's, of which no more is believed than fits.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is larger, or no file, such as a device or a pipe that never ends.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file")
-    with path.open("rb") as file:
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise ValueError(f"{path} is larger than {largest >> 20} MiB; nothing here needs to be")
-    return content
-
-
-def read_json(path: Path) -> Any:
-    """Read a small JSON file of anybody's.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is none.
-    """
-    try:
-        return json.loads(read_bounded(path, LARGEST_NOTE))
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-
-
 def read_all(results: Path) -> list[Record]:
     """Read the records of runs below a folder, in the order of their paths; it need not exist.
 
@@ -407,12 +375,6 @@ def _files(results: Path) -> list[Path]:
     return sorted(file for file in files if file.suffix == ".json")
 
 
-def require_no_dead_link(path: Path) -> None:
-    """Raise ValueError if a path is a link that leads nowhere, such as to an unmounted disk."""
-    if path.is_symlink() and not path.exists():
-        raise ValueError(f"{path} is a link that leads nowhere; mend it, or mount what it leads to")
-
-
 def read_all_external(results: Path) -> list[External]:
     """Read the records of other programs' images below a folder, in the order of their paths.
 
@@ -441,115 +403,3 @@ def text_of(record: AnyRecord) -> str:
     """Give a record as it is written: keys sorted, one a line."""
     content = record.model_dump(mode="json")
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a folder's records, or all where the system has no locks."""
-    make_folders(folder)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # of some network file systems
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)  # and with it the lock
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
-
-    If the block fails, that file is removed and ``path`` stays as it was.
-    """
-    make_folders(path.parent)
-    handle, name = _draft(path)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        partial.chmod(0o644)
-        sync(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
-
-
-def put(path: Path, content: bytes | memoryview) -> None:
-    """Write one of many files as ``replacing`` does; the caller has ``sync`` their folder.
-
-    It asks the system for little: threads that write pictures wait for each other whenever they
-    come back from it.
-    """
-    try:
-        handle, name = _draft(path)
-    except FileNotFoundError:
-        make_folders(path.parent)
-        handle, name = _draft(path)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(handle, 0o644)
-            os.fsync(handle)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _draft(path: Path) -> tuple[int, str]:
-    """Open a new, hidden file beside a path."""
-    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
-    return tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
-
-
-def sync(path: Path) -> None:
-    """Have a file's content, or the names in a folder, on disk before anything else is done."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, so that a loss of power leaves none without its name.
-
-    Raises:
-        OSError: If it cannot be made.
-        ValueError: If it is a link that leads nowhere.
-    """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in missing:
-        require_no_dead_link(each)
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in reversed(missing):
-        sync(made.parent)
-
-
-def require_writable(path: Path) -> None:
-    """Find out whether a record can be written at a place, before the work that is to fill it.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    for each in path.absolute().parents:
-        require_no_dead_link(each)
-    nearest = next(each for each in path.absolute().parents if each.exists())
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"no record can be written into {nearest}: {error.strerror}; choose another folder "
-            "with --results"
-        ) from None

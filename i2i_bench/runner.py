@@ -20,6 +20,7 @@ import torch
 from i2i_bench import (
     checkpoint,
     claims,
+    disk,
     evaluation,
     event_log,
     memory,
@@ -219,7 +220,7 @@ def execute(job: Job, bench: Bench, *, store: Store | None = None, force: bool =
 
 
 def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force: bool) -> Path:
-    record.require_writable(bench.places.results / job.run.file)
+    disk.require_writable(bench.places.results / job.run.file)
     folder = bench.places.runs / job.run.folder
     model = build(job)
     checkpoint.require_space(folder, model)
@@ -351,7 +352,7 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
 def _add_scores(made: Record, scores: Scores, results: Path) -> Path:
     """Add scores to a record as it is by now: another process may have added some meanwhile."""
     path = results / made.run.file
-    with record.locked(path.parent):
+    with disk.locked(path.parent):
         with contextlib.suppress(ValueError):  # there is none yet, or it is to be replaced
             now = record.read(path)
             if (now.settings, now.task_version) == (made.settings, made.task_version):

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from i2i_bench.data import TrainingImages, decode, to_float, to_uint8
 from i2i_bench.directions import directions_of, labels_of, request
+from i2i_bench.disk import replacing
 from i2i_bench.model import Direction, Model
-from i2i_bench.record import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -24,10 +24,11 @@ from i2i_bench import acceleration, checkpoint, parallel
 from i2i_bench.acceleration import PLAIN, Modes
 from i2i_bench.checkpoint import Position
 from i2i_bench.data import TrainingImages
+from i2i_bench.disk import make_folders, read_bounded, sync, write_text
 from i2i_bench.model import Clock, Model, Randomness
 from i2i_bench.official import not_finite
 from i2i_bench.parallel import Crew
-from i2i_bench.record import LARGEST_LOG, make_folders, read_bounded, sync, write_text
+from i2i_bench.record import LARGEST_LOG
 from i2i_bench.snapshots import Album
 from i2i_bench.subprocesses import several
 

@@ -20,11 +20,11 @@ from torch import Tensor
 from i2i_bench import checkpoint, importing, official, plan, registry
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
+from i2i_bench.disk import require_no_dead_link, sync
 from i2i_bench.evaluation import BATCH_SIZE, write_png
 from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
 from i2i_bench.overlap import WRITERS, ahead, together
 from i2i_bench.plan import Places
-from i2i_bench.record import require_no_dead_link, sync
 from i2i_bench.settings import restore_settings, without_memory
 from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels

@@ -39,7 +39,7 @@ LAYERS = (  # a module imports from later lines only
     "tasks.by_hand",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "model subprocesses tasks.task",
-    "kernels overlap tasks.labels",
+    "disk kernels overlap tasks.labels",
     "faults",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2i_bench import external, plan, protocols, record, runner
+from i2i_bench import disk, external, plan, protocols, record, runner
 from i2i_bench.weights import INCEPTION_NAME
 
 NAME = "cyclegan+preset=tiny/seed0"
@@ -177,7 +177,7 @@ def test_half_written_translations_are_never_seen(ready):
 
 def add_external(name, index):
     """Score one of several sets into one record."""
-    with record.locked(Path("results/stripes/external")):
+    with disk.locked(Path("results/stripes/external")):
         path = Path(f"results/stripes/external/{name}.json")
         before = record.read_external(path)
         formats = before.formats | {f"x{index}": {"png": 1}}

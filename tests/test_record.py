@@ -36,21 +36,6 @@ def test_places_follow_from_the_identity():
     assert run.file.as_posix() == "stripes/attentiongan+preset=small/seed3.json"
 
 
-def test_failed_write_leaves_the_old_text(tmp_path):
-    path = tmp_path / "file.json"
-    record.write_text(path, "old")
-
-    def fail():
-        with record.replacing(path) as partial:
-            partial.write_text("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail()
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
-
-
 def test_record_too_large_to_be_one_is_not_read(tmp_path):
     path = tmp_path / "seed0.json"
     with path.open("wb") as file:
@@ -115,10 +100,3 @@ def test_draft_of_a_killed_process_is_no_record(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text('{"half')
     assert record.read_all(tmp_path) == record.read_all_external(tmp_path) == []
-
-
-def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
-    for _ in range(2):
-        with pytest.raises(KeyError), record.locked(tmp_path / "new"):
-            raise KeyError
-    assert list((tmp_path / "new").iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from i2i_bench import record
+from i2i_bench import disk
 from i2i_bench.record import AnyRecord, FileSafe, Line, Record, Run
 from i2i_bench.report import curves
 from i2i_bench.report.columns import COSTS, EFFECTIVE
@@ -182,7 +182,7 @@ def write(study: Study, records: Sequence[AnyRecord], results: Path) -> list[Pat
     plan = study.model_dump_json(indent=1) + "\n"
     for suffix, text in {".json": plan, **texts(study, records)}.items():
         paths.append(_file(stem, suffix))
-        record.write_text(paths[-1], text)
+        disk.write_text(paths[-1], text)
     for suffix in FIGURES:
         paths.append(_file(stem, suffix))
         curves.draw(found, paths[-1])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i_bench.record import replacing
+from i2i_bench.disk import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i_bench.record import LARGEST_LOG, read_bounded
+from i2i_bench.disk import read_bounded
+from i2i_bench.record import LARGEST_LOG
 from i2i_bench.report import drawing
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from i2i_bench.record import Record, Score, replacing
+from i2i_bench.disk import replacing
+from i2i_bench.record import Record, Score
 from i2i_bench.tasks.catalog import EMBEDDED
 from i2i_bench.tasks.folders import SUFFIXES
 

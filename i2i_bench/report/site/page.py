@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import jinja2
 
-from i2i_bench.record import AnyRecord, Record, Score, text_of, write_text
+from i2i_bench.disk import write_text
+from i2i_bench.record import AnyRecord, Record, Score, text_of
 from i2i_bench.report.columns import COSTS, Column
 from i2i_bench.report.leaderboard import Row, Table, cell, ranked_by, tabulate
 from i2i_bench.report.site import plot

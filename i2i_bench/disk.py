@@ -1,0 +1,161 @@
+"""Read files of anybody's with bounds; write ours so that they are whole on disk or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LARGEST_NOTE = 2**20  # bytes of a JSON file that is no record
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """Read a file of anybody's, of which no more is believed than fits.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is larger, or no file, such as a device or a pipe that never ends.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"{path} is larger than {largest >> 20} MiB; nothing here needs to be")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file of anybody's.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is none.
+    """
+    try:
+        return json.loads(read_bounded(path, LARGEST_NOTE))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder, or all where the system has no locks."""
+    make_folders(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of some network file systems
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # and with it the lock
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
+
+    If the block fails, that file is removed and ``path`` stays as it was.
+    """
+    make_folders(path.parent)
+    handle, name = _draft(path)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def put(path: Path, content: bytes | memoryview) -> None:
+    """Write one of many files as ``replacing`` does; the caller has ``sync`` their folder.
+
+    It asks the system for little: threads that write pictures wait for each other whenever they
+    come back from it.
+    """
+    try:
+        handle, name = _draft(path)
+    except FileNotFoundError:
+        make_folders(path.parent)
+        handle, name = _draft(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(handle, 0o644)
+            os.fsync(handle)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _draft(path: Path) -> tuple[int, str]:
+    """Open a new, hidden file beside a path."""
+    prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
+    return tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on disk before anything else is done."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, so that a loss of power leaves none without its name.
+
+    Raises:
+        OSError: If it cannot be made.
+        ValueError: If it is a link that leads nowhere.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in missing:
+        require_no_dead_link(each)
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync(made.parent)
+
+
+def require_no_dead_link(path: Path) -> None:
+    """Raise ValueError if a path is a link that leads nowhere, such as to an unmounted disk."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"{path} is a link that leads nowhere; mend it, or mount what it leads to")
+
+
+def require_writable(path: Path) -> None:
+    """Find out whether a record can be written at a place, before the work that is to fill it.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    for each in path.absolute().parents:
+        require_no_dead_link(each)
+    nearest = next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"no record can be written into {nearest}: {error.strerror}; choose another folder "
+            "with --results"
+        ) from None

@@ -1,0 +1,67 @@
+"""Files are whole on disk or not there, and nothing is left beside them."""
+
+import errno
+import os
+
+import pytest
+
+from i2i_bench import disk
+
+
+def in_parts(path):
+    with disk.replacing(path) as draft:
+        draft.write_text("half", encoding="utf-8")
+        draft.write_text("new", encoding="utf-8")
+
+
+WAYS = (
+    in_parts,
+    lambda path: disk.put(path, b"new"),
+    lambda path: disk.put(path, memoryview(b"new")),
+    lambda path: disk.write_text(path, "new"),
+)
+
+
+@pytest.mark.parametrize("write", WAYS)
+def test_file_is_whole_for_all_to_read_in_folders_that_are_made(tmp_path, write):
+    path = tmp_path / "a" / "b" / f"{'name' * 60}.json"  # nearly as long as a name may be
+    for _ in range(2):
+        write(path)
+    assert path.read_text(encoding="utf-8") == "new"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", ["fsync", "fchmod", "chmod", "replace"])
+@pytest.mark.parametrize("write", WAYS)
+def test_failed_write_leaves_the_old_text(tmp_path, monkeypatch, write, call):
+    path = tmp_path / "file.json"
+    disk.write_text(path, "old")
+    failed = []
+
+    def fail(*_, **__):
+        failed.append(call)
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(os, call, fail)
+    try:
+        write(path)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert path.read_text(encoding="utf-8") == ("old" if failed else "new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", WAYS)
+def test_folder_whose_disk_is_not_mounted_is_told_of(tmp_path, write):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ValueError, match="link that leads nowhere"):
+        write(tmp_path / "link" / "file.json")
+
+
+def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), disk.locked(tmp_path / "new"):
+            raise KeyError
+    assert list((tmp_path / "new").iterdir()) == []
