@@ -334,18 +334,16 @@ def answer_apart(option: str, what: str, device: str, steps: int) -> dict[str, A
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def in_turn(name: str, device: torch.device, steps: int) -> None:
-    """Print times of the reference's steps and of ours, taken in turn in one process, in fp32.
+def in_turn(name: str, steps: int) -> None:
+    """Print times of the reference's steps and of ours, in turn in one process, on a processor.
 
     A machine that is faster in one minute than in the next is so for all of them.
     """
-    size = 256 if device.type == "cuda" else 128
     best = ",".join(acceleration.BEST["cpu"].names())
-    rows = [Row(name, size, 1, "fp32", modes) for modes in ("reference", "", best)]
+    rows = [Row(name, 128, 1, "fp32", modes) for modes in ("reference", "", best)]
     found: dict[Row, list[float]] = {row: [] for row in rows}
     with contextlib.ExitStack() as stack:
-        set_precision("fp32")
-        ways = []
+        device, ways = torch.device("cpu"), []
         for row in rows:
             model, modes = build(row), modes_of(row, device)
             model.networks.to(device).train()
@@ -356,7 +354,7 @@ def in_turn(name: str, device: torch.device, steps: int) -> None:
             for row, step in ways:
                 found[row] += timed(step, row, device, 1)
     print(f"{device_name(device)}, {steps} steps of each\n")
-    print(f"| {name}, {size} px, batch 1, fp32 | s/step | reference time / time |\n|:--|--:|--:|")
+    print(f"| {name}, 128 px, batch 1, fp32 | s/step | reference time / time |\n|:--|--:|--:|")
     reference = statistics.median(found[rows[0]])
     for row, seconds in found.items():
         middle = statistics.median(seconds)
@@ -462,7 +460,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default=auto)
     parser.add_argument("--plan", action="append", choices=list(every), help="Repeats.")
     parser.add_argument("--model", action="append", choices=MODELS, help="Only these. Repeats.")
-    parser.add_argument("--in-turn", choices=MODELS, help="Compare steps taken in turn.")
+    parser.add_argument("--in-turn", choices=MODELS, help="On a processor, whatever there is.")
     parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 20.")
     parser.add_argument("--output", type=Path, default=HERE / "step", help="Without suffix.")
     parser.add_argument("--row", help=argparse.SUPPRESS)
@@ -475,7 +473,7 @@ def main() -> None:
             print(json.dumps(answer_here(option, what, options.device, steps)))
             return
     if options.in_turn:
-        in_turn(options.in_turn, device, steps)
+        in_turn(options.in_turn, options.steps or 5)
         return
     mine = cuda_plans() if device.type == "cuda" else cpu_plans()
     chosen = {name: every[name] for name in options.plan or mine}

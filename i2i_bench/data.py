@@ -30,7 +30,8 @@ Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
-AT_ONCE = 16, 2**20  # crops made at once on a device at most, and pixels of them all unless one
+MOST_CROPS = 16  # made at once on a device
+MOST_PIXELS = 2**20  # of all crops made at once, unless it is one
 LARGEST = 2**27  # pixels of a resized image, before it is cut
 LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
 
@@ -63,7 +64,7 @@ def decode(
     def store(index: int) -> None:
         decoded[index] = decode_one(images[index], size=size, resampling=resampling, resize=resize)
 
-    stored = ahead(store, range(len(images)), together=together(size))
+    stored = ahead(store, range(len(images)), together=together(size, len(images)))
     for _ in _counted(stored, len(images), progress):
         pass  # they are in place
     return decoded
@@ -93,7 +94,7 @@ def _keep_all(
             resized = _resize(whole, settings.load_size, settings.resampling, settings.resize)
         return store.keep(_to_tensor(resized))
 
-    kept = ahead(keep, images, together=together(settings.load_size))
+    kept = ahead(keep, images, together=together(settings.load_size, len(images)))
     return list(_counted(kept, len(images), progress))
 
 
@@ -207,7 +208,8 @@ class TrainingImages:
 
         Returns:
             Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, in a
-            labelled task, their labels.
+            labelled task, their labels. Images are not to be changed in place: a part of them may
+            be given again.
         """
         images: dict[str, Tensor] = {}
         names: dict[str, list[str]] = {}
@@ -362,7 +364,7 @@ class _Slab:
         self._along = torch.arange(crop)
         self._channels = torch.arange(3, device=self._device)[:, None, None]
         self._number, self._block = -1, tuple[Tensor, ...]()
-        few = together(crop, AT_ONCE)
+        few = max(1, min(MOST_CROPS, MOST_PIXELS // crop**2))
         self._few = 1 << (few.bit_length() - 1)  # which divides a block
         self._few_number, self._crops = -1, torch.empty(0)
 

@@ -91,7 +91,7 @@ def put(path: Path, content: bytes | memoryview) -> None:
     """
     try:
         handle, name = _draft(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # which makes a better sentence of it
         make_folders(path.parent)
         handle, name = _draft(path)
     try:

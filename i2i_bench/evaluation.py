@@ -250,7 +250,7 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
     named = zip(names, images, strict=True)
-    part = together(max(images.shape[1:3]))
+    part = together(max(images.shape[1:3]), len(names), WRITERS)
     for _ in ahead(write, named, depth=WRITERS, workers=WRITERS, together=part):
         pass  # it is on disk
     sync(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,9 +15,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 64  # parts that may wait; few enough to be no matter in memory
+AHEAD = 64  # results that may wait; few enough to be no matter in memory
 WRITERS = 32  # threads that write files: each waits for the disk most of its time
-PART = 8, 2**19  # images of a part at most, and pixels of them all unless it is one image
+MOST_TOGETHER = 8  # images of a part
+MOST_PIXELS = 2**19  # of all images of a part, unless it is one
+STARTED_WITHIN = 1.0  # seconds that a thread may take to begin
 
 
 def ahead(
@@ -34,7 +37,7 @@ def ahead(
     Args:
         work: Called in threads.
         items: Taken in the thread of the caller.
-        depth: Parts that wait or are in work while another item is taken.
+        depth: Items that wait or are in work while another is taken, if that keeps threads busy.
         workers: Threads; one for each core unless given.
         together: Items of a part, which one thread works on: where each takes little, threads
             that hand over one at a time mostly wait for each other.
@@ -47,44 +50,61 @@ def ahead(
         if error is not None:
             raise error
 
-    with _pool(workers or os.cpu_count()) as pool:
+    workers = workers or _cores()
+    most = max(workers, depth // together) if together > 1 else depth
+    with _pool(workers) as pool:
         try:
             for part in _parts(items, together):
                 waiting.append(pool.submit(_all, work, part))
-                if len(waiting) > depth:
+                if len(waiting) > most:
                     yield from first()
             while waiting:
                 yield from first()
         except GeneratorExit:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 @contextlib.contextmanager
-def _pool(workers: int | None) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool all of whose threads are at rest afterwards.
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool all of whose threads have ended afterwards.
 
     A pool itself does not wait for a thread in whose start a signal was raised.
     """
     name = f"ahead {uuid.uuid4()}"
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
-        with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
-            yield pool
+        yield pool
     finally:
+        pool.shutdown(wait=False)
         for thread in threading.enumerate():
             if thread.name.startswith(name):
-                thread.join()
+                _join(thread)
 
 
-def together(side: int, limits: tuple[int, int] = PART) -> int:
-    """Tell how many images of a side in pixels make a part: several, unless they are large.
+def _join(thread: threading.Thread) -> None:
+    """Wait for a thread to end, even where its start has not come back yet."""
+    until = time.monotonic() + STARTED_WITHIN
+    while thread.ident is None and time.monotonic() < until:
+        time.sleep(0.001)
+    with contextlib.suppress(RuntimeError):  # it has never begun
+        thread.join()
+
+
+def together(side: int, count: int, workers: int | None = None) -> int:
+    """Tell how many images make a part: several, unless they are large or few.
 
     Args:
-        side: In pixels.
-        limits: Images of a part at most, and pixels of them all unless it is one image.
+        side: Of an image, in pixels.
+        count: Of all images.
+        workers: Threads; one for each core unless given.
     """
-    most, pixels = limits
-    return max(1, min(most, pixels // side**2))
+    fair = count // (2 * (workers or _cores()))
+    return max(1, min(MOST_TOGETHER, MOST_PIXELS // side**2, fair))
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

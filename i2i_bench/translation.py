@@ -194,12 +194,13 @@ def translate_files(
         raise ValueError(f"{target} holds the images to translate; give another folder")
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
-        part = together(translator.size)
         read = partial(_read, translator)
+        part = together(translator.size, len(files))
         images = ahead(read, files, depth=2 * BATCH_SIZE, together=part)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
         write = partial(_write, target)
+        part = together(translator.size, len(files), WRITERS)
         written = ahead(write, translated, depth=WRITERS, workers=WRITERS, together=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):

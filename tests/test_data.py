@@ -295,7 +295,7 @@ def test_to_uint8_inverts_to_float_and_rounds_and_clips():
 @pytest.mark.parametrize("most", [1, 3, 16, 700])
 @pytest.mark.parametrize("flip", [False, True])
 def test_batches_cut_at_once_are_those_cut_one_by_one(task, monkeypatch, flip, most):
-    monkeypatch.setattr(data, "AT_ONCE", (most, 2**20))
+    monkeypatch.setattr(data, "MOST_CROPS", most)
     chosen = settings(load_size=37, crop_size=32, flip=flip)
     store = Store("device", data.expected_bytes(task, chosen), device=torch.device("cpu"))
     at_once = data.TrainingImages(task, chosen, 3, store=store)

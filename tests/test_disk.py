@@ -32,25 +32,29 @@ def test_file_is_whole_for_all_to_read_in_folders_that_are_made(tmp_path, write)
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("call", ["fsync", "fchmod", "chmod", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "change of mode", "replace"])
 @pytest.mark.parametrize("write", WAYS)
 def test_failed_write_leaves_the_old_text(tmp_path, monkeypatch, write, call):
     path = tmp_path / "file.json"
     disk.write_text(path, "old")
-    failed = []
 
     def fail(*_, **__):
-        failed.append(call)
         raise OSError(errno.ENOSPC, "disk full")
 
-    monkeypatch.setattr(os, call, fail)
-    try:
+    for name in ("chmod", "fchmod") if call == "change of mode" else (call,):
+        monkeypatch.setattr(os, name, fail)
+    with pytest.raises(OSError, match="disk full"):
         write(path)
-    except OSError as error:
-        assert error.errno == errno.ENOSPC
     monkeypatch.undo()
-    assert path.read_text(encoding="utf-8") == ("old" if failed else "new")
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", WAYS)
+def test_file_in_place_of_a_folder_is_named(tmp_path, write):
+    (tmp_path / "file").write_text("old", encoding="utf-8")
+    with pytest.raises(OSError, match=r"/file'$"):
+        write(tmp_path / "file" / "new.json")
 
 
 @pytest.mark.parametrize("write", WAYS)

@@ -57,10 +57,12 @@ def test_failure_of_work_comes_at_its_place():
 
 def test_parts_are_worked_on_whole_and_come_item_by_item():
     threads: dict[int, threading.Thread] = {}
+    all_at_once = threading.Barrier(3, timeout=60)
 
     def work(item):
         threads[item] = threading.current_thread()
-        time.sleep(0.001 * (9 - item))
+        if item % 4 == 0:
+            all_at_once.wait()
         return item
 
     assert list(ahead(work, range(10), workers=10, together=4)) == list(range(10))
@@ -90,28 +92,46 @@ def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(together)
     assert sorted(done) == list(range(5))
 
 
-def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch):
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch, has_begun):
     start, started, done = threading.Thread.start, itertools.count(1), []
 
     def interrupted(thread):
+        is_second = next(started) == 2
+        if is_second and not has_begun:
+            monkeypatch.setattr(thread._started, "wait", interrupt)
         start(thread)
-        if next(started) == 2:
-            raise KeyboardInterrupt
+        if is_second:
+            interrupt()
+
+    def interrupt():
+        raise KeyboardInterrupt
 
     def work(item):
-        time.sleep(0.2)
+        time.sleep(0.2 + 0.5 * item)
         done.append(item)
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(ahead(work, range(9), workers=3))
-    assert sorted(done) == [0, 1]
+    assert done == [0, 1]
 
 
-def test_large_images_are_parts_of_their_own():
-    assert [overlap.together(side) for side in (4, 256, 257, 512, 724, 725, 5000)] == [
-        *(8, 8, 7, 2, 1, 1, 1)
-    ]
+@pytest.mark.parametrize(("workers", "begun"), [(1, 12 // 4), (5, 5)])
+def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
+    taken = itertools.count()
+    items = (next(taken) for _ in range(100))
+    results = ahead(lambda item: item, items, depth=12, workers=workers, together=4)
+    assert next(results) == 0
+    assert next(taken) == (begun + 1) * 4
+    results.close()
+
+
+def test_large_images_are_parts_of_their_own_and_few_are_dealt_out_to_all_threads():
+    sides = (4, 256, 257, 512, 724, 725, 5000)
+    assert [overlap.together(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
+    counts = (0, 1, 7, 8, 12, 31, 32, 1000)
+    assert [overlap.together(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
 
 
 def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):

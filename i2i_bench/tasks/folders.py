@@ -292,14 +292,15 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
 
 def _content(path: Path) -> BinaryIO | Path:
     """Give what PIL is to read: the bytes, by few calls to the system, or a large file's path."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe's writer
+    status = path.stat()
+    size = status.st_size
+    if not stat.S_ISREG(status.st_mode):
+        raise _RefusedImageError(f"{path} is no file but a folder, a device or a pipe")
+    if size > AT_ONCE:
+        return path
+    handle = os.open(path, os.O_RDONLY)
     try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise _RefusedImageError(f"{path} is no file but a folder, a device or a pipe")
-        if status.st_size > AT_ONCE:
-            return path
-        size, content = status.st_size, os.read(handle, status.st_size)
+        content = os.read(handle, size)
         while len(content) < size and (more := os.read(handle, size - len(content))):
             content += more
         return io.BytesIO(content)
@@ -308,7 +309,7 @@ def _content(path: Path) -> BinaryIO | Path:
 
 
 class _RefusedImageError(ValueError):
-    """A sound image file that no task can use."""
+    """A file that is refused in a sentence of its own."""
 
 
 def _check_image(path: Path, image: Image.Image) -> None:
