@@ -342,14 +342,17 @@ def in_turn(name: str, steps: int) -> None:
     best = ",".join(acceleration.BEST["cpu"].names())
     rows = [Row(name, 128, 1, "fp32", modes) for modes in ("reference", "", best)]
     found: dict[Row, list[float]] = {row: [] for row in rows}
+    losses: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         device, ways = torch.device("cpu"), []
         for row in rows:
             model, modes = build(row), modes_of(row, device)
-            model.networks.to(device).train()
+            model.networks.train()
             stack.enter_context(acceleration.prepared(model, modes))
             ways.append((row, Step(model, Randomness(0, device=device), modes)))
-            take(ways[-1][1], row, 0, device)
+            first = take(ways[-1][1], row, 0, device)
+            losses.append({loss: float(value) for loss, value in first.items()})
+            require_same(row, losses[-1], losses[0])
         for _ in range(steps):
             for row, step in ways:
                 found[row] += timed(step, row, device, 1)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from i2i_bench.disk import write_text
+from i2i_bench.disk import sync, write_text
 
 if TYPE_CHECKING:
     from requests import Response
@@ -312,15 +312,10 @@ def _discard(part: Path) -> None:
 
 def _put(part: Path, target: Path) -> None:
     """Make a complete part the file, safely on disk."""
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+    sync(part)
     part.replace(target)
     _sidecar(part).unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(target.parent)
 
 
 def _sha256(path: Path) -> str:

@@ -51,7 +51,7 @@ def ahead(
             raise error
 
     workers = workers or _cores()
-    most = max(workers, depth // together) if together > 1 else depth
+    most = max(workers, depth // together)
     with _pool(workers) as pool:
         try:
             for part in _parts(items, together):

@@ -14,6 +14,21 @@ def in_parts(path):
         draft.write_text("new", encoding="utf-8")
 
 
+def test_failed_block_leaves_the_old_text(tmp_path):
+    path = tmp_path / "file.json"
+    disk.write_text(path, "old")
+
+    def fail():
+        with disk.replacing(path) as draft:
+            draft.write_text("half", encoding="utf-8")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 WAYS = (
     in_parts,
     lambda path: disk.put(path, b"new"),

@@ -19,7 +19,7 @@ def test_results_come_in_the_order_of_the_items():
 
 def test_no_more_items_are_taken_than_may_wait():
     taken = itertools.count()
-    results = ahead(lambda item: item, (next(taken) for _ in range(100)), depth=5)
+    results = ahead(lambda item: item, (next(taken) for _ in range(100)), depth=5, workers=2)
     assert next(results) == 0
     assert next(taken) == 6
     results.close()
