@@ -13,7 +13,8 @@ from torch import nn
 from i2i_bench import checkpoint, importing, plan, record, registry, runner, training
 from i2i_bench.data import TrainingImages
 from i2i_bench.plan import Choices, Places
-from i2i_bench.report.leaderboard import COST_KEYS, tabulate
+from i2i_bench.report.columns import COST_KEYS
+from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.training import Schedule
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}

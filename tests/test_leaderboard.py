@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from i2i_bench.record import External, Record, Score, Values
-from i2i_bench.report import leaderboard, render
+from i2i_bench.report import columns, render
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import readme, to_csv, to_latex, to_markdown
+from i2i_bench.report.rows import cell
 
 MISSING = "weights file /somewhere/inception.pt not found"
 
@@ -197,12 +198,12 @@ def test_seeds_give_mean_and_sample_deviation():
     row = table.rows[0]
     assert row.seeds == 3
     assert row.stats["psnr_foreground"] == pytest.approx((21.0, 7**0.5, 3))
-    assert leaderboard.cell(row, table.columns[0]) == "21.00 ± 2.65"
+    assert cell(row, table.columns[0]) == "21.00 ± 2.65"
 
 
 def test_one_seed_shows_no_spread_but_the_jackknife_error_of_the_kid():
     (table,) = tabulate([kid("unit", 0.12)])
-    shown = {column.key: leaderboard.cell(table.rows[0], column) for column in table.columns}
+    shown = {column.key: cell(table.rows[0], column) for column in table.columns}
     assert shown == {"kid": "12.00 ± 0.10", "fid": "0.1"}
     assert (
         "± is the standard deviation over seeds; "
@@ -212,7 +213,7 @@ def test_one_seed_shows_no_spread_but_the_jackknife_error_of_the_kid():
 
 def test_several_seeds_show_their_spread_and_not_the_jackknife():
     (table,) = tabulate([kid("unit", 0.10), kid("unit", 0.12, seed=1)])
-    assert leaderboard.cell(table.rows[0], table.columns[0]) == "11.00 ± 1.41"
+    assert cell(table.rows[0], table.columns[0]) == "11.00 ± 1.41"
 
 
 def test_seed_without_value_is_left_out_and_said():
@@ -370,7 +371,7 @@ def test_mean_of_distances_says_so_in_its_column_and_below():
     (table,) = tabulate([make(score=MIXED, values=values, headline="kid")])
     headers = [column.header for column in table.columns]
     assert headers == ["KID (target + source)/2 x100 ↓", "KID tgt x100 ↓"]
-    assert [leaderboard.cell(table.rows[0], c) for c in table.columns] == [
+    assert [cell(table.rows[0], c) for c in table.columns] == [
         "10.00 ± 1.00",
         "5.00 ± 2.00",
     ]
@@ -391,13 +392,13 @@ def test_protocol_without_kid_ranks_by_its_fid():
 
 def test_deviation_over_subsets_stands_beside_the_kid():
     (table,) = tabulate([make(values={"kid": 0.1, "kid_sd": 0.02}, headline="kid")])
-    assert leaderboard.cell(table.rows[0], table.columns[0]) == "10.00 ± 2.00"
+    assert cell(table.rows[0], table.columns[0]) == "10.00 ± 2.00"
 
 
 def test_orders_and_their_deviation_stand_in_one_cell():
     values = {"kid": 0.1, "kid_order_mean": 0.11, "kid_order_sd": 0.003, "kid_orders": 200.0}
     (table,) = tabulate([make(values=values)])
-    shown = {column.key: leaderboard.cell(table.rows[0], column) for column in table.columns}
+    shown = {column.key: cell(table.rows[0], column) for column in table.columns}
     assert shown == {"kid": "10.00", "kid_order_mean": "11.00 ± 0.30"}
 
 
@@ -512,7 +513,7 @@ def test_markdown_of_a_small_leaderboard():
 
 
 def full_values(shift=0.0):
-    names = [column.key for column in leaderboard.METRICS]
+    names = [column.key for column in columns.METRICS]
     return {name: 0.5 + shift + 0.01 * i for i, name in enumerate(names)} | {"kid_se": 0.002}
 
 
@@ -521,11 +522,11 @@ def test_wide_markdown_continues_in_a_second_block_within_the_terminal():
     text = to_markdown(records)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert max(map(len, table)) <= render.WIDTH
-    for title in [column.header for column in (*leaderboard.METRICS, *leaderboard.COSTS)]:
+    for title in [column.header for column in (*columns.METRICS, *columns.COSTS)]:
         assert sum(f" {title} |" in line for line in table) == 1
     heads = [line for line in table if line.startswith("| # | model ")]
     assert len(heads) > 1
-    assert all(f" {cost.header} |" in heads[-1] for cost in leaderboard.COSTS)
+    assert all(f" {cost.header} |" in heads[-1] for cost in columns.COSTS)
 
 
 def test_columns_without_values_vanish():

@@ -475,8 +475,8 @@ def test_images_are_kept_byte_by_byte(finished):
 
 
 def test_unused_fields_of_rows_stay_out_of_csv():
-    from i2i_bench.report.leaderboard import Row
     from i2i_bench.report.render import to_csv
+    from i2i_bench.report.rows import Row
 
     header = to_csv([make()]).splitlines()[0].split(",")
     assert "entries" in {field.name for field in dataclasses.fields(Row)}

@@ -12,13 +12,14 @@ from i2i_bench import disk
 from i2i_bench.record import AnyRecord, FileSafe, Line, Record, Run
 from i2i_bench.report import curves
 from i2i_bench.report.columns import COSTS, EFFECTIVE
-from i2i_bench.report.leaderboard import Row, Table, tabulate
+from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import (
     markdown_text,
     tables_to_csv,
     tables_to_latex,
     tables_to_markdown,
 )
+from i2i_bench.report.rows import Row, Table
 
 FOLDER = "ablations"  # below that of the records
 FIGURES = (".png", ".svg")

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from i2i_bench.record import Record
-from i2i_bench.report import leaderboard, published
+from i2i_bench.report import published
 from i2i_bench.report.columns import BASELINES, KNOWN, SPREAD_OF, SPREADS, Column
-from i2i_bench.report.leaderboard import Group, Row, Table
+from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.published import Value
+from i2i_bench.report.rows import Group, Row, Table, cell
 from i2i_bench.report.tables import PaperTable, Section
 from i2i_bench.report.targets import MEAN
 
@@ -53,7 +54,7 @@ def comparison(name: str, records: Iterable[Record], *, further: bool = False) -
         records: Of every task.
         further: Whether values that others printed are shown where nothing was measured.
     """
-    boards = leaderboard.tabulate(records)
+    boards = tabulate(records)
     columns, hidden = [], []
     for values in _by_column(published.values(name)):
         column = _column(values, boards, further=further)
@@ -176,7 +177,7 @@ def _cells(line: _Line, shown: Column | None) -> list[str]:
         return [line.method, *paper, "", "", ""]
     runs = str(line.row.stats[shown.key].seeds) if line.row.seeds else ""
     protocol = f"{line.group.protocol}@{line.group.protocol_version}"
-    return [line.method, *paper, leaderboard.cell(line.row, shown), protocol, runs]
+    return [line.method, *paper, cell(line.row, shown), protocol, runs]
 
 
 def _origin(line: _Line, groups: list[Group]) -> list[str]:

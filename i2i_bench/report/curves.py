@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from i2i_bench.report import drawing
 from i2i_bench.report.columns import EFFECTIVE, Column
-from i2i_bench.report.leaderboard import Table
+from i2i_bench.report.rows import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,19 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from i2i_bench.record import AnyRecord
-from i2i_bench.report.leaderboard import (
-    BASELINES,
-    COST_KEYS,
-    COSTS,
-    KNOWN,
-    Column,
-    Group,
-    Row,
-    Stat,
-    Table,
-    cell,
-    tabulate,
-)
+from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS, KNOWN, Column
+from i2i_bench.report.leaderboard import tabulate
+from i2i_bench.report.rows import Group, Row, Stat, Table, cell
 
 WIDTH = 120  # columns of a terminal; a wider table continues in a second block
 EMPTY = "No record holds a score yet; `i2i-bench run` makes one."

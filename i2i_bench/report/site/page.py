@@ -16,7 +16,8 @@ import jinja2
 from i2i_bench.disk import write_text
 from i2i_bench.record import AnyRecord, Record, Score, text_of
 from i2i_bench.report.columns import COSTS, Column
-from i2i_bench.report.leaderboard import Row, Table, cell, ranked_by, tabulate
+from i2i_bench.report.leaderboard import ranked_by, tabulate
+from i2i_bench.report.rows import Row, Table, cell
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import Entry, entry
 from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from i2i_bench.record import Record
 from i2i_bench.report.columns import Column
-from i2i_bench.report.leaderboard import Row, Table
+from i2i_bench.report.rows import Row, Table
 
 WIDTH, HEIGHT = 480, 340  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 46  # margins

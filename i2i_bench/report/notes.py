@@ -1,0 +1,202 @@
+"""What is said under a table: how it is ranked, what is missing and why, what the costs are of."""
+
+from __future__ import annotations
+
+import json
+
+from i2i_bench.protocols import PROTOCOLS, remarks
+from i2i_bench.record import External, Record
+from i2i_bench.report.columns import HIDDEN, KNOWN, SPREADS, Column
+from i2i_bench.report.rows import Entry, Group, Row, have_one_classifier, have_one_lpips
+
+LONGEST_REASON = 300  # characters
+UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
+
+
+def explain(
+    group: Group,
+    columns: list[Column],
+    *,
+    rows: list[tuple[list[Entry], Row]],
+    ranked: list[Row],
+    headline: Column,
+) -> list[str]:
+    """Say what the numbers are, what is missing and why."""
+    entries = [entry for part, _ in rows for entry in part]
+    notes = [_ranking_note(ranked, headline), *_partial_notes(rows)]
+    notes.append(_spread_note(group))
+    notes += _missing_notes(rows, headline)
+    fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
+    if any(column.key == "fid" for column in columns) and fewest < UNBIASED_FID:
+        notes.append(
+            f"FID is biased at n = {fewest}, below {UNBIASED_FID}: not comparable across set sizes."
+        )
+    notes += _remarks(group, entries)
+    legend = [f"{column.title}: {column.meaning}" for column in columns if column.meaning]
+    notes += ["; ".join(legend) + "."] if legend else []
+    notes += [*_alarm_notes(group, rows), *_version_notes(rows), _cost_note(rows)]
+    notes.append(_identity_note(group, entries))
+    return notes
+
+
+def _spread_note(group: Group) -> str:
+    spread = SPREADS.get(group.spread_kind)
+    seeds = "± is the standard deviation over seeds"
+    single = f"rows of one seed show the {spread} of the KID, or none"
+    return f"{seeds}; {single}." if spread else f"{seeds}."
+
+
+def _remarks(group: Group, entries: list[Entry]) -> list[str]:
+    """Say what the protocol has a reader know, and how weights differ."""
+    found = []
+    protocol = PROTOCOLS.get(group.protocol)
+    if protocol and protocol.version == group.protocol_version:
+        n_fake = min(score.n_fake for _, score in entries)
+        size = json.loads(group.estimator).get("kid_subset_size")
+        said = remarks(protocol, group.n_real, n_fake, size)
+        found = [f"{sentence}." for sentence in said]
+    if not have_one_lpips(entries):
+        found.append("LPIPS of several weights files stands here; its values are not compared.")
+    if not have_one_classifier(entries):
+        found.append("Classifiers of several weights judged here; their shares are not compared.")
+    return found
+
+
+def _alarm_notes(group: Group, rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    start = f"{group.direction}: "
+    seeds: dict[tuple[str, str], list[int]] = {}  # by row and alarm, as several may agree
+    for part, row in rows:
+        for record in (record for record, _ in part if isinstance(record, Record)):
+            for alarm in record.alarms:
+                if alarm.startswith(start):
+                    seeds.setdefault((row.label, alarm.removeprefix(start)), []).append(record.seed)
+    return [
+        f"Alarm of {label}, seed{'s' * (len(of) > 1)} {', '.join(map(str, of))}: {alarm}."
+        for (label, alarm), of in seeds.items()
+    ]
+
+
+def _ranking_note(ranked: list[Row], headline: Column) -> str:
+    if any(row.rank for row in ranked):
+        return f"Ranked by {headline.title}, {headline.better} is better."
+    if not headline.better:
+        return f"Nothing is ranked: {headline.title!r} is no metric known to rank by."
+    if not any(headline.key in row.stats for row in ranked):
+        return f"Nothing is ranked: no row has a value of {headline.title}, for the reason below."
+    return f"Nothing is ranked: no complete row has a value of {headline.title}."
+
+
+def _partial_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    return [
+        f"{row.label}: not ranked, test images are missing "
+        f"({' or '.join(map(str, sorted({score.n_fake for _, score in part})))} were translated)."
+        for part, row in rows
+        if row.partial
+    ]
+
+
+def _missing_notes(rows: list[tuple[list[Entry], Row]], headline: Column) -> list[str]:
+    """Give each reason once, with the metrics and the rows it explains."""
+    affected: dict[str, dict[str, list[str]]] = {}  # reason → metric → labels
+    for part, row in rows:
+        for key, seeds in _missing(part, headline).items():
+            for reason, count in seeds.items():
+                whole = "" if count == len(part) else f", {count} of {len(part)} seeds"
+                affected.setdefault(reason, {}).setdefault(key, []).append(row.label + whole)
+    notes = []
+    for reason, metrics in affected.items():
+        whose: dict[tuple[str, ...], list[str]] = {}
+        for key in sorted(metrics, key=_position):
+            title = KNOWN[key].title if key in KNOWN else key
+            whose.setdefault(tuple(metrics[key]), []).append(title)
+        everyone = tuple(row.label for _, row in rows)
+        for labels, titles in whose.items():
+            of = "" if labels == everyone else f" of {'; '.join(labels)}"
+            notes.append(f"No {', '.join(titles)}{of}: {reason}")
+    return notes
+
+
+def _missing(part: list[Entry], headline: Column) -> dict[str, dict[str, int]]:
+    """Count, by metric and reason, the seeds of a row that lack a value."""
+    missing: dict[str, dict[str, int]] = {}
+    for _, score in part:
+        for key in dict.fromkeys([*score.values, *score.reasons, headline.key]):
+            if score.values.get(key) is None and key not in HIDDEN:
+                reason = _short(score.reasons.get(key, "no reason was recorded"))
+                counts = missing.setdefault(key, {})
+                counts[reason] = counts.get(reason, 0) + 1
+    return missing
+
+
+def _position(key: str) -> tuple[int, str]:
+    """Order metrics as in ``METRICS``, unknown ones last."""
+    return (list(KNOWN).index(key) if key in KNOWN else len(KNOWN), key)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 3] + "..."
+
+
+def _version_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say where seeds of one row come from several versions of the model."""
+    notes = []
+    for part, row in rows:
+        runs = [record for record, _ in part if isinstance(record, Record)]
+        versions = sorted({f"{r.distribution} {r.distribution_version}" for r in runs})
+        if len(versions) > 1:
+            notes.append(f"{row.label}: seeds of several versions ({', '.join(versions)}).")
+    return notes
+
+
+def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
+    memory = {"process": "resident memory", "device": "device memory"}
+    devices: dict[str, list[str]] = {}
+    for part, row in rows:
+        for record, _ in part:
+            if isinstance(record, External) or record.peak_memory_of is None:
+                continue  # trained elsewhere
+            where = f"{record.device} ({memory.get(record.peak_memory_of, record.peak_memory_of)})"
+            labels = devices.setdefault(where, [])
+            labels += [row.label] if row.label not in labels else []
+    if not devices:
+        return "What the training cost is not known: it was done elsewhere."
+    compiled = {
+        row.label
+        for part, row in rows
+        for record, _ in part
+        if isinstance(record, Record) and "compile" in record.modes
+    }
+    more = f" That of {', '.join(sorted(compiled))} includes compiling." if compiled else ""
+    if len(devices) == 1:
+        return f"Costs are of training, on {next(iter(devices))}.{more}"
+    each = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in sorted(devices.items()))
+    return f"Costs are of training and not comparable across devices: {each}.{more}"
+
+
+def _identity_note(group: Group, entries: list[Entry]) -> str:
+    """Say what else distinguishes this table from others."""
+    note = f"Real set {group.real_sha256[:8]}"
+    translated = {score.n_fake for _, score in entries if not score.partial}
+    if translated - {group.n_real}:
+        note += f" of {group.n_real}, translated {', '.join(map(str, sorted(translated)))}"
+    if group.weights_sha256:
+        status = {score.weights_status for _, score in entries} - {None}
+        remark = f" ({', '.join(sorted(map(str, status)))})" if status else ""
+        note += f"; features {group.recipe}, weights {group.weights_sha256[:8]}{remark}"
+    if group.trained_version != group.task_version:
+        note += f"; trained on version {group.trained_version} of the task"
+    return note + "."
+
+
+def explain_split(entries: list[Entry]) -> str:
+    """Say why there is another table of this heading."""
+    settings = [record.settings for record, _ in entries if isinstance(record, Record)]
+    keys = ("resampling", "resize")
+    ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})
+    here = f" (here {', '.join(ways)})" if ways else ""
+    return (
+        "Another table has this heading and another real set, as real images are resized as each "
+        f"model has it{here}, or were others; what is measured against different images is not "
+        "ranked together."
+    )

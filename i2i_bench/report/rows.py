@@ -1,0 +1,153 @@
+"""What a leaderboard is made of: groups that may be compared, their tables, rows and values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from i2i_bench.record import AnyRecord, Score
+from i2i_bench.report.columns import COST_KEYS, SPREAD_OF, SPREADS, Column
+
+Mark = Literal["best", "second"]
+Entry = tuple[AnyRecord, Score]
+
+
+class Group(NamedTuple):
+    """What rows must share to stand in one table."""
+
+    task: str
+    task_version: int
+    protocol: str
+    protocol_version: int
+    direction: str
+    preset: str
+    image_size: int
+    headline: str
+    recipe: str
+    estimator: str
+    spread_kind: str
+    weights_sha256: str
+    real_sha256: str
+    trained_version: int
+    n_real: int
+
+
+class Stat(NamedTuple):
+    """A metric over the seeds of a row: sample standard deviation, None for one seed."""
+
+    mean: float
+    sd: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model with its variant, images of another program, or a baseline.
+
+    Attributes:
+        label: What a reader sees.
+        kind: ``model``, ``external``, or the baseline's name.
+        seeds: Number of seeds; 0 where there is none.
+        stats: By metric or cost; without those that have no value.
+        rank: 1 for the best, shared by ties; None where a row is not ranked.
+        marks: The best and the second best value of each column.
+        partial: Whether test images are missing.
+        model: Name in the registry; "" for what is no model.
+        variant: As recorded.
+        checkpoint: ``last``, or which.
+        selected_on: What chose the checkpoint.
+        entries: Records and scores behind a row, by seed; none for a baseline.
+        values: In an ablation, those of the table's ``keys``.
+    """
+
+    label: str
+    kind: str
+    seeds: int
+    stats: Mapping[str, Stat]
+    rank: int | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    partial: bool = False
+    model: str = ""
+    variant: str = ""
+    checkpoint: str = ""
+    selected_on: str = ""
+    entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: models by rank, then the baselines.
+
+    Attributes:
+        group: What they share.
+        columns: Metrics with a value in any row, the headline first.
+        costs: Costs of training.
+        rows: Models, then ``identity`` and ``real``.
+        notes: Sentences that belong under the table, the first about the ranking.
+        keys: What varies from row to row of an ablation, whose rows are in its order and have no
+            rank; () in a leaderboard.
+    """
+
+    group: Group
+    columns: tuple[Column, ...]
+    costs: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """What distinguishes the table for a reader."""
+        g = self.group
+        return (
+            f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version} "
+            f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n = {g.n_real}"
+        )
+
+
+def _measures(group: Group) -> str:
+    """Name the distances of a protocol with unit and spread."""
+    estimator = json.loads(group.estimator)
+    mixed = f" {mixture(group)}" if mixture(group) else ""
+    names = [f"FID{mixed}"] if "fid_lowrank" in estimator.get("distances", ()) else []
+    if "kid_unit" in estimator:
+        spread = SPREADS.get(group.spread_kind)
+        names.append(f"KID{mixed} x100" + (f" ± {spread}" if spread else ""))
+    return ", ".join(names) or "no distance"
+
+
+def mixture(group: Group) -> str:
+    """Say how the distances to target and source are mixed; "" for the target's alone."""
+    estimator = json.loads(group.estimator)
+    weights = [estimator.get(f"{side}_weight", 0) for side in ("target", "source")]
+    if not weights[1]:
+        return ""
+    target, source = weights
+    if target == source == 0.5:
+        return "(target + source)/2"
+    return f"{target:g} target + {source:g} source"
+
+
+def have_one_lpips(entries: list[Entry]) -> bool:
+    """Tell whether every LPIPS is of the same weights."""
+    return len({score.lpips_sha256 for _, score in entries} - {None}) <= 1
+
+
+def have_one_classifier(entries: list[Entry]) -> bool:
+    """Tell whether labels were all found by the same classifier."""
+    return len({score.classifier_sha256 for _, score in entries} - {None}) <= 1
+
+
+def cell(row: Row, column: Column) -> str:
+    """Print a value with its spread, "-" where there is none."""
+    stat = row.stats.get(column.key)
+    if stat is None:
+        return "-"
+    given = [row.stats[key].mean for key in SPREAD_OF.get(column.key, ()) if key in row.stats]
+    spread = given[0] if stat.sd is None and given else stat.sd
+    if spread is None or column.key in COST_KEYS:
+        return column.text(stat.mean)
+    return f"{column.text(stat.mean)} ± {column.text(spread)}"
