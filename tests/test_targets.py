@@ -7,7 +7,9 @@ from i2i_bench.report import tables
 from i2i_bench.report.comparison import comparison
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import to_markdown
-from i2i_bench.report.targets import means
+from i2i_bench.report.site import page
+from i2i_bench.report.site.gallery import Folders
+from i2i_bench.report.targets import in_words, means
 
 HAIR = ("+Black_Hair", "+Blond_Hair", "+Brown_Hair")
 
@@ -60,6 +62,26 @@ def test_mean_lacks_what_a_target_lacks_with_the_reason():
     (mean,) = means([score("-Male", 0.5), lacking])
     assert mean.values["target_share"] is None
     assert mean.reasons["target_share"] == "no such image"
+
+
+@pytest.mark.parametrize(
+    ("direction", "words"),
+    [
+        ("a2b", "a to b"),
+        ("neutral2happy", "neutral to happy"),
+        ("+style2", "+style2"),
+        ("style2photo2", "style2photo2"),
+        ("mean over 2 targets", "mean over 2 targets"),
+        ("b", "b"),
+    ],
+)
+def test_only_what_is_certainly_a_pair_is_written_in_words(direction, words):
+    assert in_words(direction) == words
+
+
+def test_page_names_a_mean_over_two_targets(tmp_path):
+    text = page.write([make()], tmp_path, Folders(tmp_path, tmp_path)).read_text(encoding="utf-8")
+    assert "celeba, mean over 2 targets</h3>" in text
 
 
 def test_two_domains_and_a_single_target_have_no_mean():

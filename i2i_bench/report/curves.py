@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from i2i_bench.report import drawing
 from i2i_bench.report.columns import EFFECTIVE, Column
 from i2i_bench.report.rows import Table
+from i2i_bench.report.targets import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def draw(tables: Sequence[Table], output: Path) -> None:
                 _panel(axes, table, column, places=places, curves=curves)
             _cut(line, shown, column)
         for axes, table in zip(grid[0], shown, strict=True):
-            axes.set_title(table.group.direction.replace("2", " to "))
+            axes.set_title(in_words(table.group.direction), parse_math=False)
         for axes in grid[-1]:
             axes.set_xlabel(tables[0].keys[0], parse_math=False)
         handles, labels = grid[0, 0].get_legend_handles_labels()

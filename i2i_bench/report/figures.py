@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from i2i_bench.disk import read_bounded
 from i2i_bench.record import LARGEST_LOG
 from i2i_bench.report import drawing
+from i2i_bench.report.targets import in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +94,7 @@ def _draw_curve(axes: Axes, curve: Curve, suffix: str, style: int) -> None:
 
     look: dict[str, Any] = {"color": f"C{style}", "linestyle": LINES[style % len(LINES)]}
     seen, values = np.asarray(curve[0]), np.asarray(curve[1], dtype=float)
-    label = suffix.replace("2", " to ") if suffix else None
+    label = in_words(suffix) if suffix else None
     marker = "o" if len(values) == 1 else ""
     if len(values) <= SMOOTHED:
         axes.plot(seen, values, label=label, marker=marker, **look)

@@ -1,4 +1,4 @@
-"""The mean over the targets of a labelled task, as one more direction of a leaderboard."""
+"""Directions in words, and the mean over the targets of a labelled task as one more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from collections.abc import Iterable, Sequence
 from i2i_bench.record import Score, Values
 
 MEAN = "mean over "  # how the direction of a mean starts
+
+
+def in_words(direction: str) -> str:
+    """Write ``a2b`` as "a to b"; a change of a label, a mean and what is ambiguous stay."""
+    if direction.startswith(("+", "-", MEAN)):
+        return direction
+    ends = direction.split("2")
+    return " to ".join(ends) if len(ends) == 2 and all(ends) else direction
 
 
 def means(scores: Iterable[Score]) -> list[Score]:

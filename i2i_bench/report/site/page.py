@@ -22,6 +22,7 @@ from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import Entry, entry
 from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store
 from i2i_bench.report.site.plot import Plot
+from i2i_bench.report.targets import in_words
 from i2i_bench.tasks.catalog import CATALOGUE, EMBEDDED
 
 PAGE = "index.html"
@@ -250,7 +251,7 @@ def _render(sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"cell": cell, "has_alarm": _has_alarm, "drawing": plot}
-    environment.filters |= {"record": text_of}
+    environment.filters |= {"record": text_of, "in_words": in_words}
     style, script = (_text(f"page.{kind}") for kind in ("css", "js"))
     entries = [each for section in sections for each in section.entries]
     records = [record for each in entries for record in each.records]
