@@ -106,7 +106,7 @@ def require_space(folder: Path, model: Model) -> None:
     free = shutil.disk_usage(nearest).free
     if needed > free:
         raise ValueError(
-            f"checkpoints need at least {needed / 2**30:.2f} GiB, but {free / 2**30:.2f} GiB are "
+            f"checkpoints need at least {needed / 2**20:,.1f} MiB, but {free / 2**20:,.1f} MiB are "
             f"free in {nearest}; free some, or choose another folder with --runs"
         )
 

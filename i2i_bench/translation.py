@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from i2i_bench.tasks.folders import SUFFIXES, read_image
 from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import Report
+
+LONGEST_NAME = 255  # bytes, in most file systems
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,6 +324,11 @@ def _files(source: Path) -> list[Path]:
 def _require_names_for_masks(files: list[Path]) -> None:
     stems = {path.stem for path in files}
     for path in files:
+        if len(os.fsencode(f"{path.stem}_attention10.png")) > LONGEST_NAME:
+            raise ValueError(
+                f"{path.name} is too long for the names of its masks, of at most {LONGEST_NAME} "
+                "bytes; rename it, or leave --masks out"
+            )
         of, _, number = path.stem.rpartition("_attention")
         if number.isdecimal() and of in stems:
             raise ValueError(

@@ -521,6 +521,17 @@ def test_translate_refuses_images_named_as_the_masks_of_others(cli, finished, ti
     assert len(sizes(Path("masks"))) == 2 * 4
 
 
+def test_translate_refuses_a_name_too_long_for_those_of_masks(cli, finished, tiny):
+    shutil.copytree(tiny / "testA", "in")
+    name = "é" * 119 + ".png"  # 242 bytes: with _attention10, 254
+    shutil.copy("in/a1.png", Path("in", name))
+    command = ("translate", "--run", runs_of("attentiongan"), "in", "--masks")
+    cli(*command, "fits")
+    Path("in", name).rename(Path("in", f"é{name}"))
+    assert "rename it, or leave --masks out" in cli(*command, "out", code=1)
+    assert not Path("out").exists()
+
+
 def test_translate_takes_a_checkpoint_of_the_same_model(cli, finished, tiny):
     (path,) = Path("runs", runs_of("cyclegan")).glob("checkpoint-*.pt")
     cli("translate", "--model", "cyclegan", "--weights", path, tiny / "testA", "out")
