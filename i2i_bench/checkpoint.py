@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from i2i_bench.disk import replacing
+from i2i_bench.faults import shown_bytes
 from i2i_bench.model import Model
 from i2i_bench.official import not_finite, read_untrusted
 
@@ -106,7 +107,7 @@ def require_space(folder: Path, model: Model) -> None:
     free = shutil.disk_usage(nearest).free
     if needed > free:
         raise ValueError(
-            f"checkpoints need at least {needed / 2**20:,.1f} MiB, but {free / 2**20:,.1f} MiB are "
+            f"checkpoints need at least {shown_bytes(needed)}, but {shown_bytes(free)} are "
             f"free in {nearest}; free some, or choose another folder with --runs"
         )
 

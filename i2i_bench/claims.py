@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import math
@@ -16,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from i2i_bench.disk import make_folders
+from i2i_bench.disk import lock_file, make_folders
 from i2i_bench.faults import printable
 
 BEAT_SECONDS = 10.0  # between two signs of life
+IN_WORK = " is in work: "  # by which others know what a process failed of
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead
 LARGEST_CLAIM = 4096  # bytes
 
@@ -107,8 +107,13 @@ def claim(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[Claim]:
     """
     path = place(folder)
     make_folders(path.parent)
-    handle = _take(path, folder, watch)
+
+    def refuse() -> None:
+        raise _claimed(folder, _read(path))
+
+    handle, has_locks = lock_file(path, refuse)
     try:
+        _require_dead(path, folder, watch, has_locks=has_locks)
         token = _write(handle)
         try:
             with _beating(handle):
@@ -125,42 +130,9 @@ def _remove(path: Path, token: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _take(path: Path, folder: Path, watch: float) -> int:
-    """Open the file of a claim and lock it, once whoever it names is dead."""
-    while True:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            _require_dead(path, folder, watch, has_locks=_lock(handle))
-            with contextlib.suppress(FileNotFoundError):  # the last owner has removed this file
-                if path.stat().st_ino == os.fstat(handle).st_ino:
-                    return handle
-        except BlockingIOError:
-            os.close(handle)
-            raise _claimed(folder, _read(path)) from None
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
 def _claimed(folder: Path, owner: Owner | None) -> Claimed:
     by = owner or "another process"
-    return Claimed(f"{folder} is in work: {by}; wait for it, or stop it and go on with this one")
-
-
-def _lock(handle: int) -> bool:
-    """Lock a file; tell whether the file system can.
-
-    Raises:
-        BlockingIOError: If another process has locked it.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # of some network file systems
-        return False
-    return True
+    return Claimed(f"{folder}{IN_WORK}{by}; wait for it, or stop it and repeat this command")
 
 
 def _require_dead(path: Path, folder: Path, watch: float, *, has_locks: bool) -> None:

@@ -6,8 +6,9 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,41 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)  # and with it the lock
 
 
+def lock_file(path: Path, held: Callable[[], None]) -> tuple[int, bool]:
+    """Open and lock a file, there or not, that whoever has locked it may remove.
+
+    Args:
+        path: Of the file.
+        held: Called if another process has the lock, before that is waited for; may raise.
+
+    Returns:
+        The handle, with which the lock ends, and whether the file system has locks at all.
+    """
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            has_locks = _lock(handle, held)
+            with contextlib.suppress(FileNotFoundError):  # the last owner has removed this file
+                if path.stat().st_ino == os.fstat(handle).st_ino:
+                    return handle, has_locks
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int, held: Callable[[], None]) -> bool:
+    """Lock a file; tell whether the file system can."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # of some network file systems
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
@@ -69,12 +105,10 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block fails, that file is removed and ``path`` stays as it was.
     """
     make_folders(path.parent)
-    handle, name = _draft(path)
+    handle, partial = _draft(path)
     os.close(handle)
-    partial = Path(name)
     try:
         yield partial
-        partial.chmod(0o644)
         sync(partial)
         partial.replace(path)
     except BaseException:
@@ -90,26 +124,28 @@ def put(path: Path, content: bytes | memoryview) -> None:
     come back from it.
     """
     try:
-        handle, name = _draft(path)
+        handle, partial = _draft(path)
     except (FileNotFoundError, NotADirectoryError):  # which makes a better sentence of it
         make_folders(path.parent)
-        handle, name = _draft(path)
+        handle, partial = _draft(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(handle, 0o644)
             os.fsync(handle)
-        Path(name).replace(path)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
-def _draft(path: Path) -> tuple[int, str]:
-    """Open a new, hidden file beside a path."""
+def _draft(path: Path) -> tuple[int, Path]:
+    """Open a new, hidden file beside a path, for whom the user's mask lets read it."""
     prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
-    return tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+    while True:
+        draft = path.with_name(f"{prefix}{secrets.token_hex(6)}{path.suffix}")
+        with contextlib.suppress(FileExistsError):
+            return os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), draft
 
 
 def sync(path: Path) -> None:

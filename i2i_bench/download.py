@@ -6,7 +6,6 @@ pooch is not used because it cannot go on where a download stopped.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from i2i_bench.disk import sync, write_text
+from i2i_bench.disk import lock_file, make_folders, sync, write_text
 
 if TYPE_CHECKING:
     from requests import Response
@@ -143,7 +142,9 @@ def check_url(url: str) -> str:
     except ValueError:
         sound = False
     if not sound or " " in url:
-        raise ValueError(f"{url!r} is no address to download from; it must begin with https://")
+        raise ValueError(
+            f"{url!r} is no address to download from; it must begin with https:// or http://"
+        )
     return url
 
 
@@ -274,26 +275,15 @@ def remote_size(urls: Sequence[str], patience: Patience | None = None) -> int | 
 def alone(target: Path) -> Iterator[None]:
     """Keep other processes from making the same file; the lock ends with the process."""
     path = target.with_name(f".{target.name}.lock")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle = _lock(path, target)
+    make_folders(target.parent)
+    handle, _ = lock_file(
+        path,
+        lambda: logger.warning("another process is at work on %s; waiting for it", target),
+    )
     try:
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is locked, so that nobody's newer one is taken
-        os.close(handle)
-
-
-def _lock(path: Path, target: Path) -> int:
-    while True:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("another process is at work on %s; waiting for it", target)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):  # the last owner has removed this file
-            if path.stat().st_ino == os.fstat(handle).st_ino:
-                return handle
         os.close(handle)
 
 

@@ -65,6 +65,7 @@ def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bo
     new = _empty_record(name, images.task)
     keys = [f"{protocol}/{images.direction}" for protocol in scorer.protocols]
     disk.require_writable(results / new.file)
+    scorer.require_possible()
     if not force:
         _require_new(_recorded(new, results), keys, results)
     found, against, formats = load(images)

@@ -73,3 +73,9 @@ def printable(text: str) -> str:
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     half = LONGEST // 2
     return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
+def shown_bytes(number: int) -> str:
+    """Write a size for people, such as "1.50 GiB" or "3.25 MiB"."""
+    unit, name = (2**30, "GiB") if number >= 2**30 / 10 else (2**20, "MiB")
+    return f"{number / unit:.2f} {name}"

@@ -120,7 +120,7 @@ def keep(key: str, features: NDArray[np.float32]) -> None:
         with replacing(path) as partial:
             np.save(partial, features)
         _trim(limit, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError of a link that leads nowhere
         logger.warning("features are not kept for next time: %s", error)
 
 

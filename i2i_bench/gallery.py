@@ -18,7 +18,7 @@ from i2i_bench.directions import directions_of, find_direction, labels_of, reque
 from i2i_bench.evaluation import channels_last
 from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.plan import Job, Places
-from i2i_bench.record import Record
+from i2i_bench.record import Record, seed_of
 from i2i_bench.report.mosaic import Block, Strip
 from i2i_bench.snapshots import Snapshot
 from i2i_bench.tasks import catalog
@@ -239,7 +239,8 @@ def finished_runs(task: str, places: Places) -> list[str]:
     """
     folders = sorted((places.runs / task).glob("*/seed*/translations-*"))
     runs: dict[str, Path] = {}
-    for folder in sorted({each.parent for each in folders}, key=lambda f: int(f.name[4:])):
+    known = {each.parent for each in folders if seed_of(each.parent) is not None}
+    for folder in sorted(known, key=lambda each: (seed_of(each), each)):
         runs.setdefault(folder.parent.name, folder)
     if not runs:
         raise ValueError(f"no finished run of {task} in {places.runs}; i2i-bench run makes one")

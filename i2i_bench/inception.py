@@ -190,7 +190,7 @@ class Network:
         """Give the features (batch, 2048) of images (batch, 299, 299, 3) as the recipe resizes.
 
         Raises:
-            ValueError: If the file is not the Inception after all.
+            UnfitWeights: If the file is not the Inception after all.
         """
         import torch
 
@@ -199,7 +199,7 @@ class Network:
             pixels = pixels.to(self._device).contiguous(memory_format=self._memory_format)
             found = self._layers(recipe.scale(pixels)).flatten(1)
         if found.shape[1] != WIDTH or not found.isfinite().all():
-            raise ValueError(
+            raise weights.UnfitWeights(
                 f"weights file {self._name} is not the Inception: its features are "
                 f"{found.shape[1]} wide or not finite, not {WIDTH} wide and finite; get it anew"
             )
@@ -216,9 +216,11 @@ def network(path: Path, sha256: str, device: str, *, is_script: bool) -> Network
     return Network(path, device, is_script=is_script)
 
 
-def corrupt(path: Path, expected: str) -> ValueError:
+def corrupt(path: Path, expected: str) -> weights.UnfitWeights:
     """Say that a file of weights is not what its name promises."""
-    return ValueError(f"weights file {path.name} is corrupt or not the {expected}; get it anew")
+    return weights.UnfitWeights(
+        f"weights file {path.name} is corrupt or not the {expected}; get it anew"
+    )
 
 
 @contextmanager

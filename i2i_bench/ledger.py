@@ -56,6 +56,8 @@ def remember(path: Path, name: str, seen: Seen, *, replace: bool = False) -> Non
         return
     try:
         with alone(path):
+            if not replace:  # another process may have written since
+                check_known(path, name, seen.sha256)
             entries = {key: asdict(value) for key, value in (read(path) | {name: seen}).items()}
             write_text(path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     except OSError as error:  # a folder that cannot be written is no fault of the file

@@ -13,9 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from i2i_bench.faults import shown_bytes
 from i2i_bench.model import Batch, Clock, Model, Randomness, Settings, TaskFacts
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,23 @@ class Need:
         return self.states + (self.step or 0)
 
     def __str__(self) -> str:
-        parts = [f"{self.states / GIB:.2f} for weights, gradients and optimisers"]
+        parts = [f"{shown_bytes(self.states)} for weights, gradients and optimisers"]
         if self.step is not None:
-            parts.append(f"{self.step / GIB:.2f} for what a step keeps")
-        parts.append(f"{self.images / GIB:.2f} for training images")
+            parts.append(f"{shown_bytes(self.step)} for what a step keeps")
+        parts.append(f"{shown_bytes(self.images)} for training images")
         least = "at least " if self.step is None else ""
-        return f"{least}{self.total / GIB:.2f} GiB ({', '.join(parts)})"
+        return f"{least}{shown_bytes(self.total)} ({', '.join(parts)})"
 
 
 def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
     The second step is the first with the optimisers' state in place. Precision is taken for fp32.
+    Training images are not among what is found.
 
     Raises:
         ValueError: If the model refuses images of this size.
     """
-    images = 3 * settings.load_size**2 * sum(task.num_train.values())
     with torch.device("meta"), _Peak() as memory:
         model = model_class(settings.config)
         parameters = memory.live
@@ -68,8 +67,8 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
         except ValueError:  # what the model says of sizes holds for images with content too
             raise
         except Exception:  # it may need values; what else is wrong, training will say
-            return Need(images, states=4 * parameters, step=None)  # the same again thrice, as Adam
-        return Need(images, states=memory.live, step=memory.peak - memory.live)
+            return Need(0, states=4 * parameters, step=None)  # the same again thrice, as Adam
+        return Need(0, states=memory.live, step=memory.peak - memory.live)
 
 
 def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
@@ -153,7 +152,7 @@ def require(need: Need, device: torch.device) -> None:
     free = available(device)
     if free is not None and need.beside > free:
         raise ValueError(
-            f"the run needs {need} of memory, and {device.type} has {free / GIB:.2f} GiB free; a "
+            f"the run needs {need} of memory, and {device.type} has {shown_bytes(free)} free; a "
             "smaller batch_size, crop_size or width may fit"
         )
 

@@ -14,7 +14,7 @@ import torch
 
 from i2i_bench import checkpoint, disk, evaluation, memory, record, registry, storage
 from i2i_bench.checkpoint import Start
-from i2i_bench.data import make_store
+from i2i_bench.data import expected_bytes, make_store
 from i2i_bench.faults import near
 from i2i_bench.memory import Need
 from i2i_bench.model import PRESETS, Model, Preset, Settings
@@ -346,7 +346,8 @@ def find_folder(run: str, places: Places) -> Path:
     for folder in (typed, places.runs / typed):
         if folder.is_dir():
             return folder
-    known = [p.relative_to(places.runs).as_posix() for p in places.runs.glob("*/*/seed*")]
+    found = (path for path in places.runs.glob("*/*/seed*") if record.seed_of(path) is not None)
+    known = [path.relative_to(places.runs).as_posix() for path in found]
     hint = near(run, known) or "i2i-bench leaderboard shows those that are recorded"
     raise ValueError(f"no run {run} in {places.runs}; {hint.rstrip()}")
 
@@ -372,7 +373,7 @@ def read_record(run: Path, places: Places) -> Record:
     Raises:
         ValueError: If there is none, or it cannot be read.
     """
-    path = places.results / run.parent / f"{run.name}.json"
+    path = places.results / record.file_of(run)
     if not path.exists() and (places.runs / run).is_dir():
         raise ValueError(
             f"{run.as_posix()} is not finished: there is no record {path}; the same run command "
@@ -437,6 +438,7 @@ def _memory_lines(job: Job, places: Places, device: torch.device) -> list[str]:
         where = str(store)
     except storage.NoRoomError as error:
         need, where = memory.expect(job.model_class, job.settings, job.task), str(error)
+        need = dataclasses.replace(need, images=expected_bytes(job.task, job.settings))
     return [f"  memory: {need}; libraries come on top", f"  training images: {where}"]
 
 
@@ -463,7 +465,10 @@ def _setting_lines(job: Job) -> list[str]:
 def expected_time(job: Job, places: Places) -> str:
     """Expect the speed that another seed of the same run had."""
     for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
-        other = record.read(path)
+        try:
+            other = record.read(path)
+        except ValueError:  # a damaged record is that seed's to mend
+            continue
         if other.settings == job.plain_settings() and other.images_per_second:
             seconds = job.settings.budget / other.images_per_second
             return f"{seconds:.0f} s of training, as {path.stem} on {other.device}"

@@ -66,14 +66,13 @@ def _folders(runs: Path) -> list[Path]:
         for lock in runs.glob("*/*/.seed*.lock")
     }
     there = {path for path in runs.glob("*/*/seed*") if path.is_dir() and not path.is_symlink()}
-    return sorted(there | claimed)
+    return sorted(path for path in there | claimed if record.seed_of(path) is not None)
 
 
 def _level_of(folder: Path, runs: Path, results: Path, level: Level) -> Level | None:
     """Give what may go of a run; None where it is not recorded or not finished."""
-    path = (results / folder.relative_to(runs)).with_suffix(".json")
     try:
-        record.read(path)
+        record.read(results / record.file_of(folder.relative_to(runs)))
     except ValueError:
         return None
     return None if plan.is_unfinished(folder) else level
@@ -95,7 +94,7 @@ def _spare(folder: Path, level: Level | None) -> list[Path]:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Tell whether nobody writes a draft any more; who evaluates a run has no claim on it."""
+    """Tell whether nobody writes a draft any more; who draws figures has no claim on a run."""
     return path.name.startswith(".") and path.lstat().st_mtime < time.time() - ABANDONED
 
 

@@ -86,14 +86,26 @@ class Run:
     @property
     def file(self) -> Path:
         """Where its record lives below ``results/``."""
-        return self.folder.with_suffix(".json")
+        return file_of(self.folder)
 
     def __str__(self) -> str:
         return self.folder.as_posix()
 
 
+def seed_of(folder: Path) -> int | None:
+    """Give the seed of a run's folder; None for one of another name, such as a copy's."""
+    digits = folder.name.removeprefix("seed")
+    is_run = folder.name.startswith("seed") and digits.isascii() and digits.isdigit()
+    return int(digits) if is_run else None
+
+
+def file_of(folder: Path) -> Path:
+    """Give where below ``results/`` the record of a run lies, given its folder below ``runs/``."""
+    return folder.with_name(f"{folder.name}.json")
+
+
 def variant_name(preset: str, changes: Mapping[str, object]) -> str:
-    """Name what differs from the published settings, safe as a file name, hashed when long.
+    """Name what differs from the published settings, safe as a file name, hashed when it must be.
 
     Args:
         preset: Named first unless it is ``published``.
@@ -104,7 +116,8 @@ def variant_name(preset: str, changes: Mapping[str, object]) -> str:
         parts.insert(0, f"preset={preset}")
     name = ",".join(parts)
     safe = re.sub(r"[^A-Za-z0-9.,=_-]", "_", name)
-    if safe == name and len(name) <= LONGEST_VARIANT:
+    is_clear = not any(set(",=") & set(str(value)) for value in changes.values())
+    if is_clear and safe == name and len(name) <= LONGEST_VARIANT:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{safe[: LONGEST_VARIANT - 9]}-{digest}"

@@ -144,7 +144,8 @@ def assist(jobs: Sequence[Job], bench: Bench) -> None:
         job = jobs[number]
         model = build(job)
         model.networks.to(bench.device)
-        _, store = plan.expect_memory(job, bench.device, bench.places.runs)
+        part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
+        _, store = plan.expect_memory(part, bench.device, bench.places.runs)
         _train_together(model, job, bench, _load_images(job, bench, store), bench.report)
 
 
@@ -221,6 +222,7 @@ def execute(job: Job, bench: Bench, *, store: Store | None = None, force: bool =
 
 def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force: bool) -> Path:
     disk.require_writable(bench.places.results / job.run.file)
+    bench.scorer.require_possible()
     folder = bench.places.runs / job.run.folder
     model = build(job)
     checkpoint.require_space(folder, model)
@@ -329,9 +331,16 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
 
     Raises:
         ValueError: If there is no finished run or record, or a score is there and not ``force``.
+        claims.Claimed: If another process works on this run, which it may be about to replace.
     """
-    if job.preset == plan.OFFICIAL:
-        return _evaluate_official(job, bench, force=force)
+    evaluate_one = _evaluate_official if job.preset == plan.OFFICIAL else _evaluate
+    bench.scorer.require_possible()
+    with claims.claim(bench.places.runs / job.run.folder):
+        return evaluate_one(job, bench, force=force)
+
+
+def _evaluate(job: Job, bench: Bench, *, force: bool) -> Path:
+    """Score a finished run again."""
     found = plan.read_record(job.run.folder, bench.places)
     _require_new(found, bench, force=force)
     folder = bench.places.runs / job.run.folder

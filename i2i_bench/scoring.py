@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from i2i_bench import classifier, features, health, inception, protocols, weights
+from i2i_bench import classifier, feature_cache, features, health, inception, protocols, weights
 from i2i_bench.evaluation import Images, Reference, Translations
 from i2i_bench.metrics import masks as mask_metrics
 from i2i_bench.metrics import pixels
@@ -54,11 +55,27 @@ class Scorer:
     order_replicates: int = 0
     kid_subset_size: int | None = None
 
+    def require_possible(self) -> None:
+        """Find out before the work whether anything but weights that are missing is in its way.
+
+        Raises:
+            ValueError: If weights are there and unfit, or the cache's limit is no number.
+        """
+        feature_cache.cache_limit()
+        used = {inception.find(protocol.recipe).weights for protocol in self.protocols}
+        for name in sorted(used | {weights.ALEXNET_NAME}):
+            with contextlib.suppress(weights.MissingWeights):
+                weights.require_sound(name)
+
     def score(self, task: Task, found: Translations, against: Reference) -> Scores:
         """Score the translations of one direction, by protocol and direction as a record does.
 
         The identity baseline takes each source for its translation; the real one compares two
         halves of the target's training images as real images and translations are compared.
+
+        Raises:
+            ValueError: If weights are there and unfit, or the cache's limit is no number; missing
+                weights are the reason of what has no value.
         """
         sets = _Sets(found, against, str(self.device), self.report)
         lpips = _Lpips(str(self.device))
@@ -132,9 +149,12 @@ class Scorer:
 
     def _distances(self, protocol: Protocol, sets: _Sets, real: str, fake: str) -> Found:
         """Compare two of the sets, and the second with the sources."""
+        names = (real, fake, "source")
+        if any(sets.is_empty(name) for name in names):
+            return protocols.unavailable(protocol, "there is no image on one side")
         try:
-            sides = [sets.features(protocol.recipe, name) for name in (real, fake, "source")]
-        except ValueError as error:
+            sides = [sets.features(protocol.recipe, name) for name in names]
+        except weights.MissingWeights as error:
             return protocols.unavailable(protocol, reason(error))
         sizes = len(sets.against.real), len(sets.found.fakes)
         size = protocols.chosen_size(self.kid_subset_size, min(sizes))  # for all, as recorded
@@ -212,10 +232,15 @@ class _Sets:
         self._orders |= dict.fromkeys(("fake", "source"), _by_name(found.names))
         self._features: dict[tuple[str, str], Features] = {}
 
+    def is_empty(self, name: str) -> bool:
+        """Tell whether a set has no image."""
+        return len(self._images[name]) == 0
+
     def features(self, recipe: str, name: str) -> Features:
         """Give the features of a set, in the order of its names, on which blocks depend.
 
         Raises:
+            MissingWeights: If there are none.
             ValueError: If they cannot be extracted.
         """
         key = recipe, name
@@ -324,9 +349,11 @@ def _values(found: Found) -> Values:
 
 
 def _mean(compute: Callable[[], list[float]]) -> float | str:
-    """Give the mean of what is computed, or the reason why it cannot be."""
+    """Give the mean of what is computed, or the reason why it cannot be, unfit weights apart."""
     try:
         return float(np.mean(compute()))
+    except weights.UnfitWeights:
+        raise
     except ValueError as error:
         return reason(error)
 

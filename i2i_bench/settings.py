@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -132,11 +132,20 @@ def require_labels(task: Task, config: Any) -> None:
     """Raise ValueError for networks that were made for other labels than the task's."""
     ours = task.attributes, task.exclusive
     theirs = tuple(getattr(config, key, ()) for key in ("attributes", "exclusive"))
+    if theirs[0] == ours[0] and theirs[1] != ours[1]:
+        raise ValueError(
+            f"the networks are for labels of which {_groups(theirs[1])} exclude each other, and "
+            f"of those of task {task.name} {_groups(ours[1])} do"
+        )
     if theirs != ours:
         raise ValueError(
             f"the networks are for the labels {', '.join(theirs[0])}, and task {task.name} has "
             f"{', '.join(task.attributes)}, in this order"
         )
+
+
+def _groups(exclusive: Sequence[Sequence[str]]) -> str:
+    return " and ".join("/".join(group) for group in exclusive) or "none"
 
 
 def differences(before: Settings, after: Settings) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from i2i_bench import memory
-from i2i_bench.memory import GIB
+from i2i_bench.faults import shown_bytes
 
 Home = Literal["device", "memory", "file"]
-SPARE = GIB // 2  # bytes of a CUDA device that images leave free, for libraries and fragments
+SPARE = 2**29  # bytes of a CUDA device that images leave free, for libraries and fragments
 SLAB = 2**26  # bytes taken at once, so that no size has to be known before the last image
 
 
@@ -76,9 +76,9 @@ def choose(images: int, beside: int, free: Room) -> Home:
         return "memory"
     if images + SLAB <= free.disk:
         return "file"
-    disk = f" and {free.disk / GIB:.1f} GiB of disk in {free.folder}" if free.folder else ""
+    disk = f" and {shown_bytes(free.disk)} of disk in {free.folder}" if free.folder else ""
     raise NoRoomError(
-        f"the training images take {images / GIB:.1f} GiB, but {free.memory / GIB:.1f} GiB of "
+        f"the training images take {shown_bytes(images)}, but {shown_bytes(free.memory)} of "
         f"memory{disk} are available; use a smaller load_size or a machine with more memory"
     )
 
@@ -112,7 +112,7 @@ class Store:
         self._lock, self._folder = threading.Lock(), folder or Path()
 
     def __str__(self) -> str:
-        size = f"{self.expected / GIB:.2f} GiB"
+        size = shown_bytes(self.expected)
         if self.home != "file":
             return f"{size} {'on the device' if self.home == 'device' else 'in memory'}"
         return f"{size} in a file in {self._folder}, as memory has no room for them"

@@ -228,12 +228,14 @@ class _Translation:
     Attributes:
         path: Of the file.
         image: (height, width, 3), uint8.
+        finite: (), whether the network gave nothing but finite values for it.
         attention: (n, height, width), uint8, or None.
         arrived: To wait for before these are read; None where they are there.
     """
 
     path: Path
     image: NDArray[np.uint8]
+    finite: NDArray[np.bool_]
     attention: NDArray[np.uint8] | None
     arrived: torch.cuda.Event | None
 
@@ -266,22 +268,24 @@ def _translated(
 
 
 def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
-    """Have a batch brought from the device without waiting for it."""
+    """Have a batch brought from the device, as files have it, without waiting for it."""
     arrived = torch.cuda.Event() if fakes.is_cuda else None
-    by_pixel = fakes.permute(0, 2, 3, 1).contiguous()  # as files have them
+    by_pixel = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
+    finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
     images = by_pixel.to("cpu", non_blocking=True).numpy()
     masks = [None] * len(files)
     if attention is not None:
         masks = attention.to("cpu", non_blocking=True).numpy()
     if arrived is not None:
         arrived.record()
-    return [_Translation(*each, arrived) for each in zip(files, images, masks, strict=True)]
+    parts = zip(files, images, finite, masks, strict=True)
+    return [_Translation(*each, arrived) for each in parts]
 
 
 def _translate(
     translator: Translator, images: Tensor, *, with_masks: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Give the translations of uint8 images, uint8, and their attention if asked for."""
+    """Translate uint8 images into [-1, 1]; give their attention, uint8, too if asked for."""
     model, direction = translator.model, translator.direction
     batch = request(direction, to_float(images), _rows(translator.label, len(images)))
     with torch.no_grad():
@@ -291,10 +295,10 @@ def _translate(
             raise ValueError(f"{model.card.title} has no direction {direction}") from error
         masks = model.masks(batch, direction) if with_masks else None
     if not with_masks:
-        return to_uint8(fakes), None
+        return fakes, None
     if masks is None:
         raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
-    return to_uint8(fakes), (masks.attention.float() * 255).round().to(torch.uint8)
+    return fakes, (masks.attention.float() * 255).round().to(torch.uint8)
 
 
 def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
@@ -339,6 +343,8 @@ def _require_names_for_masks(files: list[Path]) -> None:
 def _write(target: Path, found: _Translation) -> None:
     if found.arrived is not None:
         found.arrived.synchronize()
+    if not found.finite:
+        raise ValueError(f"the translation of {found.path.name} is not finite, and not written")
     stem = found.path.stem
     write_png(target / f"{stem}.png", found.image)
     if found.attention is None:

@@ -146,6 +146,10 @@ class MissingWeights(ValueError):  # noqa: N818 - says what is wrong, as StopIte
         )
 
 
+class UnfitWeights(ValueError):  # noqa: N818 - as above
+    """A file of weights is there, and is not what it has to be."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What is there of a file of weights.
@@ -182,18 +186,22 @@ def required(name: str) -> Path:
     """Give the file of weights of this name.
 
     Another file than the published one is used only from where the user said, I2I_BENCH_WEIGHTS,
-    and with a warning.
+    and with a warning; another than the one seen first, where no hash is published, never.
 
     Raises:
         MissingWeights: If there is none.
-        ValueError: If there is another one than published in the user's cache.
+        UnfitWeights: If there is another one than published in the user's cache, or than seen
+            first.
+        ValueError: If what was seen first cannot be read.
     """
     path = place(name)
     if not path.is_file():
         raise MissingWeights(path)
+    if name in FILES and path.name == name and not FILES[name].digits:
+        _require_as_seen_first(path)
     if name in FILES and not weights_hash(path).startswith(FILES[name].digits):
         if not os.environ.get("I2I_BENCH_WEIGHTS"):
-            raise ValueError(
+            raise UnfitWeights(
                 f"weights file {name} is not the one that is published under this name; "
                 f"i2i-bench weights fetch {name} --force gets that one"
             )
@@ -201,10 +209,40 @@ def required(name: str) -> Path:
     return path
 
 
+def require_sound(name: str) -> None:
+    """Find out, before the work that is to use a file of weights, whether it can be loaded.
+
+    Raises:
+        As ``required``; and UnfitWeights if it cannot.
+    """
+    path = required(name)
+    if status(path) != "verified":
+        _require_loads(path, weights_hash(path), is_script=name == INCEPTION_NAME)
+
+
+@functools.lru_cache  # the hash tells whether the file has changed
+def _require_loads(path: Path, sha256: str, *, is_script: bool) -> None:
+    del sha256
+    try:
+        _check_loads(path, is_script=is_script)
+    except ValueError as error:
+        raise UnfitWeights(f"weights file {path.name} is unfit: {error}; get it anew") from error
+
+
 def place(name: str) -> Path:
     """Give where a file of weights belongs; I2I_BENCH_WEIGHTS may name the Inception's itself."""
     chosen = Path(os.environ.get("I2I_BENCH_WEIGHTS", "")).expanduser()
     return chosen if name == INCEPTION_NAME and chosen.is_file() else weights_folder() / name
+
+
+def _require_as_seen_first(path: Path) -> None:
+    first = ledger.read(_ledger(path)).get(path.name)
+    if first and first.sha256 != weights_hash(path):
+        raise UnfitWeights(
+            f"weights file {path.name} is not the one that was seen first, {first.sha256[:8]}...; "
+            f"i2i-bench weights fetch {path.name} --force gets it again, and i2i-bench weights "
+            "verify --force takes this one"
+        )
 
 
 @functools.cache  # once is enough

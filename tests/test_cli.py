@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import contract, record
+from i2i_bench import claims, contract, record
 from i2i_bench.cli import main
 
 TINY = ("--preset", "tiny")
@@ -241,6 +241,9 @@ def test_dry_run_says_what_is_recorded_and_how_fast_that_was(cli, finished, tiny
     assert first.splitlines()[-1].strip() == f"recorded: {finished / record_of('cyclegan', 1)}"
     assert "recorded: no" in second
     assert "s of training, as seed0" in second
+    record_of("cyclegan").write_text("{")  # which another seed's plan passes over
+    text = cli(*CYCLEGAN, "--task", tiny, "--dry-run", "--seed", 2)
+    assert "s of training, as seed1" in text
 
 
 def test_one_failing_run_does_not_keep_the_others_from_being_done(cli, places, tiny):
@@ -392,6 +395,12 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert "--force replaces that" in cli("evaluate", name, code=1)
     assert "scored " in cli("evaluate", name, "--force")
     assert record.read(record_of("cyclegan")) == before
+
+
+def test_evaluate_waits_for_nobody_who_works_on_the_run(cli, finished):
+    with claims.claim(Path("runs", runs_of("cyclegan"))):
+        sentence = cli("evaluate", runs_of("cyclegan"), "--force", code=1)
+    assert "seed0 is in work: process" in sentence
 
 
 def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finished):

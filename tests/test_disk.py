@@ -1,7 +1,9 @@
 """Files are whole on disk or not there, and nothing is left beside them."""
 
 import errno
+import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -38,16 +40,25 @@ WAYS = (
 
 
 @pytest.mark.parametrize("write", WAYS)
-def test_file_is_whole_for_all_to_read_in_folders_that_are_made(tmp_path, write):
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_file_is_whole_for_whom_the_mask_lets_in_folders_that_are_made(tmp_path, write, mask, mode):
+    before = os.umask(mask)
+    try:
+        _write_twice(tmp_path, write, mode)
+    finally:
+        os.umask(before)
+
+
+def _write_twice(tmp_path, write, mode):
     path = tmp_path / "a" / "b" / f"{'name' * 60}.json"  # nearly as long as a name may be
     for _ in range(2):
         write(path)
     assert path.read_text(encoding="utf-8") == "new"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == mode
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("call", ["fsync", "change of mode", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("write", WAYS)
 def test_failed_write_leaves_the_old_text(tmp_path, monkeypatch, write, call):
     path = tmp_path / "file.json"
@@ -56,8 +67,7 @@ def test_failed_write_leaves_the_old_text(tmp_path, monkeypatch, write, call):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "disk full")
 
-    for name in ("chmod", "fchmod") if call == "change of mode" else (call,):
-        monkeypatch.setattr(os, name, fail)
+    monkeypatch.setattr(os, call, fail)
     with pytest.raises(OSError, match="disk full"):
         write(path)
     monkeypatch.undo()
@@ -84,3 +94,29 @@ def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
         with pytest.raises(KeyError), disk.locked(tmp_path / "new"):
             raise KeyError
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def no_locks(handle, operation):
+    """Answer as network file systems without locks do."""
+    raise OSError(errno.ENOLCK, "no locks available")
+
+
+def test_lock_without_locks_is_said_to_be_none_and_leaves_no_handle(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    handle, has_locks = disk.lock_file(tmp_path / "lock", pytest.fail)
+    os.close(handle)
+    assert not has_locks
+    with disk.locked(tmp_path):
+        pass
+
+
+def test_holder_of_a_lock_is_asked_about_before_it_is_waited_for(tmp_path):
+    def refuse():
+        raise KeyError("held")
+
+    handle, has_locks = disk.lock_file(tmp_path / "lock", pytest.fail)
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(KeyError, match="held"):
+        disk.lock_file(tmp_path / "lock", refuse)
+    assert (has_locks, len(list(Path("/proc/self/fd").iterdir()))) == (True, handles)
+    os.close(handle)

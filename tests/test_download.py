@@ -1,5 +1,7 @@
 """A download ends in the right file or in none, whatever server, network and other processes do."""
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import itertools
@@ -457,6 +459,29 @@ def test_two_at_once_lose_nothing_of_each_other(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: ledger.remember(path, name, Seen("a" * 64, 1, name)), names))
     assert set(ledger.read(path)) == set(names)
+
+
+def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
+    path = tmp_path / ledger.NAME
+    with ThreadPoolExecutor(1) as pool, download.alone(path):
+        second = pool.submit(ledger.remember, path, "file", Seen("b" * 64, 1, "second"))
+        while not second.running():
+            time.sleep(0.01)
+        time.sleep(0.2)  # for it to have found nothing yet
+        entry = {"sha256": "a" * 64, "size": 1, "origin": "first"}
+        path.write_text(json.dumps({"file": entry}))
+    with pytest.raises(ValueError, match="differs from aaaaaaaa"):
+        second.result()
+    assert ledger.read(path)["file"].origin == "first"
+
+
+def test_without_locks_files_are_fetched_all_the_same(server, target, monkeypatch):
+    def no_locks(handle, operation):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    fetch(target, server.serve("/file", CONTENT))
+    assert list(target.parent.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"sha256": "b"}}'])

@@ -191,7 +191,7 @@ def test_room_for_checkpoints_is_asked_for_before_training(tmp_path, tiny):
         checkpoint.require_space(tmp_path / "not/yet", model)
         size = shutil.disk_usage(tmp_path).free // 8  # of 4 bytes each, thrice
         model.networks["large"] = torch.nn.Linear(1, size)
-    with pytest.raises(ValueError, match=r"need at least .* GiB are free in .*with --runs"):
+    with pytest.raises(ValueError, match=r"need at least .* [GM]iB are free in .*with --runs"):
         checkpoint.require_space(tmp_path / "not/yet", model)
 
 

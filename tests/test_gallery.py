@@ -1,5 +1,7 @@
 """Figures of finished runs: what they show, their size and formats, and what is refused."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,12 @@ def test_comparison_is_a_figure_for_each_task_and_takes_all_runs_of_one(finished
         *("--output", finished / "out", "--direction", "b2a", "--image", "b1"),
     )
     assert output == f"wrote {finished / 'out' / task}-comparison.png\n"
+
+
+def test_comparison_passes_over_copies_of_runs(finished, cli):
+    folder = finished / "runs" / run(finished)
+    shutil.copytree(folder, folder.with_name("seed0.bak"))
+    cli("figure", "comparison", "--task", task_of(finished), "--format", "svg")
 
 
 def test_comparison_needs_no_checkpoints(finished, cli):

@@ -80,6 +80,15 @@ def test_run_in_work_is_passed_over(places):
     assert left(folder) == before
 
 
+def test_copy_of_a_run_is_not_the_runs(places):
+    copy = make("stripes/cyclegan/seed0").with_name("seed0.bak")
+    copy.mkdir()
+    (copy / CHECKPOINTS[0]).write_bytes(b"x")
+    (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
+    assert done.run == "stripes/cyclegan/seed0"
+    assert left(copy) == [CHECKPOINTS[0]]
+
+
 def test_links_are_removed_and_what_they_lead_to_stays(places):
     folder = make("stripes/cyclegan/seed0")
     (places / "precious").mkdir()

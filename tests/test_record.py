@@ -30,6 +30,18 @@ def test_long_or_strange_variants_are_cut_and_hashed():
     assert strange != variant_name("small", {"shape": "../(1,_2)"})
 
 
+def test_a_value_that_looks_like_another_setting_has_a_name_of_its_own():
+    two = variant_name("small", {"a": "1", "b": "2"})
+    assert two == "preset=small,a=1,b=2"
+    assert variant_name("small", {"a": "1,b=2"}) not in (two, variant_name("small", {"a": "1,b_2"}))
+
+
+@pytest.mark.parametrize("name", ["seed0.bak", "seed", "seed-1", "seed1x", "seed\u0661", "run0"])
+def test_only_folders_named_by_a_seed_are_runs(name):
+    assert record.seed_of(Path("task/model") / name) is None
+    assert record.seed_of(Path("task/model/seed12")) == 12
+
+
 def test_places_follow_from_the_identity():
     run = Run("attentiongan", "preset=small", "stripes", 3)
     assert str(run) == "stripes/attentiongan+preset=small/seed3"

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from i2i_bench import memory, plan, protocols, record, runner, storage
-from i2i_bench.storage import GIB, SLAB, SPARE, Room, Store
+from i2i_bench.storage import SLAB, SPARE, Room, Store
 
 FOLDER = Path("runs")
+GIB = 2**30
 HOLDER = """
 import sys, time, torch
 from pathlib import Path
@@ -40,10 +41,10 @@ def test_images_go_where_they_are_fastest_and_fit(free, home):
 @pytest.mark.parametrize(
     ("free", "words"),
     [
-        (Room(None, GIB), r"take 2\.0 GiB, but 1\.0 GiB of memory are available; use a smaller"),
+        (Room(None, GIB), r"take 2\.00 GiB, but 1\.00 GiB of memory are available; use a smaller"),
         (
             Room(None, GIB, 2 * GIB, FOLDER),
-            r"1\.0 GiB of memory and 2\.0 GiB of disk in runs are available; use a smaller",
+            r"1\.00 GiB of memory and 2\.00 GiB of disk in runs are available; use a smaller",
         ),
     ],
 )
@@ -107,16 +108,18 @@ def test_run_says_that_its_images_have_no_room_in_memory(cli, places, own, monke
     need, _ = plan.expect_memory(job, torch.device("cpu"), places)
     monkeypatch.setattr(memory, "available", lambda device: need.beside)
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4, "--task", own)
-    assert "keeps its training images, 0.00 GiB in a file in " in said
+    assert "keeps its training images, 0.03 MiB in a file in " in said
     assert "recorded in" in said
 
 
 def test_dry_run_says_where_training_images_go(cli, places, own):
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", own, "--dry-run")
-    assert "\n  training images: 0.00 GiB in memory\n" in said
+    assert "\n  training images: 0.03 MiB in memory\n" in said
 
 
 def test_dry_run_plans_what_has_no_room_here(cli, places, own):
     sizes = ("--set", "load_size=10000000", "--set", "crop_size=32")
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", own, *sizes, "--dry-run")
     assert "\n  training images: the training images take " in said
+    size = said.partition("training images take ")[2].partition(",")[0]
+    assert f"{size} for training images)" in said

@@ -1,5 +1,6 @@
 """Files translated in batches while others are read and written: the same, and each whole."""
 
+import copy
 import dataclasses
 import os
 import signal
@@ -80,6 +81,15 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
                     assert (found == (mask * 255).round().numpy()).all()
     num_masks = translator.model.config.num_masks if with_masks else 0
     assert len(names(target)) == COUNT * (1 + num_masks)
+
+
+def test_what_is_not_finite_is_named_and_not_written(translator, photos, tmp_path):
+    broken = copy.deepcopy(translator.model)
+    weights = next(broken.generators["a2b"].parameters())
+    weights.data.fill_(torch.finfo(torch.float32).max)
+    with pytest.raises(ValueError, match=r"the translation of 00\.png is not finite"):
+        translate(dataclasses.replace(translator, model=broken), photos, tmp_path / "out")
+    assert names(tmp_path / "out") == []
 
 
 def test_progress_counts_written_files(translator, photos, tmp_path):

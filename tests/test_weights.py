@@ -227,6 +227,49 @@ def test_one_source_is_for_one_file(cli, places):
     assert "name of one file" in cli("weights", "fetch", "--file", "x", code=2)
 
 
+# Using
+
+
+@pytest.mark.parametrize("harm", ["truncated Inception", "no AlexNet", "limit", "swapped"])
+def test_what_is_unfit_stops_a_run_before_its_training(
+    cli, folder, stand_in, tiny, monkeypatch, harm
+):
+    shutil.copytree(stand_in, folder)
+    cli("weights", "verify", INCEPTION_NAME)
+    content = (folder / INCEPTION_NAME).read_bytes()
+    if harm == "truncated Inception":
+        (folder / ledger.NAME).unlink()
+        (folder / INCEPTION_NAME).write_bytes(content[:1000])
+    elif harm == "no AlexNet":
+        torch.save([1, 2], folder / ALEXNET_NAME)
+    elif harm == "limit":
+        monkeypatch.setenv("I2I_BENCH_CACHE_BYTES", "2GB")
+    else:
+        (folder / INCEPTION_NAME).write_bytes(content + b"x")
+    said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", tiny, code=1)
+    expected = {
+        "truncated Inception": f"weights file {INCEPTION_NAME} is unfit: it is damaged or no file",
+        "no AlexNet": f"weights file {ALEXNET_NAME} is unfit: it holds something else",
+        "limit": "I2I_BENCH_CACHE_BYTES is '2GB'; set it to a number of bytes",
+        "swapped": f"weights file {INCEPTION_NAME} is not the one that was seen first",
+    }
+    assert expected[harm] in said
+    assert not list(folder.parent.rglob("*.pt*.part"))
+    assert not list((folder.parent / "runs").rglob("*.pt"))
+    assert not (folder.parent / "results").exists()
+
+
+def test_another_inception_is_used_once_it_is_verified_anew(cli, folder, stand_in):
+    shutil.copytree(stand_in, folder)
+    cli("weights", "verify", INCEPTION_NAME)
+    with (folder / INCEPTION_NAME).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(weights.UnfitWeights, match="weights verify --force takes this one"):
+        weights.required(INCEPTION_NAME)
+    cli("weights", "verify", INCEPTION_NAME, "--force")
+    assert weights.required(INCEPTION_NAME) == folder / INCEPTION_NAME
+
+
 # Verifying
 
 
