@@ -406,7 +406,9 @@ def _readme(path: Path, text: str, *, write: bool) -> None:
     if write:
         write_text(path, text)
         click.echo(f"wrote {path}")
-    elif not path.exists() or path.read_text(encoding="utf-8") != text:
+    elif not path.exists():
+        raise click.ClickException(f"there is no {path}; i2i-bench leaderboard --write makes it")
+    elif path.read_text(encoding="utf-8") != text:
         raise click.ClickException(
             f"{path} is stale; i2i-bench leaderboard --write makes it anew from the records"
         )

@@ -34,7 +34,7 @@ _IMAGES = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run")
-@click.option("--task", help="Name or folder; for an import, which has none of its own.")
+@click.option("--task", help="What to score an import on; of a run, where its folder is now.")
 @PROTOCOL
 @ORDERS
 @SUBSET_SIZE

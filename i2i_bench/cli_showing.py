@@ -108,6 +108,8 @@ def _refresh(results: Path, *, write: bool) -> None:
     from i2i_bench import record
     from i2i_bench.report import ablation
 
+    if not results.is_dir():
+        raise click.ClickException(f"there is no folder of records {results}")
     records = record.read_all(results)
     studies = ablation.read_studies(results)
     for study in studies:
@@ -118,7 +120,8 @@ def _refresh(results: Path, *, write: bool) -> None:
                 f"{stale[0]} is stale; i2i-bench ablate --write makes it anew from the records"
             )
     if not write:
-        click.echo(f"{len(studies)} ablations in {results / ablation.FOLDER} are up to date")
+        count = f"{len(studies)} ablation{'s' * (len(studies) != 1)}"
+        click.echo(f"{count} in {results / ablation.FOLDER}: up to date")
 
 
 def _places(paths: Sequence[Path]) -> str:
@@ -233,7 +236,10 @@ def _show(study: Study, results: Path, *, is_whole: bool) -> None:
 @click.command()
 @click.argument("kind", type=click.Choice(["masks", "evolution", "comparison"]))
 @click.argument("wanted", metavar="RUN...", nargs=-1)
-@click.option("--task", help="For an import, its task; for comparison, all of its finished runs.")
+@click.option(
+    "--task",
+    help="Of an import, or where a folder is now; comparison takes all finished runs of it.",
+)
 @click.option(
     "--direction", "directions", multiple=True, help="Such as a2b; default: all. Repeats."
 )
@@ -294,8 +300,9 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
     count = options["count"] or {"masks": 2, "evolution": 1, "comparison": 6}[kind]
     choice = gallery.Choice(options["directions"], options["names"], count)
     if kind == "comparison":
-        runs = wanted or gallery.finished_runs(catalog.name_of(task), places)
-        return gallery.comparison(runs, choice, places)
+        name = catalog.name_of(task) if task else ""
+        runs = wanted or gallery.finished_runs(name, places)
+        return gallery.comparison(runs, None if task == name else task, choice, places)
     if kind == "masks":
         return [gallery.masks(run, task, choice, places) for run in wanted]
-    return [gallery.evolution(run, choice, places) for run in wanted]
+    return [gallery.evolution(run, task, choice, places) for run in wanted]

@@ -149,12 +149,17 @@ def check(
         model_class: The model.
         name: Its name, for messages.
         changes: Settings to change, as typed.
+
+    Raises:
+        ValueError: If these are not possible, which is no fault of the model's.
     """
     try:
         settings = model_class.settings("tiny", toy(model_class))
-        subject = Subject(model_class, change_settings(name, settings, changes or {}))
+        subject = Subject(model_class, change_settings(name, settings, {}))
     except Exception as error:  # whatever a model does wrong is its check's result
         return [Result("settings are given", f"{type(error).__name__}: {error}")]
+    if changes:
+        subject = Subject(model_class, change_settings(name, settings, changes))
     found = [Result(title, run(test, subject)) for title, test in CHECKS.items()]
     return [Result("settings are given", None), *found]
 

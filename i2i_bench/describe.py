@@ -42,7 +42,8 @@ def _lines(name: str) -> list[str]:
 def _card(model_class: type[Model]) -> list[str]:
     card = model_class.card
     lines = [
-        f"  {card.title}: {card.authors}. {card.venue} {card.year}, arXiv {card.arxiv}",
+        f"  {card.title}: {card.authors}. {card.venue} {card.year}"
+        + (f", arXiv {card.arxiv}" if card.arxiv else ""),
         f"  licence: {card.licence}",
         f"  smallest image: {card.minimum_size} px",
     ]

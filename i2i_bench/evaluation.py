@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def translate_test_set(
     settings: Settings,
     *,
     device: torch.device,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Translations:
     """Translate every test image of the source domain, and back.
 
@@ -128,7 +129,8 @@ def translate_test_set(
         direction: From which domain to which.
         settings: Their size.
         device: Of the model.
-        progress: Told of the images that are translated, of all, there and back.
+        progress: Told of the stage, ``translate a2b`` and then the same with ``back``, and of the
+            images translated in it, of all.
 
     Raises:
         ValueError: If a translation has another shape than its source, or is not finite.
@@ -136,7 +138,7 @@ def translate_test_set(
     whole, names = test_images(task, direction.source, settings)
     labels = labels_of(task, direction)
     fakes, background, healths = _blank(whole), [], []
-    tell = progress or (lambda done, of: None)
+    tell = partial(progress or _tell_nobody, f"translate {direction}")
     model.networks.eval()
     with torch.no_grad():
         for start, part in _parts(whole):
@@ -146,7 +148,8 @@ def translate_test_set(
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-            tell(start + len(part), 2 * len(whole))
+            tell(start + len(part), len(whole))
+        tell = partial(progress or _tell_nobody, f"translate {direction} back")
         back = _translate_back(model, fakes, direction, labels, device=device, tell=tell)
     return Translations(
         direction,
@@ -158,6 +161,11 @@ def translate_test_set(
         health=join(healths),
         labels=labels,
     )
+
+
+def _tell_nobody(stage: str, done: int, of: int) -> None:
+    """Keep progress for itself."""
+    del stage, done, of
 
 
 def _blank(like: torch.Tensor) -> torch.Tensor:
@@ -197,9 +205,8 @@ def _translate_back(
             images = to_float(part.contiguous().to(device))  # a network has other bits otherwise
             batch = request(way, images, _rows(swapped, start, len(part)))
             back[start : start + len(part)] = to_uint8(_checked(model, batch, way))
-            tell(len(fakes) + start + len(part), 2 * len(fakes))
+            tell(start + len(part), len(fakes))
     except AbsentNetwork as error:
-        tell(2 * len(fakes), 2 * len(fakes))
         return str(error)
     return channels_last(back)
 

@@ -244,18 +244,18 @@ def pair(images: Images, files: Sequence[ImageFile], names: Sequence[str]) -> di
     named = [_without(stems, ending) for ending in endings]
     found = max(named, key=lambda known: len(known.keys() & wanted.keys()))
     unknown = [str(stems[stem].path) for stem in sorted(found.keys() - wanted.keys())]
-    where = f"the test images of {images.task.name}, domain {images.direction.source}"
+    where = f"test images of {images.task.name}, domain {images.direction.source}"
     if unknown or not found:
         raise ValueError(
             f"{images.source} holds {_listed(unknown) if unknown else 'no images'}; names must be "
-            f"those of {where}, such as {next(iter(wanted))}.png, and nothing else may be there"
+            f"those of the {where}, such as {next(iter(wanted))}.png, and nothing else may be there"
         )
     missing = [stem for stem in wanted if stem not in found]
     if missing and not images.allow_partial:
         raise ValueError(
-            f"{images.source} has translations of {len(found)} of the {len(wanted)} images of "
-            f"{where}, none of {_listed(missing)}; --allow-partial scores them all the same, in a "
-            "row that is marked and never ranked"
+            f"{images.source} has translations of {len(found)} of the {len(wanted)} "
+            f"{where}, and lacks {_listed(missing)}; --allow-partial scores them all the same, in "
+            "a row that is marked and never ranked"
         )
     return {wanted[stem]: found[stem] for stem in wanted if stem in found}
 

@@ -21,7 +21,6 @@ from i2i_bench.plan import Job, Places
 from i2i_bench.record import Record, seed_of
 from i2i_bench.report.mosaic import Block, Strip
 from i2i_bench.snapshots import Snapshot
-from i2i_bench.tasks import catalog
 from i2i_bench.tasks.task import Task, TaskImage
 
 SHORT_NAME = 8  # letters of a file's name that fit above its image
@@ -122,14 +121,14 @@ def _heads(found: Masks) -> list[str]:
     return ["source,\nresult", *numbers]
 
 
-def evolution(run: str, choice: Choice, places: Places) -> Figure:
+def evolution(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
     """Show translation and attention over the training, as figures 13 and 14 of 1911.11897 do.
 
     Raises:
         ValueError: If there is no such run, or it has no snapshots.
     """
     folder = plan.find_folder(run, places)
-    job = plan.find_job(run, places)
+    job = plan.find_job(run, places, task)
     blocks = []
     for direction in _directions(job.task, choice):
         found = snapshots.read(folder, str(direction))
@@ -170,25 +169,37 @@ class _Member:
     task: Task
 
 
-def comparison(runs: Sequence[str], choice: Choice, places: Places) -> list[Figure]:
+def comparison(
+    runs: Sequence[str], task: str | None, choice: Choice, places: Places
+) -> list[Figure]:
     """Show what several models make of the same sources, a figure for each task.
+
+    Args:
+        runs: Which.
+        task: Of all of them; None for what each has noted.
+        choice: Of directions and images.
+        places: Where things are.
 
     Raises:
         ValueError: If there is no such run, or its record or translations are not there.
     """
     tasks: dict[str, list[_Member]] = {}
     for run in dict.fromkeys(runs):
-        member = _member(run, places)
+        member = _member(run, task, places)
         tasks.setdefault(member.task.name, []).append(member)
     return [_compared(found, choice, places) for found in tasks.values()]
 
 
-def _member(run: str, places: Places) -> _Member:
+def _member(run: str, task: str | None, places: Places) -> _Member:
     folder, found = plan.find_record(run, places)
-    task = catalog.find(plan.noted_task(folder) or found.task, places.data)
-    if (task.name, task.version) != (found.task, found.task_version):
-        raise ValueError(f"{found.run} is of another version of its task than {task.name} now is")
-    return _Member(found, folder, task)
+    named = task or (None if plan.noted_task(folder) else found.task)
+    now, _ = plan.find_task(folder, named, places)
+    if (now.name, now.version) != (found.task, found.task_version):
+        raise ValueError(
+            f"{found.run} is of version {found.task_version} of its task, and {named or now.name} "
+            f"is {now.name}, version {now.version}"
+        )
+    return _Member(found, folder, now)
 
 
 def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Figure:
@@ -209,7 +220,9 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Fig
             strips.append(Strip("truth", list(channels_last(true))))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
         blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
-    caption = f"The same test images of {task.name}, translated by each model."
+    shown = sorted({member.record.seed for member in members})
+    which = f", seed {shown[0]}" if len(shown) == 1 else ""
+    caption = f"The same test images of {task.name}, translated by each model{which}."
     folder, name = places.runs / task.name, f"{task.name}-comparison"
     return Figure(blocks, caption, folder, "comparison", name)
 

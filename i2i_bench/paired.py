@@ -15,6 +15,7 @@ from i2i_bench import evaluation, external, features, plan, record, scoring
 from i2i_bench.data import decode, test_images
 from i2i_bench.directions import find_direction
 from i2i_bench.evaluation import Images
+from i2i_bench.faults import near
 from i2i_bench.metrics import distances, pixels
 from i2i_bench.model import Direction, Settings
 from i2i_bench.plan import Places
@@ -78,6 +79,13 @@ def _find_record(name: str, places: Places) -> AnyRecord:
         if path.suffix == ".json" and path.is_file():
             is_external = path.resolve().parent.name == EXTERNAL
             return record.read_external(path) if is_external else record.read(path)
+    if Path(name).parent.name == EXTERNAL:
+        known = [
+            path.relative_to(places.results).with_suffix("").as_posix()
+            for path in places.results.glob(f"*/{EXTERNAL}/*.json")
+        ]
+        hint = near(name, known) or "i2i-bench score makes one"
+        raise ValueError(f"no record {name} in {places.results}; {hint.rstrip('; ')}")
     return plan.find_record(name, places)[1]
 
 
@@ -273,7 +281,7 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
         difference, error = distances.kid_difference(real, one, other)
         kids = [distances.kid_unbiased(real, side)[0] for side in (one, other)]
     except ValueError as problem:
-        return scoring.reason(problem)
+        return scoring.reason(problem, "compare again")
     return Difference("kid", kids[0], kids[1], difference, None if math.isnan(error) else error)
 
 
@@ -310,7 +318,7 @@ def _tried(compute: Callable[[], list[float]]) -> list[float] | str:
     try:
         return compute()
     except ValueError as error:
-        return scoring.reason(error)
+        return scoring.reason(error, "compare again")
 
 
 def _difference(key: str, one: list[float] | str, other: list[float] | str) -> Difference | str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,23 +219,24 @@ def find_job(run: str, places: Places, task: str | None = None) -> Job:
     Args:
         run: Names it.
         places: Where things are.
-        task: For imported networks, which belong to none: what to score them on.
+        task: For imported networks, which belong to none: what to score them on. For others, where
+            the folder of their task is now, if it was moved.
 
     Raises:
-        ValueError: If there is no such run, or its task cannot be found.
+        ValueError: If there is no such run, its task cannot be found, or ``task`` is another.
     """
     folder = find_folder(run, places)
     content = _newest(folder)
     identity = content["identity"]
     if identity["preset"] == OFFICIAL:
         return _official_job(checkpoint.start_from(str(folder), content), task, places)
-    if task:
-        raise ValueError(f"{folder} is a run of {identity['task']}: only imports take a task")
     model_class = registry.load(identity["model"])
-    argument = _task_argument(folder)
-    found = catalog.find(argument, places.data)
+    found, argument = find_task(folder, task, places)
     if (found.name, found.version) != (identity["task"], identity["task_version"]):
-        raise ValueError(f"{argument} is {found.name} now, but {folder} was made with another task")
+        raise ValueError(
+            f"{folder} is a run of {identity['task']}, version {identity['task_version']}, and "
+            f"{argument} is {found.name}, version {found.version}"
+        )
     name = Run(identity["model"], identity["variant"], found.name, identity["seed"])
     if folder.resolve() != (places.runs / name.folder).resolve():
         raise ValueError(f"{folder} is not below {places.runs}; give its place with --runs")
@@ -327,11 +329,34 @@ def noted_task(folder: Path) -> str | None:
     return task if isinstance(task, str) else None
 
 
-def _task_argument(folder: Path) -> str:
-    task = noted_task(folder)
-    if task is None:
+def find_task(folder: Path, task: str | None, places: Places) -> tuple[Task, str]:
+    """Find the task of a run, and what finds it.
+
+    Args:
+        folder: Of the run.
+        task: What the user says it is; None for what is noted.
+        places: Where things are.
+
+    Raises:
+        ValueError: If nothing is noted, or what is said or noted is not there.
+    """
+    noted = noted_task(folder)
+    if task is None and noted is None:
         raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
-    return task
+    if task is None and noted is not None and os.sep in noted and not Path(noted).exists():
+        raise ValueError(
+            f"{folder} was made with the images in {noted}, which are not there; --task FOLDER "
+            "says where they are now"
+        )
+    found = catalog.find(task or noted or "", places.data)
+    return found, _argument(task, found) if task else noted or ""
+
+
+def note_task(job: Job, places: Places) -> None:
+    """Note where the task of a finished run is found now, if it was moved."""
+    folder = places.runs / job.run.folder
+    if (folder / RUN_FILE).exists() and noted_task(folder) != job.task_argument:
+        write_run_file(folder, job.task_argument, is_finished=not is_unfinished(folder))
 
 
 def find_folder(run: str, places: Places) -> Path:

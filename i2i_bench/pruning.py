@@ -94,7 +94,7 @@ def _spare(folder: Path, level: Level | None) -> list[Path]:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Tell whether nobody writes a draft any more; who draws figures has no claim on a run."""
+    """Tell whether nobody writes a draft any more; who evaluates a run has no claim on it."""
     return path.name.startswith(".") and path.lstat().st_mtime < time.time() - ABANDONED
 
 

@@ -157,6 +157,7 @@ def _carry_out_one(
     if found:
         missing = [p for p in bench.protocols if not is_scored(found, p)]
         if not missing:
+            plan.note_task(job, bench.places)
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored anew, {evaluate(job, bench)}"
@@ -331,16 +332,10 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
 
     Raises:
         ValueError: If there is no finished run or record, or a score is there and not ``force``.
-        claims.Claimed: If another process works on this run, which it may be about to replace.
     """
-    evaluate_one = _evaluate_official if job.preset == plan.OFFICIAL else _evaluate
     bench.scorer.require_possible()
-    with claims.claim(bench.places.runs / job.run.folder):
-        return evaluate_one(job, bench, force=force)
-
-
-def _evaluate(job: Job, bench: Bench, *, force: bool) -> Path:
-    """Score a finished run again."""
+    if job.preset == plan.OFFICIAL:
+        return _evaluate_official(job, bench, force=force)
     found = plan.read_record(job.run.folder, bench.places)
     _require_new(found, bench, force=force)
     folder = bench.places.runs / job.run.folder
@@ -355,11 +350,28 @@ def _evaluate(job: Job, bench: Bench, *, force: bool) -> Path:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
     scores = score_run(model, job, bench, load_references(job))
-    return _add_scores(found, scores, bench.places.results)
+    path = _add_scores(found, scores, bench.places.results)
+    plan.note_task(job, bench.places)
+    return path
 
 
-def _add_scores(made: Record, scores: Scores, results: Path) -> Path:
-    """Add scores to a record as it is by now: another process may have added some meanwhile."""
+def _add_scores(found: Record, scores: Scores, results: Path) -> Path:
+    """Add scores to a record as it is by now: another process may have added some meanwhile.
+
+    Raises:
+        ValueError: If the run was trained again since the record was read.
+    """
+    path = results / found.run.file
+    with disk.locked(path.parent):
+        now = record.read(path)
+        scored = {"scores", "alarms"}
+        if now.model_dump(exclude=scored) != found.model_dump(exclude=scored):
+            raise ValueError(f"{found.run} was trained again while it was scored; score it again")
+        return record.write(_with_scores(now, now.scores | scores), results)
+
+
+def _add_official(made: Record, scores: Scores, results: Path) -> Path:
+    """Write scores of imported networks, beside those that were made with the same settings."""
     path = results / made.run.file
     with disk.locked(path.parent):
         with contextlib.suppress(ValueError):  # there is none yet, or it is to be replaced
@@ -394,7 +406,7 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
         folder = bench.places.runs / job.run.folder
         costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
         found = _make_record(job, model, costs, device=bench.device, folder=folder)
-    return _add_scores(found, scores, bench.places.results)
+    return _add_official(found, scores, bench.places.results)
 
 
 def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:
@@ -446,12 +458,13 @@ def score_run(
     device, report = bench.device, bench.report
     scores: Scores = {}
     for direction, against in references.items():
-
-        def progress(done: int, of: int, stage: str = f"translate {direction}") -> None:
-            report(stage, done, of, {})
-
         found = evaluation.translate_test_set(
-            model, job.task, direction, job.settings, device=device, progress=progress
+            model,
+            job.task,
+            direction,
+            job.settings,
+            device=device,
+            progress=lambda stage, done, of: report(stage, done, of, {}),
         )
         folder = bench.places.runs / job.run.folder
         evaluation.save_images(folder / f"translations-{direction}", found.names, found.fakes)

@@ -358,11 +358,11 @@ def _mean(compute: Callable[[], list[float]]) -> float | str:
         return reason(error)
 
 
-def reason(error: ValueError) -> str:
-    """Say why a metric is missing, without folders of this machine."""
+def reason(error: ValueError, again: str = "score again with --force") -> str:
+    """Say why a metric is missing, without folders of this machine; warn of what to do."""
     if not isinstance(error, weights.MissingWeights):
         return str(error)
-    _warn(f"{error}; then score again with --force")
+    _warn(f"{error}; then {again}")
     return error.reason
 
 

@@ -292,7 +292,8 @@ def _translate(
         try:
             fakes = model.translate(batch, direction)
         except KeyError as error:
-            raise ValueError(f"{model.card.title} has no direction {direction}") from error
+            title = model.card.title
+            raise ValueError(f"{title} has no direction {direction}; possible: a2b, b2a") from error
         masks = model.masks(batch, direction) if with_masks else None
     if not with_masks:
         return fakes, None

@@ -318,7 +318,10 @@ def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny
     assert "is stale; i2i-bench ablate --write" in cli("ablate", "--check", code=1)
     cli("ablate", "--write")
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert cli("ablate", "--check").startswith("1 ablations in")
+    assert cli("ablate", "--check").startswith("1 ablation in")
+    assert "there is no folder of records nowhere" in cli(
+        "ablate", "--check", "--results", "nowhere", code=1
+    )
 
 
 def test_points_that_fail_do_not_keep_the_others_from_being_shown(places, cli, tiny):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import claims, contract, record
+from i2i_bench import contract, record
 from i2i_bench.cli import main
 
 TINY = ("--preset", "tiny")
@@ -63,6 +63,7 @@ def test_every_option_but_the_obvious_says_what_it_is(command):
         (["run", "--model", "cyclegan"], 2, ["--task"]),
         (["run", "--model", "cyclegna", "--task", "hue"], 1, ["'cyclegna'", "'cyclegan'?"]),
         (["check", "cyclegna"], 1, ["'cyclegna'", "'cyclegan'?"]),
+        (["check", "cyclegan", "--set", "x=1"], 1, ["model 'cyclegan' has no setting 'x'"]),
         (["models", "cyclegna"], 1, ["'cyclegna'", "'cyclegan'?"]),
         ([*CYCLEGAN, "--task", "strips"], 1, ["'strips'", "'stripes'?"]),
         ([*CYCLEGAN, "--task", "hue", "--set", "num_block=1"], 1, ["'num_block'", "'num_blocks'?"]),
@@ -116,6 +117,11 @@ def _empty(folder: Path) -> None:
     folder.mkdir()
 
 
+def _in_small_letters(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        path.rename(path.with_name(path.name.lower()))
+
+
 def _truncate(folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (36, 40, 3), dtype=np.uint8)
     path = folder / "trainA" / "cut.jpg"
@@ -131,7 +137,8 @@ def _deep(folder: Path) -> None:
     ("spoil", "parts"),
     [
         (shutil.rmtree, ["there is no folder", "trainA trainB testA testB"]),
-        (_empty, ["has no trainA trainB testA testB"]),
+        (_empty, ["has none of the folders needed: trainA trainB testA testB"]),
+        (_in_small_letters, ["has traina trainb testa testb, whose last letter must be a capital"]),
         (lambda folder: shutil.rmtree(folder / "testB"), ["has no testB"]),
         (lambda folder: _empty(folder / "trainB"), ["trainB is empty"]),
         (_truncate, ["cut.jpg cannot be read as an image", "truncated"]),
@@ -141,7 +148,16 @@ def _deep(folder: Path) -> None:
         ),
         (_deep, ["deep.png has 16-bit", "scale it to 8 bits"]),
     ],
-    ids=["missing", "empty", "no testB", "empty trainB", "truncated", "one pixel", "16 bit"],
+    ids=[
+        "missing",
+        "empty",
+        "capitals",
+        "no testB",
+        "empty trainB",
+        "truncated",
+        "one pixel",
+        "16 bit",
+    ],
 )
 def test_unfit_folder_is_refused_by_name(cli, places, own, spoil, parts):
     spoil(own)
@@ -323,11 +339,11 @@ def test_leaderboard_of_a_task_alone_refuses_one_without_records(cli, finished):
 
 
 def test_leaderboard_check_holds_after_write_and_until_a_record_changes(cli, finished):
-    assert "is stale" in cli("leaderboard", "--check", code=1)
+    assert "there is no " in cli("leaderboard", "--check", code=1)
     cli("leaderboard", "--write")
     assert "up to date" in cli("leaderboard", "--check")
     record_of("cyclegan", 1).unlink()
-    assert "leaderboard --write" in cli("leaderboard", "--check", code=1)
+    assert "is stale; i2i-bench leaderboard --write" in cli("leaderboard", "--check", code=1)
 
 
 def test_leaderboard_works_where_nothing_is(cli, places):
@@ -397,10 +413,30 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert record.read(record_of("cyclegan")) == before
 
 
-def test_evaluate_waits_for_nobody_who_works_on_the_run(cli, finished):
-    with claims.claim(Path("runs", runs_of("cyclegan"))):
-        sentence = cli("evaluate", runs_of("cyclegan"), "--force", code=1)
-    assert "seed0 is in work: process" in sentence
+def test_run_whose_folder_was_moved_is_found_by_its_task(cli, finished, tiny):
+    name, moved = runs_of("cyclegan"), finished / "moved" / "tiny"
+    note = Path("runs", name, "run.json")
+    note.write_text(json.dumps({"task": "/nowhere/tiny", "finished": True}))
+    sentence = cli("evaluate", name, "--force", code=1)
+    assert "images in /nowhere/tiny, which are not there; --task FOLDER says where" in sentence
+    shutil.copytree(tiny, moved)
+    sentence = cli("evaluate", name, "--task", "stripes", "--force", code=1)
+    assert "is a run of folder-tiny-" in sentence
+    assert "stripes is stripes" in sentence
+    comparison = ("figure", "comparison", name, "--format", "png")
+    assert "which are not there" in cli(*comparison, code=1)
+    assert "comparison.png" in cli(*comparison, "--task", moved)
+    assert json.loads(note.read_text())["task"] == "/nowhere/tiny"
+    assert "scored " in cli("evaluate", name, "--task", moved, "--force")
+    assert json.loads(note.read_text()) == {"task": str(moved), "finished": True}
+    cli("evaluate", name, "--force")
+
+
+def test_recorded_run_notes_where_its_folder_is_now(cli, finished, tiny):
+    note = Path("runs", runs_of("cyclegan"), "run.json")
+    note.write_text(json.dumps({"task": "/nowhere/tiny", "finished": True}))
+    assert "recorded already" in cli(*CYCLEGAN, "--task", tiny)
+    assert json.loads(note.read_text()) == {"task": str(tiny), "finished": True}
 
 
 def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finished):
@@ -451,7 +487,9 @@ def test_evaluate_refuses_a_folder_that_has_changed_since(cli, finished):
     shutil.copytree(place, other)
     Image.new("RGB", (40, 36)).save(other / "testA" / "a9.png")
     (folder / "run.json").write_text(json.dumps({"task": str(other)}))
-    assert "made with another task" in cli("evaluate", folder, "--force", code=1)
+    sentence = cli("evaluate", folder, "--force", code=1)
+    assert "is a run of folder-tiny-" in sentence
+    assert "other is folder-other-" in sentence
 
 
 # --- translate
@@ -500,7 +538,7 @@ def test_translate_gives_what_the_run_gave(cli, finished, tiny):
         (["in", "in"], 1, "in holds the images to translate"),
         (["in/a0.png", "in/../in"], 1, "holds the images to translate"),
         (["in", "in/a0.png"], 2, "is a file"),
-        (["in", "out", "--direction", "a2c"], 1, "CycleGAN has no direction a2c"),
+        (["in", "out", "--direction", "a2c"], 1, "no direction a2c; possible: a2b, b2a"),
         (["in", "out", "--direction", "atob"], 1, "needed is source2target, such as a2b"),
         (["in", "out", "--size", 33], 1, "divisible by 4"),
         (["in", "out", "--model", "cyclegan"], 1, "either --run, or --model with --weights"),

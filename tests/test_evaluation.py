@@ -88,6 +88,18 @@ def test_networks_are_given_one_layout_of_memory_as_bits_depend_on_it():
     assert all(seen)
 
 
+def test_progress_counts_images_there_and_then_back():
+    told = []
+    model: Any = Strange(lambda x: x)
+    evaluation.translate_test_set(
+        model, STRIPES, A2B, SETTINGS, device=CPU, progress=lambda *each: told.append(each)
+    )
+    assert [each for each in told if each[1] == each[2]] == [
+        ("translate a2b", 100, 100),
+        ("translate a2b back", 100, 100),
+    ]
+
+
 def test_missing_way_back_is_a_reason_and_no_failure():
     class OneWay(Strange):
         def translate(self, batch, direction):

@@ -204,7 +204,7 @@ def _pipe(folder):
 
 
 REFUSED = {
-    "missing": (lambda f: first(f).unlink(), ["7 of the 8", "none of test0;", "--allow-partial"]),
+    "missing": (lambda f: first(f).unlink(), ["7 of the 8", "and lacks test0;", "--allow-partial"]),
     "unknown": (_extra("stranger.png"), ["holds stranger.png; names must be"]),
     "duplicate": (
         lambda f: shutil.copy(first(f), first(f).with_suffix(".jpg")),

@@ -445,7 +445,7 @@ def test_imports_are_scored_on_embedded_tasks_against_the_truth(cli, imported):
 def test_task_and_import_belong_together(cli, imported, trained):
     assert "name one with --task" in cli("evaluate", imported, code=1)
     sentence = cli("evaluate", trained, "--task", "stripes", code=1)
-    assert "only imports take a task" in sentence
+    assert "is a run of " in sentence
     assert "did you mean 'stripes'" in cli("evaluate", imported, "--task", "strips", code=1)
 
 

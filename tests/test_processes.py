@@ -1,5 +1,6 @@
 """Several processes scoring at once, and processes killed at it: what is on disk stays sound."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -147,6 +148,17 @@ def test_killed_evaluation_leaves_nothing_that_is_later_trusted(ready, expected,
     evaluate(["i2i"])
     assert record.read(ready).scores == expected
     assert_sound()
+
+
+def test_scores_of_networks_that_were_replaced_meanwhile_are_not_written(ready):
+    content = json.loads(ready.read_text())
+
+    def train_again(stage, done, of, values):
+        ready.write_text(json.dumps(content | {"seconds": content["seconds"] + 1}))
+
+    with pytest.raises(ValueError, match="was trained again while it was scored; score it again"):
+        evaluate(["clean"], train_again)
+    assert json.loads(ready.read_text())["scores"] == content["scores"]
 
 
 def test_half_written_translations_are_never_seen(ready):

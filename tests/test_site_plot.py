@@ -111,6 +111,14 @@ def test_what_is_not_ranked_is_not_drawn():
     assert plot.plots(table, ranked_by(table.group)) == ()
 
 
+def test_long_names_of_variants_differ_when_cut():
+    start = "attentiongan+budget=16,num_masks="
+    names = {plot._short(f"{start}{number}") for number in (1, 2, 10)}
+    assert len(names) == 3
+    assert all(len(name) == plot.LONGEST_NAME and "…" in name for name in names)
+    assert plot._short("cyclegan") == "cyclegan"
+
+
 def test_single_model_has_no_plot():
     (table,) = tabulate([make("a", 10.0)])
     assert plot.plots(table, ranked_by(table.group)) == ()

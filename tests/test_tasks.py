@@ -188,7 +188,7 @@ def test_empty_folder_is_refused_by_name(folder, tmp_path):
         (("train/A", "train/B", "test/A", "test/B"), "renamed to trainA"),
         (("train", "test"), "pix2pix"),
         (("train", "val"), "pix2pix"),
-        (("images",), "has no trainA trainB testA testB"),
+        (("images",), "has none of the folders needed: trainA trainB testA testB"),
     ],
 )
 def test_other_layouts_are_refused_with_the_reason(layout, message, tmp_path):

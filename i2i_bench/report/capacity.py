@@ -134,6 +134,11 @@ def _fits(counted: _Counted) -> str:
     return "yes" if counted.fits else "no"
 
 
+def _count(formula: str, num_domains: int) -> str:
+    number = str(MODELS[formula](num_domains))
+    return formula if formula == number else f"{formula} = {number}"
+
+
 def _main_notes(entries: list[_Entry], num_domains: int) -> list[str]:
     formulas: dict[str, list[str]] = {}
     for entry in entries:
@@ -143,7 +148,7 @@ def _main_notes(entries: list[_Entry], num_domains: int) -> list[str]:
     notes = [
         "Totals are over all models needed. "
         + "; ".join(
-            f"{formula} = {MODELS[formula](num_domains)}: {', '.join(names)}"
+            f"{_count(formula, num_domains)}: {', '.join(names)}"
             for formula, names in formulas.items()
         )
         + "."

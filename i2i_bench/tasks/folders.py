@@ -29,7 +29,8 @@ PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
 _IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
 _DEEP_MODES = ("I", "F")  # with their variants such as I;16
-_LAYOUT = "needed are " + " ".join(FOLDERS.values()) + ", each with images"
+_NEEDED = " ".join(FOLDERS.values()) + ", each with images"
+_LAYOUT = f"needed are {_NEEDED}"
 
 
 def folder_task(path: Path, *, paired: bool | None = None) -> Task:
@@ -132,6 +133,8 @@ def scan(path: Path) -> dict[Key, list[Path]]:
     if not path.is_dir():
         raise ValueError(f"there is no folder {path}; {_LAYOUT}")
     missing = [name for name in FOLDERS.values() if not (path / name).is_dir()]
+    if len(missing) == len(FOLDERS):
+        raise ValueError(f"folder {path} {_reason(path)}has none of the folders needed: {_NEEDED}")
     if missing:
         raise ValueError(f"folder {path} {_reason(path)}has no {' '.join(missing)}; {_LAYOUT}")
     try:
@@ -147,6 +150,10 @@ def _reason(path: Path) -> str:
             "has folders such as train/A, which must be renamed to trainA and the like or, if they "
             "are labels, to other names than A and B; it "
         )
+    written = {each.name.lower(): each.name for each in path.iterdir() if each.is_dir()}
+    other = [written[n.lower()] for n in FOLDERS.values() if n.lower() in written]
+    if other and not set(other) & set(FOLDERS.values()):
+        return f"has {' '.join(other)}, whose last letter must be a capital and no other; it "
     if any((path / split).is_dir() for split in ("train", "test", "val")):
         return (
             "has the layout of pix2pix, one file for both images of a pair, which must be cut into "

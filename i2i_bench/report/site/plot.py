@@ -298,7 +298,11 @@ def _line(at: float, label: str, points: Iterable[Point]) -> Line:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
+    """Cut the middle out: models differ at the start of their names, variants at the end."""
+    if len(label) <= LONGEST_NAME:
+        return label
+    end = LONGEST_NAME // 2
+    return f"{label[: LONGEST_NAME - 1 - end]}…{label[-end:]}"
 
 
 def _free_name(point: Point, text: str, taken: Sequence[Box]) -> Name | None:
