@@ -260,6 +260,57 @@ def masks_share_each_pixel(subject: Subject) -> str | None:
     return None
 
 
+def contents_keep_shape_and_range(subject: Subject) -> str | None:
+    """Check the shape of what masks show, and that it lies in the range of images."""
+    model = subject.build()
+    model.networks.eval()
+    with torch.no_grad():
+        for direction in subject.directions:
+            batch = subject.request(direction)
+            masks, image = model.masks(batch, direction), batch.images[direction.source]
+            if masks is None or masks.content is None:
+                continue
+            shape = tuple(masks.content.shape)
+            if len(shape) != 5 or (shape[0], *shape[2:]) != tuple(image.shape):
+                return f"{direction}: content is {shape} for images {tuple(image.shape)}"
+            if not bool((masks.content.abs() <= 1 + 1e-6).all()):
+                return f"{direction}: content lies outside [-1, 1], or is not numbers"
+    return None
+
+
+def background_copies_the_input(subject: Subject) -> str | None:
+    """Check that the input behind its mask, and each content behind its own, give the translation.
+
+    Contents beyond [-1, 1] are clipped in ``Masks``, so that pixels with such are left out; and a
+    model that gives not all of its contents is believed.
+    """
+    model = subject.build()
+    model.networks.eval()
+    with torch.no_grad():
+        for direction in subject.directions:
+            batch = subject.request(direction)
+            masks, image = model.masks(batch, direction), batch.images[direction.source]
+            if masks is None or masks.background is None:
+                continue
+            attention = list(masks.attention.split(1, dim=1))
+            blend = attention.pop(masks.background) * image
+            contents = [] if masks.content is None else masks.content.unbind(1)
+            if len(contents) != len(attention):
+                continue
+            is_clipped = torch.zeros_like(image, dtype=torch.bool)
+            for share, content in zip(attention, contents, strict=True):
+                blend = blend + share * content
+                is_clipped |= content.abs() >= 1
+            distance = (model.translate(batch, direction) - blend.clamp(-1, 1)).abs()
+            if bool((distance[~is_clipped] > 1e-4).any()):
+                return (
+                    f"{direction}: mask {masks.background} of {len(attention) + 1} does not copy "
+                    "the input: the translation is another than that and the contents, each behind "
+                    "its mask"
+                )
+    return None
+
+
 def losses_are_finite_detached_and_named(subject: Subject) -> str | None:
     """Check what a training step returns."""
     losses = subject.step(subject.build(), 0)
@@ -394,6 +445,8 @@ CHECKS: dict[str, Check] = {
     "translations are of single images": translations_are_of_single_images,
     "labels decide the translation": labels_decide_the_translation,
     "masks share each pixel": masks_share_each_pixel,
+    "contents keep shape and range": contents_keep_shape_and_range,
+    "the background copies the input": background_copies_the_input,
     "losses are finite, detached and named": losses_are_finite_detached_and_named,
     "every network moves": every_network_moves,
     "optimizers own each parameter once": optimizers_own_each_parameter_once,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from i2i_bench import contract, registry
-from i2i_bench.model import Ablation, Model, ModelCard, Settings, Variation
+from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
 from i2i_bench.settings import change_settings
 
 
@@ -92,6 +92,17 @@ class Shift(Model):
             fake = fake - fake.mean()
         return fake * 9 if self.config.fault == "range" else fake.clamp(-1, 1)
 
+    def masks(self, batch, direction):
+        """All is content, behind the first of two masks; nothing is copied."""
+        content = self.translate(batch, direction)[:, None]
+        attention = torch.ones_like(content[:, :, 0])
+        fault = self.config.fault
+        return Masks(
+            torch.cat([attention, 0 * attention], dim=1),
+            {"content": 9 * content, "content size": content[..., :16]}.get(fault, content),
+            0 if fault == "background" else 1,
+        )
+
 
 FAULTS = {
     "forgotten parameter": "optimizers own each parameter once",
@@ -102,6 +113,9 @@ FAULTS = {
     "attached": "losses are finite, detached and named",
     "batch": "translations are of single images",
     "range": "translations keep shape and range",
+    "content": "contents keep shape and range",
+    "content size": "contents keep shape and range",
+    "background": "the background copies the input",
 }
 
 

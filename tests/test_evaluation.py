@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from i2i_bench import data, evaluation, official
 from i2i_bench.model import A2B, B2A, Masks, Settings
-from i2i_bench.tasks import catalog
+from i2i_bench.tasks import catalog, folders
 
 CPU = torch.device("cpu")
 STRIPES = catalog.EMBEDDED["stripes"]
@@ -27,6 +28,39 @@ def test_halves_are_disjoint_and_do_not_follow_the_names():
     by_name = data.decode(task.images("train", "a")[:100], size=32, resampling="bicubic")
     named = {image.permute(1, 2, 0).numpy().tobytes() for image in by_name}
     assert 0 < len(named & both) < 100
+
+
+@pytest.fixture
+def oblong(tmp_path):
+    """Give a paired folder task of 64x40 noise, so that size, filter and aspect ratio all tell."""
+    random = np.random.RandomState(0)
+    for name in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            noise = random.randint(0, 256, (40, 64, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / name / f"{name[:-1]}{i}.png")
+    return folders.folder_task(tmp_path)
+
+
+KEEPING = Settings(None, 1, 8, 40, 32, "bilinear", "short_side")
+
+
+def as_torchvision(images):
+    """Give the bytes of images at the size of KEEPING."""
+    resize = v2.Compose([v2.Resize(32, v2.InterpolationMode.BILINEAR), v2.CenterCrop(32)])
+    return [np.asarray(resize(image.read())).tobytes() for image in images]
+
+
+def test_halves_are_at_the_size_of_the_crop_as_the_settings_resize(oblong):
+    halves = evaluation.reference(oblong, A2B, KEEPING).halves
+    found = [image.tobytes() for half in halves for image in half]
+    assert sorted(found) == sorted(as_torchvision(oblong.images("train", "b")))
+
+
+def test_truth_is_at_the_size_of_the_crop_as_the_settings_resize(oblong):
+    truth = evaluation.reference(oblong, A2B, KEEPING).truth
+    assert truth is not None
+    assert [image.tobytes() for image in truth] == as_torchvision(oblong.images("test", "b"))
 
 
 class Strange:
@@ -98,6 +132,20 @@ def test_progress_counts_images_there_and_then_back():
         ("translate a2b", 100, 100),
         ("translate a2b back", 100, 100),
     ]
+
+
+def test_translations_and_masks_are_those_of_evaluation_mode():
+    class Noting(Strange):
+        networks = torch.nn.ModuleDict()
+
+        def masks(self, batch, direction):
+            modes.append(self.networks.training)
+
+    modes = []
+    model: Any = Noting(lambda x: modes.append(model.networks.training) or x)
+    model.networks.train()
+    evaluation.translate_test_set(model, STRIPES, A2B, SETTINGS, device=CPU)
+    assert set(modes) == {False}
 
 
 def test_missing_way_back_is_a_reason_and_no_failure():

@@ -224,6 +224,12 @@ def test_scores_of_files_equal_torch_fidelity(name, folders, networks, monkeypat
     assert ours["kid_sd"] == pytest.approx(theirs["kernel_inception_distance_std"], abs=1e-6)
 
 
+def test_cache_tells_recipes_of_one_network_apart(networks):
+    image = np.random.RandomState(0).randint(0, 256, (1, 40, 56, 3), np.uint8)
+    first, second = (extract_features(image, recipe) for recipe in ("tf-compat", "tf-scipy"))
+    assert not np.allclose(first, second)
+
+
 def test_one_network_reads_both_files_and_equals_its_script(networks):
     resized = np.random.RandomState(0).uniform(0, 255, (2, 299, 299, 3)).astype(np.float32)
     resized[1] /= 3

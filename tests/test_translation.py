@@ -5,6 +5,7 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from i2i_bench import contract, data, registry, translation
+from i2i_bench import checkpoint, contract, data, plan, registry, translation
 from i2i_bench.cli import main
 from i2i_bench.directions import request
 from i2i_bench.model import A2B
+from i2i_bench.plan import Choices
 from i2i_bench.tasks import folders
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.translation import BATCH_SIZE, Translator
@@ -81,6 +83,37 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
                     assert (found == (mask * 255).round().numpy()).all()
     num_masks = translator.model.config.num_masks if with_masks else 0
     assert len(names(target)) == COUNT * (1 + num_masks)
+
+
+class Noting:
+    """Give images back, and note the mode of the networks."""
+
+    def __init__(self):
+        self.networks, self.modes = torch.nn.ModuleDict(), []
+
+    def translate(self, batch, direction):
+        self.modes.append(self.networks.training)
+        return batch.images[direction.source]
+
+
+def test_files_are_translated_in_evaluation_mode(photos, tmp_path):
+    model: Any = Noting()
+    model.networks.train()
+    translate(Translator(model, SIZE, "bicubic", "square"), photos / "00.png", tmp_path / "out")
+    assert model.modes == [False]
+
+
+def test_checkpoint_translates_at_the_crop_and_with_the_resize_of_its_training(tiny, tmp_path):
+    changes = {"load_size": "40", "crop_size": "32"}
+    changes |= {"resampling": "lanczos", "resize": "short_side"}
+    task, model_class = folders.folder_task(tiny), registry.load("cyclegan")
+    choices = Choices("tiny", changes, 8)
+    job = plan.make_job("cyclegan", model_class, (str(tiny), task), 0, choices)
+    model = model_class(job.settings.config)
+    path = checkpoint.save(tmp_path, model, job.identity(), checkpoint.Position())
+    nowhere = plan.Places(tmp_path, tmp_path, tmp_path)
+    found = translation.load(nowhere, None, "cyclegan", path)
+    assert (found.size, found.resampling, found.resize) == (32, "lanczos", "short_side")
 
 
 def test_what_is_not_finite_is_named_and_not_written(translator, photos, tmp_path):
