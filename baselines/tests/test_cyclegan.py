@@ -1,10 +1,13 @@
 """CycleGAN against the authors' numbers."""
 
+import dataclasses
+
 import pytest
 import torch
 from i2i_baselines.cyclegan import CycleGAN, CycleGANConfig
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+from i2i_bench import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 NORMS = {  # positions of normalisations, which have no parameters
@@ -196,3 +199,45 @@ def test_damaged_generators_are_refused_by_name(numbers, tmp_path, name, tensor,
     torch.save({n: t for n, t in tensors.items() if t is not None}, folder / "latest_net_G_A.pth")
     with pytest.raises(ValueError, match=message):
         CycleGAN.from_official(folder)
+
+
+def test_published_settings_are_the_authors():
+    counts = {"a": 1000, "b": 1300}
+    task = dataclasses.replace(contract.NOMINAL, kind="catalogued", num_train=counts)
+    assert CycleGAN.settings("published", task) == Settings(
+        CycleGANConfig(
+            lambda_cycle=10.0,
+            lambda_identity=5.0,
+            learning_rate=2e-4,
+            beta1=0.5,
+            constant_epochs=100,
+            decay_epochs=100,
+            pool_size=50,
+        ),
+        batch_size=1,
+        budget=200 * 1300,
+        load_size=286,
+        crop_size=256,
+        resampling="bicubic",
+        resize="square",
+        flip=True,
+    )
+
+
+def test_learning_rate_falls_linearly_after_half_of_the_epochs():
+    model = CycleGAN(CycleGANConfig(generator_width=2, discriminator_width=2))
+    rates = []
+    for epoch in (0, 99, 100, 199):
+        model.advance(Clock(1, 1, epoch, 200))
+        rates.append([o.param_groups[0]["lr"] for o in model.optimizers.values()])
+    expected = [2e-4, 2e-4, 2e-4 * 100 / 101, 2e-4 / 101]
+    assert rates == [pytest.approx([rate, rate]) for rate in expected]
+
+
+def test_weights_start_as_the_authors():
+    torch.manual_seed(0)
+    config = CycleGANConfig(generator_width=16, discriminator_width=16, num_blocks=2)
+    parameters = dict(CycleGAN(config).networks.named_parameters())
+    weights = [p.flatten() for name, p in parameters.items() if name.endswith("weight")]
+    assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
+    assert not any(p.any() for name, p in parameters.items() if name.endswith("bias"))

@@ -9,6 +9,7 @@ from i2i_baselines.ugatit import (
     OFFICIAL,
     UGATIT,
     Discriminator,
+    LayerInstanceNorm,
     SpectralNorm,
     UGATITConfig,
     UGATITLight,
@@ -375,3 +376,9 @@ def test_one_file_of_tensorflow_is_refused_with_the_reason(tmp_path, suffix):
     path.write_bytes(b"\0")
     with pytest.raises(ValueError, match="TensorFlow checkpoint: its architecture differs"):
         UGATIT.from_official(path)
+
+
+@pytest.mark.parametrize(("adaptive", "rho"), [(True, 0.9), (False, 0.0)])
+def test_share_of_instance_normalisation_starts_as_the_authors(adaptive, rho):
+    found = LayerInstanceNorm(2, adaptive=adaptive).rho.flatten().tolist()
+    assert found == pytest.approx([rho, rho])

@@ -9,10 +9,12 @@ from i2i_baselines.unit import (
     DOMAINS,
     UNIT,
     MultiScaleDiscriminator,
+    SampleNorm,
     UNITConfig,
     discriminator_stems,
     generator_stems,
 )
+from torch import nn
 
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
 
@@ -288,3 +290,22 @@ def test_published_settings_are_the_authors():
     assert (settings.batch_size, settings.budget) == (1, 1_000_000)
     assert (settings.load_size, settings.crop_size) == (256, 256)
     assert (settings.resampling, settings.resize, settings.flip) == ("bilinear", "short_side", True)
+
+
+def test_convolutions_of_the_generators_start_as_the_authors():
+    torch.manual_seed(0)
+    model = UNIT(UNITConfig(generator_width=16, discriminator_width=2, num_blocks=1))
+    for layer in model.networks["generators"].modules():
+        if isinstance(layer, nn.Conv2d):
+            deviation = (2 / layer.weight[0].numel()) ** 0.5  # 2 / fan-in, Kaiming
+            assert layer.weight.std().item() == pytest.approx(deviation, rel=0.06)
+            assert layer.bias is not None
+            assert not layer.bias.any()
+
+
+def test_scales_of_the_decoders_norm_start_between_none_and_one():
+    torch.manual_seed(0)
+    gamma = SampleNorm(1000).gamma.detach()
+    assert 0 <= gamma.min() < 0.01
+    assert 0.99 < gamma.max() < 1
+    assert gamma.mean().item() == pytest.approx(0.5, abs=0.03)

@@ -1,11 +1,15 @@
 """AttentionGAN, Scheme I, against the authors' numbers."""
 
+import dataclasses
+
 import pytest
 import torch
 from i2i_attentiongan.networks import SingleMaskGenerator
 from i2i_attentiongan.scheme1 import AttentionGANv1, AttentionGANv1Config
+from torch import nn
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+from i2i_bench import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
 
 FILES = {f"net{name}.pth": f"net{name}" for name in ("G_A2B", "G_B2A", "D_A", "D_B")}
 LAYOUTS = {
@@ -179,3 +183,56 @@ def test_damaged_files_are_refused_by_name(numbers, tmp_path, file, name, messag
     torch.save({n: t for n, t in tensors.items() if n != name}, folder / file)
     with pytest.raises(ValueError, match=message):
         AttentionGANv1.from_official(folder)
+
+
+def test_published_settings_are_the_authors():
+    counts = {"a": 1000, "b": 1300}
+    task = dataclasses.replace(contract.NOMINAL, kind="catalogued", num_train=counts)
+    assert AttentionGANv1.settings("published", task) == Settings(
+        AttentionGANv1Config(
+            lambda_cycle=10.0,
+            lambda_pixel=1.0,
+            lambda_total_variation=1e-6,
+            lambda_identity=0.0,
+            curriculum_epochs=10,
+            curriculum_rate=0.01,
+            rate=0.5,
+            learning_rate=1e-4,
+            beta1=0.5,
+            constant_epochs=100,
+            decay_epochs=100,
+            pool_size=50,
+        ),
+        batch_size=1,
+        budget=200 * 1300,
+        load_size=256,  # flips only
+        crop_size=256,
+        resampling="bicubic",
+        resize="square",
+        flip=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    torch.manual_seed(0)
+    return AttentionGANv1(
+        AttentionGANv1Config(generator_width=16, discriminator_width=16, num_blocks=2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "mean"), [(nn.Conv2d, 0), (nn.BatchNorm2d, 1)], ids=["convolution", "norm"]
+)
+def test_weights_start_as_the_authors(fresh, kind, mean):
+    layers = [layer for layer in fresh.networks.modules() if isinstance(layer, kind)]
+    weights = torch.cat([layer.weight.flatten() for layer in layers])
+    assert weights.mean().item() == pytest.approx(mean, abs=0.002)
+    assert weights.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_biases_of_norms_alone_start_at_zero(fresh):
+    for layer in fresh.networks.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+            assert layer.bias is not None
+            assert bool(layer.bias.any()) == isinstance(layer, nn.Conv2d)

@@ -1,11 +1,14 @@
 """AttentionGAN, Scheme II, against the authors' numbers and the paper's algebra."""
 
+import dataclasses
+
 import pytest
 import torch
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_attentiongan.scheme2 import AttentionGAN, AttentionGANConfig
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+from i2i_bench import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 
@@ -234,3 +237,53 @@ def test_impossible_configurations_are_refused(changes):
 def test_sides_not_divisible_by_four_are_refused():
     with pytest.raises(ValueError, match="divisible by 4"):
         small().translate(Batch({"a": torch.zeros(1, 3, 34, 32)}), A2B)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "decay", "background"),
+    [
+        ("horse2zebra", 60, 0, "input"),  # scripts/train_attentiongan.sh
+        ("selfie2anime", 100, 100, "generated"),  # README, the geometric files
+        ("maps", 100, 100, "input"),
+    ],
+)
+def test_published_settings_are_the_authors(name, constant, decay, background):
+    counts = {"a": 1000, "b": 1300}
+    task = dataclasses.replace(contract.NOMINAL, name=name, kind="catalogued", num_train=counts)
+    assert AttentionGAN.settings("published", task) == Settings(
+        AttentionGANConfig(
+            background=background,
+            lambda_cycle=10.0,
+            lambda_identity=5.0,
+            learning_rate=2e-4,
+            beta1=0.5,
+            constant_epochs=constant,
+            decay_epochs=decay,
+            pool_size=50,
+        ),
+        batch_size=4,
+        budget=(constant + decay) * 1300,
+        load_size=286,
+        crop_size=256,
+        resampling="bicubic",
+        resize="square",
+        flip=True,
+    )
+
+
+def test_learning_rate_falls_linearly_after_half_of_the_epochs():
+    model, rates = small(), []
+    for epoch in (0, 99, 100, 199):
+        model.advance(Clock(1, 1, epoch, 200))
+        rates.append([o.param_groups[0]["lr"] for o in model.optimizers.values()])
+    expected = [2e-4, 2e-4, 2e-4 * 100 / 101, 2e-4 / 101]
+    assert rates == [pytest.approx([rate, rate]) for rate in expected]
+
+
+def test_weights_start_as_the_authors():
+    torch.manual_seed(0)
+    config = AttentionGANConfig(generator_width=16, discriminator_width=16, num_blocks=2)
+    parameters = dict(AttentionGAN(config).networks.named_parameters())
+    weights = [p.flatten() for name, p in parameters.items() if name.endswith("weight")]
+    assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
+    assert not any(p.any() for name, p in parameters.items() if name.endswith("bias"))
