@@ -1,5 +1,6 @@
 """Order, crops and flips of images: pure functions of (seed, first sample), equal to plain PIL."""
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_order_does_not_depend_on_how_it_is_cut(size):
     whole = data.sample_order(3, "a", 7, 0, 42)
     parts = [data.sample_order(3, "a", 7, start, size) for start in range(0, 42, size)]
     assert (np.concatenate(parts)[:42] == whole).all()
+
+
+def test_order_is_that_of_words_from_seed_stream_and_block_on_any_machine():
+    expected = []
+    for block in (0, 1):
+        text = f"i2i-bench/order/0/a/{block}"
+        seed = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+        words = np.random.PCG64(seed).random_raw(8).tolist()
+        expected += sorted(range(8), key=words.__getitem__)
+    assert data.sample_order(0, "a", 8, 0, 16).tolist() == expected
+    assert expected == [2, 0, 6, 4, 3, 5, 1, 7, 5, 6, 4, 7, 1, 3, 2, 0]  # of every numpy
 
 
 def test_each_image_is_seen_once_a_block():

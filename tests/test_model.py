@@ -1,5 +1,7 @@
 """The randomness of a step, and the small types of the contract."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,24 @@ def test_scrambling_is_splitmix64():
     counter = torch.arange(1, 4) * -0x61C8864680B583EB
     found = [value & (2**64 - 1) for value in _mix(counter).tolist()]
     assert found == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+def mixed(value):
+    """Give the finaliser of Vigna's splitmix64.c, in unsigned integers."""
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+    return value ^ (value >> 31)
+
+
+def test_draws_are_the_stream_of_seed_and_name_on_any_machine():
+    # SplitMix64 from the first 8 bytes, least first, of sha256("0/crop_a"); of its k-th output, the
+    # k-th sample's own stream; of each output there, the upper half
+    key = int.from_bytes(reversed(bytes.fromhex(hashlib.sha256(b"0/crop_a").hexdigest()[:16])))
+    golden = 0x9E3779B97F4A7C15
+    streams = [mixed((key + golden * k) % 2**64) for k in (1, 2)]
+    words = [[mixed((own + golden * i) % 2**64) >> 32 for i in (1, 2, 3)] for own in streams]
+    found = Randomness(0).integers("crop_a", 1000, (2, 3)).tolist()
+    assert found == [[word * 1000 >> 32 for word in row] for row in words]
 
 
 @pytest.mark.parametrize("draw", ["normal", "uniform", "integers"])
