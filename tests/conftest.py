@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 import time
@@ -110,6 +111,20 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny: Path, cli: Cli) ->
 def finished(_finished: Path, places: Path) -> Path:
     """Give a copy of the places after these runs, with their output in ``output.txt``."""
     return Path(shutil.copytree(_finished, places, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give the inodes of the files and folders that a test has the system put on disk."""
+    inodes: list[int] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        inodes.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return inodes
 
 
 class _WithLayers(nn.Module):

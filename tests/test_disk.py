@@ -120,3 +120,10 @@ def test_holder_of_a_lock_is_asked_about_before_it_is_waited_for(tmp_path):
         disk.lock_file(tmp_path / "lock", refuse)
     assert (has_locks, len(list(Path("/proc/self/fd").iterdir()))) == (True, handles)
     os.close(handle)
+
+
+def test_text_and_every_folder_made_for_it_are_synced_in_order(tmp_path, synced):
+    path = tmp_path / "a" / "b" / "file.json"
+    disk.write_text(path, "new")
+    names_and_contents = [tmp_path, tmp_path / "a", path, path.parent]
+    assert synced == [each.stat().st_ino for each in names_and_contents]

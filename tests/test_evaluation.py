@@ -192,3 +192,11 @@ def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     assert (np.asarray(Image.open(tmp_path / "x.png")) == 1).all()
+
+
+def test_names_of_saved_images_are_synced_after_them(tmp_path, synced):
+    folder = tmp_path / "images"
+    evaluation.save_images(folder, ["x.jpg", "y.jpg"], np.zeros((2, 8, 8, 3), np.uint8))
+    images = {path.stat().st_ino for path in folder.iterdir()}
+    assert images <= set(synced)
+    assert synced[-1] == folder.stat().st_ino

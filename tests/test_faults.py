@@ -1,5 +1,6 @@
 """Disks, folders, files, clocks and memory that fail: the last good state stays, one sentence."""
 
+import contextlib
 import dataclasses
 import errno
 import getpass
@@ -193,6 +194,17 @@ def test_room_for_checkpoints_is_asked_for_before_training(tmp_path, tiny):
         model.networks["large"] = torch.nn.Linear(1, size)
     with pytest.raises(ValueError, match=r"need at least .* [GM]iB are free in .*with --runs"):
         checkpoint.require_space(tmp_path / "not/yet", model)
+
+
+@pytest.mark.parametrize(("share", "fits"), [(0.3, True), (0.4, False)])
+def test_disk_has_room_for_two_checkpoints_and_the_next(tmp_path, tiny, share, fits):
+    (job,) = jobs(tiny)
+    size = int(share * shutil.disk_usage(tmp_path).free) // 8  # of 4 bytes each, and a bias
+    with torch.device("meta"):
+        model = job.model_class(job.settings.config)
+        model.networks["large"] = torch.nn.Linear(1, size)
+    with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="need at least"):
+        checkpoint.require_space(tmp_path, model)
 
 
 @pytest.mark.parametrize("number", sorted(faults.ADVICE))

@@ -172,6 +172,13 @@ def test_line_has_the_mean_of_all_steps_since_the_line_before(train, tmp_path, m
     assert [(line["step"], line["losses"]["cycle_a"]) for line in lines] == [(3, 2.0), (6, 5.0)]
 
 
+def test_log_is_synced_before_the_checkpoint_that_says_its_steps_are_taken(train, tmp_path, synced):
+    train()
+    (saved,) = tmp_path.glob("checkpoint-*.pt")
+    log = synced.index((tmp_path / training.LOG).stat().st_ino)
+    assert log < synced.index(saved.stat().st_ino)
+
+
 # Signals
 
 

@@ -116,6 +116,14 @@ def test_checkpoint_translates_at_the_crop_and_with_the_resize_of_its_training(t
     assert (found.size, found.resampling, found.resize) == (32, "lanczos", "short_side")
 
 
+def test_names_of_translations_are_synced_after_them(photos, tmp_path, synced):
+    model: Any = Noting()
+    translate(Translator(model, SIZE, "bicubic", "square"), photos, tmp_path / "out")
+    written = {path.stat().st_ino for path in (tmp_path / "out").iterdir()}
+    assert written <= set(synced)
+    assert synced[-1] == (tmp_path / "out").stat().st_ino
+
+
 def test_what_is_not_finite_is_named_and_not_written(translator, photos, tmp_path):
     broken = copy.deepcopy(translator.model)
     weights = next(broken.generators["a2b"].parameters())
