@@ -95,3 +95,10 @@ def test_frozen_spares_weight_gradients_and_gives_them_back():
     assert network.weight.grad is None
     assert x.grad is not None
     assert all(p.requires_grad for p in network.parameters())
+
+
+def test_least_squares_are_exact_in_half_precision_too():
+    logits = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
+    loss = blocks.least_squares(logits, 0.999)  # 1 in bfloat16
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx((0.001**2 + 1.001**2) / 2)

@@ -185,6 +185,15 @@ def test_cache_knows_the_weights(places, monkeypatch, save_traced, cheap_layers)
     assert len(cached_files(places)) == 2
 
 
+def test_weights_that_are_replaced_are_read_anew(places, monkeypatch, save_traced, cheap_layers):
+    monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(places))
+    found = []
+    for _ in range(2):
+        save_traced(cheap_layers(), places / INCEPTION_NAME)
+        found.append(extract_features(make_images(1)))
+    assert not np.allclose(*found)
+
+
 @pytest.mark.parametrize("harm", ["empty", "cut", "text", "shape", "dtype", "infinite"])
 def test_harmed_cache_is_made_anew(places, harm):
     images = make_images(2)

@@ -235,6 +235,12 @@ def test_checkpoints_chosen_on_the_test_set_are_a_visible_row_of_their_own():
     assert models(table) == [("unit (best, selected on test fid)", 1), ("unit", 2)]
 
 
+def test_seeds_of_several_checkpoints_are_several_rows():
+    best = {"checkpoint": "best", "selected_on": None}
+    (table,) = tabulate([psnr("unit", 20.0), psnr("unit", 21.0, seed=1, score=best)])
+    assert models(table) == [("unit (best)", 1), ("unit", 2)]
+
+
 # --- groups
 
 

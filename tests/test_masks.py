@@ -149,7 +149,11 @@ def test_attention_rounded_to_half_precision_is_accepted():
 @pytest.mark.parametrize("metric", [attention_entropy, saturated_share])
 @pytest.mark.parametrize(
     ("masks", "words"),
-    [(np.full((4, 3, 3), 0.5), "sum to 1"), (np.ones((3, 3)), r"\(n, height, width\)")],
+    [
+        (np.full((4, 3, 3), 0.5), "sum to 1"),
+        (np.full((4, 3, 3), 1.03 / 4), "sum to 1"),
+        (np.ones((3, 3)), r"\(n, height, width\)"),
+    ],
 )
 def test_attention_that_is_not_a_share_is_refused(metric, masks, words):
     with pytest.raises(ValueError, match=words):

@@ -123,6 +123,16 @@ def test_tensors_that_claim_more_than_the_file_has_are_refused(tmp_path):
             official.read(tmp_path / f"{number}.pth")
 
 
+def test_parts_that_claim_more_than_the_file_has_together_are_refused(tmp_path):
+    one, path = torch.zeros(1), tmp_path / "file.pt"
+    torch.save({part: {"weight": one.expand(1)} for part in "ab"}, path)
+    most = path.stat().st_size * 3 // 4 // one.nbytes  # of the bytes, three quarters each
+    torch.save({part: {"weight": one.expand(most)} for part in "ab"}, path)
+    official.read_parts(path, "a")
+    with pytest.raises(ValueError, match=r"claims tensors of \d+ bytes, which is more"):
+        official.read_parts(path, "ab")
+
+
 def test_any_flipped_bit_of_a_file_is_noticed(tmp_path):
     path = tmp_path / "file.pth"
     state = {"weight": torch.randn(4, 3), "bias": torch.randn(4)}

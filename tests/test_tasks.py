@@ -407,3 +407,18 @@ def test_folder_of_a_task_has_its_records_name(tmp_path):
     assert catalog.name_of("nothing") == "nothing"
     (tmp_path / "results/gone/cyclegan").mkdir(parents=True)  # as of records
     assert catalog.name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")
+
+
+def test_contents_in_another_folder_are_other_contents(tmp_path):
+    x, y, z = (save(tmp_path / f"{name}.png") for name in "xyz")
+    first = folders.hash_folders([("trainB", [x, y]), ("testA", [z])])
+    assert folders.hash_folders([("trainB", [x]), ("testA", [y, z])]) != first
+
+
+def test_image_that_was_written_anew_is_refused_whatever_its_size(tmp_path):
+    task = folders.folder_task(make_task(tmp_path))
+    path = tmp_path / "trainA" / "trainA_0.png"
+    path.write_bytes(path.read_bytes())
+    os.utime(path, (0, 0))  # whatever the clock of the file system tells apart
+    with pytest.raises(ValueError, match=r"trainA_0\.png was changed since this command began"):
+        task.images("train", "a")[0].read()

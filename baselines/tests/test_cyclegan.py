@@ -241,3 +241,15 @@ def test_weights_start_as_the_authors():
     weights = [p.flatten() for name, p in parameters.items() if name.endswith("weight")]
     assert torch.cat(weights).std().item() == pytest.approx(0.02, rel=0.02)
     assert not any(p.any() for name, p in parameters.items() if name.endswith("bias"))
+
+
+def test_pools_of_both_domains_draw_apart():
+    class Noting(Randomness):
+        def uniform(self, name, shape):
+            names.append(name)
+            return super().uniform(name, shape)
+
+    names = []
+    model = CycleGAN(CycleGANConfig(generator_width=2, discriminator_width=2, num_blocks=0))
+    model.training_step(Batch({d: torch.zeros(1, 3, 24, 24) for d in "ab"}), Noting(0))
+    assert len(set(names)) == len(names) == 2
