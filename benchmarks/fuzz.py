@@ -20,11 +20,12 @@ import resource
 import signal
 import string
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ HOSTILE: tuple[Any, ...] = (  # in the place of a sound value
     *("\N{HAMSTER FACE}" * 300, "x" * 100_000, "seed0", "i2i@1/a2b", "'\"`$(id)", "|a|b|"),
     *([], {}, [[]], {"a": {"b": {}}}, ["x"] * 1000),
 )
+
+OFFICIAL = {  # model → fixture in tests/golden, and the parts of a file by the networks in it
+    "cyclegan": ("cyclegan", {"G_A": ""}),
+    "attentiongan": ("attentiongan_v2", {"G_A": ""}),
+    "attentiongan-v1": ("attentiongan_v1", {"netG_A2B": ""}),
+    "unit": ("unit", {"gen_a": "a", "gen_b": "b"}),
+    "ugatit-light": (
+        "ugatit_light",
+        {n: n for n in ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")},
+    ),
+    "stargan": ("stargan", {"G": ""}),
+}
 
 Target = Callable[[bytes, Path], object]
 
@@ -178,11 +191,21 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
 
 
 def read_official(content: bytes, folder: Path) -> None:
-    """Read a file of authors."""
-    from i2i_bench import official
+    """Build the model whose authors' file it is; the others refuse it, each in a sentence."""
+    from i2i_bench import importing, registry
 
-    (folder / "latest_net_G.pth").write_bytes(content)
-    official.read_pair(folder)
+    path = folder / "netG_A2B.pth"  # a name that all of them take
+    path.write_bytes(content)
+    refusals = []
+    for name in OFFICIAL:
+        try:
+            registry.load(name).from_official(path)
+        except ValueError as error:
+            require_sentence(error)
+            refusals.append(error)
+    importing._family(path)
+    if len(refusals) == len(OFFICIAL):
+        raise refusals[0]
 
 
 def read_metadata(content: bytes, folder: Path) -> None:
@@ -234,6 +257,25 @@ def sound_checkpoints() -> list[bytes]:
     return [file.getvalue()]
 
 
+def sound_officials() -> list[bytes]:
+    """Give a file of the authors of each model, with their names of its tensors."""
+    import torch
+    from safetensors.torch import load_file
+
+    found = []
+    for fixture, networks in OFFICIAL.values():
+        tensors = load_file(ROOT / "tests/golden" / fixture / "init.safetensors")
+        parts: dict[str, dict[str, Any]] = {part: {} for part in networks.values()}
+        for name, tensor in tensors.items():
+            network, _, leaf = name.partition("/")
+            if network in networks:
+                parts[networks[network]][leaf] = tensor
+        file = io.BytesIO()
+        torch.save(parts.get("", parts), file)
+        found.append(file.getvalue())
+    return found
+
+
 def sound_records() -> list[bytes]:
     """Give some of the committed records."""
     return [path.read_bytes() for path in sorted((ROOT / "results").glob("*/*/*.json"))[::6]]
@@ -265,7 +307,13 @@ def sound_notes() -> list[bytes]:
 
 def sound_settings() -> list[bytes]:
     """Give some settings."""
-    return [b"pool_size=50", b"lambda_cycle=1e1", b"resize=square", b"flip=true", b"batch_size=1"]
+    return [
+        b"learning_rate=1e-4",
+        b"lambda_cycle=1e1",
+        b"resize=square",
+        b"flip=true",
+        b"batch_size=1",
+    ]
 
 
 def sound_images() -> list[bytes]:
@@ -283,20 +331,38 @@ def sound_images() -> list[bytes]:
     return found
 
 
-def sound_archives() -> list[bytes]:
-    """Give archives of images."""
-    import tarfile
+def sound_zips() -> list[bytes]:
+    """Give zip archives of images, compressed and not."""
+    files = dict.fromkeys(("trainA/1.png", "trainB/2.png"), sound_images()[0])
+    return [packed_zip(files, how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
 
-    image = sound_images()[0]
-    file, packed = io.BytesIO(), io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("trainA/1.png", "trainB/2.png"):
-            archive.writestr(name, image)
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        info = tarfile.TarInfo("trainA/1.png")
-        info.size = len(image)
-        archive.addfile(info, io.BytesIO(image))
-    return [file.getvalue(), packed.getvalue()]
+
+def sound_archives() -> list[bytes]:
+    """Give archives of images of every kind that is unpacked."""
+    files = dict.fromkeys(("trainA/1.png", "trainB/2.png"), sound_images()[0])
+    return [*sound_zips(), packed_tar(files)]
+
+
+def packed_zip(files: Mapping[str, bytes], how: int) -> bytes:
+    """Pack files by name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", how) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def packed_tar(files: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Pack files by name; or what else a tar archive can hold, at the last of these names."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            if name == list(files)[-1]:
+                info.type, info.linkname = kind, "../../x"
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
 
 
 def sound_metadata() -> list[bytes]:
@@ -332,8 +398,23 @@ def change_json(draw: random.Random, content: bytes) -> bytes:
         return change_bytes(draw, content)
     if draw.random() < 0.02:
         return b"[" * draw.choice((500, 5000, 500_000))
-    tree = replaced(draw, json.loads(content), HOSTILE)
+    tree = replaced(draw, json.loads(content), lambda value: draw.choice(HOSTILE))
     return json.dumps(tree).encode()
+
+
+def change_archive(draw: random.Random, content: bytes) -> bytes:
+    """Pack files of other names and contents in an archive of that kind; sometimes, bytes."""
+    if draw.random() < 0.4:
+        return change_bytes(draw, content)
+    image, texts = sound_images()[0], [v[:60_000] for v in HOSTILE if isinstance(v, str) and v]
+    names = ["trainA/1.png", "trainB/2.png", "trainA\\3.png", "trainA/", "C:/4.png"]
+    names += [draw.choice((f"{text}.png", f"trainA/{text}.png", text)) for text in texts]
+    contents = (image, image, b"", change_bytes(draw, image), bytes(2**21))
+    files = {name: draw.choice(contents) for name in draw.sample(names, draw.randrange(1, 4))}
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        return packed_zip(files, draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
+    return packed_tar(files, draw.choice((tarfile.REGTYPE, *kinds)))
 
 
 def change_checkpoint(draw: random.Random, content: bytes) -> bytes:
@@ -348,14 +429,26 @@ def change_checkpoint(draw: random.Random, content: bytes) -> bytes:
     for _ in range(40):
         bomb = [bomb, bomb]
     one = torch.zeros(1)
-    tensors = (
+    values = (
+        *HOSTILE,
         *(one.expand(1 << 40), one.expand(1 << 20, 1 << 20), torch.zeros(0), one.double()),
         *(torch.full((3,), float("nan")), torch.zeros(3, 3).to_sparse(), one.to("meta")),
         *(torch.quantize_per_tensor(one, 1.0, 0, torch.qint8), torch.zeros(2, dtype=torch.bool)),
+        bomb,
     )
-    tree = replaced(draw, _sound_checkpoint(), (*HOSTILE, *tensors, bomb))
+
+    def change(value: Any) -> Any:
+        if (
+            not isinstance(value, torch.Tensor)
+            or not (value.ndim and len(value))
+            or draw.random() < 0.4
+        ):
+            return draw.choice(values)
+        ways = (value.half(), value.double(), -value, value[:1], value[:0], value[None], value[0])
+        return draw.choice((*ways, torch.cat([value, value])))
+
     file = io.BytesIO()
-    torch.save(tree, file)
+    torch.save(replaced(draw, torch.load(io.BytesIO(content), weights_only=True), change), file)
     return file.getvalue()
 
 
@@ -371,10 +464,10 @@ def _repacked(draw: random.Random, content: bytes) -> bytes:
     return file.getvalue()
 
 
-def replaced(draw: random.Random, tree: Any, values: tuple[Any, ...]) -> Any:
+def replaced(draw: random.Random, tree: Any, change: Callable[[Any], Any]) -> Any:
     """Give a copy of nested containers with one of its parts replaced, removed or doubled."""
     if not isinstance(tree, dict | list) or not tree or draw.random() < 0.1:
-        return draw.choice(values)
+        return change(tree)
     made = tree.copy()
     keys = list(made) if isinstance(made, dict) else list(range(len(made)))
     key: Any = draw.choice(keys)
@@ -383,7 +476,7 @@ def replaced(draw: random.Random, tree: Any, values: tuple[Any, ...]) -> Any:
     elif draw.random() < 0.1 and isinstance(made, dict):
         made[str(draw.choice(HOSTILE))] = made[key]
     else:
-        made[key] = replaced(draw, made[key], values)
+        made[key] = replaced(draw, made[key], change)
     return made
 
 
@@ -393,10 +486,10 @@ TARGETS = {
     "notes": Fuzzed(read_notes, sound_notes, change_json),
     "setting": Fuzzed(read_setting, sound_settings),
     "image": Fuzzed(read_image, sound_images),
-    "images": Fuzzed(read_images, sound_archives),
-    "archive": Fuzzed(read_archive, sound_archives),
+    "images": Fuzzed(read_images, sound_zips, change_archive),
+    "archive": Fuzzed(read_archive, sound_archives, change_archive),
     "checkpoint": Fuzzed(read_checkpoint, sound_checkpoints, change_checkpoint),
-    "official": Fuzzed(read_official, sound_checkpoints, change_checkpoint),
+    "official": Fuzzed(read_official, sound_officials, change_checkpoint),
     "metadata": Fuzzed(read_metadata, sound_metadata),
 }
 
@@ -464,29 +557,38 @@ def once(guard: Guard, target: Fuzzed, content: bytes) -> str:
     Raises:
         Found: If it ended in anything else.
     """
-    from i2i_bench import faults
-
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name).resolve()
         try:
             with guard.watching(folder):
                 target.read(content, folder)
         except ValueError as error:
-            said = faults.reason(error)
-            if not said.isprintable() or len(said) > LONGEST:
-                raise Found(f"no sentence: {said[:200]!r}... of {len(said)}") from error
+            require_sentence(error)
             return "refused"
     return "read"
+
+
+def require_sentence(error: ValueError) -> None:
+    """Require that what is said of a file can be printed and is short.
+
+    Raises:
+        Found: If not.
+    """
+    from i2i_bench import faults
+
+    said = faults.reason(error)
+    if not said.isprintable() or len(said) > LONGEST:
+        raise Found(f"no sentence: {said[:200]!r}... of {len(said)}") from error
 
 
 def warm(target: Fuzzed) -> None:
     """Read what is sound, so that imports and their helpers are done before anything is limited.
 
     Raises:
-        Exception: If it cannot be read.
+        Exception: If it cannot be read, as nothing is then known of what is beyond the refusal.
     """
     for content in target.seeds():
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, contextlib.suppress(ValueError):
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             target.read(content, Path(folder))
 
 
