@@ -180,7 +180,15 @@ def test_unfit_test_image_is_refused_before_the_training(cli, places, own):
 
 
 def test_setting_that_torch_refuses_is_one_sentence(cli, places, tiny):
-    cli(*CYCLEGAN, "--task", tiny, "--set", "pool_size=-1", code=1)
+    sentence = cli(*CYCLEGAN, "--task", tiny, "--set", "beta1=2", code=1)
+    assert sentence == "Invalid beta parameter at index 0: 2.0"
+    assert not files_below(places)
+
+
+def test_setting_that_the_model_refuses_is_one_sentence(cli, places, tiny):
+    sentence = cli(*CYCLEGAN, "--task", tiny, "--set", "pool_size=-1", code=1)
+    assert sentence == "pool_size is -1; at least 0 is needed"
+    assert not files_below(places)
 
 
 # --- run
