@@ -44,7 +44,7 @@ LAYERS = (  # a module imports from later lines only
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
-    *("torch", "torchvision", "cleanfid", "lpips", "pandas", "click", "numpy", "PIL", "scipy"),
+    *("torch", "torchvision", "cleanfid", "lpips", "click", "numpy", "PIL", "scipy"),
     *("pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
     "triton",  # comes with PyTorch for CUDA
 }

@@ -10,7 +10,7 @@ import pytest
 from i2i_bench.report import ablation
 from i2i_bench.report.ablation import Study
 
-HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
+HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "cleanfid", "lpips"}
 PROGRAM = """
 import json, sys
 from click.testing import CliRunner
