@@ -51,6 +51,7 @@ HOSTILE: tuple[Any, ...] = (  # in the place of a sound value
     *([], {}, [[]], {"a": {"b": {}}}, ["x"] * 1000),
 )
 
+PAIR = ("trainA/1.png", "trainB/2.png")  # in an archive
 OFFICIAL = {  # model → fixture in tests/golden, and the parts of a file by the networks in it
     "cyclegan": ("cyclegan", {"G_A": ""}),
     "attentiongan": ("attentiongan_v2", {"G_A": ""}),
@@ -333,13 +334,13 @@ def sound_images() -> list[bytes]:
 
 def sound_zips() -> list[bytes]:
     """Give zip archives of images, compressed and not."""
-    files = dict.fromkeys(("trainA/1.png", "trainB/2.png"), sound_images()[0])
+    files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])
     return [packed_zip(files, how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
 
 
 def sound_archives() -> list[bytes]:
     """Give archives of images of every kind that is unpacked."""
-    files = dict.fromkeys(("trainA/1.png", "trainB/2.png"), sound_images()[0])
+    files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])
     return [*sound_zips(), packed_tar(files)]
 
 
