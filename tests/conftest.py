@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
+import sys
 import threading
 import time
 import warnings
@@ -125,6 +127,14 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(os, "fsync", note)
     return inodes
+
+
+@pytest.fixture(scope="module")
+def load_benchmark() -> Iterator[Callable[[str], Any]]:
+    """Give a function that imports a script of ``benchmarks`` by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(Path(__file__).parents[1] / "benchmarks"), *sys.path])
+        yield importlib.import_module
 
 
 class _WithLayers(nn.Module):

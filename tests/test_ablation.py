@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sound_records import make_record, make_score
 
 from i2i_bench import ablate, registry
 from i2i_bench.plan import Choices
-from i2i_bench.record import Record, Score, Values
+from i2i_bench.record import Values
 from i2i_bench.report import ablation, curves, drawing
 from i2i_bench.report.ablation import Point, Study
 
@@ -23,52 +24,15 @@ def make(masks, background="input", seed=0, **values):
     found = {"psnr_foreground": 10.0 + masks + seed, "psnr_background": 30.0}
     found |= {"background_share": 0.5, "effective_masks": masks / 2} | values
     identity = {"identity": Values(values={"psnr_foreground": 8.0, "psnr_background": 100.0})}
-    score = {
-        "protocol": "i2i",
-        "protocol_version": 1,
-        "image_size": 32,
-        "n_real": 100,
-        "n_fake": 100,
-        "files_sha256": {},
-        "pixels_sha256": {"real": "a" * 64},
-        "recipe": "clean",
-        "weights_sha256": None,
-        "weights_status": None,
-        "estimator": {},
-        "spread_kind": "se_jackknife",
-        "checkpoint": "last",
-        "selected_on": None,
-        "task_version": 1,
-        "libraries": {},
-        "partial": False,
-        "baselines": identity,
-        "values": found,
-    }
-    scores = {f"i2i@1/{d}": Score(**score, direction=d) for d in ("a2b", "b2a")}
-    return Record(
+    score = {"image_size": 32, "baselines": identity, "values": found}
+    return make_record(
+        *(make_score(direction=direction, **score) for direction in ("a2b", "b2a")),
         model="some",
-        distribution="some",
-        distribution_version="1",
         variant=f"preset=small,background={background},num_masks={masks}",
         preset="small",
-        task="stripes",
-        task_version=1,
-        headline="psnr_foreground",
         seed=seed,
-        settings={},
         parameters={"generator": masks * 1_000_000},
-        macs=1,
-        images_seen=1,
-        steps=1,
-        seconds=1.0,
         images_per_second=50.0,
-        peak_memory_bytes=1,
-        peak_memory_of="process",
-        device="a processor",
-        torch_version="2",
-        harness_version="1",
-        commit=None,
-        scores=scores,
     )
 
 

@@ -16,14 +16,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from i2i_bench import event_log, plan, protocols, registry, runner, training
+from i2i_bench.console import quiet
 from i2i_bench.plan import Choices
 from i2i_bench.tasks import catalog
 
 BUDGET, BATCH = 12, 2
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from i2i_bench import evaluation, external, image_files, protocols, record, scoring, weights
+from i2i_bench.console import quiet
 from i2i_bench.model import A2B, Settings
 from i2i_bench.scoring import Scorer
 from i2i_bench.tasks import catalog
@@ -20,10 +21,6 @@ from i2i_bench.tasks.folders import folder_task
 CPU = torch.device("cpu")
 NAMES = [f"test{i}.png" for i in range(8)]
 SETTINGS = Settings(None, 1, 1, 32, 32)
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 @pytest.fixture(scope="module")

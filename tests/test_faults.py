@@ -22,13 +22,10 @@ from PIL import Image
 
 from i2i_bench import checkpoint, faults, plan, protocols, record, runner
 from i2i_bench.cli import main
+from i2i_bench.console import quiet
 from i2i_bench.plan import Choices
 
 TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 def the_run():

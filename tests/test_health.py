@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from i2i_bench import health, record, registry
+from i2i_bench.console import quiet
 from i2i_bench.data import TrainingImages
 from i2i_bench.health import MASK_VALUES, Watch, alarms, join, mask_values, measure
 from i2i_bench.model import A2B, Masks, Model, Settings
@@ -113,10 +114,6 @@ class Inverting:
 @pytest.fixture(scope="module")
 def training_images():
     return TrainingImages(STRIPES, SETTINGS, 0)
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 def watch(model, training_images, *, steps=40, stage="train"):

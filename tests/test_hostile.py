@@ -1,13 +1,11 @@
 """Files of strangers are read or refused in a sentence; benchmarks/fuzz.py shows it at length."""
 
 import copy
-import importlib.util
 import io
 import json
 import os
 import signal
 import struct
-import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,7 +17,7 @@ from i2i_bench import checkpoint, image_files, plan, record, registry
 from i2i_bench.report import render
 from i2i_bench.tasks import folders
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks/fuzz.py"
+ROOT = Path(__file__).parents[1]
 TARGETS = (
     *("record", "external", "notes", "setting", "image", "images", "archive"),
     *("checkpoint", "official", "metadata"),
@@ -27,17 +25,11 @@ TARGETS = (
 
 
 @pytest.fixture(scope="module")
-def fuzz():
-    specification = importlib.util.spec_from_file_location("fuzz", SCRIPT)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["fuzz"] = module  # as dataclasses want it
-    specification.loader.exec_module(module)
+def fuzz(load_benchmark):
+    module = load_benchmark("fuzz")
     before = signal.signal(signal.SIGALRM, module._too_slow)
     yield module
     signal.signal(signal.SIGALRM, before)
-    del sys.modules["fuzz"]
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +214,7 @@ def test_names_of_plugins_cannot_steer_a_terminal(cli, tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize("key", ["model", "variant", "task"])
 def test_names_in_records_are_names_of_files(tmp_path, key, name):
-    committed = sorted((SCRIPT.parents[1] / "results").glob("*/*/*.json"))[0]
+    committed = sorted((ROOT / "results").glob("*/*/*.json"))[0]
     content = json.loads(committed.read_text()) | {key: name}
     (tmp_path / "seed0.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"is no valid record: {key}"):
@@ -230,7 +222,7 @@ def test_names_in_records_are_names_of_files(tmp_path, key, name):
 
 
 def test_texts_in_records_steer_no_terminal(tmp_path):
-    committed = sorted((SCRIPT.parents[1] / "results").glob("*/*/*.json"))[0]
+    committed = sorted((ROOT / "results").glob("*/*/*.json"))[0]
     content = json.loads(committed.read_text())
     path = tmp_path / "seed0.json"
     for score in content["scores"].values():

@@ -1,27 +1,16 @@
 """A long run takes no more than a short one; benchmarks/hygiene.py shows it over 10,000 steps."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from i2i_bench import training
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks/hygiene.py"
-
 
 @pytest.fixture(scope="module")
-def hygiene():
-    specification = importlib.util.spec_from_file_location("hygiene", SCRIPT)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["hygiene"] = module  # as dataclasses want it
-    specification.loader.exec_module(module)
-    yield module
-    del sys.modules["hygiene"]
+def hygiene(load_benchmark):
+    return load_benchmark("hygiene")
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """Killed work ends in what it would have ended in; benchmarks/kills.py shows it at length."""
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).parents[1] / "benchmarks/kills.py"
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork and limits of Linux"),
@@ -16,15 +13,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def kills():
-    specification = importlib.util.spec_from_file_location("kills", SCRIPT)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["kills"] = module  # as dataclasses want it
-    specification.loader.exec_module(module)
-    yield module
-    del sys.modules["kills"]
+def kills(load_benchmark):
+    return load_benchmark("kills")
 
 
 @pytest.mark.parametrize(

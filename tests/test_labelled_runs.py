@@ -22,6 +22,7 @@ from i2i_bench import (
     runner,
     training,
 )
+from i2i_bench.console import quiet
 from i2i_bench.data import TrainingImages, to_float
 from i2i_bench.model import Batch, Direction
 from i2i_bench.plan import Choices
@@ -32,10 +33,6 @@ MODELS = ("stargan", "attentiongan-multi")
 COLOURS = {"blue": (20, 60, 210), "green": (30, 190, 60), "red": (200, 40, 30)}
 TARGETS = ["+blue", "+green", "+red"]
 CPU = torch.device("cpu")
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 @pytest.fixture(scope="session")

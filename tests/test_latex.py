@@ -4,8 +4,9 @@ import shutil
 import subprocess
 
 import pytest
+from sound_records import make_record, make_score
 
-from i2i_bench.record import Record, Score, Values
+from i2i_bench.record import Values
 from i2i_bench.report import ablation, render, tables
 from i2i_bench.report.ablation import Point, Study
 from i2i_bench.report.comparison import comparison
@@ -16,55 +17,14 @@ HOSTILE = "a_b%c&d#e~f^g\\h$i{j}k|l<m>n\"o`p'q --all [r] ± → ↑ é ß € �
 
 def record(label="model", **changes):
     values: dict[str, float | None] = {"psnr_foreground": -1.5, "kid": 0.02, "kid_se": 0.001}
-    found = {
-        "protocol": "i2i",
-        "protocol_version": 1,
-        "direction": "a2b",
-        "image_size": 64,
-        "n_real": 100,
-        "n_fake": 100,
-        "files_sha256": {},
-        "pixels_sha256": {},
-        "recipe": "clean",
-        "weights_sha256": None,
-        "weights_status": None,
-        "estimator": {"distances": ["fid_lowrank", "kid_ustat"], "kid_unit": "raw"},
-        "spread_kind": "se_jackknife",
-        "checkpoint": "last",
-        "selected_on": None,
-        "task_version": 1,
-        "libraries": {},
-        "partial": False,
-        "baselines": {"identity": Values(values=values)},
-        "values": values,
-        "reasons": {"fid": f"the file {HOSTILE} is missing"},
-    }
-    fields = {
-        "model": "model",
-        "distribution": "some",
-        "distribution_version": "1",
-        "variant": "",
-        "preset": "small",
-        "task": "stripes",
-        "task_version": 1,
-        "headline": "psnr_foreground",
-        "seed": 0,
-        "settings": {},
-        "parameters": {"generator": 1_000_000},
-        "macs": 1,
-        "images_seen": 1,
-        "steps": 1,
-        "seconds": 1.0,
-        "images_per_second": 1.0,
-        "peak_memory_bytes": 1,
-        "peak_memory_of": "process",
-        "device": HOSTILE,
-        "torch_version": "2",
-        "harness_version": "1",
-        "commit": None,
-        "scores": {"i2i@1/a2b": Score(**found)},
-    }
-    return Record(**fields).model_copy(update={"model": label, **changes})  # not validated
+    score = make_score(
+        estimator={"distances": ["fid_lowrank", "kid_ustat"], "kid_unit": "raw"},
+        baselines={"identity": Values(values=values)},
+        values=values,
+        reasons={"fid": f"the file {HOSTILE} is missing"},
+    )
+    made = make_record(score, preset="small", device=HOSTILE)
+    return made.model_copy(update={"model": label, **changes})  # not validated
 
 
 LEADERBOARD = render.to_latex([record(HOSTILE), record("second", seed=1), record("third_")])

@@ -1,6 +1,5 @@
 """Several runs at once: all are done, or can go on, and each is recorded once."""
 
-import importlib.util
 import logging
 import os
 import signal
@@ -30,16 +29,8 @@ SAME = ("--preset", "tiny", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
-def nodes():
-    folder = ROOT / "benchmarks"
-    sys.path.insert(0, str(folder))
-    specification = importlib.util.spec_from_file_location("nodes", folder / "nodes.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(folder))
+def nodes(load_benchmark):
+    return load_benchmark("nodes")
 
 
 def quiet(*report):

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from sound_records import keyed, make_record, make_score
 
-from i2i_bench.record import External, Record, Score, Values
+from i2i_bench.record import External, Values
 from i2i_bench.report import columns, render
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import readme, to_csv, to_latex, to_markdown
@@ -14,77 +15,25 @@ from i2i_bench.report.rows import cell
 MISSING = "weights file /somewhere/inception.pt not found"
 
 
-def make_score(values=None, reasons=None, **changes):
+def score_of(values=None, reasons=None, **changes):
     """Make a score of the direction a to b."""
     found = {"psnr_foreground": 20.0, "psnr_background": 30.0} if values is None else values
     baselines = {
         "identity": Values(values={key: v and 11.0 for key, v in found.items()}),
         "real": Values(values={key: None for key in found}, reasons=dict.fromkeys(found, "none")),
     }
-    entry = {
-        "protocol": "i2i",
-        "protocol_version": 1,
-        "direction": "a2b",
-        "image_size": 64,
-        "n_real": 100,
-        "n_fake": 100,
-        "files_sha256": {"real": "f" * 64, "fake": "0" * 64},
-        "pixels_sha256": {"real": "a" * 64, "fake": "b" * 64},
-        "recipe": "clean",
-        "weights_sha256": None,
-        "weights_status": None,
-        "estimator": {"kid_unit": "raw"},
-        "spread_kind": "se_jackknife",
-        "checkpoint": "last",
-        "selected_on": None,
-        "task_version": 1,
-        "libraries": {},
-        "partial": False,
-        "baselines": baselines,
-        "values": found,
-        "reasons": reasons or {},
-    }
-    return Score(**(entry | changes))
-
-
-def keyed(score):
-    return {f"{score.protocol}@{score.protocol_version}/{score.direction}": score}
+    entry = {"baselines": baselines, "values": found, "reasons": reasons or {}}
+    return make_score(**(entry | changes))
 
 
 def make(model="cyclegan", seed=0, *, score=None, values=None, reasons=None, **changes):
     """Make a record with one score of the direction a to b."""
-    scored = make_score(values, reasons, **(score or {}))
-    fields = {
-        "model": "model",
-        "distribution": "i2i-baselines",
-        "distribution_version": "0.1.0",
-        "variant": "",
-        "preset": "published",
-        "task": "stripes",
-        "task_version": 1,
-        "headline": "psnr_foreground",
-        "seed": seed,
-        "settings": {},
-        "parameters": {"generator": 1_200_000, "discriminator": 300_000},
-        "macs": 10,
-        "images_seen": 100,
-        "steps": 100,
-        "seconds": 10.0,
-        "images_per_second": 10.0,
-        "peak_memory_bytes": 2**30,
-        "peak_memory_of": "process",
-        "device": "a processor, 2 threads",
-        "torch_version": "2.12.1",
-        "harness_version": "0.1.0",
-        "commit": None,
-        "scores": keyed(scored),
-    }
-    changes = {"model": model} | changes
-    return Record(**fields).model_copy(update=changes)  # changes are not validated
+    made = make_record(score_of(values, reasons, **(score or {})), seed=seed)
+    return made.model_copy(update={"model": model} | changes)  # changes are not validated
 
 
 def make_external(name="cut", *, values=None, **changes):
-    scored = make_score(values, checkpoint="unknown", **changes)
+    scored = score_of(values, checkpoint="unknown", **changes)
     return External(
         name=name,
         task="stripes",

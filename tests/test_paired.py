@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sound_records import make_record
 
 from i2i_bench import evaluation, features, paired, plan, protocols, record, weights
+from i2i_bench.console import quiet
 from i2i_bench.directions import find_direction
 from i2i_bench.metrics.distances import kid_unbiased
 from i2i_bench.metrics.pixels import psnr
@@ -25,10 +27,6 @@ I2I = protocols.find("i2i")
 NAMES = [f"test{i}.png" for i in range(8)]
 A, B, PERFECT = "attentiongan+preset=tiny/seed0", "cyclegan+preset=tiny/seed0", "external/perfect"
 BY_NAME = ("--images-b", "perfect")
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 def decoded(images):
@@ -53,30 +51,11 @@ def add_run(task, argument, model, noise):
     record.write(RECORD.model_copy(update=fields), Path("results"))
 
 
-RECORD = record.Record(
-    model="none",
-    distribution="i2i-baselines",
-    distribution_version="0.1.0",
-    variant="preset=tiny",
+RECORD = make_record(
     preset="tiny",
-    task="none",
-    task_version=1,
+    variant="preset=tiny",
     headline="psnr",
-    seed=0,
     settings={"resampling": "bicubic", "resize": "square"},
-    parameters={},
-    macs=1,
-    images_seen=2,
-    steps=1,
-    seconds=1.0,
-    images_per_second=2.0,
-    peak_memory_bytes=1,
-    peak_memory_of="process",
-    device="a processor",
-    torch_version="2.12.1",
-    harness_version="0.1.0",
-    commit=None,
-    scores={},
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from i2i_bench import disk, external, plan, protocols, record, runner
+from i2i_bench.console import quiet
 from i2i_bench.weights import INCEPTION_NAME
 
 NAME = "cyclegan+preset=tiny/seed0"
@@ -19,10 +20,6 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python 3.12 on
 ]
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 def evaluate(names, report=quiet):

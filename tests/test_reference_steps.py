@@ -1,15 +1,10 @@
 """The reference steps of the benchmark are the authors' steps."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from i2i_bench.model import Batch, Clock, Randomness
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks/reference_steps.py"
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 UGATIT = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
 DRAWS = ("discriminator_a", "discriminator_b", "generator_a", "generator_b", "cycle_b", "cycle_a")
@@ -22,15 +17,8 @@ FOLDERS = {
 
 
 @pytest.fixture(scope="module")
-def reference_steps():
-    specification = importlib.util.spec_from_file_location("reference_steps", SCRIPT)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["reference_steps"] = module
-    specification.loader.exec_module(module)
-    yield module
-    del sys.modules["reference_steps"]
+def reference_steps(load_benchmark):
+    return load_benchmark("reference_steps")
 
 
 class Replay(Randomness):

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from i2i_bench import data, evaluation, features, health, protocols, scoring, weights
+from i2i_bench.console import quiet
 from i2i_bench.metrics import distances
 from i2i_bench.metrics.pixels import psnr
 from i2i_bench.model import A2B, Settings
@@ -19,10 +20,6 @@ SETTINGS = Settings(None, 4, 8, 32, 32)
 I2I, CLEAN = protocols.find("i2i"), protocols.find("clean")
 BLOCKS = dataclasses.replace(protocols.find("ugatit"), recipe="clean")
 MEAN = dataclasses.replace(protocols.find("ugatit-mean-head"), recipe="clean")
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 @pytest.fixture(scope="module")

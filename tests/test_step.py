@@ -1,6 +1,5 @@
 """The benchmarks of the step measure what they say, and their tables are those they wrote."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,29 +13,14 @@ from i2i_bench.data import TrainingImages
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-def load(name):
-    specification = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # as dataclasses want it
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def step(load_benchmark):
+    return load_benchmark("step")
 
 
 @pytest.fixture(scope="module")
-def step():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        yield load("step")
-    for name in ("step", "reference_steps"):
-        del sys.modules[name]
-
-
-@pytest.fixture(scope="module")
-def numerics():
-    yield load("numerics")
-    del sys.modules["numerics"]
+def numerics(load_benchmark):
+    return load_benchmark("numerics")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import io
 from pathlib import Path
 
 import pytest
+from sound_records import make_record, make_score
 
 from i2i_bench import record
-from i2i_bench.record import Record, Score, Values
+from i2i_bench.record import Values
 from i2i_bench.report import published, tables
 from i2i_bench.report.comparison import comparison
 from i2i_bench.tasks import catalog
@@ -59,55 +60,16 @@ def make(model="cyclegan", seed=0, *, values=None, score=None, **changes):
     found = {"kid": 0.025, "kid_se": 0.004} if values is None else values
     baseline = Values(values={key: value and 0.2 for key, value in found.items()})
     entry = {
-        "protocol": "i2i",
-        "protocol_version": 1,
-        "direction": "a2b",
         "image_size": 256,
-        "n_real": 100,
-        "n_fake": 100,
-        "files_sha256": {},
-        "pixels_sha256": {"real": "a" * 64},
-        "recipe": "clean",
         "weights_sha256": "c" * 64,
         "weights_status": "known",
-        "estimator": {"kid_unit": "raw"},
-        "spread_kind": "se_jackknife",
-        "checkpoint": "last",
-        "selected_on": None,
-        "task_version": 1,
-        "libraries": {},
-        "partial": False,
         "baselines": {"identity": baseline},
         "values": found,
         "reasons": {key: "no weights" for key, value in found.items() if value is None},
     }
-    scored = Score(**(entry | (score or {})))
-    fields = {
-        "model": model,
-        "distribution": "i2i-third",
-        "distribution_version": "1.0",
-        "variant": "",
-        "preset": "published",
-        "task": "selfie2anime",
-        "task_version": 1,
-        "headline": "kid",
-        "seed": seed,
-        "settings": {},
-        "parameters": {"generator": 10},
-        "macs": 10,
-        "images_seen": 100,
-        "steps": 100,
-        "seconds": 10.0,
-        "images_per_second": 10.0,
-        "peak_memory_bytes": 2**30,
-        "peak_memory_of": "process",
-        "device": "a processor",
-        "torch_version": "2.12.1",
-        "harness_version": "0.1.0",
-        "commit": None,
-        "scores": {f"{scored.protocol}@{scored.protocol_version}/{scored.direction}": scored},
-    }
-    return Record(**(fields | changes))
+    fields = {"model": model, "seed": seed, "task": "selfie2anime", "headline": "kid"}
+    fields |= {"distribution": "i2i-third", "distribution_version": "1.0"}
+    return make_record(make_score(**(entry | (score or {}))), **(fields | changes))
 
 
 def lines(name="iv", records=(), *, further=False):

@@ -1,8 +1,9 @@
 """The mean over the targets of a labelled task, in leaderboards and beside the paper's tables."""
 
 import pytest
+from sound_records import make_record, make_score
 
-from i2i_bench.record import Record, Score, Values
+from i2i_bench.record import Values
 from i2i_bench.report import tables
 from i2i_bench.report.comparison import comparison
 from i2i_bench.report.leaderboard import tabulate
@@ -22,30 +23,18 @@ def score(direction, share, **changes):
         "real": Values(values={"target_share": 0.98}),
     }
     entry = {
-        **{"protocol": "i2i", "protocol_version": 1, "direction": direction, "image_size": 128},
-        **{"n_real": 50, "n_fake": 60, "recipe": "clean", "weights_sha256": None},
+        **{"direction": direction, "image_size": 128, "n_real": 50, "n_fake": 60},
         "files_sha256": {"real": direction, "fake": "0"},
         "pixels_sha256": {"real": f"real {direction}", "fake": "b"},
-        **{"weights_status": None, "estimator": {"kid_unit": "raw"}, "checkpoint": "last"},
-        **{"spread_kind": "se_jackknife", "selected_on": None, "task_version": 1},
-        **{"libraries": {}, "partial": False, "baselines": baselines, "values": values},
-        "classifier_sha256": "12345678",
+        **{"baselines": baselines, "values": values, "classifier_sha256": "12345678"},
     }
-    return Score(**(entry | changes))
+    return make_score(**(entry | changes))
 
 
 def make(model="stargan", shares=(0.5, 0.7), directions=("+Male", "-Male"), seed=0, **changes):
     """Make a record of CelebA with a score for each direction."""
     scores = [score(*pair, **changes) for pair in zip(directions, shares, strict=True)]
-    return Record(
-        **{"model": model, "distribution": "x", "distribution_version": "1", "variant": ""},
-        **{"preset": "published", "task": "celeba", "task_version": 1, "headline": "kid"},
-        **{"seed": seed, "settings": {}, "parameters": {"generator": 1}, "macs": 1},
-        **{"images_seen": 1, "steps": 1, "seconds": 1.0, "images_per_second": 1.0},
-        **{"peak_memory_bytes": 1, "peak_memory_of": "process", "device": "d"},
-        **{"torch_version": "2", "harness_version": "0", "commit": None},
-        scores={f"i2i@1/{each.direction}": each for each in scores},
-    )
+    return make_record(*scores, model=model, seed=seed, task="celeba", headline="kid")
 
 
 def test_mean_is_that_of_the_targets_whatever_their_sizes():

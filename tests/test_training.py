@@ -12,14 +12,11 @@ import pytest
 import torch
 
 from i2i_bench import checkpoint, plan, protocols, record, registry, runner, training
+from i2i_bench.console import quiet
 from i2i_bench.data import TrainingImages
 from i2i_bench.plan import Choices
 from i2i_bench.tasks import catalog
 from i2i_bench.training import Schedule
-
-
-def quiet(stage, done, of, values):
-    pass
 
 
 @pytest.fixture(scope="module")
