@@ -34,7 +34,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def counts(row: catalog.Row) -> str:
-    """Give the images of each folder, a question mark where that is not known."""
+    """Return the images of each folder, with a question mark where the number is unknown."""
     return " / ".join("?" if number is None else str(number) for number in row.counts.values())
 
 
