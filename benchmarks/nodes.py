@@ -68,7 +68,7 @@ def survive(folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
     finally:
         cluster.shutdown()
     assert process.returncode == 0, output
-    losses = output.count("going on elsewhere")
+    losses = output.count("resuming elsewhere")
     assert losses == 1, output
     _require_equal(folder)
     return {"killed_after": round(killed, 1), "seconds": round(seconds, 1), "vanished": losses}

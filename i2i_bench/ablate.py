@@ -85,7 +85,7 @@ def _require_free(keys: Mapping[str, Any], choices: Choices) -> None:
     fixed = [*choices.changes, *([BUDGET] if choices.budget is not None else [])]
     both = [key for key in keys if key in fixed]
     if both:
-        raise ValueError(f"{both[0]} is varied, so that it cannot be set as well; leave one out")
+        raise ValueError(f"{both[0]} is varied, so it cannot be set as well; leave one out")
 
 
 def _changed(choices: Choices, changes: Mapping[str, str]) -> Choices:
@@ -99,7 +99,7 @@ def _images(text: str) -> int:
 
 
 def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Variant]]:
-    """Give a study that a model declares, and its points.
+    """Return a study that a model declares, and its points.
 
     Raises:
         ValueError: If there is none of this name, or a key that it varies has a fixed value.
@@ -118,7 +118,7 @@ def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Va
 
 
 def studies() -> Iterator[tuple[str, str, Ablation]]:
-    """Give every study that an installed model declares: model, name and study."""
+    """Return every study that an installed model declares: model, name and study."""
     for model in registry.available_models():
         try:
             found = registry.load(model).ablations

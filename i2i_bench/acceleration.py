@@ -65,7 +65,7 @@ BEST = {  # as measured in every precision: benchmarks/README.md
 
 
 def choose(typed: Sequence[str], device: torch.device, *, is_shared: bool = False) -> Modes:
-    """Give the modes for ``auto`` (the best that was measured), ``none`` or names of modes.
+    """Return the modes for ``auto`` (the best that was measured), ``none`` or names of modes.
 
     Args:
         typed: What was asked for.
@@ -363,7 +363,7 @@ def _shapes(batch: Batch) -> Hashable:
 
 
 def host_state(model: Model) -> Hashable:
-    """Give every plain value of a model and its optimisers that a step may depend on.
+    """Return every plain value of a model and its optimisers that a step may depend on.
 
     Learning rates are not among them: they are on the device.
     """
@@ -456,8 +456,8 @@ def _taken_back(model: Model) -> Iterator[None]:
     title = model.card.title
     if host_state(model) != host or after.keys() != before.keys():
         raise ValueError(
-            f"{title} changes plain values in its step, which a replay would not; leave capture "
-            "out by naming other modes, --fast fused for one"
+            f"{title} changes Python values during a step, which a CUDA graph cannot replay; leave "
+            "capture out by naming other modes, --fast fused for one"
         )
     for name, tensor in after.items():
         tensor.copy_(before[name])

@@ -181,7 +181,7 @@ def require_schedule(constant_epochs: int, decay_epochs: int) -> None:
 
 
 def load_size(task: TaskFacts, crop_size: int) -> int:
-    """Give the side to resize to before a random crop: 286 for 256, as CycleGAN's authors.
+    """Return the side to resize to before a random crop: 286 for 256, as CycleGAN's authors.
 
     Images of an embedded task are never resampled: their truth is exact in pixels.
     """
@@ -230,7 +230,7 @@ def least_squares(logits: Tensor, target: float) -> Tensor:
 
 
 def decay_after(epoch: int, constant: int, decay: int) -> float:
-    """Give CycleGAN's learning-rate factor: 1 for ``constant`` epochs, then linear towards 0.
+    """Return CycleGAN's learning-rate factor: 1 for ``constant`` epochs, then linear towards 0.
 
     The first decayed epoch already has decay / (decay + 1); the last one 1 / (decay + 1).
     """
@@ -323,7 +323,7 @@ class ImagePool:
         return torch.where(swap, old, image)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the stored images and their number."""
+        """Return the stored images and their number."""
         return {"images": self.images, "count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Position:
 
 
 def state_of(model: Model, identity: Mapping[str, Any], position: Position) -> dict[str, Any]:
-    """Give everything the next step depends on."""
+    """Return everything the next step depends on."""
     return {
         "format": FORMAT,
         "identity": dict(identity),
@@ -134,7 +134,7 @@ def read(path: Path) -> dict[str, Any]:
     version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(version, int) or version != FORMAT:
         raise ValueError(
-            f"{path} is no checkpoint of i2i-bench (format {FORMAT}); i2i-bench import makes one "
+            f"{path} is not an i2i-bench checkpoint (format {FORMAT}); i2i-bench import makes one "
             "of authors' files"
         )
     _require_layout(path, content)
@@ -246,10 +246,10 @@ def latest(folder: Path) -> dict[str, Any] | None:
             problems.append(str(error))
             continue
         for problem in problems:
-            logger.warning("%s; going on from %s", problem, path.name)
+            logger.warning("%s; resuming from %s", problem, path.name)
         return content
     if problems:
-        raise ValueError(f"{problems[0]}; no other is left, --force starts the run anew")
+        raise ValueError(f"{problems[0]}; no other is left, --force restarts the run")
     return None
 
 
@@ -369,7 +369,7 @@ def present(networks: Mapping[str, Tensor], absent: Collection[str]) -> dict[str
 
 
 def digest(networks: Mapping[str, Tensor]) -> str:
-    """Give 8 hexadecimal digits that tell networks apart."""
+    """Return 8 hexadecimal digits that tell networks apart."""
     found = hashlib.sha256()
     for name in sorted(networks):
         tensor = networks[name].detach().cpu().contiguous()

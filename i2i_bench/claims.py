@@ -19,7 +19,7 @@ from i2i_bench.disk import lock_file, make_folders
 from i2i_bench.faults import printable
 
 BEAT_SECONDS = 10.0  # between two signs of life
-IN_WORK = " is in work: "  # by which others know what a process failed of
+IN_WORK = " is in progress: "  # by which others know what a process failed of
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead
 LARGEST_CLAIM = 4096  # bytes
 
@@ -87,7 +87,7 @@ class Claim:
 
 
 def place(folder: Path) -> Path:
-    """Give the file of the claim on a run: beside its folder, which may be removed."""
+    """Return the file of the claim on a run: beside its folder, which may be removed."""
     return folder.with_name(f".{folder.name}.lock")
 
 
@@ -142,7 +142,7 @@ def _require_dead(path: Path, folder: Path, watch: float, *, has_locks: bool) ->
     is_dead = _is_dead_here(owner, has_locks=has_locks)
     if not is_dead and (owner.machine == _machine() or _shows_life(path, watch)):
         raise _claimed(folder, owner)
-    logger.warning("%s was in work: %s; it is dead, going on in its place", folder, owner)
+    logger.warning("%s was in progress: %s; it is dead, taking its place", folder, owner)
 
 
 def _is_dead_here(owner: Owner, *, has_locks: bool) -> bool:

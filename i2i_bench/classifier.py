@@ -85,7 +85,7 @@ class Classifier:
     device: torch.device
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Give which attributes each image (images, height, width, 3) has, (images, attributes)."""
+        """Return (images, attributes): which ones each image (images, height, width, 3) has."""
         found = []
         with torch.no_grad():
             for start in range(0, len(images), BATCH_SIZE):
@@ -126,7 +126,7 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def trained(task: Task, device: torch.device, report: Report) -> Classifier:
-    """Give the classifier of a labelled task, training it where none is kept.
+    """Return the classifier of a labelled task, training it where none is kept.
 
     Raises:
         ValueError: If the training images cannot be read.
@@ -165,7 +165,7 @@ def _read(path: Path, size: int, num_labels: int) -> Network | None:
 def _make(path: Path, task: Task, size: int, device: torch.device, report: Report) -> Network:
     """Train a classifier and keep it."""
     if path.exists():
-        logger.warning("the classifier %s is damaged and is trained anew", path)
+        logger.warning("the classifier %s is damaged and is trained again", path)
     network = _train(task, size, device, report)
     with replacing(path) as partial:
         torch.save(network.state_dict(), partial)

@@ -15,17 +15,23 @@ from i2i_bench.cli_options import DATA, RESULTS, RUNS, Commands, columns
 if TYPE_CHECKING:
     from i2i_bench.console import Reporter
 
-_URL = click.option("--url", "urls", multiple=True, help="Take it from there instead; repeats.")
+_URL = click.option(
+    "--url", "urls", multiple=True, help="Download from this address instead; repeatable."
+)
 _FILE = click.option(
     "--file",
     "source",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Take this file instead of downloading one.",
+    help="Use this file instead of downloading one.",
 )
 _FORCE = click.option(
-    "--force", is_flag=True, help="Replace what is there, also by what differs from the first one."
+    "--force",
+    is_flag=True,
+    help="Replace what is there, even with contents that differ from those first seen.",
 )
-_NEW = click.option("--force", is_flag=True, help="Accept what differs from what was seen first.")
+_NEW = click.option(
+    "--force", is_flag=True, help="Accept contents that differ from those first seen."
+)
 
 
 @click.group(cls=Commands)
@@ -43,16 +49,18 @@ def weights() -> None:
 
 @weights.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "every", is_flag=True, help="All files, not only those of protocol i2i.")
+@click.option(
+    "--all", "every", is_flag=True, help="Fetch all files, not only those for protocol i2i."
+)
 @_URL
 @_FILE
 @_FORCE
 def fetch_weights(
     names: tuple[str, ...], every: bool, urls: tuple[str, ...], source: Path | None, force: bool
 ) -> None:
-    """Fetch files of weights; by default those that protocol i2i needs.
+    """Fetch weights files, by default those that protocol i2i needs.
 
-    What was interrupted goes on. A file appears whole and verified, or not at all.
+    Interrupted downloads resume. A file appears whole and verified, or not at all.
 
     \b
     Example:
@@ -64,7 +72,7 @@ def fetch_weights(
 
     chosen = names or (tuple(weights.FILES) if every else weights.NEEDED)
     if (urls or source) and len(names) != 1:
-        raise click.UsageError("--url and --file go with the name of one file")
+        raise click.UsageError("--url and --file need the name of one file")
     failed = []
     for file in [weights.find(name) for name in chosen]:
         try:
@@ -89,9 +97,9 @@ def _fail(reasons: Iterable[str]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_NEW
 def verify_weights(names: tuple[str, ...], force: bool) -> None:
-    """Check files of weights: there, whole, loadable, and the published ones.
+    """Check that weights files are present, complete, loadable and the published ones.
 
-    A file for which no hash is published is unverified; its first hash is remembered.
+    A file without a published hash is unverified; its first hash is remembered.
 
     \b
     Example:
@@ -125,16 +133,16 @@ def data() -> None:
 @click.argument("task")
 @_URL
 @_FILE
-@click.option("--yes", is_flag=True, help="Agree to the licence without being asked.")
+@click.option("--yes", is_flag=True, help="Accept the licence without being asked.")
 @click.option("--keep", is_flag=True, help="Keep the archive after it is unpacked.")
 @_FORCE
 @DATA
 def fetch_data(
     task: str, urls: tuple[str, ...], source: Path | None, yes: bool, keep: bool, **where: Path
 ) -> None:
-    """Fetch the images of TASK, after showing what they are and under which licence.
+    """Fetch the images of TASK, after showing what they are and their licence.
 
-    What was interrupted goes on. The folder of the task appears whole and verified, or not at all.
+    Interrupted downloads resume. The folder of the task appears whole and verified, or not at all.
 
     \b
     Example:
@@ -157,11 +165,11 @@ def fetch_data(
 
 
 def _agree(yes: bool) -> None:
-    """Go on only if the user agrees to the licence that was shown."""
+    """Continue only if the user agrees to the licence shown."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.ClickException("the licence above has to be agreed to; --yes does so")
+        raise click.ClickException("the licence above must be accepted; --yes does so")
     click.confirm("Agree to this licence and fetch?", abort=True)
 
 
@@ -170,7 +178,7 @@ def _agree(yes: bool) -> None:
 @_NEW
 @DATA
 def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
-    """Check each image of TASKS, by default of all that are there.
+    """Check each image of TASKS, by default of all those present.
 
     \b
     Example:
@@ -195,11 +203,11 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Remove them all; they are extracted anew when needed.")
+@click.option("--clear", is_flag=True, help="Remove all; they are extracted again when needed.")
 def cache(clear: bool) -> None:
-    """Say how much room the features of scored images take, or remove them.
+    """Show how much room the features of scored images take, or remove them.
 
-    I2I_BENCH_CACHE names their folder, I2I_BENCH_CACHE_BYTES the size that it does not exceed.
+    I2I_BENCH_CACHE names their folder, I2I_BENCH_CACHE_BYTES its largest size.
 
     \b
     Example:
@@ -219,7 +227,7 @@ def cache(clear: bool) -> None:
 @RUNS
 @DATA
 def doctor(results: Path, runs: Path, data: Path) -> None:
-    """Say what is installed, what is where, what is missing, and what to do about it.
+    """Show what is installed and where, what is missing, and what to do about it.
 
     \b
     Example:

@@ -143,52 +143,81 @@ def _place(name: str, default: str, what: str) -> Decorator:
     )
 
 
-RESULTS = _place("results", "results", "Folder of the records.")
+RESULTS = _place("results", "results", "Folder of records.")
 RUNS = _place("runs", "runs", "Folder of checkpoints, logs, translations and figures.")
 _CACHE = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-DATA = _place("data", f"{_CACHE}/i2i-bench/data", "Folder of the catalogued tasks.")
+DATA = _place("data", f"{_CACHE}/i2i-bench/data", "Folder of catalogued tasks.")
 DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where to compute.",
+    help="Device to compute on.",
 )
 PROTOCOL = click.option(
-    "--protocol", "protocols", multiple=True, default=["i2i"], show_default=True, help="Repeats."
+    "--protocol",
+    "protocols",
+    multiple=True,
+    default=["i2i"],
+    show_default=True,
+    help="How to score, such as i2i or ugatit (see i2i-bench protocols); repeatable.",
 )
 ORDERS = click.option(
     "--order-replicates",
     type=click.IntRange(min=2),
     default=None,
     metavar="N",
-    help="Also over N random orders, where a KID depends on the order of the files (ugatit).",
+    help="Also score N random file orders, where the KID depends on the order (ugatit).",
 )
 SUBSET_SIZE = click.option(
     "--kid-subset-size",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Images in a subset, where a KID is over subsets (uvcgan2); the default is in the record.",
+    help="Images per subset, where the KID is over subsets (uvcgan2); default: see the record.",
 )
-FORCE = click.option("--force", is_flag=True, help="Replace what is there.")
+FORCE = click.option("--force", is_flag=True, help="Repeat and replace what exists already.")
+MODELS = "Installed model, such as cyclegan (see i2i-bench models); repeatable."
 
 
 def _tasks(*, required: bool) -> Decorator:
-    what = "Name or folder; repeats."
+    what = "Task name such as stripes (see i2i-bench tasks), or a folder of images; repeatable."
     return click.option("--task", "tasks", multiple=True, required=required, help=what)
 
 
 TASKS, OPTIONAL_TASKS = _tasks(required=True), _tasks(required=False)
 SEEDS = click.option(
-    "--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True
+    "--seed",
+    "seeds",
+    multiple=True,
+    type=click.IntRange(min=0),
+    default=[0],
+    show_default=True,
+    help="Seed of a run; repeatable: --seed 0 --seed 1 gives two runs.",
 )
 PRESET = click.option(
-    "--preset", default="published", show_default=True, help="published, small or tiny."
+    "--preset",
+    default="published",
+    show_default=True,
+    help="published (as the authors), small (minutes on a CPU) or tiny (seconds).",
 )
-CHANGES = click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Repeats.")
-BUDGET = click.option("--budget", type=click.IntRange(min=1), help="Images seen in training.")
+CHANGES = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting, such as num_masks=4 (see run --dry-run); repeatable.",
+)
+BUDGET = click.option(
+    "--budget",
+    type=click.IntRange(min=1),
+    help="Images seen in training, counting repeats; default: the preset's.",
+)
 PRECISION = click.option(
-    "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Number format for training; tf32 needs CUDA.",
 )
 FAST = click.option(
     "--fast",
@@ -199,7 +228,7 @@ FAST = click.option(
     ),
     default=["auto"],
     show_default=True,
-    help="How training steps are carried out; auto is what was measured to be fastest. Repeats.",
+    help="Optimisations of training steps; auto is what was measured to be fastest. Repeatable.",
 )
 
 
@@ -212,7 +241,7 @@ class _Seconds(click.FloatRange):
         """Read it."""
         number = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         return number
 
 
@@ -221,40 +250,40 @@ CHECKPOINTS = click.option(
     type=_Seconds(min=0),
     default=300.0,
     show_default=True,
-    help="Time between two checkpoints.",
+    help="Seconds between checkpoints.",
 )
 JOBS = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs at once, each a process; CUDA devices are dealt out, processors divided.",
+    help="Run N at a time, each in a process with its share of CUDA devices or processors.",
 )
 LAUNCHER = click.option(
     "--launcher",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where runs are carried out: this machine, or those of a Ray cluster (RAY_ADDRESS).",
+    help="Run on this machine or on a Ray cluster (RAY_ADDRESS).",
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 
 
 def places_from(options: Mapping[str, Any]) -> Places:
-    """Give the places that were chosen."""
+    """Return the chosen places."""
     from i2i_bench.plan import Places
 
     return Places(options["results"], options["runs"], options["data"].expanduser())
 
 
 def find_protocols(names: Iterable[str]) -> list[Protocol]:
-    """Give the protocols of these names, each once."""
+    """Return the protocols of these names, each once."""
     from i2i_bench import protocols
 
     return [protocols.find(name) for name in dict.fromkeys(names)]
 
 
 def protocols_from(options: Mapping[str, Any]) -> list[Protocol]:
-    """Give the protocols that were chosen, and refuse what none of them has a use for."""
+    """Return the chosen protocols; refuse options that none of them uses."""
     found = find_protocols(options["protocols"])
     if options.get("kid_subset_size") and not any(each.subsets for each in found):
         raise click.UsageError("--kid-subset-size is for protocols with subsets, such as uvcgan2")
@@ -264,7 +293,7 @@ def protocols_from(options: Mapping[str, Any]) -> list[Protocol]:
 
 
 def choices_from(options: Mapping[str, Any]) -> Choices:
-    """Give what was chosen for every run of a plan."""
+    """Return what was chosen for every run of a plan."""
     from i2i_bench.plan import Choices, find_start
 
     changes = typed_changes(options["changes"])
@@ -299,7 +328,7 @@ def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
             _carry_out_here(jobs, options)
     except Stopped as stopped:
         how = "the same command without --force" if options["force"] else "the same command"
-        raise click.ClickException(f"{stopped}; {how} goes on") from None
+        raise click.ClickException(f"{stopped}; {how} resumes it") from None
 
 
 def _carry_out_here(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:

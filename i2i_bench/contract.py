@@ -50,7 +50,7 @@ class Toy:
 
 
 def toy(model_class: type[Model]) -> Toy:
-    """Give a task small enough for tests, of the kind that a model is for."""
+    """Return a task small enough for tests, of the kind that a model is for."""
     if not model_class.card.takes_labels:
         return Toy()
     names = ("dark", "round", "tall")
@@ -63,7 +63,7 @@ NOMINAL = Toy(
 
 
 def nominal(model_class: type[Model], num_domains: int) -> Toy:
-    """Give a task of the field's usual size: 256 px, and 128 px where domains are labels."""
+    """Return a task of the field's usual size: 256 px, and 128 px where domains are labels."""
     if model_class.card.takes_labels:
         names = tuple(f"domain{number}" for number in range(1, num_domains + 1))
         counts = {EVERY: 1000 * num_domains}
@@ -316,7 +316,7 @@ def losses_are_finite_detached_and_named(subject: Subject) -> str | None:
     losses = subject.step(subject.build(), 0)
     for name, value in losses.items():
         if not LOSS_NAME.fullmatch(name):
-            return f"{name!r} is no name of a loss"
+            return f"{name!r} is not a name for a loss"
         if value.ndim or value.requires_grad or not value.isfinite():
             return f"{name} is not a finite, detached scalar: {value}"
     return None if losses else "a training step returns no losses"
@@ -403,7 +403,7 @@ def chance_comes_from_the_seed(subject: Subject) -> str | None:
     return None
 
 
-def saved_and_loaded_goes_on_the_same(subject: Subject) -> str | None:
+def resumes_identically_after_save_and_load(subject: Subject) -> str | None:
     """Check that networks, optimizers and state are all that the next step depends on."""
     whole = subject.build()
     subject.step(whole, 0)
@@ -452,6 +452,6 @@ CHECKS: dict[str, Check] = {
     "optimizers own each parameter once": optimizers_own_each_parameter_once,
     "steps wait for nothing": steps_wait_for_nothing,
     "chance comes from the seed": chance_comes_from_the_seed,
-    "saved and loaded goes on the same": saved_and_loaded_goes_on_the_same,
+    "resumes identically after save and load": resumes_identically_after_save_and_load,
     "ablations are possible": ablations_are_possible,
 }

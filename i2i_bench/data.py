@@ -130,7 +130,8 @@ def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resiz
         return image
     if target[0] * target[1] > LARGEST:
         raise ValueError(
-            f"its {width}x{height} pixels become {target[0]}x{target[1]}, too many; cut it first"
+            f"its {width}x{height} pixels become {target[0]}x{target[1]}, too large; "
+            "crop the image first"
         )
     return image.resize(target, Image.Resampling[resampling.upper()])
 
@@ -301,7 +302,7 @@ class _Draws:
         self._rows = torch.empty(0)  # the same
 
     def of(self, first_sample: int, size: int) -> list[Sample]:
-        """Give the draws of ``size`` samples, which do not depend on what was asked before."""
+        """Return the draws of ``size`` samples, which do not depend on what was asked before."""
         found: list[Sample] = []
         for number, part in _parts(first_sample, size, BLOCK):
             self.block(number)
@@ -309,7 +310,7 @@ class _Draws:
         return found
 
     def block(self, number: int) -> Tensor:
-        """Give the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) in the order of Sample."""
+        """Return the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) ordered as Sample."""
         if number != self._number:
             self._number, self._rows = number, self._draw(number * BLOCK)
             rows = self._rows.tolist()
@@ -406,7 +407,7 @@ class _Slab:
 def sample_order(
     seed: int, stream: str, count: int, first_sample: int, size: int
 ) -> NDArray[np.int64]:
-    """Give the indices of the images at the given sample positions.
+    """Return the indices of the images at the given sample positions.
 
     Positions are cut into blocks of ``count``; each block is a permutation of all images that
     depends on seed, stream and block alone.

@@ -1,4 +1,4 @@
-"""Read files of anybody's with bounds; write ours so that they are whole on disk or not there."""
+"""Read untrusted files with bounds; write ours so that they are whole on disk or not there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LARGEST_NOTE = 2**20  # bytes of a JSON file that is no record
 
 
 def read_bounded(path: Path, largest: int) -> bytes:
-    """Read a file of anybody's, of which no more is believed than fits.
+    """Read an untrusted file, of which no more is believed than fits.
 
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is larger, or no file, such as a device or a pipe that never ends.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file")
+        raise ValueError(f"{path} is not a file")
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -32,7 +32,7 @@ def read_bounded(path: Path, largest: int) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Read a small JSON file of anybody's.
+    """Read a small untrusted JSON file.
 
     Raises:
         OSError: If it cannot be read.
@@ -100,7 +100,7 @@ def _lock(handle: int, held: Callable[[], None]) -> bool:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file beside ``path`` that takes its place once it is safely on disk.
+    """Return the name of a file beside ``path`` that takes its place once it is safely on disk.
 
     If the block fails, that file is removed and ``path`` stays as it was.
     """
@@ -175,7 +175,7 @@ def make_folders(folder: Path) -> None:
 def require_no_dead_link(path: Path) -> None:
     """Raise ValueError if a path is a link that leads nowhere, such as to an unmounted disk."""
     if path.is_symlink() and not path.exists():
-        raise ValueError(f"{path} is a link that leads nowhere; mend it, or mount what it leads to")
+        raise ValueError(f"{path} is a link that leads nowhere; fix it, or mount what it leads to")
 
 
 def require_writable(path: Path) -> None:

@@ -109,7 +109,7 @@ def _models() -> Iterator[Finding]:
         try:
             registry.load(entry.name)
         except ValueError as error:
-            advice = f"install {entry.distribution} anew, or without it"
+            advice = f"reinstall {entry.distribution}, or uninstall it"
             yield Finding("models", "broken", f"{whose}: {error}", advice)
         else:
             yield Finding("models", "ok", whose)

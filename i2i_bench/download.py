@@ -131,7 +131,7 @@ def with_mirror(kind: str, name: str, urls: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_url(url: str) -> str:
-    """Give an address back.
+    """Return the address if it can be downloaded from.
 
     Raises:
         ValueError: If it is not one of http or https.
@@ -143,13 +143,13 @@ def check_url(url: str) -> str:
         sound = False
     if not sound or " " in url:
         raise ValueError(
-            f"{url!r} is no address to download from; it must begin with https:// or http://"
+            f"{url!r} is not an address to download from; it must begin with https:// or http://"
         )
     return url
 
 
 def shown(url: str) -> str:
-    """Give an address without user, password and query, which may be secrets."""
+    """Return an address without user, password and query, which may be secrets."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
@@ -356,7 +356,7 @@ class _Version:
         return self.total == other.total and all(a == b for a, b in pairs if a and b)
 
     def condition(self) -> str:
-        """Give what makes a server send the rest of this version only, and else a whole file."""
+        """Return what makes a server send the rest of this version only, and else a whole file."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.changed
 
 

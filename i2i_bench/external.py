@@ -98,7 +98,7 @@ def _empty_record(name: str, task: Task) -> External:
         )
     except ValidationError:
         raise ValueError(
-            f"the name {name!r} is no name of a file: up to 100 letters, digits and . , = _ - are "
+            f"{name!r} cannot name a file: up to 100 letters, digits and . , = _ - are "
             "possible, the first of them a letter or digit"
         ) from None
 
@@ -131,7 +131,7 @@ def _warn_of_losses(formats: dict[str, int]) -> None:
     lossy = sum(formats.get(name, 0) for name in ("jpeg", "webp"))
     if lossy:
         logger.warning(
-            "%d of %d images are JPEG or WebP: what their compression lost is scored too",
+            "%d of %d images are JPEG or WebP: their compression loss is scored too",
             lossy,
             sum(formats.values()),
         )

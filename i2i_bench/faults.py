@@ -7,15 +7,15 @@ import errno
 from collections.abc import Iterable
 
 ADVICE = {
-    errno.ENOSPC: "free some space, and the same command goes on",
-    errno.EDQUOT: "free some of your quota, and the same command goes on",
+    errno.ENOSPC: "free some space, and the same command continues",
+    errno.EDQUOT: "free some of your quota, and the same command continues",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "choose another folder",
-    errno.EACCES: "mend its permissions, or choose another folder",
-    errno.EPERM: "mend its permissions, or choose another folder",
+    errno.EACCES: "fix its permissions, or choose another folder",
+    errno.EPERM: "fix its permissions, or choose another folder",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
-    errno.EIO: "the disk or its connection fails; the same command goes on once it does not",
-    errno.ESTALE: "the folder is away; the same command goes on once it is back",
+    errno.EIO: "the disk or its connection fails; once it works again, the same command continues",
+    errno.ESTALE: "the folder is unavailable; once it is back, the same command continues",
 }
 LONGEST = 2000  # letters of a sentence
 NO_MEMORY = (  # in what libraries say; CUDA's own is an exception by this name

@@ -239,7 +239,7 @@ def _distinct(member: _Member, members: Sequence[_Member]) -> str:
 
 def _saved(path: Path) -> NDArray[np.uint8]:
     if not path.is_file():
-        raise ValueError(f"no translation {path}; i2i-bench evaluate --force makes it anew")
+        raise ValueError(f"no translation {path}; i2i-bench evaluate --force makes it again")
     with Image.open(path, formats=["PNG"]) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -60,7 +60,7 @@ def _list_folder(folder: Path) -> list[ImageFile]:
             continue
         _check_file(folder, name, len(files))
         if not path.is_file():
-            raise ValueError(f"{path} is no file or a broken link; remove or mend it")
+            raise ValueError(f"{path} is not a file, or is a broken link; remove or fix it")
         files.append(ImageFile(name, partial(_read_file, path)))
     return files
 
@@ -112,6 +112,8 @@ def _check_file(source: Path, name: PurePosixPath, count: int) -> None:
         raise ValueError(f"the name {str(name)!a} in {source} is not printable; rename the file")
     if name.suffix.lower() not in SUFFIXES:
         possible = " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
-        raise ValueError(f"{name} in {source} is no image that is scored; possible: {possible}")
+        raise ValueError(
+            f"{name} in {source} is not an image that can be scored; possible: {possible}"
+        )
     if count >= MOST_FILES:
         raise ValueError(f"{source} has more than {MOST_FILES} images")

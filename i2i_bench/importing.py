@@ -123,7 +123,7 @@ def _require_free(target: Path, *, force: bool) -> None:
     """Refuse to write where anything but an earlier import lies."""
     if target.is_dir() and any(target.iterdir()):
         if not plan.is_imported(target):
-            raise ValueError(f"{target} holds something else than an import; give another folder")
+            raise ValueError(f"{target} holds something other than an import; give another folder")
         if not force:
             raise ValueError(f"{target} holds an import already; --force replaces it")
 

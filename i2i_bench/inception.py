@@ -53,7 +53,7 @@ class Recipe:
         return self.weights == weights.INCEPTION_NAME
 
     def weights_file(self) -> Path:
-        """Give the file of the network's weights.
+        """Return the file of the network's weights.
 
         Raises:
             MissingWeights: If there is none under the recipe's name; another conversion of the
@@ -150,7 +150,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """Give the recipe of this name.
+    """Return the recipe of this name.
 
     Raises:
         ValueError: If there is none, naming those there are.
@@ -187,7 +187,7 @@ class Network:
         return torch.channels_last if is_cpu else torch.contiguous_format
 
     def features(self, resized: Pixels, recipe: Recipe) -> NDArray[np.float32]:
-        """Give the features (batch, 2048) of images (batch, 299, 299, 3) as the recipe resizes.
+        """Return the features (batch, 2048) of images (batch, 299, 299, 3) as the recipe resizes.
 
         Raises:
             UnfitWeights: If the file is not the Inception after all.
@@ -201,7 +201,7 @@ class Network:
         if found.shape[1] != WIDTH or not found.isfinite().all():
             raise weights.UnfitWeights(
                 f"weights file {self._name} is not the Inception: its features are "
-                f"{found.shape[1]} wide or not finite, not {WIDTH} wide and finite; get it anew"
+                f"{found.shape[1]} wide or not finite, not {WIDTH} wide and finite; get it again"
             )
         return found.float().cpu().numpy()
 
@@ -219,7 +219,7 @@ def network(path: Path, sha256: str, device: str, *, is_script: bool) -> Network
 def corrupt(path: Path, expected: str) -> weights.UnfitWeights:
     """Say that a file of weights is not what its name promises."""
     return weights.UnfitWeights(
-        f"weights file {path.name} is corrupt or not the {expected}; get it anew"
+        f"weights file {path.name} is corrupt or not the {expected}; get it again"
     )
 
 

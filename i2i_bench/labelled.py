@@ -230,7 +230,7 @@ def classification_loss(logits: Tensor, labels: Tensor, *, is_softmax: bool) -> 
 
 
 def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
-    """Give the mean squared distance from 1 of the norm of the critic's gradient at each image.
+    """Return the mean squared distance from 1 of the norm of the critic's gradient at each image.
 
     The gradient is that of the sum of an image's values (WGAN-GP, Gulrajani et al., 2017).
     """
@@ -242,7 +242,7 @@ def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
 
 
 def learning_rate_factor(clock: Clock, decay: str) -> float:
-    """Give the factor of the learning rate at a step: 1 for the first half of them."""
+    """Return the factor of the learning rate at a step: 1 for the first half of them."""
     half = clock.total_steps // 2
     num_decayed = clock.total_steps - half
     if decay == "linear":
@@ -281,7 +281,7 @@ class LabelConditioned(Model):
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
-        """Give the authors' settings (200,000 steps of 16 images), or smaller ones."""
+        """Return the authors' settings (200,000 steps of 16 images), or smaller ones."""
         least, largest = {"published": (64, 256), "small": (16, 64), "tiny": (16, 32)}[preset]
         blocks.require_task_size(task, least, f"{cls.card.title}, {preset},")
         size = min(task.image_size, largest)

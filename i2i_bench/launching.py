@@ -200,7 +200,7 @@ def carry_out(
                 left = {each for each in left if not each.cancelled()}
         if stop:
             name = signal.Signals(stop[0]).name
-            raise Stopped(f"stopped by {name}; what was in work is saved")
+            raise Stopped(f"stopped by {name}; what was in progress is saved")
     require_done(failed, len(jobs))
 
 
@@ -224,7 +224,7 @@ def _finish(
                 return f"failed: {said}", False
         except Vanished as gone:
             said = f"its machine is gone ({gone})"
-            show(name, f"{said}; going on elsewhere")
+            show(name, f"{said}; resuming elsewhere")
     return (f"stopped: {said}", True) if stop else (f"failed: {said}, {ATTEMPTS} times", False)
 
 
@@ -243,7 +243,7 @@ def _follow(lines: Iterator[str | int], show: Callable[[str], None]) -> tuple[in
 def command_of(
     job: Job, bench: Bench, *, device: str, modes: Sequence[str], force: bool
 ) -> Command:
-    """Give what carries out a run of a plan as a process of its own, anywhere."""
+    """Return what carries out a run of a plan as a process of its own, anywhere."""
     assert job.choices is not None  # as of every job that a plan has
     options: list[tuple[str, Any]] = [
         *(("--model", job.run.model), ("--task", job.task_argument), ("--seed", job.run.seed)),

@@ -27,7 +27,7 @@ def read(path: Path) -> dict[str, Seen]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it, it is made anew") from None
+        raise ValueError(f"{path} is damaged ({error}); remove it; it is created again") from None
 
 
 def check_known(path: Path, name: str, sha256: str) -> None:

@@ -19,7 +19,7 @@ from i2i_bench.model import Batch, Clock, Model, Randomness, Settings, TaskFacts
 
 @dataclass(frozen=True)
 class Need:
-    """What a run takes, in bytes; libraries come on top.
+    """What a run takes, in bytes, without what libraries use.
 
     Attributes:
         images: Decoded training images, which stay where there is room for them.
@@ -107,7 +107,7 @@ class _Bounded(TorchDispatchMode):
         del types
         self._left -= 1
         if self._left < 0:
-            raise ValueError("they ask for far more tensors than there are")
+            raise ValueError("they need far more tensors than the checkpoint holds")
         return func(*args, **(kwargs or {}))
 
 
@@ -158,7 +158,7 @@ def require(need: Need, device: torch.device) -> None:
 
 
 def available(device: torch.device) -> int | None:
-    """Give the free bytes of a device, with swap on a CPU; None where the system does not tell."""
+    """Return the free bytes of a device, with swap on a CPU; None if the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     limits = [free for free in (_system(), _control_group()) if free is not None]

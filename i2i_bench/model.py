@@ -85,7 +85,7 @@ class Clock:
     budget: int
 
     def epoch(self, num_epochs: int) -> int:
-        """Give the 0-based epoch when the budget is divided into ``num_epochs`` equal ones."""
+        """Return the 0-based epoch when the budget is divided into ``num_epochs`` equal ones."""
         return self.images_seen * num_epochs // self.budget
 
 
@@ -119,7 +119,7 @@ class Randomness:
         self.dtype = dtype
 
     def at(self, first_sample: int | Tensor) -> Randomness:
-        """Give the source for the batch that starts at this global sample index."""
+        """Return the source for the batch that starts at this global sample index."""
         return Randomness(self.seed, first_sample, self.device, self.dtype)
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -307,7 +307,7 @@ class SupportsStateDict(Protocol):
     """Something a checkpoint can hold, made of tensors, numbers, strings, lists and dicts."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the state."""
+        """Return the state."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
@@ -346,7 +346,7 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
-        """Give the settings for a task.
+        """Return the settings for a task.
 
         ``published`` is the authors' choice for this task, ``small`` takes minutes on a CPU,
         ``tiny`` seconds.
@@ -385,7 +385,7 @@ class Model(ABC):
         """
 
     def masks(self, batch: Batch, direction: Direction) -> Masks | None:
-        """Give the attention behind ``translate``; None for a model without."""
+        """Return the attention behind ``translate``; None for a model without."""
         del batch, direction
         return None
 
@@ -405,7 +405,7 @@ class Model(ABC):
 
 
 def named_networks(networks: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Give each network of a possibly nested ModuleDict with its dotted name."""
+    """Return each network of a possibly nested ModuleDict with its dotted name."""
     for name, module in networks.named_children():
         if isinstance(module, nn.ModuleDict):
             yield from named_networks(module, f"{prefix}{name}.")

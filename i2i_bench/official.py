@@ -53,7 +53,7 @@ class StateDict:
     tensors: dict[str, Tensor]
 
     def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
-        """Give the shape of a tensor, by which a configuration is inferred.
+        """Return the shape of a tensor, by which a configuration is inferred.
 
         Raises:
             ValueError: If there is none of this name, or it has other dimensions.
@@ -232,7 +232,7 @@ def _as_floats(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def below(network: str, stems: Stems) -> Stems:
-    """Give the pairs of one network with our side as seen from ``Model.networks``."""
+    """Return the pairs of one network with our side as seen from ``Model.networks``."""
     return [(f"{network}.{ours}", official) for ours, official in stems]
 
 

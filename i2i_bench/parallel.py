@@ -32,7 +32,7 @@ from i2i_bench.subprocesses import several
 
 PATIENCE = timedelta(days=1)  # for a process that lives: the first may score for hours
 GONE = (
-    "another process of this training ended, and so does this one; the same command goes on from "
+    "another process of this training ended, and so does this one; the same command resumes from "
     "the last checkpoint"
 )
 T = TypeVar("T")
@@ -81,15 +81,15 @@ class Crew:
         return self.rank == 0
 
     def share(self, size: int) -> Share:
-        """Give this process's rows of a batch, which all processes take next."""
+        """Return this process's rows of a batch, which all processes take next."""
         return Share(0, size, 1.0)
 
     def agree(self, *values: int) -> tuple[int, ...]:
-        """Give the highest that any process has said of each of several values."""
+        """Return the highest that any process has said of each of several values."""
         return values
 
     def mean(self, values: list[float], weights: list[float]) -> list[float]:
-        """Give the means over the batches of which each process knows its rows'."""
+        """Return the means over the batches of which each process knows its rows'."""
         del weights
         return values
 
@@ -104,11 +104,11 @@ class Crew:
         """Raise ValueError if a model cannot be trained by these processes, with the reason."""
 
     def part(self, settings: Settings) -> Settings:
-        """Give the settings with the batch that one process has."""
+        """Return the settings with the batch that one process has."""
         return settings
 
     def call(self, number: int | None) -> int | None:
-        """Give the number that the first process says; the others wait for it."""
+        """Return the number that the first process says; the others wait for it."""
         return number
 
 
@@ -124,18 +124,18 @@ class Processes(Crew):
         self._shares = split(1, self.size)
 
     def share(self, size: int) -> Share:
-        """Give this process's rows of a batch, which all processes take next."""
+        """Return this process's rows of a batch, which all processes take next."""
         self._shares = split(size, self.size)
         return self._shares[self.rank]
 
     def agree(self, *values: int) -> tuple[int, ...]:
-        """Give the highest that any process has said of each of several values."""
+        """Return the highest that any process has said of each of several values."""
         said = torch.tensor(values)
         _together(dist.all_reduce, said, dist.ReduceOp.MAX, group=self._group)
         return tuple(said.tolist())
 
     def mean(self, values: list[float], weights: list[float]) -> list[float]:
-        """Give the means over the batches of which each process knows its rows'."""
+        """Return the means over the batches of which each process knows its rows'."""
         known = torch.tensor(values, dtype=torch.float64)
         known *= torch.tensor(weights, dtype=torch.float64)
         _together(dist.all_reduce, known, group=self._group)
@@ -153,8 +153,8 @@ class Processes(Crew):
         for name, part in model.state.items():
             if not hasattr(part, "together"):
                 raise ValueError(
-                    f"{model.card.title} keeps {name}, a state of which several processes do not "
-                    "know how to share it; train it in one process"
+                    f"{model.card.title} has state {name!r}, which cannot be shared between "
+                    "processes; train it in one process"
                 )
         content = checkpoint.state_of(model, identity, position) if self.is_first else None
         position = checkpoint.restore(model, self._tell(content), identity)
@@ -231,11 +231,11 @@ class Processes(Crew):
             )
 
     def part(self, settings: Settings) -> Settings:
-        """Give the settings with the batch that one process has."""
+        """Return the settings with the batch that one process has."""
         return dataclasses.replace(settings, batch_size=-(-settings.batch_size // self.size))
 
     def call(self, number: int | None) -> int | None:
-        """Give the number that the first process says; the others wait for it."""
+        """Return the number that the first process says; the others wait for it."""
         said = torch.tensor([-1 if number is None else number])
         _together(dist.broadcast, said, 0, group=self._group)
         return None if said.item() < 0 else int(said.item())
@@ -254,7 +254,7 @@ def _together(collective: Callable[..., T], *arguments: Any, **named: Any) -> T:
 
 
 def own_device(kind: str) -> torch.device:
-    """Give this process's device, of a kind of which there may be several."""
+    """Return this process's device, of a kind of which there may be several."""
     if kind != "cuda" or not several():
         return torch.device(kind)
     device = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))

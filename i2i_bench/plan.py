@@ -101,7 +101,7 @@ class Job:
     choices: Choices | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Give what a checkpoint must agree with, as plain values."""
+        """Return what a checkpoint must agree with, as plain values."""
         return {
             "model": self.run.model,
             "task": self.task.name,
@@ -113,7 +113,7 @@ class Job:
         }
 
     def plain_settings(self) -> dict[str, Any]:
-        """Give every setting as a plain value, the configuration under ``config``.
+        """Return every setting as a plain value, the configuration under ``config``.
 
         How imported networks were trained is not known: only what bears on a translation is given.
         """
@@ -207,8 +207,8 @@ def _started_config(name: str, model_class: type[Model], start: Start, preset: s
     theirs = start.identity["preset"]
     if theirs in PRESETS and theirs != preset:
         raise ValueError(
-            f"{start.origin} has the networks of preset {theirs}, and so has what goes on from it; "
-            f"add --preset {theirs}"
+            f"{start.origin} has the networks of preset {theirs}, and so must a run that starts "
+            f"from it; add --preset {theirs}"
         )
     return restore_settings(model_class, start.identity["settings"]).config
 
@@ -324,7 +324,7 @@ def _note(folder: Path, key: str) -> Any:
 
 
 def noted_task(folder: Path) -> str | None:
-    """Give what finds the task of a run, its name or an absolute path; None where none is noted."""
+    """Return the task noted for a run, its name or an absolute path; None where none is noted."""
     task = _note(folder, "task")
     return task if isinstance(task, str) else None
 
@@ -360,7 +360,7 @@ def note_task(job: Job, places: Places) -> None:
 
 
 def find_folder(run: str, places: Places) -> Path:
-    """Give the folder of a run named by itself, its record or ``task/model+variant/seedK``.
+    """Return the folder of a run named by itself, its record or ``task/model+variant/seedK``.
 
     Raises:
         ValueError: If there is none, naming the nearest.
@@ -378,7 +378,7 @@ def find_folder(run: str, places: Places) -> Path:
 
 
 def find_record(run: str, places: Places) -> tuple[Path, Record]:
-    """Give the folder of a run, named as for ``find_folder``, and its record.
+    """Return the folder of a run, named as for ``find_folder``, and its record.
 
     Raises:
         ValueError: If there is no such run, or no readable record of it.
@@ -402,13 +402,13 @@ def read_record(run: Path, places: Places) -> Record:
     if not path.exists() and (places.runs / run).is_dir():
         raise ValueError(
             f"{run.as_posix()} is not finished: there is no record {path}; the same run command "
-            "goes on, or --results says where records are"
+            "resumes it, or --results says where records are"
         )
     return record.read(path)
 
 
 def recorded(job: Job, places: Places) -> Record | None:
-    """Give the record of a run; None if there is none.
+    """Return the record of a run; None if there is none.
 
     Raises:
         ValueError: If it was made with other settings or another version of the task.
@@ -426,7 +426,7 @@ def recorded(job: Job, places: Places) -> Record | None:
 
 
 def expect_memory(job: Job, device: torch.device, runs: Path) -> tuple[Need, Store]:
-    """Give what memory a run needs, and where its training images are to stay.
+    """Return what memory a run needs, and where its training images are to stay.
 
     Args:
         job: The run.
@@ -464,7 +464,7 @@ def _memory_lines(job: Job, places: Places, device: torch.device) -> list[str]:
     except storage.NoRoomError as error:
         need, where = memory.expect(job.model_class, job.settings, job.task), str(error)
         need = dataclasses.replace(need, images=expected_bytes(job.task, job.settings))
-    return [f"  memory: {need}; libraries come on top", f"  training images: {where}"]
+    return [f"  memory: {need}, plus what libraries use", f"  training images: {where}"]
 
 
 def recorded_where(job: Job, places: Places) -> str:

@@ -194,7 +194,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def find(name: str) -> Protocol:
-    """Give the protocol of this name.
+    """Return the protocol of this name.
 
     Raises:
         ValueError: If there is none, naming those there are and the nearest.
@@ -206,7 +206,7 @@ def find(name: str) -> Protocol:
 
 
 def subset_size(num_images: int) -> int:
-    """Give the size of the subsets of ``uvcgan2`` where none is chosen.
+    """Return the size of the subsets of ``uvcgan2`` where none is chosen.
 
     50 up to 140 images, as for selfie2anime; 1000 from 1000 images on, as for CelebA; else 100, the
     script's default. The papers' sizes are from memory, not verified (spec section 5), which is why
@@ -223,7 +223,7 @@ def subset_size(num_images: int) -> int:
 def parameters(
     protocol: Protocol, n_real: int, n_fake: int, *, kid_subset_size: int | None = None
 ) -> Parameters:
-    """Give what a record states of the estimators, whether or not they could be computed.
+    """Return what a record states of the estimators, whether or not they could be computed.
 
     Args:
         protocol: Whose estimators.
@@ -282,7 +282,7 @@ def score(
 
 
 def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) -> Found:
-    """Give what ``score`` gives where nothing can be computed: one reason under each name.
+    """Return what ``score`` gives where nothing can be computed: one reason under each name.
 
     Args:
         protocol: Whose values.
@@ -316,7 +316,7 @@ def remarks(protocol: Protocol, n_real: int, n_fake: int, size: int | None = Non
 
 
 def chosen_size(chosen: int | None, num_images: int) -> int:
-    """Give the size of subsets that was chosen, or the one for a number of images."""
+    """Return the size of subsets that was chosen, or the one for a number of images."""
     return subset_size(num_images) if chosen is None else chosen
 
 

@@ -93,14 +93,14 @@ class Run:
 
 
 def seed_of(folder: Path) -> int | None:
-    """Give the seed of a run's folder; None for one of another name, such as a copy's."""
+    """Return the seed of a run's folder; None for one of another name, such as a copy's."""
     digits = folder.name.removeprefix("seed")
     is_run = folder.name.startswith("seed") and digits.isascii() and digits.isdigit()
     return int(digits) if is_run else None
 
 
 def file_of(folder: Path) -> Path:
-    """Give where below ``results/`` the record of a run lies, given its folder below ``runs/``."""
+    """Return where below ``results/`` a run's record lies, given its folder below ``runs/``."""
     return folder.with_name(f"{folder.name}.json")
 
 
@@ -354,7 +354,7 @@ def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path} is no valid record: {place}: {first['msg']}") from None
+        raise ValueError(f"{path} is not a valid record: {place}: {first['msg']}") from None
 
 
 def read_all(results: Path) -> list[Record]:
@@ -413,6 +413,6 @@ def write(record: AnyRecord, results: Path) -> Path:
 
 
 def text_of(record: AnyRecord) -> str:
-    """Give a record as it is written: keys sorted, one a line."""
+    """Return a record as it is written: keys sorted, one a line."""
     content = record.model_dump(mode="json")
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -77,7 +77,7 @@ def _entry(point: EntryPoint, distribution: Distribution) -> Entry:
 def problem(entry: Entry, among: list[Entry]) -> str | None:
     """Say why a model cannot be used, as far as metadata tells; None if nothing is known."""
     if not _NAME.fullmatch(entry.name):
-        return f"{entry.name!r} is no model name: lower-case letters, digits, '.', '_' and '-'"
+        return f"{entry.name!r} is not a model name: lower-case letters, digits, '.', '_' and '-'"
     owners = defaultdict(list)
     for other in among:
         owners[other.name].append(f"{other.distribution} {other.version}")
@@ -94,7 +94,7 @@ def available_models() -> list[str]:
 
 
 def find(name: str) -> Entry:
-    """Give the installed model of this name.
+    """Return the installed model of this name.
 
     Raises:
         ValueError: If there is none, naming the installed and the nearest.
@@ -141,7 +141,7 @@ def _unfit(found: object) -> str | None:
     from i2i_bench.model import Model, ModelCard
 
     if not (inspect.isclass(found) and issubclass(found, Model)):
-        return "is no subclass of i2i_bench.model.Model"
+        return "is not a subclass of i2i_bench.model.Model"
     if inspect.isabstract(found):
         return f"lacks {', '.join(sorted(found.__abstractmethods__))}"
     if not isinstance(getattr(found, "card", None), ModelCard):

@@ -160,7 +160,7 @@ def _carry_out_one(
             plan.note_task(job, bench.places)
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
-        return f"scored anew, {evaluate(job, bench)}"
+        return f"scored again; record {evaluate(job, bench)}"
     part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
     need, store = plan.expect_memory(part, bench.device, bench.places.runs)
     say(f"{job.run} needs {need} of memory{' a process' if bench.crew.size > 1 else ''}")
@@ -172,7 +172,7 @@ def _carry_out_one(
 
 
 def recorded(job: Job, places: Places, *, force: bool) -> Record | None:
-    """Give the record that a run need not be done again for."""
+    """Return the record that a run need not be done again for."""
     folder = places.runs / job.run.folder
     return None if force or plan.is_unfinished(folder) else plan.recorded(job, places)
 
@@ -187,7 +187,7 @@ def is_done(job: Job, bench: Bench, *, force: bool) -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device for ``auto``, ``cpu`` or ``cuda``.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         ValueError: If CUDA is asked for and there is none.
@@ -544,7 +544,7 @@ def device_name(device: torch.device) -> str:
 
 @functools.cache
 def commit() -> str | None:
-    """Give the harness's commit, with ``+`` if files differ from it; None outside a checkout."""
+    """Return the harness's commit, with ``+`` if files differ from it; None outside a checkout."""
     folder = Path(__file__).parent
     describe = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     if not (folder.parent / ".git").exists() or shutil.which("git") is None:

@@ -171,7 +171,7 @@ class Scorer:
 def order_replicates(
     protocol: Protocol, real: Features, fake: Features, source: Features, *, count: int
 ) -> tuple[float, float]:
-    """Give mean and standard deviation of a KID over blocks, over random orders of all images.
+    """Return mean and standard deviation of a KID over blocks, over random orders of all images.
 
     Orders are drawn from ``numpy.random.RandomState(ORDER_SEED)``, one set after the other.
 
@@ -199,7 +199,10 @@ def order_replicates(
 
 def _biased(found: Found, num_images: int, num_compared: int) -> Found:
     """Give the reason in the place of each FID whose bias is larger than that of the rows."""
-    why = f"only {num_images} training images a half, {num_compared} are compared: FID too biased"
+    why = (
+        f"halves of {num_images} images are smaller than the {num_compared} compared, so FID would "
+        "be more biased"
+    )
     return {key: why for key in found if key in ("fid", "fid_target", "fid_source")}
 
 
@@ -237,7 +240,7 @@ class _Sets:
         return len(self._images[name]) == 0
 
     def features(self, recipe: str, name: str) -> Features:
-        """Give the features of a set, in the order of its names, on which blocks depend.
+        """Return the features of a set, in the order of its names, on which blocks depend.
 
         Raises:
             MissingWeights: If there are none.
@@ -256,7 +259,7 @@ class _Sets:
         return self._features[key]
 
     def weights(self, recipe: str) -> tuple[str | None, str | None]:
-        """Give hash and status of the file behind a recipe's features; None if there are none."""
+        """Return hash and status of the file behind a recipe's features; None if there are none."""
         if not any(used == recipe for used, _ in self._features):
             return None, None
         path = inception.find(recipe).weights_file()

@@ -122,7 +122,7 @@ def require_possible(task: Task, settings: Settings) -> None:
     size = _fixed_size(settings, settings.config)
     if size != settings.crop_size:
         raise ValueError(
-            f"the model is for images of image_size {size} alone, and crop_size is "
+            f"the model only takes images of {size} px, and crop_size is "
             f"{settings.crop_size}; set image_size, load_size and crop_size together"
         )
     require_labels(task, settings.config)
@@ -149,7 +149,7 @@ def _groups(exclusive: Sequence[Sequence[str]]) -> str:
 
 
 def differences(before: Settings, after: Settings) -> dict[str, Any]:
-    """Give the settings that were changed, those of the configuration by their own names."""
+    """Return the settings that were changed, those of the configuration by their own names."""
     pairs = [(before.config, after.config), (before, after)]
     return {
         field.name: getattr(new, field.name)

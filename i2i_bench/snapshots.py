@@ -49,7 +49,7 @@ class Snapshot:
 
 
 def moments(budget: int) -> list[int]:
-    """Give the numbers of images seen at which a snapshot is due: 0, and the budget halved."""
+    """Return the numbers of images seen at which a snapshot is due: 0, and the budget halved."""
     return sorted({0, *(-(-budget // 2**k) for k in range(MOMENTS - 1))})
 
 
@@ -143,8 +143,8 @@ def read(folder: Path, direction: str) -> list[Snapshot]:
             raise ValueError(f"snapshot {path} is damaged or has no {direction}: {error}") from None
     if not found:
         raise ValueError(
-            f"no snapshots in {folder / FOLDER}: only trainings since they are taken have some; "
-            "i2i-bench run --force trains anew"
+            f"no snapshots in {folder / FOLDER}: this run predates snapshots; "
+            "i2i-bench run --force trains again"
         )
     return found
 

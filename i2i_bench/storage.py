@@ -115,7 +115,7 @@ class Store:
         size = shown_bytes(self.expected)
         if self.home != "file":
             return f"{size} {'on the device' if self.home == 'device' else 'in memory'}"
-        return f"{size} in a file in {self._folder}, as memory has no room for them"
+        return f"{size} in a file in {self._folder}, as they do not fit in memory"
 
     def keep(self, image: Tensor) -> Tensor:
         """Copy an image, (3, height, width), uint8, and give the copy.

@@ -105,7 +105,7 @@ def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
 def _costs(each: Record) -> Iterator[str]:
     """Compare what a training cost with what was asked for."""
     if each.macs < 1:
-        yield "macs is no count"
+        yield "macs is not a count"
     budget, batch = each.settings.get("budget"), each.settings.get("batch_size")
     if budget is None or each.images_seen is None:  # trained elsewhere
         if each.steps is not None or each.images_seen is not None or budget is not None:
@@ -181,7 +181,7 @@ def _hashes(score: Score) -> Iterator[str]:
         if hashes.keys() != {"real", "fake"} or not all(map(_is_hash, hashes.values())):
             yield f"{name} does not hold a sha256 of real and one of fake images"
     if score.weights_sha256 and not _is_hash(score.weights_sha256):
-        yield "weights_sha256 is no sha256"
+        yield "weights_sha256 is not a sha256"
     has_distance = any(
         value is not None for key, value in score.values.items() if key[:3] in ("fid", "kid")
     )
@@ -260,9 +260,9 @@ def _among(found: Found) -> Iterator[str]:
                 continue
             first, other = by_set.setdefault(_reference(each, score), (path, score))
             if score.pixels_sha256.get("real") != other.pixels_sha256.get("real"):
-                yield f"{path}: {score.direction}: real images are others than those of {first}"
+                yield f"{path}: {score.direction}: real images differ from those of {first}"
             elif problem := _baselines_differ(score, other):
-                yield f"{path}: {score.direction}: baseline {problem} is another than in {first}"
+                yield f"{path}: {score.direction}: baseline {problem} differs from that in {first}"
 
 
 def _reference(each: AnyRecord, score: Score) -> tuple[Any, ...]:

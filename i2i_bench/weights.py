@@ -171,7 +171,7 @@ class Found:
 
 
 def weights_folder() -> Path:
-    """Give the folder of weights: I2I_BENCH_WEIGHTS, or ``i2i-bench/weights`` in the user's cache.
+    """Return the folder of weights: I2I_BENCH_WEIGHTS, or ``i2i-bench/weights`` in the cache.
 
     Where I2I_BENCH_WEIGHTS names a file, which is then taken for the Inception's, its folder.
     """
@@ -183,7 +183,7 @@ def weights_folder() -> Path:
 
 
 def required(name: str) -> Path:
-    """Give the file of weights of this name.
+    """Return the file of weights of this name.
 
     Another file than the published one is used only from where the user said, I2I_BENCH_WEIGHTS,
     and with a warning; another than the one seen first, where no hash is published, never.
@@ -226,11 +226,11 @@ def _require_loads(path: Path, sha256: str, *, is_script: bool) -> None:
     try:
         _check_loads(path, is_script=is_script)
     except ValueError as error:
-        raise UnfitWeights(f"weights file {path.name} is unfit: {error}; get it anew") from error
+        raise UnfitWeights(f"weights file {path.name} is unfit: {error}; get it again") from error
 
 
 def place(name: str) -> Path:
-    """Give where a file of weights belongs; I2I_BENCH_WEIGHTS may name the Inception's itself."""
+    """Return where a file of weights belongs; I2I_BENCH_WEIGHTS may name the Inception's itself."""
     chosen = Path(os.environ.get("I2I_BENCH_WEIGHTS", "")).expanduser()
     return chosen if name == INCEPTION_NAME and chosen.is_file() else weights_folder() / name
 
@@ -248,14 +248,14 @@ def _require_as_seen_first(path: Path) -> None:
 @functools.cache  # once is enough
 def _warn_of_stranger(path: Path) -> None:
     logger.warning(
-        "weights file %s is not the one that is published under this name; what is computed with "
-        "it compares with nothing else",
+        "weights file %s is not the one that is published under this name; values computed with "
+        "it are not comparable with others",
         path,
     )
 
 
 def weights_hash(path: Path) -> str:
-    """Give the sha256 of a file, computed once as long as its size and time of change stay."""
+    """Return the sha256 of a file, computed once as long as its size and time of change stay."""
     state = path.stat()
     return _file_hash(path.resolve(), state.st_size, state.st_mtime_ns)
 
@@ -267,7 +267,7 @@ def status(path: Path) -> Status:
 
 
 def find(name: str) -> WeightsFile:
-    """Give the file of this name.
+    """Return the file of this name.
 
     Raises:
         ValueError: If it is none of the known.
@@ -336,7 +336,7 @@ def inspect(file: WeightsFile, *, load: bool = True, force: bool = False) -> Fou
     again = f"i2i-bench weights fetch {file.name}"
     if not path.is_file():
         is_partial = path.with_name(f"{path.name}.part").is_file()
-        goes_on = f"{again} goes on with it" if is_partial else f"{again} ({file.size})"
+        goes_on = f"{again} resumes it" if is_partial else f"{again} ({file.size})"
         return Found(file.name, "partial" if is_partial else "missing", path, "", goes_on)
     found = Found(file.name, status(path), path, weights_hash(path))
     if file.digits and found.state == "unverified" and path.name == file.name:
@@ -375,13 +375,13 @@ def _check_loads(path: Path, *, is_script: bool) -> None:
             return
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise ValueError("it is damaged or no file of torch's") from error
+        raise ValueError("it is damaged or not a torch file") from error
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-        raise ValueError("it holds something else than tensors by name")
+        raise ValueError("it holds something other than named tensors")
 
 
 def user_cache() -> Path:
-    """Give the folder of this program in the user's cache."""
+    """Return the folder of this program in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "i2i-bench"
 

@@ -162,7 +162,7 @@ class Restless(registry.load("cyclegan")):
 
 @pytest.mark.parametrize(
     ("pool_size", "reason"),
-    [(2, "changes plain values in its step"), (3, "too often"), (4, "too often to be captured")],
+    [(2, "changes Python values during a step"), (3, "too often"), (4, "too often to be captured")],
 )
 def test_what_cannot_be_captured_is_refused(pool_size, reason):
     settings = Restless.settings("tiny", contract.toy(Restless))

@@ -268,7 +268,7 @@ def test_a_zip_that_cannot_be_read_is_refused(change, tmp_path, folder):
 )
 def test_what_is_no_archive_is_refused(content, tmp_path, folder):
     (tmp_path / "archive").write_bytes(content)
-    assert_refused(tmp_path / "archive", folder, r"no zip or tar\.gz|is damaged")
+    assert_refused(tmp_path / "archive", folder, r"not a zip or tar\.gz|is damaged")
 
 
 def test_a_wrong_checksum_is_noticed(tmp_path, folder):
@@ -292,7 +292,7 @@ def test_a_cut_archive_is_damaged(part, tmp_path, folder, kind):
     path = make(tmp_path / "archive", GOOD, kind)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
-    assert_refused(path, folder, "is damaged|is refused: it is no zip")
+    assert_refused(path, folder, "is damaged|is refused: it is not a zip")
 
 
 @pytest.fixture(scope="module")

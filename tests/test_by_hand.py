@@ -81,7 +81,7 @@ def test_celeba_labels_are_the_chosen_attributes(celeba):
         (lambda lines: [*lines[:-1], lines[2]], "names 000001.jpg twice"),
         (lambda lines: [*lines[:-1], lines[-1].replace("000006", "000009")], "first 000009.jpg"),
         (lambda lines: ["6", lines[1].replace("Male", "Mole"), *lines[2:]], "no attribute Male"),
-        (lambda lines: ["\u2028é"], "no text of CelebA's"),
+        (lambda lines: ["\u2028é"], "not CelebA's text file"),
         (lambda lines: [], "does not begin"),
     ],
 )

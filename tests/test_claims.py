@@ -65,7 +65,7 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
     with claims.claim(run) as ours:
         ours.require()
     assert f"process {process.pid} " in caplog.text
-    assert "it is dead, going on" in caplog.text
+    assert "it is dead, taking its place" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_run_in_work_is_left_to_who_works_on_it(cli, places, tiny, caplog):
     with claims.claim(Path("runs") / record.relative_to("results").with_suffix("")):
         caplog.set_level(logging.ERROR)
         said = cli(*arguments, "--force", code=1)
-        assert f"is in work: process {os.getpid()} on " in said
+        assert f"is in progress: process {os.getpid()} on " in said
     assert record.read_bytes() == before

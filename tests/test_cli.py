@@ -93,7 +93,7 @@ def test_wrong_name_is_refused_with_what_is_possible(cli, places, arguments, cod
         (["--set", "num_blocks=1000000"], 1, "num_blocks=1000000: at most 1000 is possible"),
         (["--set", f"pool_size={10**20}"], 1, "at most 2147483647 is possible"),
         (["--seed", 2**64], 1, "it must be below 2**64"),
-        (["--checkpoint-seconds", "nan"], 2, "'nan' is no number"),
+        (["--checkpoint-seconds", "nan"], 2, "'nan' is not a number"),
         (["--budget", 0], 2, "--budget"),
         (["--seed", "x"], 2, "--seed"),
     ],
@@ -293,7 +293,7 @@ def test_stopped_run_is_one_sentence_and_goes_on(places, tiny):
     assert process.returncode == 1, text
     assert "Traceback" not in text
     assert "Error: stopped by SIGINT after " in text
-    assert "the same command goes on" in text
+    assert "the same command resumes it" in text
     assert len(list(places.glob("runs/*/*/*/checkpoint-*.pt"))) == 1
 
 

@@ -106,7 +106,7 @@ class Shift(Model):
 
 FAULTS = {
     "forgotten parameter": "optimizers own each parameter once",
-    "hidden state": "saved and loaded goes on the same",
+    "hidden state": "resumes identically after save and load",
     "torch's generator": "chance comes from the seed",
     "never steps": "every network moves",
     "name": "losses are finite, detached and named",

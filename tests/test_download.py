@@ -363,7 +363,7 @@ def test_a_server_that_falls_silent_is_given_up(server, target):
     "url", ["ftp://host/file", "file:///etc/hostname", "host/file", "http://", "http://a b/c", ""]
 )
 def test_only_addresses_of_the_web_are_asked(url, target):
-    with pytest.raises(ValueError, match="is no address to download from"):
+    with pytest.raises(ValueError, match="is not an address to download from"):
         fetch(target, url)
 
 

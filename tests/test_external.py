@@ -207,7 +207,10 @@ REFUSED = {
         lambda f: shutil.copy(first(f), first(f).with_suffix(".jpg")),
         [".jpg and", "have one name"],
     ),
-    "no image": (_extra("index.html"), ["index.html", "is no image that is scored", "webp"]),
+    "no image": (
+        _extra("index.html"),
+        ["index.html", "is not an image that can be scored", "webp"],
+    ),
     "one ending": (
         lambda f: first(f).rename(first(f).with_stem(f"{first(f).stem}_fake_B")),
         ["_fake_B.png; names must be"],
@@ -227,7 +230,7 @@ REFUSED = {
     "empty": (lambda f: [path.unlink() for path in f.iterdir()], ["holds no images; names must"]),
     "nothing": (shutil.rmtree, ["there is no folder or zip archive fakes"]),
     "text": (_text, ["fakes cannot be read as a zip archive"]),
-    "pipe": (_pipe, ["is no file or a broken link"]),
+    "pipe": (_pipe, ["is not a file, or is a broken link"]),
 }
 
 
@@ -243,7 +246,7 @@ def test_unfit_images_are_refused_in_a_sentence_and_leave_no_record(score, folde
     ("changes", "code", "part"),
     [
         ({"--direction": "a2c"}, 1, "has no direction a2c; possible: a2b, b2a"),
-        ({"--name": "../../x"}, 1, "is no name of a file"),
+        ({"--name": "../../x"}, 1, "cannot name a file"),
         ({"--task": "strips"}, 1, "unknown task 'strips'"),
         ({"--protocol": "i2j"}, 1, "did you mean 'i2i'?"),
         ({"--task": "stripes", "--size": 64}, 1, "is exact in pixels: images must be of 32 px"),

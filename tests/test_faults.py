@@ -69,7 +69,7 @@ def test_full_disk_for_the_log_keeps_the_checkpoint_and_the_same_command_goes_on
     log.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as failed:
         carry_out(own)
-    assert "free some space, and the same command goes on" in faults.reason(failed.value)
+    assert "free some space, and the same command continues" in faults.reason(failed.value)
     assert list(the_run().glob("checkpoint-*"))
     log.unlink()
     log.write_text(lines)
@@ -260,7 +260,7 @@ def test_two_processes_of_one_plan_leave_each_other_their_runs(places, own, capl
         both = [job, dataclasses.replace(job, run=dataclasses.replace(job.run, seed=1))]
         runner.carry_out(both, bench(), force=False, say=said.append)
     assert "1 of 2 runs failed, first" in str(failed.value)
-    assert "is in work: process" in str(failed.value)
+    assert "is in progress: process" in str(failed.value)
     assert "recorded in" in said[-1]
 
 
@@ -299,8 +299,8 @@ def test_folder_that_may_not_be_listed_is_no_empty_one(cli, finished, monkeypatc
         return listing(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    assert "Permission denied; mend its permissions" in cli("leaderboard", code=1)
-    assert "Permission denied; mend its permissions" in cli("leaderboard", "--write", code=1)
+    assert "Permission denied; fix its permissions" in cli("leaderboard", code=1)
+    assert "Permission denied; fix its permissions" in cli("leaderboard", "--write", code=1)
     assert not Path("results/README.md").exists()
 
 

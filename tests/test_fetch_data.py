@@ -129,7 +129,7 @@ def test_the_folder_appears_whole_and_nothing_else(cli, places, small):
 def test_terms_come_first_and_have_to_be_agreed_to(cli, places, small):
     size = len(small.files["/small.zip"].content)
     error = cli("data", "fetch", "small", code=1)
-    assert "licence above has to be agreed to; --yes does so" in error
+    assert "licence above must be accepted; --yes does so" in error
     assert {method for method, _, _ in small.asked} == {"HEAD"}
     assert_nothing_left(places / "data")
     output = cli("data", "fetch", "small", "--yes")
@@ -318,7 +318,7 @@ def test_folders_that_do_not_pair_are_refused(cli, places, pairs):
         (["fetch", "horse2zebr"], "did you mean 'horse2zebra'"),
         (["fetch", "cat2dog"], "no address to fetch it from: get cat2dog.zip by hand from DRIT"),
         (["fetch", "cat2dog", "--file", "gone.zip"], "there is no file gone.zip"),
-        (["fetch", "horse2zebra", "--url", "ftp://x/y"], "is no address"),
+        (["fetch", "horse2zebra", "--url", "ftp://x/y"], "is not an address"),
         (["verify", "horse2zebra"], "i2i-bench data fetch horse2zebra"),
         (["verify"], "there are no tasks"),
     ],

@@ -63,7 +63,7 @@ def test_truncated_last_line_is_left_out_and_the_rest_drawn(tmp_path):
 
 def test_broken_line_in_the_middle_is_refused(tmp_path):
     log = write_log(tmp_path / "log", 2, end="broken\n{}\n")
-    with pytest.raises(ValueError, match="log, line 3 is no line of a loss log"):
+    with pytest.raises(ValueError, match="log, line 3 is not a line of a loss log"):
         loss_curves(log, tmp_path / "losses.png")
 
 

@@ -105,7 +105,7 @@ def test_what_never_ends_is_not_read(tmp_path, name, kind):
         assert plan.noted_task(tmp_path) is None
         return
     read = record.read if kind == "record" else folders.read_image
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         read(path)
 
 
@@ -113,7 +113,7 @@ def test_what_never_ends_is_not_read(tmp_path, name, kind):
 def test_deep_notes_are_no_notes(tmp_path, depth):
     (tmp_path / plan.RUN_FILE).write_text("[" * depth + "]" * depth)
     assert plan.noted_task(tmp_path) is None
-    with pytest.raises(ValueError, match="no valid record"):
+    with pytest.raises(ValueError, match="not a valid record"):
         record.read(tmp_path / plan.RUN_FILE)
 
 
@@ -141,7 +141,7 @@ BOMBS = {
     "endless seconds": (("position", "seconds"), float("inf"), "position is missing or wrong"),
     "backward steps": (("position", "step"), -1, "position is missing or wrong"),
     "way out": (("identity", "model"), "../../x", "identity.model is missing or wrong"),
-    "tensor as version": (("format",), torch.zeros(0), "is no checkpoint of i2i-bench"),
+    "tensor as version": (("format",), torch.zeros(0), "is not an i2i-bench checkpoint"),
     "random state": (("random", "torch"), torch.zeros(3, dtype=torch.uint8), "random.torch does"),
     "optimizer": (("optimizers", "generators", "state"), 7, "optimizers.generators does not fit"),
     "many layers": (("identity", "settings", "config", "num_blocks"), 10**7, "far more tensors"),
@@ -206,7 +206,7 @@ def test_names_of_plugins_cannot_steer_a_terminal(cli, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     said = cli("models", code=1)
     assert "\x1b" not in said
-    assert "is no model name" in said
+    assert "is not a model name" in said
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_names_in_records_are_names_of_files(tmp_path, key, name):
     committed = sorted((ROOT / "results").glob("*/*/*.json"))[0]
     content = json.loads(committed.read_text()) | {key: name}
     (tmp_path / "seed0.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f"is no valid record: {key}"):
+    with pytest.raises(ValueError, match=f"is not a valid record: {key}"):
         record.read(tmp_path / "seed0.json")
 
 
@@ -228,7 +228,7 @@ def test_texts_in_records_steer_no_terminal(tmp_path):
     for score in content["scores"].values():
         score["recipe"] = "\x1b[31m"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"is no valid record: scores\..*\.recipe"):
+    with pytest.raises(ValueError, match=r"is not a valid record: scores\..*\.recipe"):
         record.read(path)
     for score in content["scores"].values():
         score["recipe"] = "\u202e=1+1"  # turns the line around
@@ -249,5 +249,5 @@ def test_file_without_a_name_in_an_archive_is_refused(tmp_path):
     (tmp_path / "x.zip").write_bytes(nameless)
     assert zipfile.ZipFile(tmp_path / "x.zip").namelist() == [""]
     opening = image_files.opened(tmp_path / "x.zip")
-    with pytest.raises(ValueError, match="is no image that is scored"), opening:
+    with pytest.raises(ValueError, match="is not an image that can be scored"), opening:
         pass

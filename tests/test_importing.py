@@ -187,7 +187,7 @@ def test_import_replaces_an_import_only_when_forced(cli, imported, pair):
 def test_import_never_writes_where_something_else_lies(cli, pair, force):
     before = {path.name: path.read_bytes() for path in pair.iterdir()}
     sentence = cli("import", "cyclegan", pair, pair, *force, code=1)
-    assert "holds something else than an import" in sentence
+    assert "holds something other than an import" in sentence
     assert {path.name: path.read_bytes() for path in pair.iterdir()} == before
 
 
@@ -410,7 +410,7 @@ def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tin
     assert rows.keys() == {"official", "tiny"}
     assert [[row.model for row in group] for group in rows.values()] == [["cyclegan"]] * 2
     assert rows["official"][0].stats.keys() & COST_KEYS == {"parameters"}
-    assert "What the training cost is not known" in cli("leaderboard")
+    assert "Training costs are unknown" in cli("leaderboard")
 
 
 def test_scores_are_added_and_replaced_only_when_forced(cli, imported, tiny):

@@ -243,7 +243,7 @@ def test_imports_are_scored_on_their_own_labels_only(places, colours, cli, golde
 def test_sizes_that_disagree_are_refused_before_training(places, colours, cli):
     command = ("run", "--model", "stargan", "--task", colours, "--preset", "tiny", "--dry-run")
     sentence = cli(*command, "--set", "crop_size=8", code=1)
-    assert "images of image_size 16 alone, and crop_size is 8; set image_size" in sentence
+    assert "only takes images of 16 px, and crop_size is 8; set image_size" in sentence
     sizes = [part for key in ("image", "load", "crop") for part in ("--set", f"{key}_size=32")]
     assert "config.image_size: 32" in cli(*command, *sizes)
 
@@ -346,7 +346,7 @@ def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkey
     assert path.stat().st_mtime_ns == written
     path.write_bytes(b"damaged")
     assert classifier.trained(job.task, CPU, quiet).sha256 == first.sha256
-    assert "is trained anew" in caplog.text
+    assert "is trained again" in caplog.text
     assert not checkpoint.latest(tmp_path)
 
 

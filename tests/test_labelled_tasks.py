@@ -112,7 +112,7 @@ def spoil(path, what):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("-test/sad", "has sad in train alone; needed are train/DOMAIN and test/DOMAIN"),
+        ("-test/sad", "has sad only in train; needed are train/DOMAIN and test/DOMAIN"),
         ("train/angry/", "has angry in train alone"),
         ("train/0.png", r"0\.png lies outside the folders of domains"),
         ("train/sad/0.jpg", r"0\.png and 0\.jpg differ by suffix alone"),
@@ -128,9 +128,9 @@ def test_damaged_folders_are_refused_in_a_sentence(folder, tmp_path, what, messa
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("happy",), "has the domain happy alone"),
+        (("happy",), "has only the domain happy"),
         (("all", "sad"), "has a domain 'all', which stands for all"),
-        (("so-so", "very sad"), "'very sad' is no name of a domain"),
+        (("so-so", "very sad"), "'very sad' is not a name for a domain"),
         (("A", "B"), "train/A, which must be renamed to trainA"),
     ],
 )

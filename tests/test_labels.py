@@ -80,7 +80,7 @@ def test_impossible_labels_are_refused(labels, text, message):
 @pytest.mark.parametrize(
     ("attributes", "exclusive", "message"),
     [
-        (("happy", "hap py"), (), "'hap py' is no name"),
+        (("happy", "hap py"), (), "'hap py' is not a name"),
         (("x", "x"), (), "would be named x; rename"),
         (("a", "a2b", "b2a", "b"), None, "would be named a2b"),
         (("x", "y"), (("x", "z"),), "no attribute z; possible: x, y"),

@@ -129,7 +129,10 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
     if number == signal.SIGINT:
         assert process.returncode == 1
         assert errors.count("Error: ") == 1
-        assert "stopped by SIGINT; what was in work is saved; the same command goes on" in errors
+        assert (
+            "stopped by SIGINT; what was in progress is saved; the same command resumes it"
+            in errors
+        )
         assert list(Path("runs").rglob(".seed*.lock")) == []  # the claims have ended
 
 

@@ -106,7 +106,7 @@ def test_nothing_is_ranked_where_all_headlines_are_null():
 def test_unknown_headline_ranks_nothing():
     (table,) = tabulate([make(headline="beauty", values={"beauty": 3.0})])
     assert models(table) == [("cyclegan", None)]
-    assert table.notes[0] == "Nothing is ranked: 'beauty' is no metric known to rank by."
+    assert table.notes[0] == "Nothing is ranked: 'beauty' is not a metric to rank by."
     assert [column.header for column in table.columns] == ["beauty"]
 
 
@@ -269,9 +269,9 @@ def test_tables_of_one_heading_say_why_they_are_two():
     tables = tabulate(records)
     assert len({table.heading for table in tables}) == 1
     for table, way in zip(tables, ways, strict=True):
-        assert "another real set" in table.notes[-1]
+        assert "different real images" in table.notes[-1]
         assert f"(here {way['resampling']})" in table.notes[-1]
-    assert "another real set" not in tabulate(records[:1])[0].notes[-1]
+    assert "different real images" not in tabulate(records[:1])[0].notes[-1]
 
 
 # --- protocols
@@ -366,7 +366,9 @@ def test_lpips_of_different_weights_is_shown_but_not_compared():
     other = make("unit", values=values, score={"lpips_sha256": "d" * 64})
     (table,) = tabulate([other, second])
     assert [row.marks.get("lpips") for row in table.rows[:2]] == [None, None]
-    assert any(note.startswith("LPIPS of several weights files") for note in table.notes)
+    assert any(
+        note.startswith("LPIPS here comes from several weights files") for note in table.notes
+    )
 
 
 def test_alarms_stand_below_the_table_of_their_direction():
@@ -395,7 +397,7 @@ def test_external_images_are_marked_and_apart_from_trained_models():
     assert "preset external" in other.heading
     row = other.rows[0]
     assert (row.label, row.kind, row.seeds, row.rank) == ("cut (external)", "external", 0, 1)
-    assert "What the training cost is not known: it was done elsewhere." in other.notes
+    assert "Training costs are unknown: the training was done elsewhere." in other.notes
 
 
 def test_partial_external_images_are_marked_and_never_ranked():

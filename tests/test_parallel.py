@@ -241,7 +241,7 @@ def test_model_with_a_state_of_its_own_kind_is_refused(tmp_path):
     dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         processes = parallel.Processes(dist.group.WORLD)
-        with pytest.raises(ValueError, match="CycleGAN keeps memory, a state of which"):
+        with pytest.raises(ValueError, match="CycleGAN has state 'memory', which cannot be shared"):
             processes.align(model, checkpoint.Position(), {})
     finally:
         dist.destroy_process_group()

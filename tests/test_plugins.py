@@ -143,7 +143,7 @@ def listed(text: str) -> list[str]:
         ("raise AssertionError", "AssertionError"),
         ("def (:", "SyntaxError"),
         ("", "AttributeError: module 'i2i_third' has no attribute 'Third'"),
-        ("def Third(): ...", "i2i_third:Third is no subclass of i2i_bench.model.Model"),
+        ("def Third(): ...", "i2i_third:Third is not a subclass of i2i_bench.model.Model"),
         (
             "from i2i_bench.model import Model\nclass Third(Model): ...",
             "i2i_third:Third lacks __init__, settings, training_step, translate",
@@ -198,7 +198,7 @@ def test_two_models_of_one_name_are_refused_naming_both(cli, install, tiny):
 
 def test_impossible_name_is_refused(cli, install):
     install("../third", "i2i_third:Third", MODULE)
-    assert "'../third' is no model name" in cli("models", code=1)
+    assert "'../third' is not a model name" in cli("models", code=1)
 
 
 def test_distribution_without_metadata_breaks_nothing(cli, install, places: Path):

@@ -76,7 +76,7 @@ def test_run_in_work_is_passed_over(places):
     before = left(folder)
     with claims.claim(folder):
         (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
-    assert "is in work: process" in done.reason
+    assert "is in progress: process" in done.reason
     assert left(folder) == before
 
 

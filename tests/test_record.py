@@ -102,7 +102,7 @@ def test_external_record_is_read_back_as_it_was_written(tmp_path):
     assert path == tmp_path / "stripes/external/cut.json"
     assert record.read_all_external(tmp_path) == [made]
     assert record.read_all(tmp_path) == []
-    with pytest.raises(ValueError, match="is no valid record"):
+    with pytest.raises(ValueError, match="is not a valid record"):
         record.read(path)
 
 

@@ -329,7 +329,9 @@ def test_real_baseline_of_fewer_images_has_no_fid(num_halves, sources, against, 
         assert isinstance(found.values["fid"], float)
     else:
         assert found.values["fid"] is found.values["fid_source"] is None
-        assert found.reasons["fid"].startswith("only 12 training images a half, 24 are compared")
+        assert found.reasons["fid"].startswith(
+            "halves of 12 images are smaller than the 24 compared"
+        )
 
 
 def test_every_set_is_scored_with_the_subset_size_of_the_record(

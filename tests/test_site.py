@@ -174,7 +174,7 @@ def test_unknown_headline_ranks_nothing(tmp_path):
     root = made([make(headline="beauty")], tmp_path)
     assert not lines(root, "ranked")
     (said,) = of_class(root, "tr", "reason")
-    assert text(said) == "cyclegan: 'beauty' is no metric known to rank by"
+    assert text(said) == "cyclegan: 'beauty' is not a metric to rank by"
 
 
 def test_alarm_stands_at_the_row_of_its_direction_and_in_the_detail(tmp_path):
@@ -417,14 +417,14 @@ def test_damaged_image_costs_its_run_the_samples_only(finished):
     for path in finished.glob("runs/*/cyclegan*/seed0/translations-a2b/a1.png"):
         path.write_bytes(path.read_bytes()[:60])
     root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
-    assert "seed 0: a1.png is no PNG that can be read." in text(root)
+    assert "seed 0: a1.png is not a readable PNG." in text(root)
 
 
 def test_damaged_figure_costs_its_run_the_samples_only(finished):
     for path in finished.glob("runs/*/cyclegan*/seed0/samples-a2b.png"):
         path.write_bytes(b"no image")
     root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
-    assert "seed 0: samples-a2b.png is no PNG that can be read." in text(root)
+    assert "seed 0: samples-a2b.png is not a readable PNG." in text(root)
     assert {Path(name).name for name in shown_images(root)} == {
         path.name for path in (finished / "site" / "images").iterdir()
     }

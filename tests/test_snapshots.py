@@ -176,7 +176,7 @@ def test_damaged_snapshot_is_refused_by_name(tmp_path, content):
 
 
 def test_run_without_snapshots_says_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match="--force trains anew"):
+    with pytest.raises(ValueError, match="--force trains again"):
         snapshots.read(tmp_path, "a2b")
 
 

@@ -63,7 +63,7 @@ def test_room_is_that_of_the_system(tmp_path):
 def test_a_store_says_where_it_is():
     assert str(Store("memory", GIB)) == "1.00 GiB in memory"
     said = str(Store("file", 3 * GIB, folder=FOLDER))
-    assert said == "3.00 GiB in a file in runs, as memory has no room for them"
+    assert said == "3.00 GiB in a file in runs, as they do not fit in memory"
 
 
 @pytest.mark.parametrize("home", ["memory", "file"])

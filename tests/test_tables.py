@@ -328,7 +328,7 @@ def test_command_reads_records(cli, places, name, layout):
 def test_command_refuses_a_damaged_record(cli, places):
     path = record.write(make(), places / "results")
     path.write_text("{")
-    assert cli("table", "iv", code=1).startswith(f"{path} is no valid record: ")
+    assert cli("table", "iv", code=1).startswith(f"{path} is not a valid record: ")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_shares_of_two_classifiers_are_said_and_not_marked():
     one, other = make(), make("attentiongan-multi", (0.9, 0.9), classifier_sha256="87654321")
     table = tabulate([one, other])[0]
     assert all("target_share" not in row.marks for row in table.rows)
-    assert any("Classifiers of several weights" in note for note in table.notes)
+    assert any("Several classifiers judged these rows" in note for note in table.notes)
     table = tabulate([one, make("attentiongan-multi", (0.9, 0.9))])[0]
     assert any(row.marks.get("target_share") == "best" for row in table.rows)
 

@@ -126,13 +126,13 @@ def test_damaged_checkpoint_gives_way_to_the_one_before(train, tmp_path, caplog,
     newest.write_bytes({"truncated": content[:1000], "empty": b""}.get(damage, content))
     model, _ = train(tmp_path)
     assert "is damaged" in caplog.text
-    assert "going on from checkpoint-000000000010.pt" in caplog.text
+    assert "resuming from checkpoint-000000000010.pt" in caplog.text
     assert_equal(state(whole), state(model))
 
 
 def test_only_damaged_checkpoints_are_an_error(train, tmp_path):
     (tmp_path / "checkpoint-000000000002.pt").write_bytes(b"x")
-    with pytest.raises(ValueError, match="--force starts the run anew"):
+    with pytest.raises(ValueError, match="--force restarts the run"):
         train(tmp_path)
 
 

@@ -176,14 +176,14 @@ def test_a_file_of_the_wrong_hash_is_never_put_in_place(cli, folder, server, sta
 def test_a_file_that_torch_cannot_load_is_never_put_in_place(cli, content, folder, server):
     url = server.serve("/inception", content)
     error = cli("weights", "fetch", INCEPTION_NAME, "--url", url, code=1)
-    assert f"{url}: it is damaged or no file of torch's" in error
+    assert f"{url}: it is damaged or not a torch file" in error
     assert not list(folder.iterdir())
 
 
 def test_a_dictionary_of_something_else_is_no_weights(folder, server, published, monkeypatch):
     torch.save({"a": 1}, folder.parent / "x")
     url = server.serve("/x", (folder.parent / "x").read_bytes())
-    with pytest.raises(DownloadError, match="something else than tensors"):
+    with pytest.raises(DownloadError, match="something other than named tensors"):
         weights.fetch(dataclasses.replace(published, digits=""), urls=[url])
 
 
@@ -216,7 +216,7 @@ def test_a_local_file_is_copied(cli, folder, stand_in):
         (["fetch", "inception.pt"], "did you mean 'inception-2015-12-05.pt'"),
         (["verify", "zzz"], "unknown weights file 'zzz'"),
         (["fetch", INCEPTION_NAME, "--file", "gone.pt"], "there is no file gone.pt"),
-        (["fetch", INCEPTION_NAME, "--url", "gone.pt"], "is no address"),
+        (["fetch", INCEPTION_NAME, "--url", "gone.pt"], "is not an address"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(cli, arguments, words, places):
@@ -280,7 +280,7 @@ def test_missing_and_partial_files_say_what_to_do(cli, folder):
     assert (states[INCEPTION_NAME], states[ALEXNET_NAME]) == ("missing", "partial")
     error = cli("weights", "verify", INCEPTION_NAME, ALEXNET_NAME, code=1)
     assert f"{INCEPTION_NAME} is missing: i2i-bench weights fetch {INCEPTION_NAME}" in error
-    assert f"{ALEXNET_NAME} is partial: i2i-bench weights fetch {ALEXNET_NAME} goes on" in error
+    assert f"{ALEXNET_NAME} is partial: i2i-bench weights fetch {ALEXNET_NAME} resumes" in error
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "replaced", "empty"])

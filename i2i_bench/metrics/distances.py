@@ -26,7 +26,7 @@ class KernelSums(NamedTuple):
 
 
 def fid(real: ArrayLike, fake: ArrayLike) -> float:
-    """Give the Fréchet distance between Gaussians fitted to both sets (Heusel et al., 2017).
+    """Return the Fréchet distance between Gaussians fitted to both sets (Heusel et al., 2017).
 
     With centred sets A and B, scaled so that A'A and B'B are the covariances (ddof 1), the trace of
     the matrix square root of their product is the sum of the singular values of A B': no matrix
@@ -51,7 +51,7 @@ def fid(real: ArrayLike, fake: ArrayLike) -> float:
 
 
 def kid_unbiased(real: ArrayLike, fake: ArrayLike) -> tuple[float, float]:
-    """Give the unbiased squared MMD over all images and its jackknife standard error.
+    """Return the unbiased squared MMD over all images and its jackknife standard error.
 
     The kernel is (x.y / width + 1)^3 (Bińkowski et al., 2018). The value may be negative. The error
     is that of the two-sample delete-one jackknife, in closed form from sums of the kernel matrices.
@@ -74,7 +74,7 @@ def kid_unbiased(real: ArrayLike, fake: ArrayLike) -> tuple[float, float]:
 def kid_difference(
     real: ArrayLike, fake_one: ArrayLike, fake_other: ArrayLike
 ) -> tuple[float, float]:
-    """Give by how much the unbiased KID of one model exceeds another's, and the standard error.
+    """Return by how much the unbiased KID of one model exceeds another's, and the standard error.
 
     Both are compared with the same real images and translate the same sources, so most of their
     noise is shared and cancels: the jackknife leaves the same real image, or the translations of
@@ -106,7 +106,7 @@ def kid_difference(
 
 
 def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float, float]:
-    """Give the mean unbiased squared MMD of disjoint blocks of images and its standard error.
+    """Return the mean unbiased squared MMD of disjoint blocks of images and its standard error.
 
     Both sets are cut, in the order given, into ceil(max(m, n) / block) blocks; where that does not
     divide a set, its last blocks have one image more (taki0112/GAN_Metrics-Tensorflow). The value
@@ -142,7 +142,7 @@ def kid_blocks(real: ArrayLike, fake: ArrayLike, block: int = 10) -> tuple[float
 def kid_subsets(
     real: ArrayLike, fake: ArrayLike, subsets: int, size: int, seed: int
 ) -> tuple[float, float]:
-    """Give mean and standard deviation (ddof 0) of the unbiased squared MMD over random subsets.
+    """Return mean and standard deviation (ddof 0) of the unbiased squared MMD over random subsets.
 
     Subsets are drawn without replacement from ``numpy.random.RandomState(seed)``, the real one
     first (toshas/torch-fidelity).

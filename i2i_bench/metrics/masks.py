@@ -14,7 +14,7 @@ _SUM_TOLERANCE = 1e-2  # attention computed in bfloat16 sums to 1 no more closel
 def foreground_iou(
     background_attention: NDArray[Any], foreground: NDArray[np.bool_], threshold: float = 0.5
 ) -> float:
-    """Give the intersection over union of one image's predicted and true foreground.
+    """Return the intersection over union of one image's predicted and true foreground.
 
     Foreground is predicted where ``1 - background_attention`` exceeds the threshold.
 
@@ -46,7 +46,7 @@ def foreground_iou(
 
 
 def background_share(background_attention: NDArray[Any]) -> float:
-    """Give the mean attention of the mask that copies the input: 1 where nothing is translated.
+    """Return the mean attention of the mask that copies the input: 1 where nothing is translated.
 
     Args:
         background_attention: Any shape, in [0, 1].
@@ -59,7 +59,7 @@ def background_share(background_attention: NDArray[Any]) -> float:
 
 
 def attention_entropy(attention: NDArray[Any]) -> float:
-    """Give how far the masks blur into one another: mean entropy over n, as a share of log n.
+    """Return how far the masks blur into one another: mean entropy over n, as a share of log n.
 
     0 where every pixel is claimed by one mask, 1 where all masks are equal.
 
@@ -76,7 +76,7 @@ def attention_entropy(attention: NDArray[Any]) -> float:
 
 
 def saturated_share(attention: NDArray[Any], threshold: float = SATURATED) -> float:
-    """Give the share of pixels that one mask claims: whose largest attention exceeds a threshold.
+    """Return the share of pixels that one mask claims: whose largest attention exceeds a threshold.
 
     Args:
         attention: As in ``attention_entropy``; a single mask is taken too.
@@ -89,7 +89,7 @@ def saturated_share(attention: NDArray[Any], threshold: float = SATURATED) -> fl
 
 
 def effective_masks(usage: NDArray[Any]) -> float:
-    """Give how many masks are in use: exp of the entropy of their mean attention.
+    """Return how many masks are in use: exp of the entropy of their mean attention.
 
     1 where one mask has all of it, n where all have the same, whether they divide the image sharply
     among them or blur into one another.

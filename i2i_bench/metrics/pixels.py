@@ -22,7 +22,7 @@ Image = NDArray[Any]
 
 
 def psnr(image: Image, truth: Image, mask: NDArray[np.bool_] | None = None) -> float:
-    """Give the peak signal-to-noise ratio of one image in dB, peak 255.
+    """Return the peak signal-to-noise ratio of one image in dB, peak 255.
 
     Args:
         image: uint8 (height, width, 3).
@@ -51,7 +51,7 @@ def psnr(image: Image, truth: Image, mask: NDArray[np.bool_] | None = None) -> f
 
 
 def mean_psnr(values: Iterable[float]) -> float:
-    """Give the mean of PSNR values in dB, none counting for more than ``PSNR_CAP``.
+    """Return the mean of PSNR values in dB, none counting for more than ``PSNR_CAP``.
 
     Without the cap one image equal to its truth would make the mean infinite. It holds for finite
     values too (possible from 227 x 227 pixels on), so that a better image never lowers the mean.
@@ -66,7 +66,7 @@ def mean_psnr(values: Iterable[float]) -> float:
 
 
 def ssim(image: Image, truth: Image) -> float:
-    """Give the structural similarity of one image (Wang et al., 2004), mean over RGB and pixels.
+    """Return the structural similarity of one image (Wang et al., 2004), mean over RGB and pixels.
 
     Gaussian window of 11 x 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance;
     the 5 pixels along each border, where the window leaves the image, do not count.
@@ -101,7 +101,7 @@ def ssim(image: Image, truth: Image) -> float:
 
 
 def luminance_correlation(image: Image, other: Image) -> float:
-    """Give Pearson's correlation of the luminance of two images, in [-1, 1].
+    """Return Pearson's correlation of the luminance of two images, in [-1, 1].
 
     1 where one is the other but for contrast and brightness, -1 where it is its negative. Luminance
     is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).

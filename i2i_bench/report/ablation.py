@@ -70,7 +70,7 @@ def read_studies(results: Path) -> list[Study]:
     """Read the plans of all ablations below a folder of records, in the order of their names.
 
     Raises:
-        ValueError: Naming the file that is no plan of an ablation, or not in its place.
+        ValueError: Naming the file that is not the plan of an ablation, or not in its place.
     """
     studies = []
     for path in sorted((results / FOLDER).glob("*.json")):
@@ -79,7 +79,9 @@ def read_studies(results: Path) -> list[Study]:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the file"
-            raise ValueError(f"{path} is no plan of an ablation: {place}: {first['msg']}") from None
+            raise ValueError(
+                f"{path} is not the plan of an ablation: {place}: {first['msg']}"
+            ) from None
         if path.stem != study.name:
             raise ValueError(f"{path} is the plan of {study.name}; rename it")
         studies.append(study)
@@ -87,7 +89,7 @@ def read_studies(results: Path) -> list[Study]:
 
 
 def tables(study: Study, records: Iterable[AnyRecord]) -> list[Table]:
-    """Give one table for each protocol and direction, a row for each point, and the identity's."""
+    """Return a table per protocol and direction, with a row per point and the identity's."""
     found = [_of_protocols(each, study) for each in _records(study, records)]
     boards = tabulate(found)
     absent = _absence_notes(study, found)
@@ -155,7 +157,7 @@ def _is_of(row: Row, point: Point, study: Study) -> bool:
 
 
 def texts(study: Study, records: Iterable[AnyRecord]) -> dict[str, str]:
-    """Give the contents of the study's files of text by suffix; equal records, equal contents."""
+    """Return the contents of the study's files of text by suffix; equal records, equal contents."""
     found = tables(study, records)
     figures = f"![{markdown_text(study.title)}]({study.name}.png)"
     head = (
@@ -191,7 +193,7 @@ def write(study: Study, records: Sequence[AnyRecord], results: Path) -> list[Pat
 
 
 def stale(study: Study, records: Sequence[AnyRecord], results: Path) -> list[Path]:
-    """Give the files that are missing, or whose text the records no longer give."""
+    """Return the files that are missing, or whose text the records no longer give."""
     stem = results / FOLDER / study.name
     wrong = [path for suffix in FIGURES if not (path := _file(stem, suffix)).exists()]
     for suffix, text in texts(study, records).items():

@@ -155,7 +155,7 @@ def _main_notes(entries: list[_Entry], num_domains: int) -> list[str]:
     ]
     notes.append(
         "listed: printed for one model, in millions; as listed: the networks that give this figure "
-        "(fits: to its last digit), found by arithmetic, which is no proof of what was counted; "
+        "(fits: to its last digit), found by arithmetic, which does not prove what was counted; "
         "as implemented: the networks of the authors' latest published code."
     )
     notes.append(

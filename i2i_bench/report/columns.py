@@ -52,7 +52,7 @@ class Column:
         return f"{shown:z.{digits}f}"
 
     def goodness(self, value: float) -> float:
-        """Give what is larger for the better, equal for values that print the same."""
+        """Return what is larger for the better, equal for values that print the same."""
         shown = float(self.text(value))
         return -shown if self.better == "lower" else shown
 
@@ -90,7 +90,7 @@ METRICS = (
         1,
         "higher",
         100,
-        "share that the suite's classifier takes for the target domain, no human study",
+        "share that the suite's classifier takes for the target domain, not a human study",
     ),
     Column(
         "kept_share",
@@ -99,7 +99,7 @@ METRICS = (
         1,
         "higher",
         100,
-        "share of all other labels that it still finds",
+        "share of the other labels that it still recognises",
     ),
     Column("mask_iou", "mask IoU", "", 3, "higher"),
     Column("background_share", "bg share", "", 3, meaning="mean attention that copies the source"),

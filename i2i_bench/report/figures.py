@@ -72,7 +72,7 @@ def _read_log(log: Path) -> list[dict[str, Any]]:
             entries.append({"images_seen": entry["images_seen"], "losses": dict(entry["losses"])})
         except (ValueError, KeyError, TypeError, RecursionError):
             if number < len(lines):
-                raise ValueError(f"{log}, line {number} is no line of a loss log") from None
+                raise ValueError(f"{log}, line {number} is not a line of a loss log") from None
     return entries
 
 

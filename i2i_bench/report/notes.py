@@ -56,9 +56,9 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
         said = remarks(protocol, group.n_real, n_fake, size)
         found = [f"{sentence}." for sentence in said]
     if not have_one_lpips(entries):
-        found.append("LPIPS of several weights files stands here; its values are not compared.")
+        found.append("LPIPS here comes from several weights files; its values are not compared.")
     if not have_one_classifier(entries):
-        found.append("Classifiers of several weights judged here; their shares are not compared.")
+        found.append("Several classifiers judged these rows; their shares are not compared.")
     return found
 
 
@@ -80,7 +80,7 @@ def _ranking_note(ranked: list[Row], headline: Column) -> str:
     if any(row.rank for row in ranked):
         return f"Ranked by {headline.title}, {headline.better} is better."
     if not headline.better:
-        return f"Nothing is ranked: {headline.title!r} is no metric known to rank by."
+        return f"Nothing is ranked: {headline.title!r} is not a metric to rank by."
     if not any(headline.key in row.stats for row in ranked):
         return f"Nothing is ranked: no row has a value of {headline.title}, for the reason below."
     return f"Nothing is ranked: no complete row has a value of {headline.title}."
@@ -160,7 +160,7 @@ def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
             labels = devices.setdefault(where, [])
             labels += [row.label] if row.label not in labels else []
     if not devices:
-        return "What the training cost is not known: it was done elsewhere."
+        return "Training costs are unknown: the training was done elsewhere."
     compiled = {
         row.label
         for part, row in rows
@@ -196,7 +196,7 @@ def explain_split(entries: list[Entry]) -> str:
     ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})
     here = f" (here {', '.join(ways)})" if ways else ""
     return (
-        "Another table has this heading and another real set, as real images are resized as each "
-        f"model has it{here}, or were others; what is measured against different images is not "
-        "ranked together."
+        "Another table has the same heading but different real images, because models resize them "
+        f"differently{here} or the images themselves differ; rows measured against different "
+        "images are not ranked together."
     )

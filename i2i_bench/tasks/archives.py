@@ -61,7 +61,7 @@ class Bounds:
     free_bytes: int = 2**28
 
     def total_for(self, archive_bytes: int) -> int:
-        """Give the bytes that an archive of a certain size may unpack to."""
+        """Return the bytes that an archive of a certain size may unpack to."""
         return min(self.total_bytes, max(self.free_bytes, self.ratio * archive_bytes))
 
 
@@ -153,7 +153,7 @@ def _members(path: Path, room: int) -> Iterator[Iterator[_Member]]:
             with gzip.open(file) as plain:
                 yield _tar_members(_Forward(plain, 2 * room), file)  # with headers and padding
         else:
-            raise ArchiveError("it is no zip or tar.gz")
+            raise ArchiveError("it is not a zip or tar.gz")
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
@@ -229,7 +229,7 @@ class _Forward:
         return self._position
 
     def tell(self) -> int:
-        """Give the position."""
+        """Return the position."""
         return self._position
 
 
@@ -239,7 +239,7 @@ def _place(member: _Member) -> PurePosixPath:
     if not name.isprintable() or "\\" in name or not name.strip("/. "):
         if member.kind == "folder" and name.strip("/") in ("", "."):
             return PurePosixPath(".")  # the archive's own folder
-        raise ArchiveError(f"{name!a} is no plain name")
+        raise ArchiveError(f"{name!a} is not a plain name")
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts:
         raise ArchiveError(f"{name!a} leads out of the folder")

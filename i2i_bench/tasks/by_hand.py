@@ -126,7 +126,7 @@ def _read_celeba_list(path: Path) -> tuple[list[str], list[tuple[str, list[int]]
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text of CelebA's; get it anew") from None
+        raise ValueError(f"{path} is not CelebA's text file; get it again") from None
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise ValueError(f"{path} does not begin with the number of images and the attributes")
     names = lines[1].split()

@@ -107,7 +107,9 @@ def _entry(name: str) -> catalog.Entry:
     if name in catalog.EMBEDDED:
         raise ValueError(f"task {name!r} is made by this package and needs no files")
     if name not in catalog.CATALOGUE and Path(name).is_dir():
-        raise ValueError(f"{name} is a folder of your own, which a run checks before it begins")
+        raise ValueError(
+            f"{name} is a folder of your own: it needs no fetching; i2i-bench run checks it"
+        )
     if name not in catalog.CATALOGUE:
         catalog.find(name, Path())  # raises, with the nearest names
     return catalog.CATALOGUE[name]

@@ -195,7 +195,7 @@ def _check_file(path: Path) -> None:
     if not path.name.isprintable():  # control characters, or bytes that are no UTF-8
         raise ValueError(f"the name of {str(path)!a} is not printable UTF-8; rename the file")
     if not path.is_file():
-        raise ValueError(f"{path} is no file or a broken link; remove or mend it")
+        raise ValueError(f"{path} is not a file, or is a broken link; remove or fix it")
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} is not an image this benchmark reads; possible: {_suffixes()}")
 
@@ -223,18 +223,18 @@ def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
 
 
 def name_of(path: Path, digest: str) -> str:
-    """Give the name of a task, which two folders of different contents never share."""
+    """Return the name of a task, which two folders of different contents never share."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
     return f"folder-{safe or 'images'}-{digest[:8]}"
 
 
 def contents_hash(files: Mapping[Key, list[Path]]) -> str:
-    """Give the sha256 of the images of a task: of their folders, names and bytes."""
+    """Return the sha256 of the images of a task: of their folders, names and bytes."""
     return hash_folders((folder, files[key]) for key, folder in FOLDERS.items())
 
 
 def hash_folders(folders: Iterable[tuple[str, Sequence[Path]]]) -> str:
-    """Give the sha256 of folders by name, and of the names and bytes of their files."""
+    """Return the sha256 of folders by name, and of the names and bytes of their files."""
     total = hashlib.sha256()
     for folder, files in folders:
         for file in sorted(files, key=lambda file: file.name):
@@ -252,7 +252,7 @@ def _hash(path: Path) -> bytes:
 
 
 def image_size(path: Path) -> int:
-    """Give the side in pixels for images like this one."""
+    """Return the side in pixels for images like this one."""
     side = min(read_image(path).size)
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
 
@@ -302,7 +302,7 @@ def _content(path: Path) -> BinaryIO | Path:
     status = path.stat()
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
-        raise _RefusedImageError(f"{path} is no file but a folder, a device or a pipe")
+        raise _RefusedImageError(f"{path} is not a file but a folder, a device or a pipe")
     if size > AT_ONCE:
         return path
     handle = os.open(path, os.O_RDONLY)

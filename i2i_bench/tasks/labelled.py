@@ -188,9 +188,9 @@ def _domains(path: Path) -> tuple[str, ...]:
     train, test = (set(found[split]) for split in SPLITS)
     if unmatched := sorted(train ^ test):
         where = "train" if unmatched[0] in train else "test"
-        raise ValueError(f"{path} has {unmatched[0]} in {where} alone; {_LAYOUT} with images")
+        raise ValueError(f"{path} has {unmatched[0]} only in {where}; {_LAYOUT} with images")
     if len(train) < 2:
-        raise ValueError(f"{path} has the domain {', '.join(train)} alone; {_LAYOUT} with images")
+        raise ValueError(f"{path} has only the domain {', '.join(train)}; {_LAYOUT} with images")
     if EVERY in train:
         raise ValueError(f"{path} has a domain {EVERY!r}, which stands for all; rename the folder")
     return tuple(sorted(train))

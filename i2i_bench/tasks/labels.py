@@ -34,8 +34,8 @@ class Labels:
         for name in self.attributes:
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} is no name of a domain or attribute: up to 64 letters, digits and "
-                    ". _ - are possible, the first of them a letter or digit"
+                    f"{name!r} is not a name for a domain or attribute: up to 64 letters, digits "
+                    "and . _ - are possible, the first of them a letter or digit"
                 )
         names = [*self.attributes, *(str(pair) for pair in self._pair_names())]
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -52,7 +52,7 @@ class Labels:
         return {frozenset(group) for group in self.exclusive} == {frozenset(self.attributes)}
 
     def changes(self) -> Iterator[tuple[str, str]]:
-        """Give source and target of every change of one attribute, as models are scored by.
+        """Return source and target of every change of one attribute, as models are scored by.
 
         An attribute that excludes others is only ever added, and takes their place.
         """
@@ -62,7 +62,7 @@ class Labels:
                 yield f"+{name}", f"-{name}"
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Give every ordered pair of domains; none where images have several attributes."""
+        """Return every ordered pair of domains; none where images have several attributes."""
         if self.is_one_hot:
             yield from ((s, t) for s in self.attributes for t in self.attributes if s != t)
 
@@ -75,7 +75,7 @@ class Labels:
         return bool(label[self._position(domain)]) != domain.startswith("-")
 
     def changed(self, label: Label, target: str) -> Label:
-        """Give the label that an image gets on the way to a domain.
+        """Return the label that an image gets on the way to a domain.
 
         Raises:
             ValueError: If there is no such domain.
@@ -88,7 +88,7 @@ class Labels:
         )
 
     def untouched(self, target: str) -> list[int]:
-        """Give the positions of the attributes that a change to a domain leaves alone."""
+        """Return the positions of the attributes that a change to a domain leaves alone."""
         position = self._position(target)
         changed = self._rivals(self.attributes[position]) | {self.attributes[position]}
         return [i for i, name in enumerate(self.attributes) if name not in changed]

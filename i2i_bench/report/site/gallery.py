@@ -313,5 +313,5 @@ def _read(path: Path) -> tuple[File, Image.Image]:
         image = Image.open(io.BytesIO(content), formats=["PNG"])
         image.load()
     except Exception as error:  # whatever a damaged file may provoke
-        raise ValueError(f"{path.name} is no PNG that can be read") from error
+        raise ValueError(f"{path.name} is not a readable PNG") from error
     return File(content, image.size), image

@@ -91,7 +91,7 @@ class Section:
     has_samples: bool
 
     def detail(self, record: AnyRecord) -> Entry:
-        """Give the detail that a record belongs to."""
+        """Return the detail that a record belongs to."""
         return next(each for each in self.entries if _key(each.records[0]) == _key(record))
 
 
@@ -215,7 +215,7 @@ def _title(table: Table) -> str:
 def _why_unranked(row: Row, headline: Column) -> str:
     """Say why a row has no rank."""
     if not headline.better:
-        return f"{headline.title!r} is no metric known to rank by"
+        return f"{headline.title!r} is not a metric to rank by"
     if row.partial:
         counts = sorted({score.n_fake for _, score in row.entries})
         return f"test images are missing: {' or '.join(map(str, counts))} were translated"
