@@ -21,6 +21,7 @@ from i2i_bench.cli_options import (
     FORCE,
     JOBS,
     LAUNCHER,
+    MODELS,
     ORDERS,
     PRECISION,
     PRESET,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="i2i-bench")
 def main() -> None:
-    """Benchmark image-to-image translation: train, translate, score, record, rank.
+    """Benchmark image-to-image translation: train, translate, score, record and rank.
 
     \b
     Example:
@@ -95,7 +96,7 @@ def models(names: tuple[str, ...], detail: bool) -> None:
 @main.command()
 @DATA
 def tasks(data: Path) -> None:
-    """List tasks: what can be run now, and what is missing for the others.
+    """List tasks: which can be run now, and what the others lack.
 
     \b
     Example:
@@ -136,7 +137,7 @@ def protocols_() -> None:
 
 
 @main.command()
-@click.option("--model", "models", multiple=True, required=True, help="Repeats.")
+@click.option("--model", "models", multiple=True, required=True, help=MODELS)
 @TASKS
 @SEEDS
 @PROTOCOL
@@ -150,14 +151,14 @@ def protocols_() -> None:
 @click.option(
     "--start",
     metavar="RUN",
-    help="Begin with the networks and the configuration of a run, an import or a checkpoint.",
+    help="Start from the networks and configuration of this run, import or checkpoint.",
 )
 @click.option(
     "--log",
     "logs",
     multiple=True,
     type=click.Choice(["tensorboard"]),
-    help="Also write losses and samples into the run's folder for this program; repeats.",
+    help="Also log losses and samples to the run's folder for this program; repeatable.",
 )
 @DEVICE
 @CHECKPOINTS
@@ -169,9 +170,9 @@ def protocols_() -> None:
 @RUNS
 @DATA
 def run(**options: Any) -> None:
-    """Train, translate, score and record; the plan is the product of models, tasks and seeds.
+    """Train, translate, score and record every combination of models, tasks and seeds.
 
-    What is recorded is skipped, what was stopped goes on.
+    Recorded runs are skipped; interrupted runs resume.
 
     \b
     Example:
@@ -184,7 +185,7 @@ def run(**options: Any) -> None:
     if "tensorboard" in options["logs"]:
         event_log.require()
     places = places_from(options)
-    find_protocols(options["protocols"])  # a misspelt one is told before the plan is made
+    find_protocols(options["protocols"])  # a misspelt one is reported before the plan is made
     jobs = plan.plan(
         options["models"],
         options["tasks"],
@@ -203,7 +204,7 @@ def run(**options: Any) -> None:
 @click.argument("model")
 @CHANGES
 def check(model: str, changes: tuple[str, ...]) -> None:
-    """Test on the CPU, in seconds, that an installed MODEL keeps the contract.
+    """Test in seconds, on the CPU, that an installed MODEL keeps the contract.
 
     \b
     Example:
@@ -225,7 +226,7 @@ def check(model: str, changes: tuple[str, ...]) -> None:
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
 @FORCE
 def import_(model: str, source: Path, target: Path, force: bool) -> None:
-    """Read the files of MODEL's authors in FOLDER, and write them as a run into OUT.
+    """Convert the checkpoints of MODEL's authors in FOLDER into a run in OUT.
 
     The run works with translate, evaluate --task and run --start. Nothing in the files is executed.
     A single latest_net_G.pth translates a to b; named latest_net_G_B.pth it translates b to a.
@@ -242,22 +243,30 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--run", "run_name", help="A run: its folder, record or task/model+variant/seedK.")
-@click.option("--model", "model_name", help="With --weights: an installed model.")
+@click.option(
+    "--run", "run_name", help="A run: its folder, its record, or task/model+variant/seedK."
+)
+@click.option(
+    "--model", "model_name", help="Installed model that --weights belongs to, such as cyclegan."
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="A checkpoint of this program, or a folder of the authors' files.",
+    help="An i2i-bench checkpoint, or a folder of the authors' files.",
 )
-@click.option("--direction", help="Such as a2b, the default; with labels +blond, neutral2happy.")
-@click.option("--to", "to", help="With labels: all that translations are to have, by commas.")
-@click.option("--labels", help="With labels: what the images have, which +blond keeps.")
+@click.option(
+    "--direction", help="Such as a2b (the default); with labels, +blond or neutral2happy."
+)
+@click.option(
+    "--to", "to", help="With labels: all labels the result shall have, such as blond,young."
+)
+@click.option("--labels", help="With labels: those of the source images, which +blond keeps.")
 @click.option(
     "--size",
     type=click.IntRange(4, 8192),
-    help="Side in pixels of the square to which images are resized; default: as trained.",
+    help="Resize images to a square of this side in pixels; default: as trained.",
 )
-@click.option("--masks", is_flag=True, help="Write attention masks too, 0 black and 1 white.")
+@click.option("--masks", is_flag=True, help="Also write attention masks, 0 black and 1 white.")
 @DEVICE
 @RESULTS
 @RUNS
@@ -297,7 +306,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--task", help="Only this task: name or folder.")
+@click.option("--task", help="Only this task: a name such as stripes, or a folder.")
 @click.option(
     "--format",
     "layout",
@@ -308,18 +317,18 @@ def translate(source: Path, target: Path, **options: Any) -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the html page; site in the folder of the records unless given.",
+    help="Folder for the html page; default: site in the folder of records.",
 )
-@click.option("--write", is_flag=True, help="Write README.md in the folder of the records.")
+@click.option("--write", is_flag=True, help="Write README.md in the folder of records.")
 @click.option("--check", is_flag=True, help="Fail if that README.md is stale.")
 @RESULTS
 @RUNS
 @DATA
 def leaderboard(task: str | None, layout: str, write: bool, check: bool, **options: Any) -> None:
-    """Rank what may be ranked: same task, version, protocol, preset, weights and real images.
+    """Rank runs of the same task, version, protocol, preset, weights and real images.
 
-    As html it is a page that opens from disk, with plots and every run in detail, and with samples
-    where the folder of the runs has them.
+    As html it is a page that opens from disk, with plots, details of every run, and samples where
+    the folder of runs has them.
 
     \b
     Example:
@@ -367,12 +376,15 @@ def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any
     show_default=True,
 )
 @click.option(
-    "--m", "num_domains", type=click.IntRange(2, 1000), help="Domains of table v; 8 in it."
+    "--m",
+    "num_domains",
+    type=click.IntRange(2, 1000),
+    help="Number of domains in table v; default: 8, as printed.",
 )
-@click.option("--all", "further", is_flag=True, help="Also what others printed (table iv).")
+@click.option("--all", "further", is_flag=True, help="Also values printed by others (table iv).")
 @RESULTS
 def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
-    """Print TABLE ii, iii, iv or v of the AttentionGAN paper, its values and ours side by side.
+    """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values.
 
     \b
     Example:
@@ -410,7 +422,7 @@ def _readme(path: Path, text: str, *, write: bool) -> None:
         raise click.ClickException(f"there is no {path}; i2i-bench leaderboard --write makes it")
     elif path.read_text(encoding="utf-8") != text:
         raise click.ClickException(
-            f"{path} is stale; i2i-bench leaderboard --write makes it anew from the records"
+            f"{path} is stale; i2i-bench leaderboard --write regenerates it from the records"
         )
     else:
         click.echo(f"{path} is up to date")

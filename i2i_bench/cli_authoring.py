@@ -15,12 +15,12 @@ import click
     "--output",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="To make; default: i2i-NAME in the working directory.",
+    help="Folder to create; default: i2i-NAME in the working directory.",
 )
 def new_model(name: str, output: Path | None) -> None:
-    """Write a plugin with a small model called NAME, which trains as it stands.
+    """Write a plugin with a small model called NAME that trains as generated.
 
-    A module, a pyproject.toml and a test; docs/tutorial.md goes on from there.
+    A module, a pyproject.toml and a test; docs/tutorial.md takes it from there.
 
     \b
     Example:

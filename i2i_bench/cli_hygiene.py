@@ -13,9 +13,9 @@ from i2i_bench.cli_options import RESULTS, RUNS, Commands
 @click.command("validate-results")
 @RESULTS
 def validate_results(results: Path) -> None:
-    """Check that records can be true: schema, ranges, identities, counts, protocols, duplicates.
+    """Check that records can be true: schema, ranges, identities, counts, duplicates.
 
-    Every problem is printed; one is enough to fail.
+    Prints every problem; one is enough to fail.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def validate_results(results: Path) -> None:
 
 @click.group(cls=Commands)
 def runs() -> None:
-    """Look after the folder of runs.
+    """Manage the folder of runs.
 
     \b
     Example:
@@ -43,16 +43,23 @@ def runs() -> None:
 
 
 @runs.command()
-@click.option("--translations", is_flag=True, help="Also translated images; evaluate makes them.")
-@click.option("--all", "everything", is_flag=True, help="Also the last checkpoint: all of a run.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed and stop.")
+@click.option(
+    "--translations", is_flag=True, help="Also remove translated images; evaluate makes them again."
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Remove everything of recorded runs, including the last checkpoint.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
 @RESULTS
 @RUNS
 def prune(translations: bool, everything: bool, dry_run: bool, results: Path, runs: Path) -> None:
-    """Remove what is not needed any more; records and runs that are not finished stay.
+    """Remove what is no longer needed; records and unfinished runs stay.
 
-    Of every run, what killed processes left half-written; of recorded runs, all checkpoints but the
-    last. Runs in work are passed over. With --all, a recorded run can no longer be scored anew.
+    Removes half-written files of killed processes, and all but the last checkpoint of recorded
+    runs. Runs in progress are skipped. After --all, a recorded run can no longer be scored again.
 
     \b
     Example:

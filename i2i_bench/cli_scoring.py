@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from i2i_bench.record import Score
     from i2i_bench.report.differences import Comparison
 
-_DIRECTION = "From which domain to which, such as a2b."
+_DIRECTION = "Source and target domain, such as a2b."
 _IMAGES = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("run")
-@click.option("--task", help="What to score an import on; of a run, where its folder is now.")
+@click.option("--task", help="Task of an import; or where the folder of a run is now.")
 @PROTOCOL
 @ORDERS
 @SUBSET_SIZE
@@ -44,7 +44,7 @@ _IMAGES = click.Path(path_type=Path)
 @RUNS
 @DATA
 def evaluate(run: str, task: str | None, **options: Any) -> None:
-    """Score a finished RUN again, or under other protocols, without training it; or an import.
+    """Score a finished RUN or an import again, or under other protocols, without training.
 
     RUN is its folder, its record, or task/model+variant/seedK.
 
@@ -73,11 +73,15 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
 
 @click.command()
 @click.argument("folder", type=_IMAGES)
-@click.option("--task", required=True, help="Whose test images were translated: name or folder.")
+@click.option("--task", required=True, help="Task whose test images were translated.")
 @click.option("--direction", required=True, help=_DIRECTION)
-@click.option("--name", required=True, help="Of the record, and of the row in leaderboards.")
+@click.option(
+    "--name", required=True, help="Name for the record and its leaderboard row, such as cut."
+)
 @click.option("--size", type=click.IntRange(4, 8192), help="Side in pixels, if not the task's.")
-@click.option("--allow-partial", is_flag=True, help="Score although images are missing; unranked.")
+@click.option(
+    "--allow-partial", is_flag=True, help="Score even if images are missing; never ranked."
+)
 @PROTOCOL
 @ORDERS
 @SUBSET_SIZE
@@ -87,12 +91,12 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
 @RUNS
 @DATA
 def score(folder: Path, **options: Any) -> None:
-    """Score images that any other program made, in FOLDER or a zip archive.
+    """Score images made by any other program, in FOLDER or a zip archive.
 
-    One image, PNG if possible, for each test image of the source domain, of the same name but for
-    the suffix; where all names end in _fake_B (the target) or _fake, that is left out. They are of
-    8 bits and one square size, grey or RGB, without transparency. Several directions of one name
-    are put into one record.
+    One image per test image of the source domain, PNG if possible, with the same name except for
+    the suffix; if all names end in _fake_B (the target) or _fake, that ending is ignored. Images
+    must be 8-bit, of one square size, grey or RGB, without transparency. Several directions of one
+    name share a record.
 
     \b
     Example:
@@ -142,20 +146,26 @@ def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
 @click.command()
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
-@click.option("--direction", help=f"{_DIRECTION} Default: all that both are scored in.")
-@click.option("--protocol", default="i2i", show_default=True, help="Whose KID is compared.")
-@click.option("--task", help="Folder of the task, where no run tells.")
-@click.option("--images-a", type=_IMAGES, help="Folder or archive of A, if of another program.")
-@click.option("--images-b", type=_IMAGES, help="Folder or archive of B, if of another program.")
+@click.option("--direction", help=f"{_DIRECTION} Default: all in which both are scored.")
+@click.option(
+    "--protocol", default="i2i", show_default=True, help="Protocol whose KID is compared."
+)
+@click.option("--task", help="Folder of the task, if no run names it.")
+@click.option(
+    "--images-a", type=_IMAGES, help="Images of A (folder or zip), if another program made them."
+)
+@click.option(
+    "--images-b", type=_IMAGES, help="Images of B (folder or zip), if another program made them."
+)
 @DEVICE
 @RESULTS
 @RUNS
 @DATA
 def compare(one: str, other: str, **options: Any) -> None:
-    """Compare A with B over the same test images: differences, their errors, and what they mean.
+    """Compare A with B on the same test images: differences, errors, what they mean.
 
-    A and B are records, folders of runs, task/model+variant/seedK or task/external/name. The error
-    is the noise of the test images, most of which is shared and cancels.
+    A and B are records, run folders, task/model+variant/seedK or task/external/name. The error is
+    the noise of the test images, most of which is shared and cancels.
 
     \b
     Example:

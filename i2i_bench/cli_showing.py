@@ -42,18 +42,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", help="Installed model.")
+@click.option("--model", help="Installed model, such as attentiongan (see i2i-bench models).")
 @OPTIONAL_TASKS
 @SEEDS
 @click.option(
     "--vary",
     multiple=True,
     metavar="KEY=VALUE,...",
-    help="Any setting, or budget; repeats: a grid.",
+    help="A setting (or budget) and its values, such as num_masks=1,2,4; repeated: a grid.",
 )
-@click.option("--study", help="One that the model declares, in the place of --vary.")
+@click.option(
+    "--study", help="A study the model declares, such as masks (see --list), instead of --vary."
+)
 @click.option("--list", "is_listing", is_flag=True, help="List the studies of installed models.")
-@click.option("--name", help="Of the files, behind the task's; default: model, keys and settings.")
+@click.option(
+    "--name", help="Base name of the files, after the task's name; default: model, keys, settings."
+)
 @PROTOCOL
 @PRESET
 @CHANGES
@@ -67,17 +71,17 @@ if TYPE_CHECKING:
 @DRY_RUN
 @FORCE
 @click.option(
-    "--write", is_flag=True, help="Make the files of all ablations anew, running nothing."
+    "--write", is_flag=True, help="Regenerate the files of all ablations, running nothing."
 )
 @click.option("--check", is_flag=True, help="Fail if those files are stale.")
 @RESULTS
 @RUNS
 @DATA
 def ablate(**options: Any) -> None:
-    """Vary settings of a model, run what is not recorded yet, and write table and curve.
+    """Vary settings of a model, run what is not recorded yet, write table and curve.
 
-    The plan is the product of what varies, tasks and seeds. Its files are ablations/TASK-NAME.md,
-    .csv, .tex, .png and .svg below the records, and .json, from which --write and --check work.
+    Runs every combination of values, tasks and seeds. The files are ablations/TASK-NAME.md, .csv,
+    .tex, .png and .svg in the folder of records, and .json, which --write and --check read.
 
     \b
     Example:
@@ -104,7 +108,7 @@ def _list_studies() -> None:
 
 
 def _refresh(results: Path, *, write: bool) -> None:
-    """Make the files of all ablations anew, or tell whether that would change them."""
+    """Regenerate the files of all ablations, or tell whether that would change them."""
     from i2i_bench import record
     from i2i_bench.report import ablation
 
@@ -117,7 +121,7 @@ def _refresh(results: Path, *, write: bool) -> None:
             click.echo(f"wrote {_places(ablation.write(study, records, results))}")
         elif stale := ablation.stale(study, records, results):
             raise click.ClickException(
-                f"{stale[0]} is stale; i2i-bench ablate --write makes it anew from the records"
+                f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
             )
     if not write:
         count = f"{len(studies)} ablation{'s' * (len(studies) != 1)}"
@@ -156,7 +160,7 @@ def _ablate(options: dict[str, Any]) -> None:
 
 
 def _theme(options: dict[str, Any]) -> Theme:
-    """Say what the ablation is about, from what was typed."""
+    """Describe the ablation from what was typed."""
     from i2i_bench import ablate
 
     model, choices = options["model"], choices_from(options)
@@ -188,7 +192,7 @@ def _axes(typed: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _command(options: dict[str, Any]) -> tuple[str, ...]:
-    """Give the command that makes the same files, but for the task and places."""
+    """Return the command that makes the same files, except for task and places."""
     words = ["i2i-bench", "ablate"]
     repeated = {"--vary": "vary", "--set": "changes", "--seed": "seeds"}
     single = {"--model": "model", "--study": "study", "--name": "name", "--budget": "budget"}
@@ -238,16 +242,16 @@ def _show(study: Study, results: Path, *, is_whole: bool) -> None:
 @click.argument("wanted", metavar="RUN...", nargs=-1)
 @click.option(
     "--task",
-    help="Of an import, or where a folder is now; comparison takes all finished runs of it.",
+    help="Task of an import, or where a folder is now; for comparison, all of its finished runs.",
 )
 @click.option(
-    "--direction", "directions", multiple=True, help="Such as a2b; default: all. Repeats."
+    "--direction", "directions", multiple=True, help="Such as a2b; default: all. Repeatable."
 )
-@click.option("--image", "names", multiple=True, help="Name of a test image to show. Repeats.")
+@click.option("--image", "names", multiple=True, help="Name of a test image to show; repeatable.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    help="Images of a direction; default: 2, evolution 1, comparison 6.",
+    help="Images per direction; default: masks 2, evolution 1, comparison 6.",
 )
 @click.option(
     "--format",
@@ -256,20 +260,20 @@ def _show(study: Study, results: Path, *, is_whole: bool) -> None:
     multiple=True,
     default=["png", "pdf"],
     show_default=True,
-    help="Repeats.",
+    help="File format; repeatable.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write into; default: the run's, for comparison the task's.",
+    help="Output folder; default: the run's, or the task's for comparison.",
 )
 @RESULTS
 @RUNS
 @DATA
 def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
-    """Draw finished RUNs: their masks and contents, their attention over training, or side by side.
+    """Draw finished RUNs: masks and contents, attention over training, or side by side.
 
-    A mask shows 0 as black and 1 as white. All is at the width of a column, 3.5 in.
+    Masks show 0 as black and 1 as white. Figures are one column wide, 3.5 in.
 
     \b
     Example:
