@@ -113,7 +113,7 @@ def spoil(path, what):
     ("what", "message"),
     [
         ("-test/sad", "has sad only in train; needed are train/DOMAIN and test/DOMAIN"),
-        ("train/angry/", "has angry in train alone"),
+        ("train/angry/", "has angry only in train"),
         ("train/0.png", r"0\.png lies outside the folders of domains"),
         ("train/sad/0.jpg", r"0\.png and 0\.jpg differ by suffix alone"),
         ("train/sad/deep/", "deep is a folder; put the images into"),
