@@ -247,7 +247,7 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
     "--run", "run_name", help="A run: its folder, its record, or task/model+variant/seedK."
 )
 @click.option(
-    "--model", "model_name", help="Installed model that --weights belongs to, such as cyclegan."
+    "--model", "model_name", help="Name of the installed model that --weights belongs to."
 )
 @click.option(
     "--weights",

@@ -176,7 +176,7 @@ SUBSET_SIZE = click.option(
     help="Images per subset, where the KID is over subsets (uvcgan2); default: see the record.",
 )
 FORCE = click.option("--force", is_flag=True, help="Repeat and replace what exists already.")
-MODELS = "Installed model, such as cyclegan (see i2i-bench models); repeatable."
+MODELS = "Name of an installed model (see i2i-bench models); repeatable."
 
 
 def _tasks(*, required: bool) -> Decorator:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", help="Installed model, such as attentiongan (see i2i-bench models).")
+@click.option("--model", help="Name of an installed model (see i2i-bench models).")
 @OPTIONAL_TASKS
 @SEEDS
 @click.option(

@@ -248,8 +248,8 @@ def test_what_is_unfit_stops_a_run_before_its_training(
         (folder / INCEPTION_NAME).write_bytes(content + b"x")
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--task", tiny, code=1)
     expected = {
-        "truncated Inception": f"weights file {INCEPTION_NAME} is unfit: it is damaged or no file",
-        "no AlexNet": f"weights file {ALEXNET_NAME} is unfit: it holds something else",
+        "truncated Inception": f"weights file {INCEPTION_NAME} is unfit: it is damaged or not",
+        "no AlexNet": f"weights file {ALEXNET_NAME} is unfit: it holds something other",
         "limit": "I2I_BENCH_CACHE_BYTES is '2GB'; set it to a number of bytes",
         "swapped": f"weights file {INCEPTION_NAME} is not the one that was seen first",
     }
