@@ -82,7 +82,7 @@ class Fuzzed:
     change: Callable[[random.Random, bytes], bytes] | None = None
 
 
-class Found(AssertionError):  # noqa: N818 - of which the fuzzer is in search
+class Found(AssertionError):
     """Something happened that must not."""
 
 

@@ -26,11 +26,11 @@ LARGEST_CLAIM = 4096  # bytes
 logger = logging.getLogger(__name__)
 
 
-class Claimed(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+class Claimed(ValueError):
     """Another process works on the run."""
 
 
-class Lost(ValueError):  # noqa: N818 - see above
+class Lost(ValueError):
     """A claim was taken over, by a process that found its owner dead, or removed."""
 
 

@@ -1,5 +1,4 @@
 """The command line; each command imports what it needs when it runs."""
-# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The commands about files that are not the project's to ship: weights and data, and the doctor."""
-# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The command for who writes a model."""
-# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
 
 from __future__ import annotations
 

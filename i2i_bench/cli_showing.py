@@ -1,5 +1,4 @@
 """The commands that show what runs have found: ablations and figures."""
-# ruff: noqa: D301 - a raw docstring would hide the backspace by which click keeps lines apart
 
 from __future__ import annotations
 

@@ -40,11 +40,11 @@ class DownloadError(ValueError):
     """A file could not be had from anywhere."""
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer, which may be followed by another address
+class _Refusal(Exception):
     """What an address gives is not what is wanted, and asking again would not help."""
 
 
-class _Break(Exception):  # noqa: N818 - the same
+class _Break(Exception):
     """A transfer stopped in a way that may not happen again."""
 
 

@@ -32,7 +32,7 @@ ERROR, ENDED = "Error: ", "[1/1] "
 Show = Callable[[str, str], None]  # of a run, what it says
 
 
-class Vanished(Exception):  # noqa: N818 - not an error of the run
+class Vanished(Exception):
     """The machine that a run was on is gone."""
 
 

@@ -36,7 +36,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 Stems = Sequence[tuple[str, str]]  # (our module, official module) for every module with tensors
 
 
-class AbsentNetwork(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+class AbsentNetwork(ValueError):
     """A network is needed that the authors' files lacked."""
 
 

@@ -38,7 +38,7 @@ GONE = (
 T = TypeVar("T")
 
 
-class Deserted(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+class Deserted(ValueError):
     """Another process of the training is gone."""
 
 

@@ -40,7 +40,7 @@ class Entry:
     point: EntryPoint
 
 
-class BrokenModel(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+class BrokenModel(ValueError):
     """An installed model that cannot be used, with the reason."""
 
 

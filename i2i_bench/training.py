@@ -39,7 +39,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, done, of, values
 
 
-class Stopped(Exception):  # noqa: N818 - not an error
+class Stopped(Exception):
     """A signal ended the training, after its state was saved."""
 
 

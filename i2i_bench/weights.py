@@ -130,7 +130,7 @@ FILES = {file.name: file for file in _PUBLISHED}
 NEEDED = (INCEPTION_NAME, ALEXNET_NAME)  # by protocol i2i
 
 
-class MissingWeights(ValueError):  # noqa: N818 - says what is wrong, as StopIteration does
+class MissingWeights(ValueError):
     """A file of weights is not where it was looked for.
 
     Attributes:
@@ -146,7 +146,7 @@ class MissingWeights(ValueError):  # noqa: N818 - says what is wrong, as StopIte
         )
 
 
-class UnfitWeights(ValueError):  # noqa: N818 - as above
+class UnfitWeights(ValueError):
     """A file of weights is there, and is not what it has to be."""
 
 
