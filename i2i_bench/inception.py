@@ -50,7 +50,7 @@ class Recipe:
     @property
     def is_script(self) -> bool:
         """Whether the file is TorchScript, and not a dictionary of tensors."""
-        return self.weights == weights.INCEPTION_NAME
+        return weights.FILES[self.weights].is_script
 
     def weights_file(self) -> Path:
         """Return the file of the network's weights.

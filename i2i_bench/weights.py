@@ -217,7 +217,7 @@ def require_sound(name: str) -> None:
     """
     path = required(name)
     if status(path) != "verified":
-        _require_loads(path, weights_hash(path), is_script=name == INCEPTION_NAME)
+        _require_loads(path, weights_hash(path), is_script=find(name).is_script)
 
 
 @functools.lru_cache  # the hash tells whether the file has changed

@@ -371,6 +371,7 @@ def test_verify_finds_what_changed(harm, cli, places, small):
     error = cli("data", "verify", "small", code=1)
     assert words.get(harm, "testA has ") in error
     if harm == "other":
+        assert "i2i-bench data fetch small --force gets the former ones again" in error
         cli("data", "verify", "small", "--force")
 
 

@@ -328,6 +328,10 @@ def verify(name: str, data: Path, report: Report, *, force: bool = False) -> lis
     for done, image in enumerate(images, start=1):
         read_image(image)
         report("verify", done, len(images))
-    sha256 = _remember(name, files, data, name, force=force)
+    try:
+        sha256 = _remember(name, files, data, name, force=force)
+    except ValueError as error:
+        again = f"i2i-bench data fetch {name} --force"
+        raise ValueError(f"{error}, and {again} gets the former ones again") from None
     counts = ", ".join(f"{folder} {number}" for folder, number in _counts(files).items())
     return [f"{name}: {counts}", f"  sha256 of names and contents: {sha256}"]
