@@ -128,18 +128,22 @@ def score(folder: Path, **options: Any) -> None:
 
 
 def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
-    """Print what was scored, and the distances found."""
+    """Print what was scored and what was found, by further protocols what differs by them."""
     from i2i_bench.report.columns import summary
 
     click.echo(f"scored {path}")
+    known: dict[str, dict[str, float | None]] = {}  # by direction
     for found in scores:
         protocol = f"{found.protocol}@{found.protocol_version}"
         if protocol in scored_by:
             partial = ", partial" if found.partial else ""
             missing = [found.reasons[key] for key in ("fid", "kid") if key in found.reasons]
-            texts = [text for text in (summary(found.values), *missing[:1]) if text]
+            before = known.setdefault(found.direction, {})
+            new = dict(found.values.items() - before.items())
+            before |= new
+            texts = [text for text in (summary(new), *missing[:1]) if text]
             where = f"{protocol}, {found.direction}, n = {found.n_fake}{partial}"
-            click.echo(f"{where}: {'; '.join(texts)}")
+            click.echo(f"{where}: {'; '.join(texts) or 'the same values'}")
 
 
 @click.command()
