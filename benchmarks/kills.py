@@ -40,7 +40,8 @@ from i2i_bench.tasks import catalog
 
 VARYING = ("seconds", "images_per_second", "peak_memory_bytes")  # measured, not computed
 OF_THE_CODE = "commit"  # of the harness, which somebody may change meanwhile
-OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "tempfile.mkstemp"}
+OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
+BEGUN = "begun"  # of a file: it may not have been there
 KINDS = ("time", "operation", "byte")
 KILLS_OF_A_TRIAL = 5  # then it may end
 LARGEST_LIMIT = 200_000  # bytes of a file, about the size of a checkpoint here
@@ -139,7 +140,7 @@ class Moment:
 
     Attributes:
         kind: ``time``, ``operation`` or ``byte``.
-        after: Seconds; or operations on files; of ``byte``, files begun by ``tempfile``.
+        after: Seconds; or operations on files; of ``byte``, files begun.
         size: Of ``byte``: bytes that a file may have from then on.
     """
 
@@ -182,17 +183,18 @@ def _in_child(work: Work, folder: Path, moment: Moment | None, counts: Any) -> N
         if event not in OPERATIONS or (event == "open" and _only_reads(arguments)):
             return
         seen[event] += 1
+        seen[BEGUN] += event == "open" and bool(arguments[2] & os.O_EXCL)
         if moment is None:
             return
-        if moment.kind == "operation" and seen.total() == moment.after:
+        if moment.kind == "operation" and seen.total() - seen[BEGUN] == moment.after:
             os.kill(os.getpid(), signal.SIGKILL)
-        if moment.kind == "byte" and seen["tempfile.mkstemp"] == moment.after:
+        if moment.kind == "byte" and seen[BEGUN] == moment.after:
             resource.setrlimit(resource.RLIMIT_FSIZE, (moment.size, resource.RLIM_INFINITY))
 
     sys.addaudithook(watch)  # of this process, which ends by it or with it
     work()
     if counts is not None:
-        counts.put((seen.total(), seen["tempfile.mkstemp"]))
+        counts.put((seen.total() - seen[BEGUN], seen[BEGUN]))
 
 
 def _only_reads(arguments: tuple[Any, ...]) -> bool:
