@@ -382,7 +382,7 @@ def test_the_mirror_of_the_environment_comes_first(monkeypatch):
     found = download.with_mirror("data", "a b.zip", ["https://publisher.example/a.zip"])
     assert found == ("https://mirror.example/i2i/data/a%20b.zip", "https://publisher.example/a.zip")
     monkeypatch.setenv(download.MIRROR, "/mnt/mirror")
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="not an address"):
         download.with_mirror("data", "a.zip", [])
 
 

@@ -92,7 +92,7 @@ def test_checking_ablations_imports_no_torch(places):
     for suffix, text in ablation.texts(study, []).items():
         (folder / f"own{suffix}").write_text(text)
     output, modules = modules_after("ablate", "--check")
-    assert output.startswith("1 ablations in")
+    assert output.startswith("1 ablation in")
     assert not modules & (HEAVY | {"numpy", "PIL"})
 
 
