@@ -33,6 +33,7 @@ import torch
 from PIL import Image
 
 from i2i_bench import checkpoint, cli, external, plan, protocols, runner
+from i2i_bench.console import quiet
 from i2i_bench.directions import directions_of
 from i2i_bench.plan import Choices, Places
 from i2i_bench.scoring import Scorer
@@ -48,10 +49,6 @@ LARGEST_LIMIT = 200_000  # bytes of a file, about the size of a checkpoint here
 KILLED = {-signal.SIGKILL, -signal.SIGXFSZ}
 
 Work = Callable[[], None]  # in the folder of a trial, which has task/ and maybe more
-
-
-def quiet(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
-    """Report nothing."""
 
 
 def say_nothing(line: str) -> None:

@@ -19,7 +19,7 @@ from i2i_bench.disk import lock_file, make_folders
 from i2i_bench.faults import printable
 
 BEAT_SECONDS = 10.0  # between two signs of life
-IN_WORK = " is in progress: "  # by which others know what a process failed of
+IN_PROGRESS = " is in progress: "  # by which others know what a process failed of
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead
 LARGEST_CLAIM = 4096  # bytes
 
@@ -132,7 +132,7 @@ def _remove(path: Path, token: str) -> None:
 
 def _claimed(folder: Path, owner: Owner | None) -> Claimed:
     by = owner or "another process"
-    return Claimed(f"{folder}{IN_WORK}{by}; wait for it, or stop it and repeat this command")
+    return Claimed(f"{folder}{IN_PROGRESS}{by}; wait for it, or stop it and repeat this command")
 
 
 def _require_dead(path: Path, folder: Path, watch: float, *, has_locks: bool) -> None:

@@ -343,8 +343,8 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
         raise click.UsageError("--output is the folder of the page; it needs --format html")
     if (task or layout != "md") and (write or check):
         raise click.UsageError("README.md holds all tasks; leave --task and --format out")
-    if (write or check) and not results.is_dir():
-        raise click.ClickException(f"there is no folder of records {results}")
+    if write or check:
+        record.require_results(results)
     task = task and catalog.name_of(task)
     records = [*record.read_all(results), *record.read_all_external(results)]
     if layout == "html":

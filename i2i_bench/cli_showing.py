@@ -111,8 +111,7 @@ def _refresh(results: Path, *, write: bool) -> None:
     from i2i_bench import record
     from i2i_bench.report import ablation
 
-    if not results.is_dir():
-        raise click.ClickException(f"there is no folder of records {results}")
+    record.require_results(results)
     records = record.read_all(results)
     studies = ablation.read_studies(results)
     for study in studies:

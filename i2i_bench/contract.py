@@ -20,6 +20,7 @@ from i2i_bench.model import (
     Batch,
     Clock,
     Direction,
+    Masks,
     Model,
     Randomness,
     Settings,
@@ -238,17 +239,23 @@ def labels_decide_the_translation(subject: Subject) -> str | None:
     return None
 
 
+def _masked(subject: Subject) -> list[tuple[Direction, Masks, Tensor, Tensor]]:
+    """Give masks, source and translation of every direction that has masks."""
+    model, found = subject.build(), []
+    model.networks.eval()
+    with torch.no_grad():
+        for direction in subject.directions:
+            batch = subject.request(direction)
+            masks, source = model.masks(batch, direction), batch.images[direction.source]
+            if masks is not None:
+                found.append((direction, masks, source, model.translate(batch, direction)))
+    return found
+
+
 def masks_share_each_pixel(subject: Subject) -> str | None:
     """Check the masks' shape, that they sum to 1, and the index of the background."""
-    model = subject.build()
-    model.networks.eval()
-    count, _, height, width = subject.batch(0).images[subject.task.domains[0]].shape
-    with torch.no_grad():
-        found = [model.masks(subject.request(each), each) for each in subject.directions]
-    for masks in found:
-        if masks is None:
-            continue
-        shape = masks.attention.shape
+    for _, masks, source, _ in _masked(subject):
+        shape, (count, _, height, width) = masks.attention.shape, source.shape
         if (shape[0], *shape[2:]) != (count, height, width):
             return f"attention is {tuple(shape)} for images of {height}x{width}"
         if not bool(((masks.attention >= 0) & (masks.attention <= 1 + 1e-6)).all()):
@@ -262,19 +269,14 @@ def masks_share_each_pixel(subject: Subject) -> str | None:
 
 def contents_keep_shape_and_range(subject: Subject) -> str | None:
     """Check the shape of what masks show, and that it lies in the range of images."""
-    model = subject.build()
-    model.networks.eval()
-    with torch.no_grad():
-        for direction in subject.directions:
-            batch = subject.request(direction)
-            masks, image = model.masks(batch, direction), batch.images[direction.source]
-            if masks is None or masks.content is None:
-                continue
-            shape = tuple(masks.content.shape)
-            if len(shape) != 5 or (shape[0], *shape[2:]) != tuple(image.shape):
-                return f"{direction}: content is {shape} for images {tuple(image.shape)}"
-            if not bool((masks.content.abs() <= 1 + 1e-6).all()):
-                return f"{direction}: content lies outside [-1, 1], or is not numbers"
+    for direction, masks, source, _ in _masked(subject):
+        if masks.content is None:
+            continue
+        shape = tuple(masks.content.shape)
+        if len(shape) != 5 or (shape[0], *shape[2:]) != tuple(source.shape):
+            return f"{direction}: content is {shape} for images {tuple(source.shape)}"
+        if not bool((masks.content.abs() <= 1 + 1e-6).all()):
+            return f"{direction}: content lies outside [-1, 1], or is not numbers"
     return None
 
 
@@ -284,30 +286,22 @@ def background_copies_the_input(subject: Subject) -> str | None:
     Contents beyond [-1, 1] are clipped in ``Masks``, so that pixels with such are left out; and a
     model that gives not all of its contents is believed.
     """
-    model = subject.build()
-    model.networks.eval()
-    with torch.no_grad():
-        for direction in subject.directions:
-            batch = subject.request(direction)
-            masks, image = model.masks(batch, direction), batch.images[direction.source]
-            if masks is None or masks.background is None:
-                continue
-            attention = list(masks.attention.split(1, dim=1))
-            blend = attention.pop(masks.background) * image
-            contents = [] if masks.content is None else masks.content.unbind(1)
-            if len(contents) != len(attention):
-                continue
-            is_clipped = torch.zeros_like(image, dtype=torch.bool)
-            for share, content in zip(attention, contents, strict=True):
-                blend = blend + share * content
-                is_clipped |= content.abs() >= 1
-            distance = (model.translate(batch, direction) - blend.clamp(-1, 1)).abs()
-            if bool((distance[~is_clipped] > 1e-4).any()):
-                return (
-                    f"{direction}: mask {masks.background} of {len(attention) + 1} does not copy "
-                    "the input: the translation is another than that and the contents, each behind "
-                    "its mask"
-                )
+    for direction, masks, source, fake in _masked(subject):
+        contents, count = masks.content, masks.attention.shape[1]
+        if masks.background is None or (0 if contents is None else contents.shape[1]) != count - 1:
+            continue
+        others = [k for k in range(count) if k != masks.background]
+        blend = masks.attention[:, masks.background, None] * source
+        is_clipped = torch.zeros_like(source, dtype=torch.bool)
+        if contents is not None:
+            blend = blend + (masks.attention[:, others, None] * contents).sum(dim=1)
+            is_clipped = (contents.abs() >= 1).any(dim=1)
+        distance = (fake - blend.clamp(-1, 1)).abs()
+        if bool((distance[~is_clipped] > 1e-4).any()):
+            return (
+                f"{direction}: mask {masks.background} of {count} does not copy the input: the "
+                "translation is another than that and the contents, each behind its mask"
+            )
     return None
 
 

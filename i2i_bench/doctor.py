@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from i2i_bench import registry, weights
+from i2i_bench.faults import shown_bytes
 from i2i_bench.feature_cache import cache_state
 from i2i_bench.tasks import by_hand, catalog
 
@@ -88,7 +89,7 @@ def _devices() -> Iterator[Finding]:
 
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        memory = f"{properties.total_memory / 2**30:.1f} GiB"
+        memory = shown_bytes(properties.total_memory)
         yield Finding("devices", "ok", f"cuda:{index}: {properties.name}, {memory}")
     if not torch.cuda.is_available():
         yield Finding("devices", "missing", "cuda: torch finds none", "runs use the cpu")
@@ -96,7 +97,7 @@ def _devices() -> Iterator[Finding]:
 
 def _memory() -> str:
     num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{num_bytes / 2**30:.1f} GiB of memory"
+    return f"{shown_bytes(num_bytes)} of memory"
 
 
 def _models() -> Iterator[Finding]:

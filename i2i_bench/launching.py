@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
-from i2i_bench.claims import IN_WORK
+from i2i_bench.claims import IN_PROGRESS
 from i2i_bench.plan import Job
 from i2i_bench.runner import Bench, require_done
 from i2i_bench.subprocesses import Command, execute, work
@@ -219,7 +219,7 @@ def _finish(
             if code == 0:
                 return said.partition(f"{name}: ")[2], True
             said = said.removeprefix(ERROR)
-            was_held = attempt > 0 and IN_WORK in said  # by one that is not dead yet
+            was_held = attempt > 0 and IN_PROGRESS in said  # by one that is not dead yet
             if not (stop or was_held):
                 return f"failed: {said}", False
         except Vanished as gone:

@@ -340,16 +340,16 @@ def find_task(folder: Path, task: str | None, places: Places) -> tuple[Task, str
     Raises:
         ValueError: If nothing is noted, or what is said or noted is not there.
     """
-    noted = noted_task(folder)
-    if task is None and noted is None:
+    argument = task or noted_task(folder)
+    if argument is None:
         raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
-    if task is None and noted is not None and os.sep in noted and not Path(noted).exists():
+    if not task and os.sep in argument and not Path(argument).exists():
         raise ValueError(
-            f"{folder} was made with the images in {noted}, which are not there; --task FOLDER "
+            f"{folder} was made with the images in {argument}, which are not there; --task FOLDER "
             "says where they are now"
         )
-    found = catalog.find(task or noted or "", places.data)
-    return found, _argument(task, found) if task else noted or ""
+    found = catalog.find(argument, places.data)
+    return found, _argument(argument, found)
 
 
 def note_task(job: Job, places: Places) -> None:

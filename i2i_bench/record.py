@@ -357,6 +357,12 @@ def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
         raise ValueError(f"{path} is not a valid record: {place}: {first['msg']}") from None
 
 
+def require_results(results: Path) -> None:
+    """Raise ValueError if there is no folder of records, which readers take for an empty one."""
+    if not results.is_dir():
+        raise ValueError(f"there is no folder of records {results}")
+
+
 def read_all(results: Path) -> list[Record]:
     """Read the records of runs below a folder, in the order of their paths; it need not exist.
 

@@ -40,6 +40,7 @@ from i2i_bench.directions import directions_of
 from i2i_bench.evaluation import Reference
 from i2i_bench.faults import reason
 from i2i_bench.health import Watch
+from i2i_bench.memory import Need
 from i2i_bench.model import Direction, Model, named_networks
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.parallel import Crew
@@ -144,8 +145,7 @@ def assist(jobs: Sequence[Job], bench: Bench) -> None:
         job = jobs[number]
         model = build(job)
         model.networks.to(bench.device)
-        part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
-        _, store = plan.expect_memory(part, bench.device, bench.places.runs)
+        _, store = _expect_memory(job, bench)
         _train_together(model, job, bench, _load_images(job, bench, store), bench.report)
 
 
@@ -161,14 +161,19 @@ def _carry_out_one(
             return f"recorded already in {bench.places.results / job.run.file}"
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored again; record {evaluate(job, bench)}"
-    part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
-    need, store = plan.expect_memory(part, bench.device, bench.places.runs)
+    need, store = _expect_memory(job, bench)
     say(f"{job.run} needs {need} of memory{' a process' if bench.crew.size > 1 else ''}")
     memory.require(need, bench.device)
     if store.home == "file":
         say(f"{job.run} keeps its training images, {store}")
     bench.crew.call(number)
     return f"recorded in {execute(job, bench, store=store, force=force)}"
+
+
+def _expect_memory(job: Job, bench: Bench) -> tuple[Need, Store]:
+    """Expect the memory of the part of a batch that one process has."""
+    part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
+    return plan.expect_memory(part, bench.device, bench.places.runs)
 
 
 def recorded(job: Job, places: Places, *, force: bool) -> Record | None:

@@ -71,8 +71,7 @@ def _files(results: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise error
 
-    if not results.is_dir():
-        raise ValueError(f"there is no folder of records {results}")
+    record.require_results(results)
     for folder, _, names in os.walk(results, onerror=fail):
         yield from (Path(folder, name) for name in names if name.endswith(".json"))
 

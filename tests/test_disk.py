@@ -1,7 +1,6 @@
 """Files are whole on disk or not there, and nothing is left beside them."""
 
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -42,17 +41,13 @@ WAYS = (
 @pytest.mark.parametrize("write", WAYS)
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_file_is_whole_for_whom_the_mask_lets_in_folders_that_are_made(tmp_path, write, mask, mode):
+    path = tmp_path / "a" / "b" / f"{'name' * 60}.json"  # nearly as long as a name may be
     before = os.umask(mask)
     try:
-        _write_twice(tmp_path, write, mode)
+        for _ in range(2):
+            write(path)
     finally:
         os.umask(before)
-
-
-def _write_twice(tmp_path, write, mode):
-    path = tmp_path / "a" / "b" / f"{'name' * 60}.json"  # nearly as long as a name may be
-    for _ in range(2):
-        write(path)
     assert path.read_text(encoding="utf-8") == "new"
     assert path.stat().st_mode & 0o777 == mode
     assert list(path.parent.iterdir()) == [path]
@@ -96,13 +91,7 @@ def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def no_locks(handle, operation):
-    """Answer as network file systems without locks do."""
-    raise OSError(errno.ENOLCK, "no locks available")
-
-
-def test_lock_without_locks_is_said_to_be_none_and_leaves_no_handle(tmp_path, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+def test_lock_without_locks_is_said_to_be_none(tmp_path, without_locks):
     handle, has_locks = disk.lock_file(tmp_path / "lock", pytest.fail)
     os.close(handle)
     assert not has_locks

@@ -1,7 +1,5 @@
 """A download ends in the right file or in none, whatever server, network and other processes do."""
 
-import errno
-import fcntl
 import gzip
 import hashlib
 import itertools
@@ -475,11 +473,7 @@ def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
     assert ledger.read(path)["file"].origin == "first"
 
 
-def test_without_locks_files_are_fetched_all_the_same(server, target, monkeypatch):
-    def no_locks(handle, operation):
-        raise OSError(errno.ENOLCK, "no locks available")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+def test_without_locks_files_are_fetched_all_the_same(server, target, without_locks):
     fetch(target, server.serve("/file", CONTENT))
     assert list(target.parent.iterdir()) == [target]
 
