@@ -98,7 +98,8 @@ def _fail(reasons: Iterable[str]) -> None:
 def verify_weights(names: tuple[str, ...], force: bool) -> None:
     """Check that weights files are present, complete, loadable and the published ones.
 
-    A file without a published hash is unverified; its first hash is remembered.
+    Without a NAME, those that protocol i2i does not need may be missing. A file without a published
+    hash is unverified; its first hash is remembered.
 
     \b
     Example:
@@ -110,8 +111,9 @@ def verify_weights(names: tuple[str, ...], force: bool) -> None:
     found = [weights.inspect(file, force=force) for file in files]
     rows = [(each.name, each.state, each.sha256 or "-", each.path) for each in found]
     columns(("file", "state", "sha256", "where"), rows)
+    needed = names or weights.NEEDED
     bad = [each for each in found if each.state in ("damaged", "wrong")]
-    bad += [each for each in found if names and each.state in ("missing", "partial")]
+    bad += [each for each in found if each.name in needed and each.state in ("missing", "partial")]
     _fail(f"{each.name} is {each.state}: {each.advice}" for each in bad)
 
 

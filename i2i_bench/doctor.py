@@ -16,7 +16,7 @@ from typing import Literal
 from i2i_bench import registry, weights
 from i2i_bench.faults import shown_bytes
 from i2i_bench.feature_cache import cache_state
-from i2i_bench.tasks import by_hand, catalog
+from i2i_bench.tasks import by_hand, catalog, download
 
 LIBRARIES = ("torch", "torchvision", "clean-fid", "lpips", "numpy", "scipy", "pillow")
 LOW_DISK = 5 * 10**9  # bytes; a published run of checkpoints and translations fits
@@ -161,11 +161,11 @@ def _data(data: Path) -> Iterator[Finding]:
         if row.kind == "embedded":
             continue
         fetch = f"i2i-bench data fetch {row.name}"
-        if row.state == "ready":
-            yield Finding("data", "ok", f"{row.name}: complete")
-        elif row.state == "incomplete":
+        if row.state == "incomplete" or (row.state == "ready" and not _is_as_seen(row.name, data)):
             advice = f"i2i-bench data verify {row.name} says why; {fetch} --force replaces it"
             yield Finding("data", "broken", f"{row.name}: not what was published", advice)
+        elif row.state == "ready":
+            yield Finding("data", "ok", f"{row.name}: complete")
         elif row.state == "missing":
             size = catalog.size(catalog.CATALOGUE[row.name])
             yield Finding("data", "missing", row.name, f"{fetch} ({size})")
@@ -175,3 +175,12 @@ def _data(data: Path) -> Iterator[Finding]:
         else:
             advice = by_hand.instructions(row.name, data / row.name)
             yield Finding("data", "missing", f"{row.name}: by hand", advice)
+
+
+def _is_as_seen(name: str, data: Path) -> bool:
+    """Tell, without opening images, whether those of a task are as large as those seen first."""
+    try:
+        download.present(name, data)
+    except ValueError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """Tasks are fetched whole, verified and under a licence that was shown, or not at all."""
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -354,6 +355,22 @@ def test_verify_tells_counts_and_a_hash_of_names_and_contents(cli, places, small
         for name in sorted(n for n in images(COUNTS) if n.startswith(folder)):
             total.update(name.encode() + b"\0" + hashlib.sha256(images(COUNTS)[name]).digest())
     assert total.hexdigest() in output
+
+
+def test_a_task_without_published_counts_is_not_there_once_an_image_is_gone(
+    cli, places, small, monkeypatch
+):
+    unstated = dataclasses.replace(catalog.CATALOGUE["small"], counts=(None,) * 4)
+    monkeypatch.setitem(catalog.CATALOGUE, "small", unstated)
+    cli("data", "fetch", "small", "--yes")
+    assert "small is there" in cli("data", "fetch", "small")
+    assert "small: complete" in cli("doctor")
+    (places / "data" / "small" / "trainA" / "A3.png").unlink()
+    error = cli("data", "fetch", "small", code=1)
+    assert "needs the images seen first, of " in error and "--force gets the former ones" in error
+    assert "small: not what was published" in cli("doctor", code=1)
+    cli("data", "fetch", "small", "--yes", "--force")
+    assert "small is there" in cli("data", "fetch", "small")
 
 
 @pytest.mark.parametrize("harm", ["cut", "other", "gone", "more"])

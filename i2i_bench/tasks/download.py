@@ -118,6 +118,8 @@ def _entry(name: str) -> catalog.Entry:
 def present(name: str, data: Path) -> dict[str, int] | None:
     """Count the images in each folder of a task; None if it is not there.
 
+    Without opening any: that they are as large in all as those seen first is looked at too.
+
     Raises:
         ValueError: If something else is there, or there is no such task.
     """
@@ -125,9 +127,17 @@ def present(name: str, data: Path) -> dict[str, int] | None:
     if _entry(name).archive is None or not path.exists():
         return None
     try:
-        return _counts(catalog.published_files(name, path))
+        files = catalog.published_files(name, path)
+        first = ledger.read(data / ledger.NAME).get(name)
+        if first and first.size != (size := _num_bytes(files)):
+            raise ValueError(
+                f"task {name!r} needs the images seen first, of {first.size:,} bytes in all, and "
+                f"there are {size:,}; i2i-bench data fetch {name} --force gets the former ones "
+                f"again, and i2i-bench data verify {name} --force takes these"
+            )
     except ValueError as error:
         raise ValueError(f"{path} is there and not as it must be: {error}") from None
+    return _counts(files)
 
 
 def fetch(
@@ -220,8 +230,7 @@ def _remember(
     name: str, files: dict[Key, list[Path]], data: Path, origin: str, *, force: bool
 ) -> str:
     """Compare images with those seen first, or remember them as those; give their sha256."""
-    num_bytes = sum(file.stat().st_size for listed in files.values() for file in listed)
-    seen = Seen(contents_hash(files), num_bytes, origin)
+    seen = Seen(contents_hash(files), _num_bytes(files), origin)
     try:
         ledger.remember(data / ledger.NAME, name, seen, replace=force)
     except ValueError as error:
@@ -293,6 +302,10 @@ def _root_of(files: dict[Key, list[Path]]) -> Path:
 
 def _counts(files: dict[Key, list[Path]]) -> dict[str, int]:
     return {folder: len(files[key]) for key, folder in FOLDERS.items()}
+
+
+def _num_bytes(files: dict[Key, list[Path]]) -> int:
+    return sum(file.stat().st_size for listed in files.values() for file in listed)
 
 
 def _replace(draft: Path, target: Path) -> None:
