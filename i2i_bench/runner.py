@@ -544,7 +544,8 @@ def device_name(device: torch.device) -> str:
         lines = information.read_text().splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    return f"{name}, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"{name}, {count} thread{'s' * (count != 1)}"
 
 
 @functools.cache
