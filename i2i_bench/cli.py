@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def main() -> None:
       i2i-bench run --model attentiongan --task stripes --preset small
       i2i-bench leaderboard
     """
+    if sys.platform == "win32":
+        raise click.ClickException("Windows has not what runs rely on, such as flock; use WSL")
 
 
 for _command in (

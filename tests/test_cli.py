@@ -48,6 +48,11 @@ def test_every_command_has_help_with_an_example(cli, command):
     assert f"i2i-bench {command or ''}".rstrip() in text.split("Example:\n")[1]
 
 
+def test_windows_is_told_where_commands_run(cli, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert cli("models", code=1).endswith("use WSL")
+
+
 @pytest.mark.parametrize("command", main.commands.values(), ids=list(main.commands))
 def test_every_option_but_the_obvious_says_what_it_is(command):
     options = [p for p in command.params if isinstance(p, click.Option)]
