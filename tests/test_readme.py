@@ -1,10 +1,12 @@
 """The README's commands exist, with the options it gives them."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from i2i_bench.cli import main
@@ -36,3 +38,43 @@ def test_target_of_the_readme_is_in_the_makefile(target):
 def test_readme_has_commands():
     assert len(COMMANDS) >= 5
     assert {"demo", "test", "install"} <= set(TARGETS)
+
+
+def values(place: str, key: str, directions: tuple[str, ...]) -> str:
+    """Give mean and deviation over the seeds, in each direction or over the mean of many."""
+    files = sorted((ROOT / "results").glob(f"{place}/seed*.json"))
+    records = [json.loads(file.read_text(encoding="utf-8"))["scores"] for file in files]
+    assert len(records) == 3
+    found = [[r[f"i2i@1/{d}"]["values"][key] for d in directions] for r in records]
+    if None in found[0]:
+        return "no mask"
+    columns = np.array(found) if len(directions) == 2 else np.mean(found, axis=1, keepdims=True)
+    unit, digits = {"mask_iou": (1, 3), "target_share": (100, 1), "kept_share": (100, 1)}.get(
+        key, (1, 2)
+    )
+    pairs = [(unit * each.mean(), unit * each.std(ddof=1)) for each in columns.T]
+    return " / ".join(f"{mean:.{digits}f} ± {deviation:.{digits}f}" for mean, deviation in pairs)
+
+
+CHANGES = tuple(f"{sign}{name}" for name in ("cold", "cross", "striped") for sign in "+-")
+TABLES = {
+    "stripes": (("psnr_foreground", "psnr_background", "mask_iou"), ("a2b", "b2a")),
+    "shapes-attributes": (
+        ("psnr_foreground", "psnr_background", "target_share", "kept_share"),
+        CHANGES,
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_tables_of_the_readme_are_those_of_the_records(task):
+    keys, directions = TABLES[task]
+    table = TEXT.split(f"| `{task}`, preset small")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert len(rows) > 2 and rows[-1][0] == "identity (source unchanged)"
+    for name, *cells in rows[:-1]:
+        model, *changes = name.replace("`", "").split(", ")
+        place = ",".join([f"{task}/{model}+preset=small", *changes])
+        assert [cell.replace("*", "") for cell in cells] == [
+            values(place, key, directions) for key in keys
+        ], name
