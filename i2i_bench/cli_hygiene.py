@@ -28,7 +28,9 @@ def validate_results(results: Path) -> None:
     if problems:
         many = "problems" if len(problems) > 1 else "problem"
         raise click.ClickException(f"{len(problems)} {many} in the records of {results}")
-    click.echo(f"{count} records are valid")
+    if not count:
+        raise click.ClickException(f"there are no records in {results}")
+    click.echo(f"{count} records are valid" if count > 1 else "1 record is valid")
 
 
 @click.group(cls=Commands)

@@ -51,6 +51,7 @@ from i2i_bench.report import figures
 from i2i_bench.scoring import Scorer
 from i2i_bench.settings import without_memory
 from i2i_bench.storage import Store
+from i2i_bench.tasks.task import Task
 from i2i_bench.training import Report, Schedule
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def _carry_out_one(
     """Do what is left to do for one run; say what was done."""
     found = recorded(job, bench.places, force=force)
     if found:
-        missing = [p for p in bench.protocols if not is_scored(found, p)]
+        missing = [p for p in bench.protocols if not is_scored(found, p, job.task)]
         if not missing:
             plan.note_task(job, bench.places)
             return f"recorded already in {bench.places.results / job.run.file}"
@@ -188,7 +189,7 @@ def is_done(job: Job, bench: Bench, *, force: bool) -> bool:
         found = recorded(job, bench.places, force=force)
     except ValueError:  # which is that run's to say
         return False
-    return found is not None and all(is_scored(found, p) for p in bench.protocols)
+    return found is not None and all(is_scored(found, p, job.task) for p in bench.protocols)
 
 
 def choose_device(name: str) -> torch.device:
@@ -327,9 +328,13 @@ def _draw_losses(folder: Path) -> None:
         logger.warning("no figure of the losses: %s", error)
 
 
-def is_scored(found: Record, protocol: Protocol) -> bool:
-    """Tell whether a record holds scores under this version of a protocol."""
-    return any(key.startswith(f"{protocol}/") for key in found.scores)
+def is_scored(found: Record, protocol: Protocol, task: Task) -> bool:
+    """Tell whether a record holds scores under this version of a protocol.
+
+    In every direction of the task, or in one where networks are absent.
+    """
+    there = [f"{protocol}/{direction}" in found.scores for direction in directions_of(task)]
+    return any(there) if found.absent else all(there)
 
 
 def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
@@ -342,7 +347,7 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     if job.preset == plan.OFFICIAL:
         return _evaluate_official(job, bench, force=force)
     found = plan.read_record(job.run.folder, bench.places)
-    _require_new(found, bench, force=force)
+    _require_new(found, job, bench, force=force)
     folder = bench.places.runs / job.run.folder
     content = checkpoint.latest(folder)
     if content is None:
@@ -390,8 +395,8 @@ def _with_scores(made: Record, scores: Scores) -> Record:
     return made.model_copy(update={"scores": scores, "alarms": scoring.alarms(scores)})
 
 
-def _require_new(found: Record, bench: Bench, *, force: bool) -> None:
-    present = [str(protocol) for protocol in bench.protocols if is_scored(found, protocol)]
+def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
+    present = [str(each) for each in bench.protocols if is_scored(found, each, job.task)]
     if present and not force:
         raise ValueError(
             f"{found.run} is scored under {', '.join(present)} already; --force replaces that"
@@ -423,7 +428,7 @@ def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:
             return None
         raise
     if found:
-        _require_new(found, bench, force=force)
+        _require_new(found, job, bench, force=force)
     return found
 
 

@@ -35,6 +35,7 @@ UNCHANGED = {  # of the identity baseline, whose translation is its source
     "fid_source": (0.0, FID_ROUNDING),
     "colour_correlation": (1.0, ROUNDING),
 }
+ALWAYS = ("lpips", "lpips_source", "psnr", "ssim")  # in every score, if only with a reason
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HASHED = re.compile("-[0-9a-f]{8}")
 
@@ -72,8 +73,8 @@ def _files(results: Path) -> Iterator[Path]:
         raise error
 
     record.require_results(results)
-    for folder, _, names in os.walk(results, onerror=fail):
-        yield from (Path(folder, name) for name in names if name.endswith(".json"))
+    for folder, folders, names in os.walk(results, onerror=fail):
+        yield from (Path(folder, name) for name in folders + names if name.endswith(".json"))
 
 
 def _read(path: Path, results: Path) -> AnyRecord:
@@ -97,6 +98,8 @@ def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
     if isinstance(each, Record):
         yield from _costs(each)
         yield from _variant(each)
+        yield from _directions(each)
+    yield from _task(each)
     for key, score in each.scores.items():
         yield from (f"{key}: {problem}" for problem in _of_score(each.task, score))
 
@@ -140,12 +143,54 @@ def _variant(each: Record) -> Iterator[str]:
             yield f"variant {each.variant!r} disagrees with the setting {key} {known.get(key)!r}"
 
 
+def _directions(each: Record) -> Iterator[str]:
+    """Look for scores of every direction of the task, unless networks are absent."""
+    if not each.scores:
+        yield "there are no scores"
+    by_protocol: defaultdict[str, set[str]] = defaultdict(set)
+    for score in each.scores.values():
+        by_protocol[f"{score.protocol}@{score.protocol_version}"].add(score.direction)
+    for protocol, found in by_protocol.items():
+        wanted = set() if each.absent else _wanted(each.task, found)
+        if missing := sorted(wanted - found):
+            yield f"there are no scores of {', '.join(missing)} under {protocol}"
+
+
+def _wanted(task: str, found: set[str]) -> set[str]:
+    """Give the directions of a task, as far as they are known from those of its scores."""
+    both = {"a2b", "b2a"}
+    if task not in catalog.EMBEDDED:
+        return both if found & both else set()
+    return {end for _, end in catalog.EMBEDDED[task].labelling.changes()} or both
+
+
+def _task(each: AnyRecord) -> Iterator[str]:
+    """Compare what is said of the task with the task."""
+    versions = {score.task_version for score in each.scores.values()}
+    if isinstance(each, Record):
+        if versions - {each.task_version}:
+            yield f"task_version is {each.task_version}, and not that of all scores"
+        versions = {each.task_version}
+    if each.task in catalog.EMBEDDED:
+        task = catalog.EMBEDDED[each.task]
+        version, headline = task.version, task.headline
+    elif each.task in catalog.CATALOGUE:
+        version, headline = catalog.VERSION, catalog.HEADLINE
+    else:  # a folder
+        return
+    if unknown := sorted(v for v in versions if not 1 <= v <= version):
+        yield f"there is no version {unknown[0]} of task {each.task}"
+    elif versions == {version} and each.headline != headline:
+        yield f"headline is {each.headline}, and {each.task} ranks by {headline}"
+
+
 def _of_score(task: str, score: Score) -> Iterator[str]:
     """Give what is wrong with one score, by itself."""
     yield from _values("", score)
     for name, baseline in score.baselines.items():
         yield from _values(f"baseline {name}: ", baseline)
     yield from _unchanged(score.baselines)
+    yield from _lacks(score)
     yield from _hashes(score)
     yield from _protocol(score)
     yield from _counts(task, score)
@@ -161,6 +206,16 @@ def _values(prefix: str, values: Values) -> Iterator[str]:
                 if not lowest - ROUNDING <= value <= highest + ROUNDING:
                     yield f"{prefix}{key} {value} is not in [{lowest:g}, {highest:g}]"
                 break
+
+
+def _lacks(score: Score) -> Iterator[str]:
+    """Look for what every score of a protocol holds, be it the reason of what has no value."""
+    known = protocols.PROTOCOLS.get(score.protocol)
+    wanted = set(ALWAYS)
+    if known is not None and known.version == score.protocol_version:
+        wanted |= protocols.unavailable(known, "", with_source=False).keys()
+    if missing := sorted(wanted - score.values.keys()):
+        yield f"lacks {', '.join(missing)}"
 
 
 def _unchanged(baselines: Mapping[str, Values]) -> Iterator[str]:
@@ -252,6 +307,7 @@ def _among(found: Found) -> Iterator[str]:
     """Give what records say against each other."""
     yield from _twins(found, "translations of the same pixels as", _fakes)
     yield from _twins(found, "the settings, task and seed of", _work)
+    yield from _siblings(found)
     by_set: dict[tuple[Any, ...], tuple[Path, Score]] = {}
     for path, each in found:
         for score in each.scores.values():
@@ -299,6 +355,22 @@ def _twins(
             if other != path and other not in told[path]:
                 told[path].add(other)
                 yield f"{path}: has {what} {other}"
+
+
+def _siblings(found: Found) -> Iterator[str]:
+    """Give the records of one variant that differ in more than the seed."""
+    first: dict[tuple[str, ...], tuple[Path, Record]] = {}
+    for path, each in found:
+        if not isinstance(each, Record):
+            continue
+        key = (each.model, each.variant, each.task, str(each.task_version))
+        place, other = first.setdefault(key, (path, each))
+        ours, theirs = each.settings, other.settings
+        keys = (key for key in ours | theirs if ours.get(key) != theirs.get(key))
+        if differing := sorted(keys):
+            yield f"{path}: setting {differing[0]} differs from that of {place}"
+        elif each.parameters != other.parameters:
+            yield f"{path}: parameters differ from those of {place}"
 
 
 def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:

@@ -426,6 +426,16 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert record.read(record_of("cyclegan")) == before
 
 
+def test_direction_that_a_record_lost_is_scored_again(cli, finished, tiny):
+    path = record_of("cyclegan")
+    before = record.read(path)
+    scores = {key: score for key, score in before.scores.items() if not key.endswith("/b2a")}
+    record.write(before.model_copy(update={"scores": scores}), Path("results"))
+    assert "scored again" in cli(*CYCLEGAN, "--task", tiny)
+    assert record.read(path) == before
+    assert "recorded already" in cli(*CYCLEGAN, "--task", tiny)
+
+
 def test_run_whose_folder_was_moved_is_found_by_its_task(cli, finished, tiny):
     name, moved = runs_of("cyclegan"), finished / "moved" / "tiny"
     note = Path("runs", name, "run.json")

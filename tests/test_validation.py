@@ -84,6 +84,10 @@ def test_committed_records_are_valid():
         (["seed"], 1, "holds the record of"),
         (["task"], "../../etc", "is not a valid record: task"),
         (["scores"], [], "is not a valid record: scores"),
+        (["scores"], {}, "there are no scores"),
+        (["task_version"], 2, "task_version is 2, and not that of all scores"),
+        ([*SCORE, "task_version"], 0, "task_version is 1, and not that of all scores"),
+        (["headline"], "kid", "headline is kid, and stripes ranks by psnr_foreground"),
     ],
 )
 def test_what_cannot_be_true_is_named(results, keys, value, message):
@@ -91,6 +95,52 @@ def test_what_cannot_be_true_is_named(results, keys, value, message):
     _, problems = validation.validate(results)
     assert [problem for problem in problems if message in problem], problems
     assert all(problem.startswith(str(results / ONE)) for problem in problems)
+
+
+@pytest.mark.parametrize("key", ["ssim", "psnr", "lpips", "lpips_source", "fid", "kid", "kid_se"])
+def test_score_without_what_every_score_has_is_found(results, key):
+    score = json.loads((results / ONE).read_text())["scores"]["i2i@1/a2b"]
+    for part in ("values", "reasons"):
+        change(results / ONE, [*SCORE, part], {k: v for k, v in score[part].items() if k != key})
+    _, problems = validation.validate(results)
+    assert problems == [f"{results / ONE}: i2i@1/a2b: lacks {key}"]
+
+
+def test_lost_direction_is_found_unless_networks_are_absent(results):
+    scores = json.loads((results / ONE).read_text())["scores"]
+    change(results / ONE, ["scores"], {"i2i@1/a2b": scores["i2i@1/a2b"]})
+    _, problems = validation.validate(results)
+    assert problems == [f"{results / ONE}: there are no scores of b2a under i2i@1"]
+    change(results / ONE, ["absent"], ["generators.b"])
+    assert validation.validate(results) == (1, [])
+
+
+def test_version_that_a_task_never_had_is_found(results):
+    change(results / ONE, ["task_version"], 2)
+    for direction in ("a2b", "b2a"):
+        change(results / ONE, ["scores", f"i2i@1/{direction}", "task_version"], 2)
+    _, problems = validation.validate(results)
+    assert problems == [f"{results / ONE}: there is no version 2 of task stripes"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (["settings", "config"], {}, "setting config differs from that of"),
+        (["parameters", "generators.a"], 1, "parameters differ from those of"),
+    ],
+)
+def test_seeds_of_one_variant_differ_in_nothing_else(results, keys, value, message):
+    first, path = results / ONE, results / ONE.replace("seed0", "seed1")
+    shutil.copy(RESULTS / ONE.replace("seed0", "seed1"), path)
+    change(path, keys, value)
+    assert validation.validate(results)[1] == [f"{path}: {message} {first}"]
+
+
+def test_folder_in_the_place_of_a_record_is_found(results):
+    (results / "stripes" / "x" / "seed0.json").mkdir(parents=True)
+    _, (problem,) = validation.validate(results)
+    assert "stripes/x/seed0.json is not a file" in problem
 
 
 def test_variant_stands_for_its_settings(results):
@@ -166,7 +216,7 @@ def test_what_a_killed_process_left_is_found(results):
 
 
 def test_command_prints_every_problem_and_fails(cli, results):
-    assert cli("validate-results", "--results", results) == "1 records are valid\n"
+    assert cli("validate-results", "--results", results) == "1 record is valid\n"
     change(results / ONE, [*SCORE, "values", "ssim"], 2.0)
     change(results / ONE, ["images_seen"], 1)
     said = cli("validate-results", "--results", results, code=1)
@@ -178,6 +228,7 @@ def test_command_prints_every_problem_and_fails(cli, results):
     [
         (["n_fake"], 3, "n_fake is 3 of "),
         (["n_real"], 3, "n_real is 3, but shapes-attributes has "),
+        (["values"], {}, "lacks fid, kid, kid_se, lpips, lpips_source, psnr, ssim"),
         (["direction"], "+blond", "the scores under 'i2i@1/+cold' are those of 'i2i@1/+blond'"),
         (["values", "target_share"], 1.5, "target_share 1.5 is not in [0, 1]"),
     ],
@@ -190,3 +241,13 @@ def test_scores_of_labels_are_those_of_the_task(tmp_path, keys, value, message):
     change(tmp_path / one, ["scores", "i2i@1/+cold", *keys], value)
     _, problems = validation.validate(tmp_path)
     assert [problem for problem in problems if message in problem], problems
+
+
+def test_lost_change_of_a_label_is_found(tmp_path):
+    one = "shapes-attributes/stargan+preset=small/seed0.json"
+    (tmp_path / one).parent.mkdir(parents=True)
+    shutil.copy(RESULTS / one, tmp_path / one)
+    scores = json.loads((tmp_path / one).read_text())["scores"]
+    change(tmp_path / one, ["scores"], {k: v for k, v in scores.items() if "+cold" not in k})
+    _, problems = validation.validate(tmp_path)
+    assert problems == [f"{tmp_path / one}: there are no scores of +cold under i2i@1"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from i2i_bench.faults import near
 from i2i_bench.tasks import attributes, by_hand, labelled, shapes
@@ -87,6 +87,9 @@ class Row:
     licence: str
     state: State
 
+
+VERSION = 1  # of every catalogued task
+HEADLINE = "kid"  # ranks models on each of them
 
 _CYCLEGAN = "CycleGAN data sets, https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/"
 _PIX2PIX = "pix2pix data sets, http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/"
@@ -388,8 +391,7 @@ def _catalogued(name: str, path: Path) -> Task:
     """Make a catalogued task of its folder."""
     entry = CATALOGUE[name]
     if entry.by_hand and by_hand.is_there(name, path):
-        facts = {"title": entry.title, "licence": entry.licence, "origin": entry.origin}
-        return labelled.obtained_task(name, path, **facts)
+        return labelled.obtained_task(name, path, **_facts(entry))
     if entry.by_hand:
         raise ValueError(
             f"task {name!r} cannot be run yet: it needs {entry.by_hand}, from {entry.origin} "
@@ -398,19 +400,21 @@ def _catalogued(name: str, path: Path) -> Task:
     files = published_files(name, path)
     return Task(
         name=name,
-        version=1,
-        title=entry.title,
         kind="catalogued",
         domains=DOMAINS,
         image_size=PUBLISHED_SIZE,
         num_train={domain: len(files["train", domain]) for domain in DOMAINS},
         num_test={domain: len(files["test", domain]) for domain in DOMAINS},
         paired=entry.paired,
-        headline="kid",
-        licence=entry.licence,
-        origin=entry.origin,
+        **_facts(entry),
         reader=FolderReader(files, entry.paired, stamp(files.values())),
     )
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    """Give what a task says of itself wherever its images lie."""
+    words = {"title": entry.title, "licence": entry.licence, "origin": entry.origin}
+    return {"version": VERSION, "headline": HEADLINE, **words}
 
 
 def published_files(name: str, path: Path) -> dict[tuple[str, str], list[Path]]:

@@ -234,10 +234,8 @@ def obtained_task(name: str, folder: Path, **facts: object) -> Task:
     return make_task(
         name,
         LabelledReader(labelling, splits),
-        version=1,
         kind="catalogued",
         image_size=FACE_SIZE,
-        headline="kid",
         **facts,
     )
 
