@@ -161,6 +161,7 @@ class TrainingImages:
         device: Where batches are wanted.
         progress: Told after each decoded image, over all domains.
         store: Where decoded images stay; by default on the device or in memory.
+        in_pairs: Whether images of a paired task are to come, cropped and mirrored alike, as pairs.
 
     Raises:
         ValueError: If the crop is larger than the image, the images do not fit, or one cannot be
@@ -176,6 +177,7 @@ class TrainingImages:
         progress: Progress | None = None,
         *,
         store: Store | None = None,
+        in_pairs: bool = False,
     ) -> None:
         if settings.crop_size > settings.load_size:
             raise ValueError(
@@ -192,7 +194,7 @@ class TrainingImages:
             pixels = _keep_all(images, store, settings, _shifted(progress, done, total))
             labels = task.labels("train", domain)
             known = None if labels is None else torch.tensor(labels, dtype=torch.float32)
-            stream = "pair" if task.paired else domain
+            stream = "pair" if in_pairs and task.paired else domain
             draws = _Draws(seed, stream, pixels, settings)
             names = [image.name for image in images]
             slab = None
@@ -205,7 +207,7 @@ class TrainingImages:
         """Make the batch of samples ``first_sample``, ..., ``first_sample + size - 1``.
 
         Each image of a domain is seen once before any is seen again. Domains have their own order,
-        crops and flips, unless the task is paired. The host never waits for a CUDA device.
+        crops and flips, unless they come in pairs. The host never waits for a CUDA device.
 
         Returns:
             Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, in a

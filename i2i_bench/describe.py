@@ -49,6 +49,8 @@ def _card(model_class: type[Model]) -> list[str]:
     ]
     if card.takes_labels:
         lines.append("  translates between any number of labels; counted for 2")
+    if card.takes_pairs:
+        lines.append("  is trained on pairs, for paired tasks only")
     if card.samples_interact:
         lines.append("  samples of a training batch influence each other")
     lines += [f"  - {deviation}" for deviation in card.deviations]

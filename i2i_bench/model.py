@@ -54,7 +54,8 @@ class Batch:
     """What a model sees in one step or one translation, keyed by domain.
 
     Attributes:
-        images: (batch, 3, height, width) in [-1, 1]; for paired tasks the same index is a pair.
+        images: (batch, 3, height, width) in [-1, 1]; for a model that takes pairs the same index is
+            one.
         labels: (batch, attributes), 0 or 1 in the type of the images, for labelled tasks: those
             that the images of a domain have, and in a translation, under its target, those that
             they are to get.
@@ -195,6 +196,8 @@ class ModelCard:
         takes_labels: Whether the model is for labelled tasks (one network for all attributes)
             instead of for two domains. It is trained on ``batch.images[EVERY]`` with
             ``batch.labels[EVERY]``, and translates to ``batch.labels[direction.target]``.
+        takes_pairs: Whether the model is trained on pairs, which paired tasks have. Others get the
+            domains of every task each in an order of its own, as unpaired methods do.
     """
 
     title: str
@@ -207,6 +210,7 @@ class ModelCard:
     minimum_size: int = 1
     samples_interact: bool = False
     takes_labels: bool = False
+    takes_pairs: bool = False
 
 
 @dataclass(frozen=True)

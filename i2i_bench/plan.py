@@ -188,7 +188,11 @@ def _argument(typed: str, task: Task) -> str:
 
 
 def _require_kind(name: str, model_class: type[Model], task: Task) -> None:
-    """Refuse a model of two domains on a task with labels, and the reverse."""
+    """Refuse a model of two domains on a task with labels, the reverse, and pairs of none."""
+    if model_class.card.takes_pairs and not task.paired:
+        raise ValueError(
+            f"model {name!r} is trained on pairs, and the images of task {task.name} are not paired"
+        )
     takes_labels = model_class.card.takes_labels
     if takes_labels == bool(task.attributes):
         return

@@ -278,6 +278,7 @@ def _load_images(job: Job, bench: Bench, store: Store | None = None) -> Training
         bench.device,
         lambda done, of: bench.report("decode", done, of, {}),
         store=store,
+        in_pairs=job.model_class.card.takes_pairs,
     )
 
 

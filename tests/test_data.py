@@ -254,9 +254,16 @@ def test_pairs_stay_pairs(pairs, resize, tmp_path):
     for path in (tmp_path / "pairs" / "trainA").iterdir():  # equal partners must stay equal
         (tmp_path / "pairs" / "trainB" / path.name).write_bytes(path.read_bytes())
     changed = folders.folder_task(tmp_path / "pairs")
-    batch = data.TrainingImages(changed, settings(resize=resize), seed=2).batch(0, 12)
+    images = data.TrainingImages(changed, settings(resize=resize), seed=2, in_pairs=True)
+    batch = images.batch(0, 12)
     assert batch.names and batch.names["a"] == batch.names["b"]
     assert torch.equal(batch.images["a"], batch.images["b"])
+
+
+def test_models_that_take_no_pairs_get_none(pairs):
+    batch = data.TrainingImages(pairs, settings(), seed=2).batch(0, 10)
+    assert batch.names and batch.names["a"] != batch.names["b"]
+    assert sorted(batch.names["a"]) == sorted(batch.names["b"])  # each is seen as often
 
 
 # Settings and test images

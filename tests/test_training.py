@@ -219,6 +219,32 @@ def test_scoring_again_gives_the_same_numbers(job, tmp_path):
         runner.evaluate(again, bench)
 
 
+@pytest.mark.parametrize("takes_pairs", [True, False])
+def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pairs, tmp_path):
+    batches = []
+
+    class Noting(job.model_class):
+        card = dataclasses.replace(job.model_class.card, takes_pairs=takes_pairs)
+
+        def training_step(self, batch, random):
+            batches.append(batch.names)
+            return super().training_step(batch, random)
+
+    choices = Choices("tiny", {}, 8)
+    task = catalog.find(str(pairs), Path())
+    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    paired = plan.make_job("attentiongan", Noting, (str(pairs), task), 0, choices)
+    runner.execute(paired, bench)
+    assert all(names["a"] == names["b"] for names in batches) == takes_pairs
+    stripes = ("stripes", catalog.find("stripes", Path()))
+    if takes_pairs:
+        with pytest.raises(ValueError, match="is trained on pairs, and the images of task stripes"):
+            plan.make_job("attentiongan", Noting, stripes, 0, choices)
+    else:
+        plan.make_job("attentiongan", Noting, stripes, 0, choices)
+
+
 def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(job, tmp_path):
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
