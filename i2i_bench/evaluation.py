@@ -272,7 +272,8 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     try:
         encoded = io.BytesIO()
         Image.fromarray(image).save(encoded, "PNG", compress_level=PNG_LEVEL)
-        put(path, encoded.getbuffer())
+        with encoded.getbuffer() as content:
+            put(path, content)
     except OSError as error:
         if error.errno is None or error.filename:
             raise

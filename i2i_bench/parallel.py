@@ -169,7 +169,7 @@ class Processes(Crew):
         if content is None:
             data = torch.empty(size or 0, dtype=torch.uint8)
         else:
-            data = torch.frombuffer(file.getbuffer(), dtype=torch.uint8)
+            data = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
         _together(dist.broadcast, data, 0, group=self._group)
         return torch.load(io.BytesIO(data.numpy().tobytes()), "cpu", weights_only=True)
 

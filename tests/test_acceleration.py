@@ -5,6 +5,7 @@ import functools
 import json
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -197,6 +198,12 @@ def test_modes_are_as_typed(typed, expected):
 CUDA = torch.device("cuda")  # which need not be there to choose for it
 
 
+@pytest.fixture
+def compiler(monkeypatch):
+    """Have something taken for a C compiler, whether or not there is one."""
+    monkeypatch.setenv("CC", sys.executable)
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
@@ -205,11 +212,11 @@ CUDA = torch.device("cuda")  # which need not be there to choose for it
         (["auto", "compile"], Modes(fused=True, compile=True, capture=True, tune=True)),
     ],
 )
-def test_modes_of_a_gpu_are_as_typed(typed, expected):
+def test_modes_of_a_gpu_are_as_typed(typed, expected, compiler):
     assert acceleration.choose(typed, CUDA) == expected
 
 
-def test_auto_leaves_out_what_processes_cannot_share():
+def test_auto_leaves_out_what_processes_cannot_share(compiler):
     shared = acceleration.choose(["auto"], CUDA, is_shared=True)
     assert shared == dataclasses.replace(acceleration.BEST["cuda"], capture=False)
 
