@@ -249,7 +249,7 @@ def latest(folder: Path) -> dict[str, Any] | None:
             logger.warning("%s; resuming from %s", problem, path.name)
         return content
     if problems:
-        raise ValueError(f"{problems[0]}; no other is left, --force restarts the run")
+        raise ValueError(f"{problems[0]}; no other is left; run --force restarts the run")
     return None
 
 

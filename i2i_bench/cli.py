@@ -115,7 +115,7 @@ def tasks(data: Path) -> None:
             row.title,
             row.licence,
         )
-        for row in catalog.listing(data.expanduser())
+        for row in catalog.listing(data)
     ]
     columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
     click.echo(
@@ -363,7 +363,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
 def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any]) -> None:
     from i2i_bench.report.site import gallery, page
 
-    folders = gallery.Folders(options["runs"], options["data"].expanduser())
+    folders = gallery.Folders(options["runs"], options["data"])
     output = options["output"] or options["results"] / "site"
     click.echo(f"wrote {page.write(records, output, folders, task)}")
 

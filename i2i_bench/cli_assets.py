@@ -153,7 +153,7 @@ def fetch_data(
     from i2i_bench.console import Reporter
     from i2i_bench.tasks import download
 
-    data, force = where["data"].expanduser(), bool(where["force"])
+    data, force = where["data"], bool(where["force"])
     if not force and (there := download.present(task, data)):
         click.echo(f"{task} is there: {_numbers(there)} in {data / task}")
         return
@@ -188,7 +188,6 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
     from i2i_bench.console import Reporter
     from i2i_bench.tasks import catalog, download
 
-    data = data.expanduser()
     chosen = tasks or tuple(name for name in catalog.CATALOGUE if (data / name).is_dir())
     if not chosen:
         raise click.ClickException(f"there are no tasks in {data}; i2i-bench data fetch TASK")
@@ -236,7 +235,7 @@ def doctor(results: Path, runs: Path, data: Path) -> None:
     """
     from i2i_bench import doctor
 
-    found = doctor.examine({"results": results, "runs": runs, "data": data.expanduser()})
+    found = doctor.examine({"results": results, "runs": runs, "data": data})
     for topic in dict.fromkeys(each.topic for each in found):
         click.echo(topic)
         for each in (each for each in found if each.topic == topic):

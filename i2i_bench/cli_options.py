@@ -135,6 +135,7 @@ def _place(name: str, default: str, what: str) -> Decorator:
     return click.option(
         f"--{name}",
         type=click.Path(path_type=Path, file_okay=False),
+        callback=lambda ctx, param, value: value.expanduser(),  # a shell leaves variables alone
         default=default,
         envvar=f"I2I_BENCH_{name.upper()}",
         show_default=True,
@@ -272,7 +273,7 @@ def places_from(options: Mapping[str, Any]) -> Places:
     """Return the chosen places."""
     from i2i_bench.plan import Places
 
-    return Places(options["results"], options["runs"], options["data"].expanduser())
+    return Places(options["results"], options["runs"], options["data"])
 
 
 def find_protocols(names: Iterable[str]) -> list[Protocol]:

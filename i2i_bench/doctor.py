@@ -162,7 +162,8 @@ def _data(data: Path) -> Iterator[Finding]:
             continue
         fetch = f"i2i-bench data fetch {row.name}"
         if row.state == "incomplete" or (row.state == "ready" and not _is_as_seen(row.name, data)):
-            advice = f"i2i-bench data verify {row.name} says why; {fetch} --force replaces it"
+            again = catalog.how_to_replace(row.name)
+            advice = f"i2i-bench data verify {row.name} says why; {again} replaces it"
             yield Finding("data", "broken", f"{row.name}: not what was published", advice)
         elif row.state == "ready":
             yield Finding("data", "ok", f"{row.name}: complete")

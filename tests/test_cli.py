@@ -426,6 +426,15 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert record.read(record_of("cyclegan")) == before
 
 
+def test_places_of_the_environment_may_begin_with_the_home_folder(cli, tiny, places, monkeypatch):
+    monkeypatch.setenv("HOME", str(places / "home"))
+    for name in ("results", "runs"):
+        monkeypatch.setenv(f"I2I_BENCH_{name.upper()}", f"~/{name}")
+    cli(*CYCLEGAN, "--task", tiny, "--budget", 2)
+    assert list((places / "home" / "results").glob("*/cyclegan*/seed0.json"))
+    assert list((places / "home" / "runs").glob("*/cyclegan*/seed0/run.json"))
+
+
 def test_direction_that_a_record_lost_is_scored_again(cli, finished, tiny):
     path = record_of("cyclegan")
     before = record.read(path)

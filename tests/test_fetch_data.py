@@ -343,6 +343,32 @@ def test_each_task_says_what_from_where_and_how_large(name, places):
         assert url.startswith(("https://", "http://")) and url.endswith(f"/{entry.archive.name}")
 
 
+def test_archive_with_an_image_that_cannot_be_read_is_refused_whole(cli, places, server, small):
+    files = images(COUNTS) | {"testB/B0.png": b"junk"}
+    server.serve("/small.zip", zipped(files))
+    error = cli("data", "fetch", "small", "--yes", code=1)
+    assert "does not hold what was published as small: testB/B0.png cannot be read" in error
+    assert_nothing_left(places / "data")
+
+
+def test_what_has_no_address_is_fetched_again_from_a_file(cli, places, small, monkeypatch):
+    (places / "mine.zip").write_bytes(zipped(images(COUNTS)))
+    entry = catalog.CATALOGUE["small"]
+    by_hand = dataclasses.replace(entry, archive=Archive("mine.zip", ()))
+    monkeypatch.setitem(catalog.CATALOGUE, "small", by_hand)
+    cli("data", "fetch", "small", "--file", "mine.zip", "--yes")
+    image = places / "data" / "small" / "testA" / "A1.png"
+    image.write_bytes(PNGS[0] + b" ")
+    again = "i2i-bench data fetch small --file mine.zip --force"
+    assert f"{again} gets the former ones again" in cli("data", "verify", "small", code=1)
+    assert f"{again} replaces it" in cli("doctor", code=1)
+    image.unlink()
+    asked = ("run", "--model", "cyclegan", "--task", "small")
+    assert f"{again} puts it there" in cli(*asked, code=1)
+    cli(*again.split()[1:], "--yes")
+    assert "small: trainA 5" in cli("data", "verify", "small")
+
+
 # Verifying
 
 

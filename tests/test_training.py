@@ -132,7 +132,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before(train, tmp_path, caplog,
 
 def test_only_damaged_checkpoints_are_an_error(train, tmp_path):
     (tmp_path / "checkpoint-000000000002.pt").write_bytes(b"x")
-    with pytest.raises(ValueError, match="--force restarts the run"):
+    with pytest.raises(ValueError, match="run --force restarts the run"):
         train(tmp_path)
 
 

@@ -347,6 +347,13 @@ def how_to_get(name: str) -> str:
     )
 
 
+def how_to_replace(name: str) -> str:
+    """Give the command that puts a fetched task's images where others are."""
+    archive = CATALOGUE[name].archive
+    file = f" --file {archive.name}" if archive and not archive.urls else ""
+    return f"i2i-bench data fetch {name}{file} --force"
+
+
 def size(entry: Entry) -> str:
     """Give the size of a task's download in words."""
     stated = entry.archive.size if entry.archive else ""
@@ -433,7 +440,7 @@ def published_files(name: str, path: Path) -> dict[tuple[str, str], list[Path]]:
     if wrong := deviations(entry, found):
         raise ValueError(
             f"task {name!r} in {path} is not what was published: {', '.join(wrong)}; get it again "
-            f"from {entry.origin}, which i2i-bench data fetch {name} --force does"
+            f"from {entry.origin}; {how_to_replace(name)} puts it there"
         )
     if not entry.paired:
         return files

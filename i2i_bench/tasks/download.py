@@ -11,6 +11,7 @@ from pathlib import Path
 
 from i2i_bench import download, ledger
 from i2i_bench.download import Seen, Wanted, alone
+from i2i_bench.overlap import ahead
 from i2i_bench.tasks import archives, by_hand, catalog
 from i2i_bench.tasks.archives import ArchiveError, Bounds
 from i2i_bench.tasks.folders import (
@@ -132,8 +133,8 @@ def present(name: str, data: Path) -> dict[str, int] | None:
         if first and first.size != (size := _num_bytes(files)):
             raise ValueError(
                 f"task {name!r} needs the images seen first, of {first.size:,} bytes in all, and "
-                f"there are {size:,}; i2i-bench data fetch {name} --force gets the former ones "
-                f"again, and i2i-bench data verify {name} --force takes these"
+                f"there are {size:,}; {catalog.how_to_replace(name)} gets the former ones again, "
+                f"and i2i-bench data verify {name} --force takes these"
             )
     except ValueError as error:
         raise ValueError(f"{path} is there and not as it must be: {error}") from None
@@ -216,6 +217,7 @@ def _unpack(
             raise ArchiveError(", ".join(wrong))
         if entry.paired and not pair(files)[1]:
             raise ArchiveError("names differ between a and b, which must be pairs")
+        _require_readable(files, report)
     except ValueError as error:
         reason = str(error).replace(f"{draft}{os.sep}", "")
         raise ArchiveError(
@@ -224,6 +226,17 @@ def _unpack(
         ) from None
     _remember(wanted.name, files, wanted.target.parent, archive.name, force=force)
     return files
+
+
+def _require_readable(files: dict[Key, list[Path]], report: Report) -> None:
+    """Raise ValueError for the first image that cannot be read."""
+
+    def read(path: Path) -> None:
+        read_image(path)
+
+    images = [file for listed in files.values() for file in listed]
+    for done, _ in enumerate(ahead(read, images), start=1):
+        report("verify", done, len(images))
 
 
 def _remember(
@@ -337,14 +350,11 @@ def verify(name: str, data: Path, report: Report, *, force: bool = False) -> lis
     if entry.archive is None:
         return by_hand.verify(name, data / name, lambda done, of: report("verify", done, of))
     files = catalog.published_files(name, data / name)
-    images = [file for listed in files.values() for file in listed]
-    for done, image in enumerate(images, start=1):
-        read_image(image)
-        report("verify", done, len(images))
+    _require_readable(files, report)
     try:
         sha256 = _remember(name, files, data, name, force=force)
     except ValueError as error:
-        again = f"i2i-bench data fetch {name} --force"
+        again = catalog.how_to_replace(name)
         raise ValueError(f"{error}, and {again} gets the former ones again") from None
     counts = ", ".join(f"{folder} {number}" for folder, number in _counts(files).items())
     return [f"{name}: {counts}", f"  sha256 of names and contents: {sha256}"]
