@@ -97,7 +97,9 @@ def test_listing_states_what_can_be_run(tmp_path):
     rows = {row.name: row for row in catalog.listing(tmp_path)}
     states = {name: rows[name].state for name in ("hue", "photo2portrait", "maps", "facades")}
     assert list(states.values()) == ["ready", "ready", "incomplete", "missing"]
-    assert rows["celeba"].state == "by hand"
+    assert rows["celeba"].state == "by hand" and rows["celeba"].image_size == 128
+    assert rows["celeba"].counts == {"train": 200_600, "test": 1999}
+    assert rows["rafd"].counts == {"train": None, "test": None}
     assert rows["hue"].counts == {"trainA": 1000, "trainB": 1000, "testA": 100, "testB": 100}
     assert rows["selfie2anime"].counts["trainA"] == 3400 and rows["selfie2anime"].licence
 

@@ -266,6 +266,13 @@ LAYOUTS = {
 }
 
 
+def expected(name: str) -> dict[str, int | None]:
+    """Give the number of images by split; None where it depends on who gives them out."""
+    if name == "celeba":
+        return {"train": CELEBA_COUNT - CELEBA_TEST, "test": CELEBA_TEST}
+    return {"train": None, "test": None}
+
+
 def instructions(name: str, folder: Path) -> str:
     """Say exactly what has to be put where."""
     return f"put into {folder}: {LAYOUTS[name].files}; i2i-bench data verify {name} checks it"

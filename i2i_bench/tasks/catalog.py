@@ -316,10 +316,9 @@ def listing(data: Path) -> list[Row]:
     ]
     for name, entry in CATALOGUE.items():
         state = _state(name, entry, data / name)
-        expected = _expected(entry)
-        rows.append(
-            Row(name, "catalogued", entry.title, PUBLISHED_SIZE, expected, entry.licence, state)
-        )
+        expected = by_hand.expected(name) if entry.by_hand else _expected(entry)
+        size = labelled.FACE_SIZE if entry.by_hand else PUBLISHED_SIZE
+        rows.append(Row(name, "catalogued", entry.title, size, expected, entry.licence, state))
     return rows
 
 

@@ -124,6 +124,7 @@ class AttentionGANv1(Model):
             "As the authors' code, discriminators are not attention-guided; the paper's are.",
             "As the authors' code, the content is unbounded; translations are clipped to [-1, 1].",
             "The learning rate decays by epochs, which here are equal parts of the budget.",
+            "Each domain is shuffled on its own; the authors draw the second one with replacement.",
             "The presets small and tiny have a shallower discriminator: the authors' needs 94 px; "
             "small has a longer curriculum, and a rate of 0.1 after it.",
         ),
