@@ -424,3 +424,10 @@ def test_image_that_was_written_anew_is_refused_whatever_its_size(tmp_path):
     os.utime(path, (0, 0))  # whatever the clock of the file system tells apart
     with pytest.raises(ValueError, match=r"trainA_0\.png was changed since this command began"):
         task.images("train", "a")[0].read()
+
+
+def test_size_of_own_images_does_not_hang_on_one_of_them(tmp_path):
+    make_task(tmp_path / "own", counts=(3, 3, 3, 3), size=(40, 36))
+    first = sorted((tmp_path / "own" / "trainA").iterdir())[0]
+    Image.new("RGB", (8, 8)).save(first)
+    assert folders.folder_task(tmp_path / "own").image_size == 36

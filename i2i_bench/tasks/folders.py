@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
 AT_ONCE = 2**24  # bytes of a file that is read at once
 MINIMUM_SIZE = 4
+LOOKED_AT = 3  # images of a folder from which the size of a task is told
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
 _IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
@@ -57,7 +59,7 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
         title=f"Images of the folder {path.resolve().name}",
         kind="folder",
         domains=DOMAINS,
-        image_size=image_size(files["train", "a"][0]),
+        image_size=image_size(files.values()),
         num_train={domain: len(files["train", domain]) for domain in DOMAINS},
         num_test={domain: len(files["test", domain]) for domain in DOMAINS},
         paired=paired,
@@ -251,9 +253,16 @@ def _hash(path: Path) -> bytes:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def image_size(path: Path) -> int:
-    """Return the side in pixels for images like this one."""
-    side = min(read_image(path).size)
+def image_size(folders: Iterable[Sequence[Path]]) -> int:
+    """Return the side in pixels for a task: the median of the shorter sides of a few images.
+
+    It is at most the field's usual one.
+
+    Args:
+        folders: All images, folder by folder.
+    """
+    few = [path for files in folders for path in files[:: -(-len(files) // LOOKED_AT)]]
+    side = statistics.median_low(min(read_image(path).size) for path in few)
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
 
 

@@ -168,7 +168,7 @@ def folder_task(path: Path) -> Task:
         version=1,
         title=f"Images of the folder {path.resolve().name}: {', '.join(domains)}",
         kind="folder",
-        image_size=image_size(files[f"train/{domains[0]}"][0]),
+        image_size=image_size(files.values()),
         headline="kid",
         licence="not stated",
         origin="a folder of your own",
