@@ -30,8 +30,8 @@ LAYERS = (  # a module imports from later lines only
     "by_pixel checkpoint data directions features protocols report.drawing",
     "settings storage",
     "feature_cache inception memory",
-    "report.rows report.targets tasks.download weights",
-    "claims ledger",
+    "report.rows tasks.download weights",
+    "claims ledger report.targets",
     "download",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
     "tasks.catalog",

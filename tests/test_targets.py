@@ -138,3 +138,11 @@ def test_mean_over_targets_stands_for_celeba_as_a_whole():
     (beside,) = (s for s in found.sections if s.title.startswith("Beside Table II, CelebA:"))
     assert [line[3] for line in beside.rows] == ["60.0", "0.0", "98.0"]
     assert "Beside" not in tables.to_markdown(comparison("ii", []))
+
+
+def test_counts_of_a_mean_are_the_least_and_said_to_be():
+    text = to_markdown([make()])
+    mean, single = text.split("mean over 2 targets")[1], text.split(", +Male, ")[1]
+    assert "n ≥ " in mean.splitlines()[0] and "n = " in single.splitlines()[0]
+    assert "Real set " in mean and "of at least " in mean.split("## ")[0]
+    assert "of at least " not in single.split("## ")[0]

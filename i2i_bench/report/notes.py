@@ -8,6 +8,7 @@ from i2i_bench.protocols import PROTOCOLS, remarks
 from i2i_bench.record import External, Record
 from i2i_bench.report.columns import HIDDEN, KNOWN, SPREADS, Column
 from i2i_bench.report.rows import Entry, Group, Row, have_one_classifier, have_one_lpips
+from i2i_bench.report.targets import MEAN
 
 LONGEST_REASON = 300  # characters
 UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
@@ -179,7 +180,9 @@ def _identity_note(group: Group, entries: list[Entry]) -> str:
     note = f"Real set {group.real_sha256[:8]}"
     translated = {score.n_fake for _, score in entries if not score.partial}
     if translated - {group.n_real}:
-        note += f" of {group.n_real}, translated {', '.join(map(str, sorted(translated)))}"
+        least = "at least " if group.direction.startswith(MEAN) else ""
+        numbers = ", ".join(map(str, sorted(translated)))
+        note += f" of {least}{group.n_real}, translated {least}{numbers}"
     if group.weights_sha256:
         status = {score.weights_status for _, score in entries} - {None}
         remark = f" ({', '.join(sorted(map(str, status)))})" if status else ""

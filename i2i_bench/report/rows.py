@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from i2i_bench.record import AnyRecord, Score
 from i2i_bench.report.columns import COST_KEYS, SPREAD_OF, SPREADS, Column
+from i2i_bench.report.targets import MEAN
 
 Mark = Literal["best", "second"]
 Entry = tuple[AnyRecord, Score]
@@ -102,9 +103,10 @@ class Table:
     def heading(self) -> str:
         """What distinguishes the table for a reader."""
         g = self.group
+        relation = "≥" if g.direction.startswith(MEAN) else "="  # the least of all targets
         return (
             f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version} "
-            f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n = {g.n_real}"
+            f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n {relation} {g.n_real}"
         )
 
 
