@@ -281,7 +281,7 @@ def _without(stems: dict[str, ImageFile], ending: str) -> dict[str, ImageFile]:
 def _read(file: ImageFile, size: int) -> Image.Image:
     """Read an image of 8 bits that has the size at which it is scored."""
     path = Path(file.path)
-    image = read_image(path, io.BytesIO(file.content()), is_opaque=True)
+    image = read_image(path, io.BytesIO(file.content()), is_plain=True)
     if image.size != (size, size):
         width, height = image.size
         raise ValueError(

@@ -225,6 +225,16 @@ REFUSED = {
         _resave(Image.new("RGBA", (32, 32), (9, 9, 9, 200))),
         ["has transparent pixels; save it as plain RGB"],
     ),
+    "other colours": (
+        lambda f: Image.new("CMYK", (32, 32)).save(first(f), "JPEG"),
+        ["has other colours than grey or RGB (mode CMYK); save it as plain RGB"],
+    ),
+    "animated": (
+        lambda f: Image.new("RGB", (32, 32)).save(
+            first(f), "PNG", save_all=True, append_images=[Image.new("RGB", (32, 32), "red")]
+        ),
+        ["is an animation of 2 frames; save it as plain RGB"],
+    ),
     "cut": (lambda f: first(f).write_bytes(first(f).read_bytes()[:90]), ["cannot be read"]),
     "unprintable": (_extra("a\nb.png"), [r"'a\nb.png'", "is not printable"]),
     "empty": (lambda f: [path.unlink() for path in f.iterdir()], ["holds no images; names must"]),

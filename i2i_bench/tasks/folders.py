@@ -30,6 +30,7 @@ LOOKED_AT = 3  # images of a folder from which the size of a task is told
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
 _IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
+PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
 _DEEP_MODES = ("I", "F")  # with their variants such as I;16
 _NEEDED = " ".join(FOLDERS.values()) + ", each with images"
 _LAYOUT = f"needed are {_NEEDED}"
@@ -266,7 +267,7 @@ def image_size(folders: Iterable[Sequence[Path]]) -> int:
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
 
 
-def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = False) -> Image.Image:
+def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = False) -> Image.Image:
     """Read an image file as 8-bit RGB.
 
     Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
@@ -275,7 +276,8 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
     Args:
         path: Of the file.
         file: Its content, where that is not to be read from the path.
-        is_opaque: Whether transparency is refused instead.
+        is_plain: Whether what this would change is refused instead: transparency, other colours
+            than grey and RGB, and animations.
 
     Raises:
         ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
@@ -286,8 +288,8 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_opaque: bool = Fa
         with Image.open(file or _content(path), formats=FORMATS) as image:
             _check_image(path, image)
             image.load()
-            if is_opaque and _is_transparent(image):
-                raise _RefusedImageError(f"{path} has transparent pixels; save it as plain RGB")
+            if is_plain and (fault := _fault(image)):
+                raise _RefusedImageError(f"{path} {fault}; save it as plain RGB")
             image.info.pop(
                 "transparency", None
             )  # PIL warns of some kinds that convert drops anyway
@@ -346,6 +348,17 @@ def _check_image(path: Path, image: Image.Image) -> None:
             f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
             "scale it to 8 bits a channel first"
         )
+
+
+def _fault(image: Image.Image) -> str:
+    """Say what reading an image as RGB would change of it; "" if nothing."""
+    if _is_transparent(image):
+        return "has transparent pixels"
+    if image.mode not in PLAIN_MODES:
+        return f"has other colours than grey or RGB (mode {image.mode})"
+    frames = getattr(image, "n_frames", 1)
+    is_animated = frames > 1 and image.format != "MPO"  # a photo and its preview
+    return f"is an animation of {frames} frames" if is_animated else ""
 
 
 def _is_transparent(image: Image.Image) -> bool:
