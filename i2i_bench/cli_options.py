@@ -310,6 +310,8 @@ def typed_changes(typed: Iterable[str]) -> dict[str, str]:
         key, equals, value = change.partition("=")
         if not equals:
             raise click.UsageError(f"--set {change}: KEY=VALUE is needed")
+        if key.strip() in changes:
+            raise click.UsageError(f"--set {key.strip()} is given twice; leave one out")
         changes[key.strip()] = value.strip()
     return changes
 

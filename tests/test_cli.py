@@ -90,6 +90,7 @@ def test_wrong_name_is_refused_with_what_is_possible(cli, places, arguments, cod
         (["--set", "num_masks=four"], 1, "num_masks=four: Input should be a valid integer"),
         (["--set", "num_masks=0"], 1, "num_masks is 0; at least 1 is needed"),
         (["--set", "num_masks"], 2, "KEY=VALUE is needed"),
+        (["--set", "num_masks=4", "--set", "num_masks=5"], 2, "--set num_masks is given twice"),
         (["--set", "batch_size=0"], 1, "batch_size is 0; an integer from 1"),
         (["--set", "crop_size=44"], 1, "crop_size 44 does not fit into load_size 36"),
         (["--set", "crop_size=34"], 1, "34x34 px: both sides must be divisible by 4"),

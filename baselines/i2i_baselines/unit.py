@@ -82,6 +82,7 @@ class UNITConfig:
             lambda_kl=0,
             lambda_kl_cycle=0,
             decay_every=1,
+            decay_factor=0,
         )
 
 

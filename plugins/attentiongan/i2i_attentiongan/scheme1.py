@@ -87,8 +87,14 @@ class AttentionGANv1Config:
             lambda_pixel=0,
             lambda_total_variation=0,
             lambda_identity=0,
+            curriculum_epochs=0,
+            curriculum_rate=0,
+            rate=0,
             pool_size=0,
         )
+        for name in ("curriculum_rate", "rate"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a share is 1 at most")
 
 
 _NO_PIXEL, _NO_VARIATION = {"lambda_pixel": "0"}, {"lambda_total_variation": "0"}

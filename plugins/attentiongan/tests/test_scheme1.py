@@ -236,3 +236,16 @@ def test_biases_of_norms_alone_start_at_zero(fresh):
         if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
             assert layer.bias is not None
             assert bool(layer.bias.any()) == isinstance(layer, nn.Conv2d)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate": 1.5}, "rate is 1.5; a share is 1 at most"),
+        ({"curriculum_rate": -0.1}, "curriculum_rate is -0.1; at least 0 is needed"),
+        ({"curriculum_epochs": -3}, "curriculum_epochs is -3; at least 0 is needed"),
+    ],
+)
+def test_curriculum_of_impossible_shares_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionGANv1.Config(**change)
