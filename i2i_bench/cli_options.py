@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from i2i_bench.runner import Bench
 
 
+SPIN_COUNT = "10000"  # looks at a lock before a thread sleeps, as measured: docs/speed.md
 SHARED = ("run", "ablate")  # what processes that torchrun started do together
 
 
@@ -50,6 +51,7 @@ class Commands(click.Group):
     def main(self, *arguments: Any, **named: Any) -> Any:
         """Run as a program; help that cannot be printed is one sentence, too."""
         _name_user()
+        _give_way()
         try:
             return super().main(*arguments, **named)
         except OSError as error:
@@ -99,6 +101,17 @@ def _name_user() -> None:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"user{os.getuid()}"
+
+
+def _give_way() -> None:
+    """Have threads that wait for others leave the processor soon, where the user says nothing.
+
+    Threads of GNU's OpenMP, which torch uses on Linux, wait for milliseconds without: beside other
+    processes they keep the very thread that they wait for from its work. It is read once, when
+    torch is imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 def _is_one_of_several() -> bool:
