@@ -32,7 +32,7 @@ test: lint types  ## every check that CI runs
 	$(BIN)/i2i-bench ablate --check
 	$(BIN)/i2i-bench validate-results
 
-demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderboard (about 5 minutes)
+demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderboard (4 to 5 minutes)
 	$(BIN)/i2i-bench run --jobs 2 --model attentiongan --model cyclegan --task stripes --preset small --results runs/demo/results --runs runs/demo
 	$(BIN)/i2i-bench leaderboard --results runs/demo/results
 	@echo "Figures: runs/demo/stripes/*/seed0/*.png"
