@@ -28,8 +28,8 @@ class StarGAN(LabelConditioned):
             "steps; --set decay=linear lowers it to 0, as the paper says.",
             "As the authors' code, G normalises by the image's own statistics in testing too.",
             "The last step is one of the generator too; the authors' are every fifth one alone.",
-            "Of RaFD and AR Face the largest square in the middle of a photo; the authors cut the "
-            "middle 256 px, of photos that were cropped to the face before.",
+            "Of RaFD and AR Face the largest square in the middle of a photo; StarGAN's code cuts "
+            "the middle 256 px of RaFD's, which its users crop to the face before.",
             "Training on two data sets at once, with a mask of labels, is not implemented.",
         ),
         minimum_size=64,

@@ -81,8 +81,8 @@ class AttentionGANMulti(LabelConditioned):
             "steps; --set decay=linear lowers it to 0.",
             "As the authors' code, G normalises by the image's own statistics in testing too.",
             "The last step is one of the generator too; the authors' are every fifth one alone.",
-            "Of RaFD and AR Face the largest square in the middle of a photo; the authors cut the "
-            "middle 256 px, of photos that were cropped to the face before.",
+            "Of RaFD and AR Face the largest square in the middle of a photo; StarGAN's code cuts "
+            "the middle 256 px of RaFD's, which its users crop to the face before.",
             "The content is unbounded, as the authors'; translations are clipped to [-1, 1].",
         ),
         minimum_size=64,
