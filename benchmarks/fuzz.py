@@ -149,8 +149,8 @@ def read_image(content: bytes, folder: Path) -> None:
     from i2i_bench.tasks import folders
 
     (folder / "x.png").write_bytes(content)
-    for is_opaque in (False, True):
-        folders.read_image(folder / "x.png", io.BytesIO(content), is_opaque=is_opaque)
+    for is_plain in (False, True):
+        folders.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
 def read_images(content: bytes, folder: Path) -> None:
