@@ -62,12 +62,6 @@ def test_waiting_threads_give_way_unless_the_user_says_otherwise(cli, given, exp
     assert os.environ.get("GOMP_SPINCOUNT") == expected
 
 
-def test_torch_is_imported_after_its_threads_are_told_how_to_wait():
-    code = "import sys, i2i_bench.cli; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
 def test_windows_is_told_where_commands_run(cli, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert cli("models", code=1).endswith("use WSL")

@@ -14,11 +14,16 @@ SCORE = ("scores", "i2i@1/a2b")
 BASELINES = (*SCORE, "baselines")
 
 
+def take(name, results):
+    """Copy a committed record to its place in another folder."""
+    (results / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(RESULTS / name, results / name)
+
+
 @pytest.fixture
 def results(tmp_path):
     """Give a folder with one committed record."""
-    (tmp_path / ONE).parent.mkdir(parents=True)
-    shutil.copy(RESULTS / ONE, tmp_path / ONE)
+    take(ONE, tmp_path)
     return tmp_path
 
 
@@ -131,8 +136,9 @@ def test_version_that_a_task_never_had_is_found(results):
     ],
 )
 def test_seeds_of_one_variant_differ_in_nothing_else(results, keys, value, message):
-    first, path = results / ONE, results / ONE.replace("seed0", "seed1")
-    shutil.copy(RESULTS / ONE.replace("seed0", "seed1"), path)
+    other = ONE.replace("seed0", "seed1")
+    take(other, results)
+    first, path = results / ONE, results / other
     change(path, keys, value)
     assert validation.validate(results)[1] == [f"{path}: {message} {first}"]
 
@@ -194,8 +200,9 @@ def test_same_work_under_two_names_is_found(results):
     ],
 )
 def test_records_of_one_task_share_its_images_and_baselines(results, keys, value, message):
-    shutil.copy(RESULTS / ONE.replace("seed0", "seed1"), results / ONE.replace("seed0", "seed1"))
-    path = results / ONE.replace("seed0", "seed1")
+    other = ONE.replace("seed0", "seed1")
+    take(other, results)
+    path = results / other
     change(path, keys, value)
     _, (problem,) = validation.validate(results)
     assert problem.startswith(f"{path}: a2b: ")
@@ -235,8 +242,7 @@ def test_command_prints_every_problem_and_fails(cli, results):
 )
 def test_scores_of_labels_are_those_of_the_task(tmp_path, keys, value, message):
     one = "shapes-attributes/stargan+preset=small/seed0.json"
-    (tmp_path / one).parent.mkdir(parents=True)
-    shutil.copy(RESULTS / one, tmp_path / one)
+    take(one, tmp_path)
     assert validation.validate(tmp_path) == (1, [])
     change(tmp_path / one, ["scores", "i2i@1/+cold", *keys], value)
     _, problems = validation.validate(tmp_path)
@@ -245,8 +251,7 @@ def test_scores_of_labels_are_those_of_the_task(tmp_path, keys, value, message):
 
 def test_lost_change_of_a_label_is_found(tmp_path):
     one = "shapes-attributes/stargan+preset=small/seed0.json"
-    (tmp_path / one).parent.mkdir(parents=True)
-    shutil.copy(RESULTS / one, tmp_path / one)
+    take(one, tmp_path)
     scores = json.loads((tmp_path / one).read_text())["scores"]
     change(tmp_path / one, ["scores"], {k: v for k, v in scores.items() if "+cold" not in k})
     _, problems = validation.validate(tmp_path)

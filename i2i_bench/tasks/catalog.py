@@ -339,18 +339,23 @@ def how_to_get(name: str) -> str:
     if entry.archive is None:
         return f"get {entry.by_hand}, from {entry.origin} ({terms})"
     if entry.archive.urls:
-        return f"i2i-bench data fetch {name} gets them from {entry.origin} ({terms})"
+        return f"{_fetch(name)} gets them from {entry.origin} ({terms})"
     return (
         f"get {entry.archive.name} by hand from {entry.origin} ({terms}), then "
-        f"i2i-bench data fetch {name} --file {entry.archive.name} puts them there"
+        f"{_fetch(name)} puts them there"
     )
 
 
 def how_to_replace(name: str) -> str:
     """Give the command that puts a fetched task's images where others are."""
+    return f"{_fetch(name)} --force"
+
+
+def _fetch(name: str) -> str:
+    """Give the command that fetches a task, from a file where nobody serves it."""
     archive = CATALOGUE[name].archive
     file = f" --file {archive.name}" if archive and not archive.urls else ""
-    return f"i2i-bench data fetch {name}{file} --force"
+    return f"i2i-bench data fetch {name}{file}"
 
 
 def size(entry: Entry) -> str:
