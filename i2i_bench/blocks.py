@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-if TYPE_CHECKING:
-    from i2i_bench.model import Randomness, TaskFacts
+from i2i_bench.model import ModelCard, Preset, Randomness, Settings, TaskFacts
 
 Norm = Callable[[int], nn.Module] | None
 
@@ -108,6 +107,12 @@ def decoder(width: int, head: nn.Module) -> nn.Sequential:
     return nn.Sequential(UpLayer(4 * width, 2 * width), UpLayer(2 * width, width), head)
 
 
+def resnet_generator(width: int, num_blocks: int) -> nn.Sequential:
+    """Build the ResNet generator: (batch, 3, height, width) in [-1, 1] to the same."""
+    head = ConvLayer(width, 3, 7, activation=nn.Tanh())
+    return nn.Sequential(ResNetEncoder(width, num_blocks), decoder(width, head))
+
+
 class PatchDiscriminator(nn.Module):
     """PatchGAN (Isola et al., CVPR 2017): a map of logits, one a patch; 3 layers see 70x70 px.
 
@@ -186,6 +191,27 @@ def load_size(task: TaskFacts, crop_size: int) -> int:
     Images of an embedded task are never resampled: their truth is exact in pixels.
     """
     return crop_size if task.kind == "embedded" else round(crop_size * 286 / 256)
+
+
+def cycle_gan_settings(
+    card: ModelCard, preset: Preset, task: TaskFacts, config: object
+) -> Settings:
+    """Give a configuration CycleGAN's budget, batch size and image sizes.
+
+    ``published`` is 200 epochs at batch 1, ``small`` 6,000 images of at most 64 px at batch 8,
+    ``tiny`` 8 images of at most 32 px at batch 2.
+
+    Raises:
+        ValueError: If the task's images are smaller than the card allows.
+    """
+    require_task_size(task, card.minimum_size, card.title)
+    batch_size, budget, largest = {
+        "published": (1, 200 * max(task.num_train.values()), task.image_size),
+        "small": (8, 6_000, 64),
+        "tiny": (2, 8, 32),
+    }[preset]
+    size = min(task.image_size, largest)
+    return Settings(config, batch_size, budget, load_size(task, size), size)
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:

@@ -41,9 +41,9 @@ def _lines(name: str) -> list[str]:
 
 def _card(model_class: type[Model]) -> list[str]:
     card = model_class.card
+    source = f"{card.authors}. {card.venue} {card.year}" if card.year else card.venue
     lines = [
-        f"  {card.title}: {card.authors}. {card.venue} {card.year}"
-        + (f", arXiv {card.arxiv}" if card.arxiv else ""),
+        f"  {card.title}: {source}" + (f", arXiv {card.arxiv}" if card.arxiv else ""),
         f"  licence: {card.licence}",
         f"  smallest image: {card.minimum_size} px",
     ]

@@ -184,9 +184,9 @@ class ModelCard:
 
     Attributes:
         title: Name as in its paper.
-        authors: As on the paper.
+        authors: As on the paper; empty for a model that is not published.
         venue: Conference or journal.
-        year: Year of publication.
+        year: Year of publication; None for a model that is not published.
         arxiv: Identifier such as ``1703.10593``.
         licence: Note on the licence of the authors' code; ours is independent of it.
         deviations: Where paper, authors' code and this implementation part, one sentence each.
@@ -201,11 +201,11 @@ class ModelCard:
     """
 
     title: str
-    authors: str
-    venue: str
-    year: int
-    arxiv: str
-    licence: str
+    authors: str = ""
+    venue: str = "unpublished"
+    year: int | None = None
+    arxiv: str = ""
+    licence: str = "not stated"
     deviations: tuple[str, ...] = ()
     minimum_size: int = 1
     samples_interact: bool = False

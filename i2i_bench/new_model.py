@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import re
 import tempfile
@@ -70,7 +69,6 @@ def _names(name: str) -> dict[str, str]:
         "distribution": f"i2i-{'-'.join(words)}",
         "module": f"i2i_{'_'.join(words)}",
         "model_class": f"{camel.removesuffix('Model')}Model",  # no keyword, whatever the name
-        "year": str(datetime.date.today().year),
     }
 
 

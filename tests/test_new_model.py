@@ -36,16 +36,17 @@ def test_skeleton_is_a_model_that_passes_its_test_and_trains_without_an_edit(cli
 
     commands = ["models|warp-2", "check|warp-2"]
     commands += [f"run|--model|warp-2|--task|{tiny}|--preset|tiny", "leaderboard"]
+    path = os.pathsep.join([str(target), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, "made/plugin/tests"],
         input="\n".join(commands),
-        env=os.environ | {"PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Warp 2" in done.stdout  # of models
+    assert "  Warp 2: unpublished\n" in done.stdout  # of models
     checks = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("ok", "FA"))]
     assert checks == ["ok"] * (1 + len(contract.CHECKS))
     assert len(list(places.glob("results/*/warp-2+preset=tiny/seed0.json"))) == 1
@@ -74,10 +75,10 @@ def test_skeleton_has_no_fault_of_types(places):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_skeleton_is_shorter_than_100_lines(places):
+def test_skeleton_has_at_most_60_lines(places):
     folder = new_model.write(NAMES[-1])
     (module,) = folder.glob("*.py")
-    assert len(module.read_text(encoding="utf-8").splitlines()) < 100
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 60
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,6 @@ class CycleGANConfig:
         )
 
 
-def generator(width: int, num_blocks: int) -> nn.Sequential:
-    """Build the ResNet generator: (batch, 3, height, width) in [-1, 1] to the same."""
-    head = blocks.ConvLayer(width, 3, 7, activation=nn.Tanh())
-    return nn.Sequential(blocks.ResNetEncoder(width, num_blocks), blocks.decoder(width, head))
-
-
 class CycleGAN(Model):
     """Two generators, two discriminators, cycle consistency."""
 
@@ -94,7 +88,7 @@ class CycleGAN(Model):
     def __init__(self, config: CycleGANConfig) -> None:
         self.config = config
         self.generators, self.discriminators = blocks.two_way(
-            lambda: generator(config.generator_width, config.num_blocks),
+            lambda: blocks.resnet_generator(config.generator_width, config.num_blocks),
             lambda: blocks.PatchDiscriminator(
                 config.discriminator_width, config.discriminator_layers
             ),
@@ -110,23 +104,20 @@ class CycleGAN(Model):
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule (100 + 100 epochs at batch 1), or a smaller one."""
-        blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
-        if preset == "published":
-            size, budget = task.image_size, 200 * max(task.num_train.values())
-            return Settings(CycleGANConfig(), 1, budget, blocks.load_size(task, size), size)
-        if preset == "small":
-            size = min(task.image_size, 64)
-            config = CycleGANConfig(
+        config = {
+            "published": CycleGANConfig(),
+            "small": CycleGANConfig(
                 generator_width=24,
                 discriminator_width=16,
                 num_blocks=3,
                 discriminator_layers=2,
                 learning_rate=4e-4,
-            )
-            return Settings(config, 8, 6_000, blocks.load_size(task, size), size)
-        size = min(task.image_size, 32)
-        config = CycleGANConfig(generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4)
-        return Settings(config, 2, 8, blocks.load_size(task, size), size)
+            ),
+            "tiny": CycleGANConfig(
+                generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
+            ),
+        }[preset]
+        return blocks.cycle_gan_settings(cls.card, preset, task, config)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""

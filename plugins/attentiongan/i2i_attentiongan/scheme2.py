@@ -167,11 +167,10 @@ class AttentionGAN(Model):
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule for horse2zebra and selfie2anime, or a smaller one."""
-        blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
         if preset == "published":
+            blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
             return cls._published(task)
         if preset == "small":
-            size = min(task.image_size, 64)
             config = AttentionGANConfig(
                 num_masks=4,
                 generator_width=24,
@@ -180,12 +179,11 @@ class AttentionGAN(Model):
                 discriminator_layers=2,
                 learning_rate=4e-4,
             )
-            return Settings(config, 8, 6_000, blocks.load_size(task, size), size)
-        size = min(task.image_size, 32)
-        config = AttentionGANConfig(
-            num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
-        )
-        return Settings(config, 2, 8, blocks.load_size(task, size), size)
+        else:
+            config = AttentionGANConfig(
+                num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
+            )
+        return blocks.cycle_gan_settings(cls.card, preset, task, config)
 
     @classmethod
     def _published(cls, task: TaskFacts) -> Settings:
