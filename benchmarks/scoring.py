@@ -81,7 +81,7 @@ class Made(Sequence[Any]):
 def save_script(layers: nn.Module, path: Path) -> None:
     """Write layers as the Inception's TorchScript file."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit")
         traced: Any = torch.jit.trace(Published(layers).eval(), torch.rand(1, 3, 299, 299))
         torch.jit.save(traced, path)
 

@@ -252,7 +252,7 @@ def _load_script(path: Path) -> Any:
     import torch
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.load` is")
         try:
             return torch.jit.load(path, map_location="cpu").layers
         except (*weights.UNREADABLE, AttributeError) as error:

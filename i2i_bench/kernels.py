@@ -265,7 +265,7 @@ def _pad_backward(
     total = tl.zeros([tile_pixels, tile_channels], dtype=tl.float32)
     gradient += sample * tall * wide * num_channels
     result += sample * height * width * num_channels
-    for vertical in tl.static_range(3):
+    for vertical in tl.static_range(3):  # pyright: ignore[reportGeneralTypeIssues] - for Triton
         if vertical == 0:
             from_row, is_row = row + padding, inside
         elif vertical == 1:
@@ -273,7 +273,7 @@ def _pad_backward(
         else:
             from_row = 2 * (height - 1) - row + padding
             is_row = inside & (row <= height - 2) & (from_row < tall)
-        for horizontal in tl.static_range(3):
+        for horizontal in tl.static_range(3):  # pyright: ignore[reportGeneralTypeIssues] - for Triton
             if horizontal == 0:
                 from_column, is_both = column + padding, is_row
             elif horizontal == 1:

@@ -370,7 +370,7 @@ def _check_loads(path: Path, *, is_script: bool) -> None:
     try:
         if is_script:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
+                warnings.filterwarnings("ignore", "`torch.jit.load` is")
                 torch.jit.load(path, map_location="cpu")
             return
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -167,7 +167,7 @@ def save_traced() -> Callable[[nn.Module, Path], None]:
 
     def save(layers: nn.Module, path: Path) -> None:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            warnings.filterwarnings("ignore", "`torch.jit")
             traced = torch.jit.trace(_WithLayers(layers).eval(), torch.rand(2, 3, 299, 299))
             torch.jit.save(traced, path)
 

@@ -45,7 +45,7 @@ LAYERS = (  # a module imports from later lines only
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
     *("torch", "torchvision", "cleanfid", "lpips", "click", "numpy", "PIL", "scipy"),
-    *("pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
+    *("pandas", "pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
     "triton",  # comes with PyTorch for CUDA
 }
 MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "unit" is also a word

@@ -64,7 +64,7 @@ def clean_fid_features(paths, weights):
     from cleanfid.inception_torchscript import InceptionV3W
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.load`", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.load`")
         network = InceptionV3W(str(weights), download=False)
     return get_files_features(
         paths, network, num_workers=0, device=torch.device("cpu"), mode="clean", verbose=False

@@ -298,7 +298,7 @@ def tar(path: Path) -> None:
 
 
 def script(path: Path) -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns((DeprecationWarning, FutureWarning)):
         torch.jit.save(torch.jit.script(nn.ReLU()), path)
 
 

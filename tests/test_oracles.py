@@ -81,7 +81,7 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     path = folder / TORCH_FIDELITY_INCEPTION_NAME
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit")
         torch.manual_seed(0)
         torch.save(random_state(), path)
         extractor = FeatureExtractorInceptionV3(
