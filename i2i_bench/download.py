@@ -7,49 +7,37 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
-import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from i2i_bench.disk import lock_file, make_folders, sync, write_text
-
-if TYPE_CHECKING:
-    from requests import Response
+from i2i_bench.disk import lock_file, make_folders, sync
+from i2i_bench.transfer import (
+    Patience,
+    Progress,
+    Transfer,
+    TransferRefused,
+    content_length,
+    discard_part,
+    part_of,
+    sidecar_of,
+)
 
 MIRROR = "I2I_BENCH_MIRROR"  # environment variable: address of a folder with weights/ and data/
 
-_CHUNK = 1 << 16  # bytes
 _WEB_PAGE = (b"<!doctype html", b"<html")
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]  # bytes there, bytes in all or 0 where unknown
 Accept = Callable[[Path, str], None]
 
 
 class DownloadError(ValueError):
     """A file could not be had from anywhere."""
-
-
-class _Refusal(Exception):
-    """What an address gives is not what is wanted, and asking again would not help."""
-
-
-class _Break(Exception):
-    """A transfer stopped in a way that may not happen again."""
-
-
-class _Changed(_Break):
-    """The file on the server is not the one of which a part is there."""
 
 
 def _accept_any(path: Path, sha256: str) -> None:
@@ -79,23 +67,6 @@ class Wanted:
     largest: int
     digits: str = ""
     accept: Accept = _accept_any
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for servers, and how often to ask again.
-
-    Attributes:
-        connect: Seconds until a connection stands.
-        read: Seconds between two pieces of an answer.
-        attempts: Without a byte more than before, until an address is given up.
-        pause: Seconds before the second attempt; doubled before each further one.
-    """
-
-    connect: float = 10
-    read: float = 60
-    attempts: int = 3
-    pause: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -191,21 +162,21 @@ def fetch(
         try:
             return _first_whole(wanted, target, progress or _show_nothing, patience or Patience())
         finally:
-            if not _sidecar(_part(target)).exists():  # nothing to go on with
-                _part(target).unlink(missing_ok=True)
+            if not sidecar_of(part_of(target)).exists():  # nothing to go on with
+                part_of(target).unlink(missing_ok=True)
 
 
 def _first_whole(wanted: Wanted, target: Path, progress: Progress, patience: Patience) -> Seen:
     """Put the first file in its place that an address gives whole and right."""
-    part, failures = _part(target), []
+    part, failures = part_of(target), []
     for url in wanted.urls:
         try:
-            _Transfer(check_url(url), part, wanted, progress, patience).carry_out()
+            Transfer(check_url(url), part, wanted.largest, progress, patience).carry_out()
             sha256 = _verified(part, wanted)
-        except _Refusal as refusal:
+        except TransferRefused as refusal:
             failures.append(f"{shown(url)}: {refusal}")
         except ValueError as fault:
-            _discard(part)
+            discard_part(part)
             failures.append(f"{shown(url)}: {fault}")
         else:
             _put(part, target)
@@ -242,11 +213,11 @@ def adopt(wanted: Wanted, source: Path, target: Path) -> Seen:
             raise ValueError(f"{source} is not {wanted.name}: {fault}") from None
         if target.exists() and target.samefile(source):
             return Seen(sha256, target.stat().st_size, str(source))
-        part = _part(target)
-        _discard(part)
+        part = part_of(target)
+        discard_part(part)
         shutil.copyfile(source, part)
         if _sha256(part) != sha256:
-            _discard(part)
+            discard_part(part)
             raise ValueError(f"{source} changed while it was copied; try again")
         _put(part, target)
         return Seen(sha256, target.stat().st_size, source.name)
@@ -266,8 +237,8 @@ def remote_size(urls: Sequence[str], patience: Patience | None = None) -> int | 
                 allow_redirects=True,
             )
             is_page = answer.headers.get("Content-Type", "").startswith("text/html")
-            if answer.ok and not is_page and _content_length(answer):
-                return _content_length(answer)
+            if answer.ok and not is_page and content_length(answer):
+                return content_length(answer)
     return None
 
 
@@ -287,24 +258,11 @@ def alone(target: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _part(target: Path) -> Path:
-    return target.with_name(f"{target.name}.part")
-
-
-def _sidecar(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _sidecar(part).unlink(missing_ok=True)
-
-
 def _put(part: Path, target: Path) -> None:
     """Make a complete part the file, safely on disk."""
     sync(part)
     part.replace(target)
-    _sidecar(part).unlink(missing_ok=True)
+    sidecar_of(part).unlink(missing_ok=True)
     sync(target.parent)
 
 
@@ -332,180 +290,3 @@ def _verified(path: Path, wanted: Wanted) -> str:
         )
     wanted.accept(path, sha256)
     return sha256
-
-
-@dataclass(frozen=True)
-class _Version:
-    """Which file of a server a part belongs to.
-
-    Attributes:
-        url: Where it is.
-        etag: The server's name of this version; "" if it gives none.
-        changed: Its time of change as the server writes it; "" if it gives none.
-        total: Bytes of the whole file; 0 if unknown.
-    """
-
-    url: str
-    etag: str
-    changed: str
-    total: int
-
-    def is_of(self, other: _Version) -> bool:
-        """Tell whether what both say agrees; an answer with a part may say less than the first."""
-        pairs = ((self.etag, other.etag), (self.changed, other.changed))
-        return self.total == other.total and all(a == b for a, b in pairs if a and b)
-
-    def condition(self) -> str:
-        """Return what makes a server send the rest of this version only, and else a whole file."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.changed
-
-
-@dataclass(frozen=True)
-class _Transfer:
-    """The download of one address into a part."""
-
-    url: str
-    part: Path
-    wanted: Wanted
-    progress: Progress
-    patience: Patience
-
-    def carry_out(self) -> None:
-        """Download, going on after breaks.
-
-        Raises:
-            _Refusal: If this address does not give the file.
-        """
-        failures, reached = 0, self._have()[0]
-        while True:
-            try:
-                return self._ask()
-            except _Break as broken:
-                if isinstance(broken, _Changed):
-                    _discard(self.part)
-                have = self._have()[0]
-                failures = 1 if have > reached else failures + 1
-                reached = max(reached, have)
-                if failures >= self.patience.attempts:
-                    raise _Refusal(str(broken)) from None
-                time.sleep(self.patience.pause * 2 ** (failures - 1))
-
-    def _have(self) -> tuple[int, _Version | None]:
-        """Give the bytes that are there of the file at the address, and which file that was."""
-        try:
-            known = _Version(**json.loads(_sidecar(self.part).read_bytes()))
-            size = self.part.stat().st_size
-            if known.url == self.url and known.condition() and 0 < size <= known.total:
-                return size, known
-        except (OSError, ValueError, TypeError):
-            pass  # no part, or one of unknown origin: the download starts anew
-        return 0, None
-
-    def _ask(self) -> None:
-        """Ask once for what is missing, and append it."""
-        have, known = self._have()
-        if known and have == known.total:
-            return  # it was stopped between the last byte and the move to its place
-        headers = {"Accept-Encoding": "identity", "User-Agent": "i2i-bench"}
-        if known:
-            headers |= {"Range": f"bytes={have}-", "If-Range": known.condition()}
-        with _in_words(), self._open(headers) as response:
-            _check_status(response)
-            start, found = _understand(response, self.url)
-            if start and not (known and start == have and found.is_of(known)):
-                raise _Changed("the file on the server changed while it was downloaded")
-            self._check_size(found.total, start)
-            if not start:
-                _discard(self.part)
-                if found.total and found.condition():
-                    write_text(_sidecar(self.part), json.dumps(asdict(found)))
-            self._append(response, found.total)
-
-    def _open(self, headers: dict[str, str]) -> Response:
-        import requests
-
-        timeout = (self.patience.connect, self.patience.read)
-        return requests.get(self.url, headers=headers, timeout=timeout, stream=True)
-
-    def _check_size(self, total: int, have: int) -> None:
-        """Refuse what is too large for its kind or for the disk."""
-        if total > self.wanted.largest:
-            raise _Refusal(f"{total} bytes are more than such a file has, {self.wanted.largest}")
-        free = shutil.disk_usage(self.part.parent).free
-        if total - have > free:
-            raise _Refusal(f"{total - have} bytes do not fit on the disk, which has {free} left")
-
-    def _append(self, response: Response, total: int) -> None:
-        """Write what a server sends, as it sends it, up to a limit."""
-        # Some servers call a .tar.gz a text compressed on the way; it is to stay compressed.
-        raw: Any = response.raw
-        raw.headers.discard("content-encoding")
-        limit = total or self.wanted.largest
-        with self.part.open("ab") as file:
-            size = file.tell()
-            for chunk in response.iter_content(_CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise _Refusal(f"it sends more than {limit} bytes")
-                file.write(chunk)
-                self.progress(size, total)
-        if total and size != total:
-            raise _Break(f"it ended after {size} of {total} bytes")
-
-
-@contextlib.contextmanager
-def _in_words() -> Iterator[None]:
-    """Say in words what went wrong between here and a server."""
-    import requests
-
-    try:
-        yield
-    except requests.exceptions.SSLError:
-        raise _Refusal("its certificate is not trusted") from None
-    except requests.TooManyRedirects:
-        raise _Refusal("it redirects without end") from None
-    except requests.exceptions.ProxyError:
-        raise _Break("the proxy does not answer") from None
-    except requests.Timeout:
-        raise _Break("no answer in time") from None
-    except requests.exceptions.ChunkedEncodingError:
-        raise _Break("the connection broke off") from None
-    except requests.ConnectionError as error:
-        is_slow = "timed out" in str(error)
-        raise _Break("no answer in time" if is_slow else "no connection") from None
-    except requests.RequestException as error:  # such as a redirect to something else than http
-        raise _Refusal(f"it cannot be asked ({type(error).__name__})") from None
-
-
-def _check_status(response: Response) -> None:
-    """Tell answers that bring a file from others, and those worth asking again from the rest."""
-    status = response.status_code
-    words = f"{status} {response.reason}".strip()
-    if status == 416:  # what is there is no beginning of the file that is there now
-        raise _Changed(words)
-    if status == 429 or status >= 500:
-        raise _Break(words)
-    if status not in (200, 206):
-        raise _Refusal(words)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _Refusal("it is a web page, perhaps of a login, and not the file")
-
-
-def _understand(response: Response, url: str) -> tuple[int, _Version]:
-    """Give the byte at which an answer begins, and which file it is of."""
-    headers = response.headers
-    start, total = 0, _content_length(response)
-    if response.status_code == 206:
-        match = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if not match:
-            raise _Refusal("it sends a part without saying which")
-        start, total = int(match[1]), int(match[2])
-    elif not total and "chunked" not in headers.get("Transfer-Encoding", ""):
-        raise _Refusal("it does not say how long the file is, so that its end cannot be known")
-    return start, _Version(url, headers.get("ETag", ""), headers.get("Last-Modified", ""), total)
-
-
-def _content_length(response: Response) -> int:
-    """Give the length that an answer states; 0 if it states none."""
-    stated = response.headers.get("Content-Length", "")
-    return int(stated) if stated.isdecimal() else 0

@@ -33,6 +33,7 @@ LAYERS = (  # a module imports from later lines only
     "report.rows tasks.download weights",
     "claims ledger report.targets",
     "download",
+    "transfer",
     "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
     "tasks.catalog",
     "tasks.attributes tasks.labelled",
