@@ -151,18 +151,19 @@ def fetch_data(
       i2i-bench data fetch selfie2anime --file downloads/selfie2anime.zip
     """
     from i2i_bench.console import Reporter
-    from i2i_bench.tasks import download
+    from i2i_bench.tasks import catalog
 
-    data, force = where["data"], bool(where["force"])
-    if not force and (there := download.present(task, data)):
-        click.echo(f"{task} is there: {_numbers(there)} in {data / task}")
+    folder, force = where["data"] / task, bool(where["force"])
+    found = catalog.find_source(task)
+    if not force and (there := found.count_present(folder)):
+        click.echo(f"{task} is there: {_numbers(there)} in {folder}")
         return
-    wanted = download.offer(task, data, urls=urls, source=source)
-    click.echo("\n".join(wanted.lines()))
+    offer = found.offer(folder, urls=urls, file=source)
+    click.echo("\n".join(offer.lines()))
     _agree(yes)
     with Reporter() as report:
-        counts = download.fetch(wanted, report=_stages(report, task), force=force, keep=keep)
-    click.echo(f"{task} is complete: {_numbers(counts)} in {wanted.target}")
+        counts = found.fetch(offer, report=_stages(report, task), force=force, keep=keep)
+    click.echo(f"{task} is complete: {_numbers(counts)} in {folder}")
 
 
 def _agree(yes: bool) -> None:
@@ -186,16 +187,17 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
       i2i-bench data verify horse2zebra
     """
     from i2i_bench.console import Reporter
-    from i2i_bench.tasks import catalog, download
+    from i2i_bench.tasks import catalog
 
-    chosen = tasks or tuple(name for name in catalog.CATALOGUE if (data / name).is_dir())
+    chosen = tasks or tuple(name for name in catalog.sources() if (data / name).is_dir())
     if not chosen:
         raise click.ClickException(f"there are no tasks in {data}; i2i-bench data fetch TASK")
     failed = []
     for task in chosen:
         try:
             with Reporter() as report:
-                lines = download.verify(task, data, _stages(report, task), force=force)
+                source = catalog.find_source(task)
+                lines = source.verify(data / task, _stages(report, task), force=force)
             click.echo("\n".join(lines))
         except ValueError as error:
             failed.append(str(error))

@@ -16,12 +16,20 @@ from typing import Literal
 from i2i_bench import registry, weights
 from i2i_bench.faults import shown_bytes
 from i2i_bench.feature_cache import cache_state
-from i2i_bench.tasks import by_hand, catalog, download
+from i2i_bench.tasks import catalog
+from i2i_bench.tasks.source import Source, State
 
 LIBRARIES = ("torch", "torchvision", "clean-fid", "lpips", "numpy", "scipy", "pillow")
 LOW_DISK = 5 * 10**9  # bytes; a published run of checkpoints and translations fits
 
 Mark = Literal["ok", "missing", "broken"]
+
+_STATES: dict[State, tuple[Mark, str]] = {  # of images, with what is said of them
+    "ready": ("ok", "complete"),
+    "missing": ("missing", ""),
+    "incomplete": ("broken", "not what was published"),
+    "by hand": ("missing", "by hand"),
+}
 
 
 @dataclass(frozen=True)
@@ -157,31 +165,21 @@ def _mark(state: weights.State) -> Mark:
 
 
 def _data(data: Path) -> Iterator[Finding]:
-    for row in catalog.listing(data):
-        if row.kind == "embedded":
-            continue
-        fetch = f"i2i-bench data fetch {row.name}"
-        if row.state == "incomplete" or (row.state == "ready" and not _is_as_seen(row.name, data)):
-            again = catalog.how_to_replace(row.name)
-            advice = f"i2i-bench data verify {row.name} says why; {again} replaces it"
-            yield Finding("data", "broken", f"{row.name}: not what was published", advice)
-        elif row.state == "ready":
-            yield Finding("data", "ok", f"{row.name}: complete")
-        elif row.state == "missing":
-            size = catalog.size(catalog.CATALOGUE[row.name])
-            yield Finding("data", "missing", row.name, f"{fetch} ({size})")
-        elif (data / row.name).is_dir():
-            advice = f"i2i-bench data verify {row.name} checks it"
-            yield Finding("data", "ok", f"{row.name}: there, obtained by hand", advice)
-        else:
-            advice = by_hand.instructions(row.name, data / row.name)
-            yield Finding("data", "missing", f"{row.name}: by hand", advice)
+    for name, source in catalog.sources().items():
+        folder = data / name
+        state = _state(source, folder)
+        mark, words = _STATES[state]
+        text = f"{name}: {words}" if words else name
+        yield Finding("data", mark, text, source.instructions(folder, state))
 
 
-def _is_as_seen(name: str, data: Path) -> bool:
-    """Tell, without opening images, whether those of a task are as large as those seen first."""
+def _state(source: Source, folder: Path) -> State:
+    """Tell, without opening images, whether those of a task are as they must be."""
+    state = source.state(folder)
+    if state != "ready":
+        return state
     try:
-        download.present(name, data)
-    except ValueError:
-        return False
-    return True
+        source.count_present(folder)
+    except ValueError:  # they are not as large as those seen first
+        return "incomplete"
+    return state

@@ -101,7 +101,7 @@ def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
     runs = [side.images for side in sides if isinstance(side.record, Record)]
     noted = [task for folder in runs if (task := plan.noted_task(folder))]
     argument = next(iter([*([typed] if typed else []), *noted]), names[0])
-    if argument not in (*catalog.EMBEDDED, *catalog.CATALOGUE) and not Path(argument).is_dir():
+    if not catalog.find_named(argument) and not Path(argument).is_dir():
         raise ValueError(f"where task {names[0]} lies is not known; name its folder with --task")
     task = catalog.find(argument, places.data)
     if task.name != names[0]:

@@ -171,13 +171,10 @@ def _task(each: AnyRecord) -> Iterator[str]:
         if versions - {each.task_version}:
             yield f"task_version is {each.task_version}, and not that of all scores"
         versions = {each.task_version}
-    if each.task in catalog.EMBEDDED:
-        task = catalog.EMBEDDED[each.task]
-        version, headline = task.version, task.headline
-    elif each.task in catalog.CATALOGUE:
-        version, headline = catalog.VERSION, catalog.HEADLINE
-    else:  # a folder
+    task = catalog.find_named(each.task)
+    if task is None:  # a folder
         return
+    version, headline = task.version, task.headline
     if unknown := sorted(v for v in versions if not 1 <= v <= version):
         yield f"there is no version {unknown[0]} of task {each.task}"
     elif versions == {version} and each.headline != headline:
@@ -297,10 +294,13 @@ def _test_images(task: str) -> Mapping[str, int | None]:
         ends = {domain for change in found.labelling.changes() for domain in change}
         labelled = {domain: len(found.images("test", domain)) for domain in ends}
         return labelled or dict(found.num_test)
-    if task not in catalog.CATALOGUE or catalog.CATALOGUE[task].by_hand:
-        return {}
-    pairs = zip(FOLDERS, catalog.CATALOGUE[task].counts, strict=True)
-    return {domain: count for (split, domain), count in pairs if split == "test"}
+    source = catalog.sources().get(task)
+    counts = source.counts if source else {}
+    return {
+        domain: counts[folder]
+        for (split, domain), folder in FOLDERS.items()
+        if split == "test" and folder in counts
+    }
 
 
 def _among(found: Found) -> Iterator[str]:

@@ -30,14 +30,16 @@ LAYERS = (  # a module imports from later lines only
     "by_pixel checkpoint data directions features protocols report.drawing",
     "settings storage",
     "feature_cache inception memory",
-    "report.rows tasks.download weights",
-    "claims ledger report.targets",
+    "report.rows weights",
+    "claims report.targets tasks.catalog",
+    "tasks.attributes tasks.published",
+    "tasks.download tasks.faces",
+    "tasks.by_hand tasks.halves",
+    "tasks.archives tasks.source tasks.labelled",
+    "ledger",
     "download",
     "transfer",
-    "image_files metrics.distances metrics.masks metrics.pixels record registry tasks.archives "
-    "tasks.catalog",
-    "tasks.attributes tasks.labelled",
-    "tasks.by_hand",
+    "image_files metrics.distances metrics.masks metrics.pixels record registry",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
     "model subprocesses tasks.task",
     "disk kernels overlap tasks.labels",
@@ -53,7 +55,6 @@ MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "uni
 OTHERS_OF_THE_NAME = {  # a protocol, and a part of an address
     "i2i_bench.protocols": {"ugatit"},
     "i2i_bench.cli_options": {"ugatit"},
-    "i2i_bench.tasks.catalog": {"cyclegan"},
 }
 PARTS = [ROOT / "i2i_bench", ROOT / "baselines/i2i_baselines", *ROOT.glob("plugins/*/i2i_*")]
 FILES = {

@@ -5,7 +5,7 @@ import random
 import pytest
 from PIL import Image
 
-from i2i_bench.tasks import by_hand, catalog
+from i2i_bench.tasks import faces
 
 NAMES = [  # of CelebA, in its order
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs"),
@@ -51,19 +51,19 @@ def test_celeba_is_split_as_the_authors_of_stargan_do(celeba):
     order = list(values)
     random.seed(1234)
     random.shuffle(order)
-    found = by_hand.celeba(folder)
+    found = faces.celeba(folder)
     assert [file.path.name for file in found.test] == order[:1999]
     assert [file.path.name for file in found.train] == order[1999:]
 
 
 def test_celeba_labels_are_the_chosen_attributes(celeba):
     folder, values = celeba
-    found = by_hand.celeba(folder)
+    found = faces.celeba(folder)
     assert found.attributes == CHOSEN
     for file in (*found.train, *found.test[:50]):
         row = values[file.path.name]
         assert file.labels == tuple(int(row[NAMES.index(name)] == 1) for name in CHOSEN)
-    one = by_hand.celeba(folder, ["Smiling"])
+    one = faces.celeba(folder, ["Smiling"])
     assert {file.labels for file in one.test} == {(0,), (1,)}
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_celeba_list_is_refused_by_line(change, words, tmp_path):
     path = folder / "list_attr_celeba.txt"
     path.write_text("\n".join(change(path.read_text().splitlines())), encoding="utf-8")
     with pytest.raises(ValueError, match=words):
-        by_hand.celeba(folder)
+        faces.celeba(folder)
 
 
 def test_missing_celeba_images_are_counted(tmp_path):
@@ -99,13 +99,13 @@ def test_missing_celeba_images_are_counted(tmp_path):
     for name in ("000002.jpg", "000004.jpg"):
         (tmp_path / "img_align_celeba" / name).unlink()
     with pytest.raises(ValueError, match=r"lacks 2 of the 6 images .* first 000002\.jpg"):
-        by_hand.celeba(tmp_path)
+        faces.celeba(tmp_path)
 
 
 def make_rafd(folder, persons, content=b""):
     (folder / "images").mkdir(parents=True)
     for person in range(1, persons + 1):
-        for expression in by_hand.RAFD_EXPRESSIONS:
+        for expression in faces.RAFD_EXPRESSIONS:
             for gaze in ("frontal", "left"):
                 name = f"Rafd090_{person:02}_Caucasian_female_{expression}_{gaze}.jpg"
                 (folder / "images" / name).write_bytes(content)
@@ -113,7 +113,7 @@ def make_rafd(folder, persons, content=b""):
 
 def test_rafd_is_split_by_person_and_labelled_by_name(tmp_path):
     make_rafd(tmp_path, 20)
-    found = by_hand.rafd(tmp_path)
+    found = faces.rafd(tmp_path)
     assert found.attributes == (
         *("angry", "contemptuous", "disgusted", "fearful"),
         *("happy", "neutral", "sad", "surprised"),
@@ -142,7 +142,7 @@ def test_an_incomplete_or_foreign_rafd_is_refused_by_name(change, words, tmp_pat
     path = tmp_path / "images" / change.removeprefix("+")
     path.write_bytes(b"") if change.startswith("+") else path.unlink()
     with pytest.raises(ValueError, match=words):
-        by_hand.rafd(tmp_path)
+        faces.rafd(tmp_path)
 
 
 def test_ar_faces_are_the_expressions_of_both_sessions(tmp_path):
@@ -150,19 +150,19 @@ def test_ar_faces_are_the_expressions_of_both_sessions(tmp_path):
     for person in [*(f"m-{i:03}" for i in range(1, 6)), *(f"W-{i:03}" for i in range(1, 6))]:
         for photo in range(1, 27):
             (tmp_path / "images" / f"{person}-{photo:02}.bmp").write_bytes(b"")
-    found = by_hand.ar_face(tmp_path)
+    found = faces.ar_face(tmp_path)
     assert found.attributes == ("neutral", "smile", "anger", "scream")
     assert (len(found.train), len(found.test)) == (9 * 8, 8)
     labels = {file.path.stem[-2:]: file.labels.index(1) for file in found.test}
     assert labels == {"01": 0, "02": 1, "03": 2, "04": 3, "14": 0, "15": 1, "16": 2, "17": 3}
     (tmp_path / "images" / "m-001-27.bmp").write_bytes(b"")
     with pytest.raises(ValueError, match=r"m-001-27\.bmp is not named as the AR faces"):
-        by_hand.ar_face(tmp_path)
+        faces.ar_face(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["rafd", "ar-face"])
 def test_too_few_persons_and_empty_folders_are_refused(name, tmp_path):
-    read = by_hand.LAYOUTS[name].read
+    (read,) = [source.read for source in faces.SOURCES if source.name == name]
     with pytest.raises(ValueError, match="there is no folder"):
         read(tmp_path)
     (tmp_path / "images").mkdir()
@@ -177,7 +177,7 @@ def test_too_few_persons_and_empty_folders_are_refused(name, tmp_path):
 # The commands
 
 
-@pytest.mark.parametrize("name", [n for n, e in catalog.CATALOGUE.items() if e.by_hand])
+@pytest.mark.parametrize("name", [source.name for source in faces.SOURCES])
 def test_what_is_obtained_by_hand_says_what_goes_where(name, cli, places):
     for command in ("fetch", "verify"):
         error = cli("data", command, name, code=1)
@@ -203,5 +203,5 @@ def test_verify_opens_each_image(cli, places, image):
 def test_celeba_is_verified_down_to_its_count(cli, places, image, monkeypatch):
     make_celeba(places / "data" / "celeba", 2005, image)
     assert "2005 images, and CelebA 202599" in cli("data", "verify", "celeba", code=1)
-    monkeypatch.setattr(by_hand, "CELEBA_COUNT", 2005)
+    monkeypatch.setattr(faces, "CELEBA_COUNT", 2005)
     assert "celeba: 6 training and 1999 test images" in cli("data", "verify", "celeba")

@@ -9,6 +9,8 @@ from i2i_bench import doctor, registry
 from i2i_bench.tasks import catalog
 from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME
 
+BY_HAND = ("celeba", "rafd", "ar-face")
+
 
 def lines(output):
     """Give the lines of each topic."""
@@ -34,10 +36,11 @@ def test_missing_things_are_no_failure_and_say_what_to_do(cli, healthy):
     for name in FILES:
         (line,) = [line for line in found["weights"] if name in line.split()[1]]
         assert line.startswith("missing") and f"i2i-bench weights fetch {name}" in line
-    for name, entry in catalog.CATALOGUE.items():
+    for name, source in catalog.sources().items():
         (line,) = [line for line in found["data"] if line.split()[1].strip(":") == name]
-        command = "verify" if entry.by_hand else "fetch"
-        assert line.startswith("missing") and f"i2i-bench data {command} {name}" in line
+        advice = source.instructions(healthy / "data" / name, source.state(healthy / "data" / name))
+        assert line.startswith("missing") and line.endswith(f": {advice}")
+        assert f"i2i-bench data {'verify' if name in BY_HAND else 'fetch'} {name}" in advice
 
 
 def test_versions_devices_and_models_are_named(cli, healthy):
@@ -80,6 +83,16 @@ def test_what_is_there_is_ok(cli, healthy, stand_in):
     assert any(
         line.startswith("ok") and "photo2portrait: complete" in line for line in found["data"]
     )
+
+
+def test_a_set_obtained_by_hand_is_missing_until_its_images_are_there(cli, healthy):
+    folder = healthy / "data" / "celeba"
+    folder.mkdir(parents=True)
+    (line,) = [line for line in lines(cli("doctor"))["data"] if "celeba" in line]
+    assert line.startswith("missing") and f"celeba: by hand: put into {folder}: " in line
+    (folder / "img_align_celeba").mkdir()
+    (line,) = [line for line in lines(cli("doctor"))["data"] if "celeba" in line]
+    assert line.split() == ["ok", "celeba:", "complete"]
 
 
 def test_damage_is_a_failure(cli, healthy, stand_in):

@@ -19,11 +19,12 @@ import pytest
 from PIL import Image
 
 from i2i_bench import ledger
-from i2i_bench.tasks import catalog, download
-from i2i_bench.tasks.catalog import Archive
+from i2i_bench.tasks import catalog
+from i2i_bench.tasks.published import Published
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 COUNTS = (5, 4, 3, 2)
+PUBLISHED = [source for source in catalog.sources().values() if isinstance(source, Published)]
 
 
 def png(seed, size=(8, 8)):
@@ -44,6 +45,13 @@ def images(counts, top=""):
         for folder, count in zip(FOLDERS, counts, strict=True)
         for index in range(count)
     }
+
+
+def published(name, counts, archive, url, **facts):
+    """Give the source of a task, as the catalogue holds them."""
+    words = {"title": "Some", "origin": "the publisher", "licence": "free"}
+    expected = dict(zip(FOLDERS, counts, strict=True))
+    return Published(name=name, counts=expected, archive=archive, urls=(url,), **words, **facts)
 
 
 def zipped(files):
@@ -68,17 +76,17 @@ def tarred(files):
 def small(server, monkeypatch):
     """A catalogued task ``small`` of a few images, on a server, and the server."""
     url = server.serve("/small.zip", zipped(images(COUNTS, "small/")))
-    entry = catalog.Entry("Some", "the publisher", "free", COUNTS, Archive("small.zip", (url,)))
-    monkeypatch.setitem(catalog.CATALOGUE, "small", entry)
+    source = published("small", COUNTS, "small.zip", url)
+    monkeypatch.setitem(catalog.sources(), "small", source)
     return server
 
 
 @pytest.fixture
 def pairs(server, monkeypatch):
     """A catalogued paired task ``pairs``, of which no archive is served yet."""
-    archive = Archive("pairs.tar.gz", (f"{server.url}/pairs.tar.gz",))
-    entry = catalog.Entry("Some", "it", "free", (2, 2, 1, 1), archive, paired=True)
-    monkeypatch.setitem(catalog.CATALOGUE, "pairs", entry)
+    url = f"{server.url}/pairs.tar.gz"
+    source = published("pairs", (2, 2, 1, 1), "pairs.tar.gz", url, paired=True)
+    monkeypatch.setitem(catalog.sources(), "pairs", source)
     return server
 
 
@@ -187,7 +195,7 @@ def test_an_interrupted_download_goes_on(cli, places, small):
 
 def test_a_killed_fetch_leaves_no_task_and_is_gone_on_with(cli, places, server, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
-    counts = catalog.CATALOGUE["facades"].counts
+    counts = catalog.sources()["facades"].counts.values()
     named = {name.replace("/A", "/").replace("/B", "/"): c for name, c in images(counts).items()}
     server.serve("/data/facades.zip", zipped(named), pause=0.1)
     command = [sys.executable, "-m", "i2i_bench", "data", "fetch", "facades", "--yes"]
@@ -332,15 +340,13 @@ def test_a_folder_of_the_users_is_not_fetched(cli, own):
     assert "is a folder of your own" in cli("data", "fetch", own, code=1)
 
 
-@pytest.mark.parametrize("name", [n for n, e in catalog.CATALOGUE.items() if not e.by_hand])
-def test_each_task_says_what_from_where_and_how_large(name, places):
-    text = catalog.how_to_get(name)
-    entry = catalog.CATALOGUE[name]
-    assert entry.origin in text and f"licence: {entry.licence}; size: " in text
-    assert f"i2i-bench data fetch {name}" in text
-    assert entry.archive
-    for url in entry.archive.urls:
-        assert url.startswith(("https://", "http://")) and url.endswith(f"/{entry.archive.name}")
+@pytest.mark.parametrize("source", PUBLISHED, ids=lambda source: source.name)
+def test_each_task_says_what_from_where_and_how_large(source, places):
+    text = source.how_to_get()
+    assert source.origin in text and f"licence: {source.licence}; size: " in text
+    assert f"i2i-bench data fetch {source.name}" in text
+    for url in source.urls:
+        assert url.startswith(("https://", "http://")) and url.endswith(f"/{source.archive}")
 
 
 def test_archive_with_an_image_that_cannot_be_read_is_refused_whole(cli, places, server, small):
@@ -353,9 +359,8 @@ def test_archive_with_an_image_that_cannot_be_read_is_refused_whole(cli, places,
 
 def test_what_has_no_address_is_fetched_again_from_a_file(cli, places, small, monkeypatch):
     (places / "mine.zip").write_bytes(zipped(images(COUNTS)))
-    entry = catalog.CATALOGUE["small"]
-    by_hand = dataclasses.replace(entry, archive=Archive("mine.zip", ()))
-    monkeypatch.setitem(catalog.CATALOGUE, "small", by_hand)
+    unserved = dataclasses.replace(catalog.sources()["small"], archive="mine.zip", urls=())
+    monkeypatch.setitem(catalog.sources(), "small", unserved)
     cli("data", "fetch", "small", "--file", "mine.zip", "--yes")
     image = places / "data" / "small" / "testA" / "A1.png"
     image.write_bytes(PNGS[0] + b" ")
@@ -386,8 +391,8 @@ def test_verify_tells_counts_and_a_hash_of_names_and_contents(cli, places, small
 def test_a_task_without_published_counts_is_not_there_once_an_image_is_gone(
     cli, places, small, monkeypatch
 ):
-    unstated = dataclasses.replace(catalog.CATALOGUE["small"], counts=(None,) * 4)
-    monkeypatch.setitem(catalog.CATALOGUE, "small", unstated)
+    unstated = dataclasses.replace(catalog.sources()["small"], counts=dict.fromkeys(FOLDERS))
+    monkeypatch.setitem(catalog.sources(), "small", unstated)
     cli("data", "fetch", "small", "--yes")
     assert "small is there" in cli("data", "fetch", "small")
     assert "small: complete" in cli("doctor")
@@ -432,7 +437,8 @@ def test_data_put_there_by_hand_are_verified_too(cli, places, small):
         path.write_bytes(content)
     first = cli("data", "verify", "small")
     assert cli("data", "verify", "small") == first
-    assert download.present("small", places / "data") == dict(zip(FOLDERS, COUNTS, strict=True))
+    found = catalog.find_source("small").count_present(places / "data" / "small")
+    assert found == dict(zip(FOLDERS, COUNTS, strict=True))
 
 
 @pytest.mark.parametrize(("answer", "is_fetched"), [(b"n\n", False), (b"y\n", True)])

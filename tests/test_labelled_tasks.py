@@ -1,5 +1,6 @@
 """Labelled tasks from folders and from sets obtained by hand, good ones and damaged ones."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from i2i_bench import data
 from i2i_bench.directions import directions_of, find_direction, labels_of
 from i2i_bench.model import EVERY, Direction, Settings
-from i2i_bench.tasks import by_hand, catalog, labelled
+from i2i_bench.tasks import catalog, faces
 
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 SETTINGS = Settings(None, 4, 8, 8, 8)
@@ -51,16 +52,17 @@ def write_celeba(folder, count, size=(20, 24)):
 @pytest.fixture
 def celeba(tmp_path, monkeypatch):
     """Give the folder of data with a small CelebA, of as small counts."""
-    monkeypatch.setattr(by_hand, "CELEBA_COUNT", 60)
-    monkeypatch.setattr(by_hand, "CELEBA_TEST", 24)
-    monkeypatch.setattr(labelled, "CELEBA_CROP", 16)
+    monkeypatch.setattr(faces, "CELEBA_COUNT", 60)
+    monkeypatch.setattr(faces, "CELEBA_TEST", 24)
+    small = dataclasses.replace(catalog.sources()["celeba"], crop=16)
+    monkeypatch.setitem(catalog.sources(), "celeba", small)
     write_celeba(tmp_path / "celeba", 60)
     return tmp_path
 
 
 def write_rafd(root, persons=10, size=(12, 16)):
     for person in range(1, persons + 1):
-        for number, expression in enumerate(by_hand.RAFD_EXPRESSIONS):
+        for number, expression in enumerate(faces.RAFD_EXPRESSIONS):
             name = f"Rafd090_{person:02}_Caucasian_female_{expression}_frontal.jpg"
             save(root / "rafd" / "images" / name, 10 * person + number, size)
 
@@ -223,7 +225,7 @@ def test_an_attribute_that_no_test_image_has_is_refused(celeba):
 def test_rafd_has_the_same_persons_as_truth(tmp_path):
     write_rafd(tmp_path)
     task = catalog.find("rafd", tmp_path)
-    assert task.attributes == by_hand.RAFD_EXPRESSIONS
+    assert task.attributes == faces.RAFD_EXPRESSIONS
     assert (task.num_train[EVERY], task.num_test[EVERY]) == (72, 8)
     direction = find_direction(task, "neutral2happy")
     (source,) = task.images("test", direction.source)

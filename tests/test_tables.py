@@ -152,7 +152,7 @@ def test_every_value_has_a_source_and_a_known_method():
 
 def test_tasks_of_the_papers_data_sets_are_catalogued():
     layout = published.layout()
-    assert {dataset.task for dataset in layout.datasets.values()} <= set(catalog.CATALOGUE)
+    assert {dataset.task for dataset in layout.datasets.values()} <= set(catalog.sources())
 
 
 def test_one_method_under_two_names_is_one_row():

@@ -1,5 +1,6 @@
 """The catalogue, folders as tasks, and every folder or file that must be refused."""
 
+import dataclasses
 import os
 import struct
 import subprocess
@@ -69,6 +70,18 @@ def test_wrong_counts_say_expected_and_found(tmp_path):
         catalog.find("horse2zebra", tmp_path)
 
 
+@pytest.mark.parametrize("source", catalog.sources().values(), ids=catalog.sources())
+def test_every_source_keeps_to_one_interface(source, tmp_path):
+    folder = tmp_path / source.name
+    state = source.state(folder)
+    assert state != "ready" and "i2i-bench data " in source.instructions(folder, state)
+    assert source.instructions(folder, "ready") == ""
+    assert source.count_present(folder) is None
+    for ask in (source.make_task, lambda folder: source.verify(folder, print)):
+        with pytest.raises(ValueError, match=f"i2i-bench data [a-z]+ {source.name}"):
+            ask(folder)
+
+
 def test_tasks_by_hand_say_what_to_obtain(tmp_path):
     with pytest.raises(ValueError, match="accepting the CelebA agreement"):
         catalog.find("celeba", tmp_path)
@@ -84,8 +97,10 @@ def test_catalogued_folders_are_read(tmp_path):
 
 
 def test_catalogued_pairs_must_pair(tmp_path, monkeypatch):
-    entry = catalog.Entry("t", "o", "l", (None, None, None, None), paired=True)
-    monkeypatch.setitem(catalog.CATALOGUE, "pairs", entry)
+    source = dataclasses.replace(
+        catalog.sources()["facades"], name="pairs", counts=dict.fromkeys(folders.FOLDERS.values())
+    )
+    monkeypatch.setitem(catalog.sources(), "pairs", source)
     make_task(tmp_path / "pairs")
     with pytest.raises(ValueError, match="names differ"):
         catalog.find("pairs", tmp_path)

@@ -1,36 +1,21 @@
-"""Data sets that only their publishers may hand out: what goes where, and what is in them."""
+"""Tasks of images with labels that users have to obtain themselves, from who may hand them out."""
 
 from __future__ import annotations
 
-import random
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from i2i_bench.tasks.folders import SUFFIXES, read_image
+from i2i_bench.tasks.folders import Stamp, read_image, read_unchanged, stamp
+from i2i_bench.tasks.labelled import LabelledImage, LabelledReader, make_task
+from i2i_bench.tasks.labels import Labels
+from i2i_bench.tasks.source import Offer, Report, Source, State
+from i2i_bench.tasks.task import SPLITS, Task, TaskImage
 
-CELEBA_LIST, CELEBA_IMAGES = "list_attr_celeba.txt", "img_align_celeba"  # as published
-CELEBA_COUNT, CELEBA_ATTRIBUTES = 202_599, 40
-CELEBA_HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")  # one at most in a test label
-CELEBA_CHOSEN = (*CELEBA_HAIR, "Male", "Young")  # yunjey/stargan
-CELEBA_SEED, CELEBA_TEST = 1234, 1999  # yunjey/stargan: the list is shuffled, its start is the test
-
-RAFD_EXPRESSIONS = (
-    *("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised"),
-)
-AR_EXPRESSIONS = ("neutral", "smile", "anger", "scream")  # photos 1 to 4, and 14 to 17 of a person
-PERSONS_FOR_ONE_IN_TEST = 10
-
-_LARGEST_LIST = 2**26  # bytes; the true one has 25 million
-_RAFD = re.compile(
-    r"Rafd(?P<angle>\d{3})_(?P<person>\d{2})_[A-Za-z]+_(?:fe)?male_"
-    rf"(?P<expression>{'|'.join(RAFD_EXPRESSIONS)})_(?P<gaze>frontal|left|right)"
-)
-_AR = re.compile(r"(?P<person>[mw]-\d{1,3})-(?P<photo>\d{1,2})", re.IGNORECASE)
-
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -65,260 +50,151 @@ class Labelled:
     exclusive: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What has to be where.
+@dataclass(frozen=True, kw_only=True)
+class ByHand(Source):
+    """A set of images with labels that no program may fetch.
 
     Attributes:
-        files: What to put where, below the folder of the task.
+        counts: Images expected by split; None where it depends on who gives them out.
+        needs: What has to be obtained, and how.
+        layout: What to put where, below the folder of the task.
         read: Gives the images of that folder; raises ValueError where it is not as it must be.
         images: Name of the folder of images in that of the task.
+        size: Pixels to which the field resizes the square in the middle of an image.
+        crop: Pixels of that square; None for the largest.
     """
 
-    files: str
+    counts: Mapping[str, int | None] = field(default_factory=lambda: dict.fromkeys(SPLITS))
+    needs: str
+    layout: str
     read: Callable[[Path], Labelled]
     images: str = "images"
+    size: int
+    crop: int | None = None
 
+    @property
+    def image_size(self) -> int:
+        """Side in pixels."""
+        return self.size
 
-def celeba(folder: Path, chosen: Sequence[str] = CELEBA_CHOSEN) -> Labelled:
-    """Read CelebA's list of attributes, and split its images as StarGAN does.
+    def state(self, folder: Path) -> State:
+        """Tell whether anything of the set was put where it belongs."""
+        return "ready" if self._is_there(folder) else "by hand"
 
-    The rows are shuffled by Python's generator from seed 1234; the first 1,999 are the test set
-    (yunjey/stargan 94dd002).
+    def instructions(self, folder: Path, state: State) -> str:
+        """Say exactly what has to be put where."""
+        return "" if state == "ready" else self._what_goes_where(folder)
 
-    Args:
-        folder: With ``list_attr_celeba.txt`` and ``img_align_celeba``.
-        chosen: Attributes to keep, in this order.
+    def make_task(self, folder: Path) -> Task:
+        """Make the task of its folder; images are cut to the square in their middle.
 
-    Raises:
-        ValueError: If the list is damaged, an attribute is not in it, or an image is missing.
-    """
-    names, rows = _read_celeba_list(folder / CELEBA_LIST)
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise ValueError(f"{CELEBA_LIST} has no attribute {unknown[0]}; it has {', '.join(names)}")
-    columns = [names.index(name) for name in chosen]
-    images = folder / CELEBA_IMAGES
-    present = {path.name for path in images.iterdir()} if images.is_dir() else set()
-    missing = [file for file, _ in rows if file not in present]
-    if missing:
-        raise ValueError(
-            f"{images} lacks {len(missing)} of the {len(rows)} images that {CELEBA_LIST} names, "
-            f"first {missing[0]}"
-        )
-    files = [LabelledFile(images / file, tuple(row[i] for i in columns)) for file, row in rows]
-    random.Random(CELEBA_SEED).shuffle(files)
-    hair = tuple(name for name in chosen if name in CELEBA_HAIR)
-    return Labelled(
-        tuple(chosen),
-        tuple(files[CELEBA_TEST:]),
-        tuple(files[:CELEBA_TEST]),
-        (hair,) if len(hair) > 1 else (),
-    )
-
-
-def _read_celeba_list(path: Path) -> tuple[list[str], list[tuple[str, list[int]]]]:
-    """Give the names of the attributes, and each image with its 0 or 1 for all of them."""
-    if not path.is_file():
-        raise ValueError(f"there is no {path}")
-    if path.stat().st_size > _LARGEST_LIST:
-        raise ValueError(f"{path} is larger than {_LARGEST_LIST} bytes, which is not CelebA's list")
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not CelebA's text file; get it again") from None
-    if len(lines) < 2 or not lines[0].strip().isdecimal():
-        raise ValueError(f"{path} does not begin with the number of images and the attributes")
-    names = lines[1].split()
-    if len(set(names)) != CELEBA_ATTRIBUTES or len(names) != CELEBA_ATTRIBUTES:
-        raise ValueError(f"{path} names {len(set(names))} attributes, not {CELEBA_ATTRIBUTES}")
-    rows = [_celeba_row(path, number, line) for number, line in enumerate(lines[2:], start=3)]
-    if len(rows) != int(lines[0]):
-        raise ValueError(f"{path} has {len(rows)} rows and announces {lines[0].strip()}")
-    if len({file for file, _ in rows}) != len(rows):
-        twice = next(file for file, count in Counter(file for file, _ in rows).items() if count > 1)
-        raise ValueError(f"{path} names {twice} twice")
-    return names, rows
-
-
-def _celeba_row(path: Path, number: int, line: str) -> tuple[str, list[int]]:
-    name, *values = line.split() or [""]
-    is_sound = len(values) == CELEBA_ATTRIBUTES and set(values) <= {"-1", "1"}
-    if not is_sound or not re.fullmatch(r"\d{6}\.(jpg|png)", name):
-        raise ValueError(
-            f"{path}, line {number}: not a file name such as 000001.jpg and {CELEBA_ATTRIBUTES} "
-            "values of 1 or -1"
-        )
-    return name, [int(value == "1") for value in values]
-
-
-def rafd(folder: Path) -> Labelled:
-    """Read the Radboud Faces by the names of their files, and split them by person.
-
-    No split is published. Here every tenth person is in the test set, so that nobody is in both.
-
-    Args:
-        folder: With ``images``, which holds files such as
-            ``Rafd090_01_Caucasian_female_angry_frontal.jpg``.
-
-    Raises:
-        ValueError: If a name is of another kind, or an expression of somebody is missing.
-    """
-    people: dict[str, list[LabelledFile]] = defaultdict(list)
-    views: dict[str, set[str]] = defaultdict(set)
-    for path in _list(folder / "images"):
-        match = _RAFD.fullmatch(path.stem)
-        if not match:
+        Raises:
+            ValueError: If the set is not there, or not as it must be.
+        """
+        if not self._is_there(folder):
             raise ValueError(
-                f"{path} is not named as the Radboud Faces are, such as "
-                "Rafd090_01_Caucasian_female_angry_frontal.jpg"
+                f"task {self.name!r} cannot be run yet: it needs {self.needs}, from {self.origin} "
+                f"(licence: {self.licence}); i2i-bench data fetch {self.name} says what goes where"
             )
-        expression = match["expression"]
-        view = f"angle {match['angle']}, person {match['person']}, gaze {match['gaze']}"
-        if expression in views[view]:
-            raise ValueError(f"{folder / 'images'} has {expression} of {view} twice; remove one")
-        views[view].add(expression)
-        labels = _one_hot(RAFD_EXPRESSIONS, expression)
-        people[match["person"]].append(LabelledFile(path, labels, view))
-    for view, found in sorted(views.items()):
-        if missing := [each for each in RAFD_EXPRESSIONS if each not in found]:
-            raise ValueError(f"{folder / 'images'} lacks {' '.join(missing)} of {view}")
-    return _by_person(RAFD_EXPRESSIONS, people)
-
-
-def ar_face(folder: Path) -> Labelled:
-    """Read the four expressions of the AR Face Database, and split them by person.
-
-    Each person has up to two sessions of 13 photos; 1 to 4 and 14 to 17 show the expressions, the
-    others light, glasses and scarves, and are left out. No split is published. Here every tenth
-    person is in the test set, so that nobody is in both.
-
-    Args:
-        folder: With ``images``, which holds files such as ``m-001-01.png``.
-
-    Raises:
-        ValueError: If a name is of another kind.
-    """
-    people: dict[str, list[LabelledFile]] = defaultdict(list)
-    for path in _list(folder / "images"):
-        match = _AR.fullmatch(path.stem)
-        if not match or not 1 <= int(match["photo"]) <= 26:
-            raise ValueError(
-                f"{path} is not named as the AR faces are: m or w for the sex, the person, and the "
-                "photo from 1 to 26, such as m-001-01.png"
-            )
-        photo = (int(match["photo"]) - 1) % 13
-        if photo < len(AR_EXPRESSIONS):
-            labels = _one_hot(AR_EXPRESSIONS, AR_EXPRESSIONS[photo])
-            person = match["person"].lower()
-            view = f"{person}, session {(int(match['photo']) - 1) // 13 + 1}"
-            if any((file.view, file.labels) == (view, labels) for file in people[person]):
-                raise ValueError(f"{path} is there twice; remove one of the two")
-            people[person].append(LabelledFile(path, labels, view))
-    return _by_person(AR_EXPRESSIONS, people)
-
-
-def _list(folder: Path) -> list[Path]:
-    """List the images of a folder by name."""
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise ValueError(f"{folder} holds no images")
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def _one_hot(names: Sequence[str], name: str) -> tuple[int, ...]:
-    return tuple(int(each == name) for each in names)
-
-
-def _by_person(names: Sequence[str], people: dict[str, list[LabelledFile]]) -> Labelled:
-    """Put every tenth person into the test set, and the others into the training set."""
-    tested = sorted(people)[PERSONS_FOR_ONE_IN_TEST - 1 :: PERSONS_FOR_ONE_IN_TEST]
-    train = [file for person in sorted(people) if person not in tested for file in people[person]]
-    test = [file for person in tested for file in people[person]]
-    if not train or not test:
-        raise ValueError(
-            f"{len(people)} persons cannot be split; at least {PERSONS_FOR_ONE_IN_TEST} are needed"
+        found = self.read(folder)
+        stamps = stamp([file.path for file in files] for files in (found.train, found.test))
+        splits = {"train": self._images(found.train, stamps)}
+        splits["test"] = self._images(found.test, stamps)
+        return make_task(
+            self.name,
+            LabelledReader(Labels(found.attributes, found.exclusive), splits),
+            kind="catalogued",
+            image_size=self.image_size,
+            **self.facts(),
         )
-    return Labelled(tuple(names), tuple(train), tuple(test), (tuple(names),))
+
+    def count_present(self, folder: Path) -> None:
+        """Nothing of it can have been fetched."""
+        del folder
+
+    def offer(
+        self, folder: Path, *, urls: Sequence[str] = (), file: Path | None = None
+    ) -> NoReturn:
+        """Say what has to be done instead.
+
+        Raises:
+            ValueError: Always.
+        """
+        del urls, file
+        self._refuse(folder)
+
+    def fetch(
+        self, offer: Offer, *, report: Report, force: bool = False, keep: bool = False
+    ) -> NoReturn:
+        """Say what has to be done instead.
+
+        Raises:
+            ValueError: Always.
+        """
+        del report, force, keep
+        self._refuse(offer.target)
+
+    def verify(self, folder: Path, report: Report, *, force: bool = False) -> list[str]:
+        """Check the set, down to each image.
+
+        Raises:
+            ValueError: If it is not there, or not as it must be.
+        """
+        del force  # what was seen first is not remembered
+        if not self._is_there(folder):
+            raise ValueError(f"task {self.name!r} is not there; {self._what_goes_where(folder)}")
+        found = self.read(folder)
+        files = [*found.train, *found.test]
+        for done, file in enumerate(files, start=1):
+            read_image(file.path)
+            report("verify", done, len(files))
+        return [
+            f"{self.name}: {len(found.train)} training and {len(found.test)} test images",
+            *_count_labels(found),
+        ]
+
+    def _is_there(self, folder: Path) -> bool:
+        return (folder / self.images).is_dir()
+
+    def _what_goes_where(self, folder: Path) -> str:
+        command = f"i2i-bench data verify {self.name}"
+        return f"put into {folder}: {self.layout}; {command} checks it"
+
+    def _refuse(self, folder: Path) -> NoReturn:
+        raise ValueError(
+            f"task {self.name!r} cannot be fetched by program (licence: {self.licence}): get "
+            f"{self.needs}, from {self.origin}; {self._what_goes_where(folder)}"
+        )
+
+    def _images(
+        self, files: Sequence[LabelledFile], stamps: Mapping[Path, Stamp]
+    ) -> list[LabelledImage]:
+        """Give the images of one split by name."""
+        found = [
+            LabelledImage(
+                TaskImage(
+                    file.path.name, partial(_read_square, file.path, stamps[file.path], self.crop)
+                ),
+                file.labels,
+                file.view,
+            )
+            for file in files
+        ]
+        return sorted(found, key=lambda each: each.image.name)
 
 
-LAYOUTS = {
-    "celeba": Layout(
-        f"{CELEBA_LIST} as published (its first line {CELEBA_COUNT}, then {CELEBA_ATTRIBUTES} "
-        "names of attributes, then a line for each image) and the aligned and cropped images "
-        f"000001.jpg to {CELEBA_COUNT}.jpg in a folder {CELEBA_IMAGES}",
-        celeba,
-        CELEBA_IMAGES,
-    ),
-    "rafd": Layout(
-        "the photos under their published names, such as "
-        "Rafd090_01_Caucasian_female_angry_frontal.jpg, in a folder images, with all eight "
-        "expressions of each person, angle and gaze that is there (8040 files are all)",
-        rafd,
-    ),
-    "ar-face": Layout(
-        "the photos under their published names as png, bmp or jpg, such as m-001-01.png (m or w, "
-        "person, photo 1 to 26, of which 1 to 4 and 14 to 17 show expressions), in a folder images",
-        ar_face,
-    ),
-}
+def _read_square(path: Path, before: Stamp, side: int | None) -> Image.Image:
+    """Read an image and cut out the square in its middle, as large as possible by default."""
+    image = read_unchanged(path, before)
+    width, height = image.size
+    wanted = side or min(width, height)
+    if min(width, height) < wanted:
+        raise ValueError(f"{path} of {width}x{height} pixels is smaller than {wanted} pixels")
+    left, top = (width - wanted) // 2, (height - wanted) // 2
+    return image.crop((left, top, left + wanted, top + wanted))
 
 
-def expected(name: str) -> dict[str, int | None]:
-    """Give the number of images by split; None where it depends on who gives them out."""
-    if name == "celeba":
-        return {"train": CELEBA_COUNT - CELEBA_TEST, "test": CELEBA_TEST}
-    return {"train": None, "test": None}
-
-
-def instructions(name: str, folder: Path) -> str:
-    """Say exactly what has to be put where."""
-    return f"put into {folder}: {LAYOUTS[name].files}; i2i-bench data verify {name} checks it"
-
-
-def read(name: str, folder: Path) -> Labelled:
-    """Read a set that was obtained by hand.
-
-    Raises:
-        ValueError: If it is not there, or not as it must be.
-    """
-    if not is_there(name, folder):
-        raise ValueError(f"task {name!r} is not there; {instructions(name, folder)}")
-    found = LAYOUTS[name].read(folder)
-    num_files = len(found.train) + len(found.test)
-    if name == "celeba" and num_files != CELEBA_COUNT:
-        raise ValueError(f"{folder} has {num_files} images, and CelebA {CELEBA_COUNT}")
-    return found
-
-
-def is_there(name: str, folder: Path) -> bool:
-    """Tell whether anything of a set was put where it belongs."""
-    return (folder / LAYOUTS[name].images).is_dir()
-
-
-def verify(name: str, folder: Path, progress: Progress) -> list[str]:
-    """Check a set that was obtained by hand, down to each image.
-
-    Returns:
-        Lines that say what is there.
-
-    Raises:
-        ValueError: If it is not as it must be.
-    """
-    found = read(name, folder)
-    files = [*found.train, *found.test]
-    for done, file in enumerate(files, start=1):
-        read_image(file.path)
-        progress(done, len(files))
-    return [
-        f"{name}: {len(found.train)} training and {len(found.test)} test images",
-        *_counts(found),
-    ]
-
-
-def _counts(found: Labelled) -> Iterable[str]:
+def _count_labels(found: Labelled) -> Iterable[str]:
     for position, attribute in enumerate(found.attributes):
         sides = [sum(file.labels[position] for file in part) for part in (found.train, found.test)]
         yield f"  {attribute}: {sides[0]} of training, {sides[1]} of test"

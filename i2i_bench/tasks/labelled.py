@@ -1,4 +1,4 @@
-"""Labelled tasks from files: a folder for each domain, and sets that come with attributes."""
+"""Labelled tasks from files, such as a folder for each domain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2i_bench.tasks import by_hand
 from i2i_bench.tasks.folders import (
-    Stamp,
     hash_folders,
     image_size,
     list_images,
@@ -25,10 +23,7 @@ from i2i_bench.tasks.task import EVERY, SPLITS, Task, TaskImage
 if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
-    from PIL import Image
 
-FACE_SIZE = 128  # to which the authors of StarGAN resize faces
-CELEBA_CROP = 178  # pixels in the middle of an aligned image, yunjey/stargan
 _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
 
 
@@ -198,54 +193,3 @@ def _domains(path: Path) -> tuple[str, ...]:
 
 def _one_hot(names: Sequence[str], name: str) -> Label:
     return tuple(int(each == name) for each in names)
-
-
-# --- sets that are obtained by hand
-
-
-def obtained_task(name: str, folder: Path, **facts: object) -> Task:
-    """Make a task of a set that was obtained by hand; ``facts`` are what the catalogue says of it.
-
-    Faces are cut to the square in their middle, CelebA's to 178 pixels as its users do.
-
-    Raises:
-        ValueError: If the set is not there, or not as it must be.
-    """
-    found = by_hand.read(name, folder)
-    side = CELEBA_CROP if name == "celeba" else None
-    stamps = stamp([file.path for file in files] for files in (found.train, found.test))
-    splits = {
-        split: sorted(
-            (
-                LabelledImage(
-                    TaskImage(
-                        file.path.name, partial(_read_face, file.path, stamps[file.path], side)
-                    ),
-                    file.labels,
-                    file.view,
-                )
-                for file in files
-            ),
-            key=lambda each: each.image.name,
-        )
-        for split, files in (("train", found.train), ("test", found.test))
-    }
-    labelling = Labels(found.attributes, found.exclusive)
-    return make_task(
-        name,
-        LabelledReader(labelling, splits),
-        kind="catalogued",
-        image_size=FACE_SIZE,
-        **facts,
-    )
-
-
-def _read_face(path: Path, before: Stamp, side: int | None) -> Image.Image:
-    """Read an image and cut out the square in its middle, as large as possible by default."""
-    image = read_unchanged(path, before)
-    width, height = image.size
-    wanted = side or min(width, height)
-    if min(width, height) < wanted:
-        raise ValueError(f"{path} of {width}x{height} pixels is smaller than {wanted} pixels")
-    left, top = (width - wanted) // 2, (height - wanted) // 2
-    return image.crop((left, top, left + wanted, top + wanted))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from i2i_bench.record import Record
-from i2i_bench.tasks.catalog import CATALOGUE, EMBEDDED
+from i2i_bench.tasks.catalog import find_named
 
 DEFAULT_PROTOCOL = "i2i"
 FOLDER, FILES, RUN = "path/to/task", "path/to/files", "path/to/run"  # what a record does not know
@@ -26,7 +26,7 @@ class Command(NamedTuple):
 def repeat(records: Sequence[Record]) -> Command:
     """Give the command that makes runs of one model, variant and task again."""
     first = records[0]
-    is_named = first.task in EMBEDDED or first.task in CATALOGUE
+    is_named = find_named(first.task) is not None
     task = first.task if is_named else FOLDER
     remarks = [] if is_named else [f"{FOLDER} stands for the folder that is task {first.task}."]
     names = sorted({s.protocol for record in records for s in record.scores.values()})

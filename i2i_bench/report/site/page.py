@@ -23,7 +23,7 @@ from i2i_bench.report.site.detail import Entry, entry
 from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store
 from i2i_bench.report.site.plot import Plot
 from i2i_bench.report.targets import in_words
-from i2i_bench.tasks.catalog import CATALOGUE, EMBEDDED
+from i2i_bench.tasks.catalog import find_named
 
 PAGE = "index.html"
 GENERATOR = "i2i-bench"  # by which a page of ours is known
@@ -154,7 +154,7 @@ def _sections(tables: Iterable[Table], samples: Samples) -> list[Section]:
 
 def _section(ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples) -> Section:
     name, number = task
-    known = EMBEDDED.get(name) or CATALOGUE.get(name)
+    known = find_named(name)
     by_way: dict[str, list[Table]] = {}
     for table in tables:
         by_way.setdefault(table.group.direction, []).append(table)

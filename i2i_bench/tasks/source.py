@@ -1,0 +1,181 @@
+"""Where the images of a catalogued task come from: one interface, whoever hands them out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from i2i_bench.tasks.task import Task
+
+State = Literal["ready", "missing", "incomplete", "by hand"]
+Report = Callable[[str, int, int], None]  # what is done, how far, of how much
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What is about to be fetched, for the user to agree to.
+
+    Attributes:
+        name: Of the task.
+        title: Domain a and domain b for people.
+        licence: Of the images.
+        origin: Who publishes them.
+        counts: Images expected in each folder; None where any number but 0 is.
+        paired: Whether images of the same index must be a pair.
+        archive: File name of the archive.
+        urls: Where it is, in the order in which they are tried.
+        file: A file of the user's instead.
+        target: Folder of the task.
+        size: Of the archive, in words.
+    """
+
+    name: str
+    title: str
+    licence: str
+    origin: str
+    counts: Mapping[str, int | None]
+    paired: bool
+    archive: str
+    urls: tuple[str, ...]
+    file: Path | None
+    target: Path
+    size: str
+
+    def lines(self) -> list[str]:
+        """Say what will be fetched, from where, under which licence, and how large it is."""
+        from i2i_bench.download import shown
+
+        where = [str(self.file)] if self.file else [shown(url) for url in self.urls]
+        counts = (f"{folder} {number or 'any number'}" for folder, number in self.counts.items())
+        return [
+            f"{self.name}: {self.title}",
+            f"  licence: {self.licence}",
+            f"  origin: {self.origin}",
+            f"  archive: {' or '.join(where)}",
+            f"  size: {self.size}",
+            f"  images: {', '.join(counts)}",
+            f"  goes to: {self.target}",
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """What the catalogue knows of a task, and the way from its folder to its images.
+
+    ``folder`` is that of the task in all that follows.
+
+    Attributes:
+        name: As typed after ``--task``.
+        title: One line for people.
+        origin: Where the images come from.
+        licence: What their publisher says, as far as known.
+        counts: Images expected by folder such as ``trainA``, or by split where images have labels;
+            None where not known for certain.
+        version: Of the task.
+        headline: Key of the metric that ranks models on it.
+    """
+
+    version: ClassVar[int] = 1
+    headline: ClassVar[str] = "kid"
+
+    name: str
+    title: str
+    origin: str
+    licence: str
+    counts: Mapping[str, int | None]
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Side in pixels."""
+
+    @abstractmethod
+    def state(self, folder: Path) -> State:
+        """Tell by names of files, without opening any, whether the task can be run."""
+
+    @abstractmethod
+    def instructions(self, folder: Path, state: State) -> str:
+        """Say what to do about a state; "" about ``ready``."""
+
+    @abstractmethod
+    def make_task(self, folder: Path) -> Task:
+        """Make the task of its folder.
+
+        Raises:
+            ValueError: If the images are not there, or not as they must be; with what to do.
+        """
+
+    @abstractmethod
+    def count_present(self, folder: Path) -> dict[str, int] | None:
+        """Count the images in each folder of what was fetched; None if nothing was.
+
+        Without opening any: that they are as large in all as those seen first is looked at too.
+
+        Raises:
+            ValueError: If something else is there.
+        """
+
+    @abstractmethod
+    def offer(self, folder: Path, *, urls: Sequence[str] = (), file: Path | None = None) -> Offer:
+        """Find out what to fetch; a server is asked for the size.
+
+        Args:
+            folder: Of the task.
+            urls: Where to get the archive, instead of the mirror and the publisher.
+            file: The archive itself, instead.
+
+        Raises:
+            ValueError: If there is nothing to fetch, with what to do instead.
+        """
+
+    @abstractmethod
+    def fetch(
+        self, offer: Offer, *, report: Report, force: bool = False, keep: bool = False
+    ) -> dict[str, int]:
+        """Fetch, unpack and verify what was offered; its folder appears complete or not at all.
+
+        Args:
+            offer: What to fetch.
+            report: Told of progress.
+            force: Whether to replace what is there, and images that are not those seen first.
+            keep: Whether to keep the archive.
+
+        Returns:
+            Images in each folder.
+
+        Raises:
+            ValueError: If the archive cannot be had, is refused, or holds something else.
+        """
+
+    @abstractmethod
+    def verify(self, folder: Path, report: Report, *, force: bool = False) -> list[str]:
+        """Check that the images are there, as published, sound, and those seen first.
+
+        Args:
+            folder: Of the task.
+            report: Told of progress.
+            force: Whether to take images that are not those seen first.
+
+        Returns:
+            Lines that say what is there.
+
+        Raises:
+            ValueError: If anything is not as it must be.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """Give what the task says of itself wherever its images lie."""
+        words = {"title": self.title, "licence": self.licence, "origin": self.origin}
+        return {"version": self.version, "headline": self.headline, **words}
+
+
+def deviations(expected: Mapping[str, int | None], found: Mapping[str, int]) -> list[str]:
+    """Say which folders hold another number of images than expected, or none."""
+    return [
+        f"{folder} has {found[folder]} images ({number or 'at least 1'} expected)"
+        for folder, number in expected.items()
+        if found[folder] != number and (number is not None or not found[folder])
+    ]
