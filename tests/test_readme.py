@@ -1,4 +1,4 @@
-"""The README's commands exist, with the options it gives them."""
+"""The commands of the README and the pages for users exist, with the options given there."""
 
 import json
 import re
@@ -13,14 +13,18 @@ from i2i_bench.cli import main
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+PAGES = [
+    ROOT / "docs" / f"{name}.md" for name in ("usage", "data", "models", "labelled", "scoring")
+]
+WHOLE = "\n".join([TEXT, *(page.read_text(encoding="utf-8") for page in PAGES)])
+BLOCKS = re.findall(r"```sh\n(.*?)```", WHOLE, re.DOTALL)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line.startswith("i2i-bench ")})
 TARGETS = sorted(set(re.findall(r"\bmake ([a-z]+)", "\n".join(LINES))))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_of_the_readme_is_possible(command):
+def test_command_of_a_page_is_possible(command):
     name, *arguments = shlex.split(command)[1:]
     found = main.commands[name]
     if isinstance(found, click.Group):  # such as data fetch
@@ -35,9 +39,19 @@ def test_target_of_the_readme_is_in_the_makefile(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_readme_has_commands():
-    assert len(COMMANDS) >= 5
+def test_pages_have_commands():
+    assert len(COMMANDS) >= 25
     assert {"demo", "test", "install"} <= set(TARGETS)
+
+
+def test_readme_is_one_page_with_two_small_pictures_and_a_first_run():
+    assert len(TEXT.splitlines()) < 120
+    pictures = [ROOT / name for name in re.findall(r"!\[[^]]+\]\((\S+)\)", TEXT)]
+    assert len(pictures) == 2
+    assert all(picture.stat().st_size < 200_000 for picture in pictures)
+    install, train, show = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)[0].splitlines()
+    assert install.startswith("make install")
+    assert {train, show} <= set(COMMANDS)
 
 
 def values(place: str, key: str, directions: tuple[str, ...]) -> str:
@@ -67,9 +81,10 @@ TABLES = {
 
 
 @pytest.mark.parametrize("task", TABLES)
-def test_tables_of_the_readme_are_those_of_the_records(task):
+def test_tables_of_the_pages_are_those_of_the_records(task):
     keys, directions = TABLES[task]
-    table = TEXT.split(f"| `{task}`, preset small")[1].split("\n\n")[0]
+    (_, after) = WHOLE.split(f"| `{task}`, preset small")
+    table = after.split("\n\n")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
     assert len(rows) > 2 and rows[-1][0] == "identity (source unchanged)"
     for name, *cells in rows[:-1]:
