@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import field, fields
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch.optim import Optimizer
 
 from i2i_bench.model import ModelCard, Preset, Randomness, Settings, TaskFacts
 
+LEAST = "at_least"  # in the metadata of a field
+
+Number = TypeVar("Number", int, float)
 Norm = Callable[[int], nn.Module] | None
 
 
@@ -167,6 +171,20 @@ def require_task_size(task: TaskFacts, minimum: int, who: str) -> None:
         raise ValueError(
             f"{who} needs images of at least {minimum} px; task {task.name} has {task.image_size}"
         )
+
+
+def at_least(least: Number, default: Number) -> Number:
+    """Give a field of a configuration its default and the least value that ``check_limits`` takes.
+
+    It is written in the place of the default: ``generator_width: int = at_least(1, 64)``.
+    """
+    return field(default=default, metadata={LEAST: least})
+
+
+def check_limits(config: Any) -> None:
+    """Raise ValueError naming the first field of a configuration that is below its least value."""
+    limits = {each.name: each.metadata[LEAST] for each in fields(config) if LEAST in each.metadata}
+    require_at_least(config, **limits)
 
 
 def require_at_least(config: object, **least: float) -> None:

@@ -74,14 +74,14 @@ class LabelledConfig:
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
     image_size: int = 128
-    generator_width: int = 64
-    discriminator_width: int = 64
-    num_blocks: int = 6
-    discriminator_layers: int = 6
-    lambda_cycle: float = 10.0
-    lambda_classification: float = 1.0
-    lambda_penalty: float = 10.0
-    critic_steps: int = 5
+    generator_width: int = blocks.at_least(1, 64)
+    discriminator_width: int = blocks.at_least(1, 64)
+    num_blocks: int = blocks.at_least(0, 6)
+    discriminator_layers: int = blocks.at_least(1, 6)
+    lambda_cycle: float = blocks.at_least(0, 10.0)
+    lambda_classification: float = blocks.at_least(0, 1.0)
+    lambda_penalty: float = blocks.at_least(0, 10.0)
+    critic_steps: int = blocks.at_least(1, 5)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     decay: Literal["authors", "linear"] = "authors"
@@ -91,17 +91,7 @@ class LabelledConfig:
             raise ValueError("a model of labels needs attributes, as a labelled task has them")
         if self.decay not in ("authors", "linear"):
             raise ValueError(f"decay is {self.decay!r}; possible: authors, linear")
-        blocks.require_at_least(
-            self,
-            generator_width=1,
-            discriminator_width=1,
-            num_blocks=0,
-            discriminator_layers=1,
-            lambda_cycle=0,
-            lambda_classification=0,
-            lambda_penalty=0,
-            critic_steps=1,
-        )
+        blocks.check_limits(self)
         blocks.require_at_least(self, image_size=max(8, 2**self.discriminator_layers))
 
     @property

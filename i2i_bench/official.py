@@ -75,6 +75,9 @@ class StateDict:
         return len({match[1] for match in found if match})
 
 
+Part = tuple[StateDict, Stems]  # an official network, and the modules of which it has tensors
+
+
 def read(path: Path) -> StateDict:
     """Read a file that holds one state dict.
 
@@ -236,9 +239,7 @@ def below(network: str, stems: Stems) -> Stems:
     return [(f"{network}.{ours}", official) for ours, official in stems]
 
 
-def build(
-    model_class: type[AnyModel], config: Any, files: Iterable[tuple[StateDict, Stems]]
-) -> AnyModel:
+def build(model_class: type[AnyModel], config: Any, files: Iterable[Part]) -> AnyModel:
     """Build a model with the authors' tensors.
 
     What they are to fit is built without memory first, so that no model is ever made that is larger

@@ -1,5 +1,6 @@
 """Shared blocks against the authors' numbers."""
 
+import dataclasses
 import json
 import random as python_random
 from pathlib import Path
@@ -102,3 +103,31 @@ def test_least_squares_are_exact_in_half_precision_too():
     loss = blocks.least_squares(logits, 0.999)  # 1 in bfloat16
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx((0.001**2 + 1.001**2) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limited:
+    width: int = blocks.at_least(1, 64)
+    weight: float = blocks.at_least(0, 10.0)
+    rate: float = 2e-4
+
+    def __post_init__(self):
+        blocks.check_limits(self)
+
+
+def test_a_field_has_its_default_and_its_least_value():
+    assert dataclasses.astuple(Limited()) == (64, 10.0, 2e-4)
+    assert dataclasses.astuple(Limited(1, 0.0, -1.0)) == (1, 0.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"width": 0}, "width is 0; at least 1 is needed"),
+        ({"width": 0, "weight": -1.0}, "width is 0; at least 1 is needed"),
+        ({"weight": float("nan")}, "weight is nan; at least 0 is needed"),
+    ],
+)
+def test_the_first_field_below_its_least_value_is_named(given, message):
+    with pytest.raises(ValueError, match=message):
+        Limited(**given)

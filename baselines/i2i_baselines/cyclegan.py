@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,30 +39,21 @@ class CycleGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = 64
-    discriminator_width: int = 64
-    num_blocks: int = 9
-    discriminator_layers: int = 3
-    lambda_cycle: float = 10.0
-    lambda_identity: float = 5.0
+    generator_width: int = blocks.at_least(1, 64)
+    discriminator_width: int = blocks.at_least(1, 64)
+    num_blocks: int = blocks.at_least(0, 9)
+    discriminator_layers: int = blocks.at_least(1, 3)
+    lambda_cycle: float = blocks.at_least(0, 10.0)
+    lambda_identity: float = blocks.at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = 50
+    pool_size: int = blocks.at_least(0, 50)
 
     def __post_init__(self) -> None:
         blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.require_at_least(
-            self,
-            generator_width=1,
-            discriminator_width=1,
-            num_blocks=0,
-            discriminator_layers=1,
-            lambda_cycle=0,
-            lambda_identity=0,
-            pool_size=0,
-        )
+        blocks.check_limits(self)
 
 
 class CycleGAN(Model):
@@ -147,43 +137,7 @@ class CycleGAN(Model):
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        files = official.read_pair(path)
-        config = infer_config(files)
-        judge = official.patch_discriminator_stems(config.discriminator_layers)
-        parts = [
-            (state, official.below(name, official_stems(state) if "gen" in name else judge))
-            for name, state in files.items()
-        ]
-        return official.build(cls, config, parts)
+        from i2i_baselines.official.cyclegan import read_cyclegan
 
-
-def infer_config(files: Mapping[str, official.StateDict]) -> CycleGANConfig:
-    """Read the configuration off the shapes of official networks.
-
-    Raises:
-        ValueError: If the tensors are not those of CycleGAN.
-    """
-    generator = next(state for name, state in files.items() if name.startswith("generators."))
-    return CycleGANConfig(
-        generator_width=generator.shape("model.1.weight", 4)[0],
-        num_blocks=generator.count(r"model\.(\d+)\.conv_block\."),
-        **official.patch_discriminator(files),
-    )
-
-
-def official_stems(generator: official.StateDict) -> official.Stems:
-    """Pair our convolutions with the authors' positions in their ``model`` sequence."""
-    num_blocks = generator.count(r"model\.(\d+)\.conv_block\.")
-    # with dropout, as it may have been trained, the second convolution of a block is one later
-    second = 6 if "model.10.conv_block.6.weight" in generator.tensors else 5
-    stems = [("0.stem.conv", "model.1"), ("0.down.0.conv", "model.4"), ("0.down.1.conv", "model.7")]
-    for i in range(num_blocks):
-        stems.append((f"0.blocks.{i}.first.conv", f"model.{10 + i}.conv_block.1"))
-        stems.append((f"0.blocks.{i}.second.conv", f"model.{10 + i}.conv_block.{second}"))
-    after = 10 + num_blocks
-    return [
-        *stems,
-        ("1.0.conv", f"model.{after}"),
-        ("1.1.conv", f"model.{after + 3}"),
-        ("1.2.conv", f"model.{after + 7}"),
-    ]
+        facts, parts = read_cyclegan(path)
+        return official.build(cls, CycleGANConfig(**facts), parts)

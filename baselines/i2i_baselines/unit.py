@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,37 +52,24 @@ class UNITConfig:
             codes mean the same, as the paper's shared weights have it.
     """
 
-    generator_width: int = 64
-    discriminator_width: int = 64
-    num_blocks: int = 4
-    discriminator_layers: int = 4
-    discriminator_scales: int = 3
-    lambda_reconstruction: float = 10.0
-    lambda_cycle: float = 10.0
-    lambda_kl: float = 0.01
-    lambda_kl_cycle: float = 0.01
+    generator_width: int = blocks.at_least(1, 64)
+    discriminator_width: int = blocks.at_least(1, 64)
+    num_blocks: int = blocks.at_least(0, 4)
+    discriminator_layers: int = blocks.at_least(1, 4)
+    discriminator_scales: int = blocks.at_least(1, 3)
+    lambda_reconstruction: float = blocks.at_least(0, 10.0)
+    lambda_cycle: float = blocks.at_least(0, 10.0)
+    lambda_kl: float = blocks.at_least(0, 0.01)
+    lambda_kl_cycle: float = blocks.at_least(0, 0.01)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     weight_decay: float = 1e-4
-    decay_every: int = 100_000
-    decay_factor: float = 0.5
+    decay_every: int = blocks.at_least(1, 100_000)
+    decay_factor: float = blocks.at_least(0, 0.5)
     same_start: bool = False
 
     def __post_init__(self) -> None:
-        blocks.require_at_least(
-            self,
-            generator_width=1,
-            discriminator_width=1,
-            num_blocks=0,
-            discriminator_layers=1,
-            discriminator_scales=1,
-            lambda_reconstruction=0,
-            lambda_cycle=0,
-            lambda_kl=0,
-            lambda_kl_cycle=0,
-            decay_every=1,
-            decay_factor=0,
-        )
+        blocks.check_limits(self)
 
 
 class SampleNorm(nn.Module):
@@ -340,15 +326,10 @@ class UNIT(Model):
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        file = find_official(path)
-        generators = official.read_parts(file, DOMAINS)
-        judges = file.with_name(file.name.replace("gen_", "dis_"))
-        has_judges = judges != file and judges.exists()
-        discriminators = official.read_parts(judges, DOMAINS) if has_judges else {}
-        config = infer_config(generators["a"], discriminators.get("a"))
-        parts = [(state, generator_stems(d, config)) for d, state in generators.items()]
-        parts += [(state, discriminator_stems(d, config)) for d, state in discriminators.items()]
-        return official.build(cls, config, parts)
+        from i2i_baselines.official.unit import read_unit
+
+        facts, parts = read_unit(path)
+        return official.build(cls, UNITConfig(**facts), parts)
 
 
 def sample(mean: Tensor, random: Randomness, name: str) -> Tensor:
@@ -363,57 +344,3 @@ def init_kaiming(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-
-
-def find_official(path: Path) -> Path:
-    """Give the authors' last file of generators in a folder, or the one that is given.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    found = [path] if path.is_file() else sorted(path.glob("gen_" + 8 * "[0-9]" + ".pt"))
-    if not found:
-        raise ValueError(f"no file gen_00000000.pt, with any 8 digits, in {path}")
-    return found[-1]
-
-
-def infer_config(
-    generator: official.StateDict, discriminator: official.StateDict | None
-) -> UNITConfig:
-    """Read the configuration off the shapes of one domain's official networks.
-
-    Raises:
-        ValueError: If the tensors are not those of UNIT.
-    """
-    shape: dict[str, Any] = {
-        "generator_width": generator.shape("enc.model.0.conv.weight", 4)[0],
-        "num_blocks": generator.count(r"enc\.model\.3\.model\.(\d+)\."),
-    }
-    if discriminator is not None:
-        shape["discriminator_width"] = discriminator.shape("cnns.0.0.conv.weight", 4)[0]
-        shape["discriminator_layers"] = discriminator.count(r"cnns\.0\.(\d+)\.conv\.weight")
-        shape["discriminator_scales"] = discriminator.count(r"cnns\.(\d+)\.")
-    return UNITConfig(**shape)
-
-
-def generator_stems(domain: str, config: UNITConfig) -> official.Stems:
-    """Pair our modules with the authors' names, of one domain's encoder and decoder."""
-    encoder, decoder = f"generators.encoders.{domain}", f"generators.decoders.{domain}"
-    stems = [(f"{encoder}.down.{i}.conv", f"enc.model.{i}.conv") for i in range(3)]
-    for ours, theirs in ((f"{encoder}.blocks", "enc.model.3"), (f"{decoder}.0", "dec.model.0")):
-        for i in range(config.num_blocks):
-            for j, half in enumerate(("first", "second")):
-                stems.append((f"{ours}.{i}.{half}.conv", f"{theirs}.model.{i}.model.{j}.conv"))
-    for i in (2, 4):
-        stems += [(f"{decoder}.{i}.{part}", f"dec.model.{i}.{part}") for part in ("conv", "norm")]
-    return [*stems, (f"{decoder}.5.conv", "dec.model.5.conv")]
-
-
-def discriminator_stems(domain: str, config: UNITConfig) -> official.Stems:
-    """Pair our convolutions of one domain's discriminator with the authors' names."""
-    last, stems = config.discriminator_layers, []
-    for scale in range(config.discriminator_scales):
-        ours, theirs = f"discriminators.{domain}.scales.{scale}", f"cnns.{scale}"
-        stems += [(f"{ours}.{i}.conv", f"{theirs}.{i}.conv") for i in range(last)]
-        stems.append((f"{ours}.{last}", f"{theirs}.{last}"))
-    return stems

@@ -1,21 +1,13 @@
 """U-GAT-IT against the authors' numbers."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pytest
 import torch
-from i2i_baselines.ugatit import (
-    OFFICIAL,
-    UGATIT,
-    Discriminator,
-    LayerInstanceNorm,
-    SpectralNorm,
-    UGATITConfig,
-    UGATITLight,
-    adversarial_loss,
-    official_stems,
-)
+from i2i_baselines.official.ugatit import OFFICIAL, network_stems
+from i2i_baselines.ugatit.model import UGATIT, UGATITConfig, UGATITLight, adversarial_loss
+from i2i_baselines.ugatit.networks import Discriminator, LayerInstanceNorm, SpectralNorm
 
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
 
@@ -121,7 +113,7 @@ def test_training_forwards_move_the_spectral_norm_as_the_authors(model, numbers,
         for name, output in judge_outputs(judge, images).items():
             truth = numbers.io[f"train_mode/{official}/{name}_call{call}"]
             torch.testing.assert_close(output, truth, atol=2e-5, rtol=1e-6)
-    names = {theirs: ours for ours, theirs in official_stems(official, model.config)}
+    names = {theirs: ours for ours, theirs in network_stems(official, asdict(model.config))}
     vectors = [
         name
         for name in numbers.io
@@ -175,7 +167,7 @@ def test_first_gradients_in_float64_equal_the_authors(model, numbers):
     found = {
         f"{official}/{theirs}.{leaf}": state[parameter]["exp_avg"].norm().item() / 0.5
         for official in OFFICIAL
-        for ours, theirs in official_stems(official, model.config)
+        for ours, theirs in network_stems(official, asdict(model.config))
         for leaf, parameter in network(model, official).get_submodule(ours).named_parameters()
     }
     norms = numbers.steps["grad_l2_step1_float64_incl_weight_decay"]

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from i2i_baselines.official.unit import discriminator_stems, generator_stems
 from i2i_baselines.unit import (
     DOMAINS,
     UNIT,
     MultiScaleDiscriminator,
     SampleNorm,
     UNITConfig,
-    discriminator_stems,
-    generator_stems,
 )
 from torch import nn
 
@@ -165,9 +164,10 @@ def official_parameters(model):
     """Give our parameters by their official names."""
     named = {}
     for domain in DOMAINS:
+        scales = model.config.discriminator_layers, model.config.discriminator_scales
         networks = {
-            f"gen_{domain}": generator_stems(domain, model.config),
-            f"dis_{domain}": discriminator_stems(domain, model.config),
+            f"gen_{domain}": generator_stems(domain, model.config.num_blocks),
+            f"dis_{domain}": discriminator_stems(domain, *scales),
         }
         for network, stems in networks.items():
             for ours, official in stems:

@@ -24,11 +24,7 @@ class AttentionGANMultiConfig(LabelledConfig):
             bounded content for each of the others.
     """
 
-    num_masks: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        blocks.require_at_least(self, num_masks=1)
+    num_masks: int = blocks.at_least(1, 1)
 
 
 class LabelledMaskGenerator(LabelledGenerator):

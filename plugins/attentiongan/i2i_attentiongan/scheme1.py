@@ -58,40 +58,26 @@ class AttentionGANv1Config:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = 64
-    discriminator_width: int = 64
-    num_blocks: int = 6
-    discriminator_layers: int = 4
-    lambda_cycle: float = 10.0
-    lambda_pixel: float = 1.0
-    lambda_total_variation: float = 1e-6
-    lambda_identity: float = 0.0
-    curriculum_epochs: int = 10
-    curriculum_rate: float = 0.01
-    rate: float = 0.5
+    generator_width: int = blocks.at_least(1, 64)
+    discriminator_width: int = blocks.at_least(1, 64)
+    num_blocks: int = blocks.at_least(0, 6)
+    discriminator_layers: int = blocks.at_least(1, 4)
+    lambda_cycle: float = blocks.at_least(0, 10.0)
+    lambda_pixel: float = blocks.at_least(0, 1.0)
+    lambda_total_variation: float = blocks.at_least(0, 1e-6)
+    lambda_identity: float = blocks.at_least(0, 0.0)
+    curriculum_epochs: int = blocks.at_least(0, 10)
+    curriculum_rate: float = blocks.at_least(0, 0.01)
+    rate: float = blocks.at_least(0, 0.5)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = 50
+    pool_size: int = blocks.at_least(0, 50)
 
     def __post_init__(self) -> None:
         blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.require_at_least(
-            self,
-            generator_width=1,
-            discriminator_width=1,
-            num_blocks=0,
-            discriminator_layers=1,
-            lambda_cycle=0,
-            lambda_pixel=0,
-            lambda_total_variation=0,
-            lambda_identity=0,
-            curriculum_epochs=0,
-            curriculum_rate=0,
-            rate=0,
-            pool_size=0,
-        )
+        blocks.check_limits(self)
         for name in ("curriculum_rate", "rate"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a share is 1 at most")

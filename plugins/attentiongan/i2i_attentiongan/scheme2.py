@@ -50,33 +50,23 @@ class AttentionGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    num_masks: int = 10
+    num_masks: int = blocks.at_least(1, 10)
     background: Literal["input", "generated"] = "input"
-    generator_width: int = 64
-    discriminator_width: int = 64
-    num_blocks: int = 9
-    discriminator_layers: int = 3
-    lambda_cycle: float = 10.0
-    lambda_identity: float = 5.0
+    generator_width: int = blocks.at_least(1, 64)
+    discriminator_width: int = blocks.at_least(1, 64)
+    num_blocks: int = blocks.at_least(0, 9)
+    discriminator_layers: int = blocks.at_least(1, 3)
+    lambda_cycle: float = blocks.at_least(0, 10.0)
+    lambda_identity: float = blocks.at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = 50
+    pool_size: int = blocks.at_least(0, 50)
 
     def __post_init__(self) -> None:
         blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.require_at_least(
-            self,
-            num_masks=1,
-            generator_width=1,
-            discriminator_width=1,
-            num_blocks=0,
-            discriminator_layers=1,
-            lambda_cycle=0,
-            lambda_identity=0,
-            pool_size=0,
-        )
+        blocks.check_limits(self)
         if self.background not in ("input", "generated"):
             raise ValueError(f"background is {self.background!r}; possible: input, generated")
 
