@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_attentiongan.scheme2 import AttentionGAN
-from i2i_baselines import ugatit, unit
+from i2i_baselines import unit
 from i2i_baselines.cyclegan import CycleGAN
+from i2i_baselines.ugatit import networks as ugatit
+from i2i_baselines.ugatit.model import UGATITLight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -127,7 +129,7 @@ def map_activations(layer: ugatit.ClassActivationMap, x: Tensor) -> tuple[Tensor
     return layer.activation(layer.conv1x1(both)), torch.cat(logits, dim=1)
 
 
-class ReferenceUGATITLight(ugatit.UGATITLight):
+class ReferenceUGATITLight(UGATITLight):
     """U-GAT-IT light's step: fakes made twice, the first time with a graph nobody follows."""
 
     kept: dict[str, Any]
@@ -292,5 +294,5 @@ REFERENCES: dict[str, tuple[type[Model], type[Model]]] = {  # the model, and its
     "attentiongan": (AttentionGAN, ReferenceAttentionGAN),
     "cyclegan": (CycleGAN, ReferenceCycleGAN),
     "unit": (unit.UNIT, ReferenceUNIT),
-    "ugatit-light": (ugatit.UGATITLight, ReferenceUGATITLight),
+    "ugatit-light": (UGATITLight, ReferenceUGATITLight),
 }

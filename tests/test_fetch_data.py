@@ -50,7 +50,7 @@ def images(counts, top=""):
 def published(name, counts, archive, url, **facts):
     """Give the source of a task, as the catalogue holds them."""
     words = {"title": "Some", "origin": "the publisher", "licence": "free"}
-    expected = dict(zip(FOLDERS, counts, strict=True))
+    expected: dict[str, int | None] = dict(zip(FOLDERS, counts, strict=True))
     return Published(name=name, counts=expected, archive=archive, urls=(url,), **words, **facts)
 
 
