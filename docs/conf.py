@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from i2i_bench.protocols import PROTOCOLS
+from i2i_bench.report.columns import METRICS, SPREAD_OF
 from i2i_bench.tasks import catalog
 
 project = "i2i-bench"
@@ -39,6 +40,19 @@ def counts(row: catalog.Row) -> str:
 
 
 myst_substitutions = {
+    "metrics": table(
+        ("column", "spread", "unit", "better", "what"),
+        [
+            (
+                f"`{metric.key}`",
+                ", ".join(f"`{key}`" for key in SPREAD_OF.get(metric.key, ())),
+                metric.unit if metric.scale == 1 else "",  # tables scale what has none
+                metric.better,
+                metric.meaning or metric.title,
+            )
+            for metric in METRICS
+        ],
+    ),
     "tasks": table(
         ("task", "kind", "size", "trainA / trainB / testA / testB", "what", "licence"),
         [

@@ -21,7 +21,7 @@ LAYERS = (  # a module imports from later lines only
     "external new_model plan report.curves report.render report.site.command report.site.plot",
     "scoring",
     "classifier",
-    "evaluation report.differences report.figures report.leaderboard",
+    "evaluation report.differences report.figures report.frame report.leaderboard",
     "event_log health",
     "training",
     "parallel snapshots",

@@ -8,17 +8,22 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from i2i_bench.cli import main
+from i2i_bench.record import read_all
+from i2i_bench.report.leaderboard import tabulate
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 PAGES = [
     ROOT / "docs" / f"{name}.md" for name in ("usage", "data", "models", "labelled", "scoring")
 ]
 WHOLE = "\n".join([TEXT, *(page.read_text(encoding="utf-8") for page in PAGES)])
 BLOCKS = re.findall(r"```sh\n(.*?)```", WHOLE, re.DOTALL)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT + API, re.DOTALL)
 COMMANDS = sorted({line for line in LINES if line.startswith("i2i-bench ")})
 TARGETS = sorted(set(re.findall(r"\bmake ([a-z]+)", "\n".join(LINES))))
 
@@ -52,6 +57,27 @@ def test_readme_is_one_page_with_two_small_pictures_and_a_first_run():
     install, train, show = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)[0].splitlines()
     assert install.startswith("make install")
     assert {train, show} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_of_readme_and_api_runs(block, tmp_path, monkeypatch, capsys):
+    pyplot.switch_backend("agg")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    exec(compile(block, "README.md", "exec"), {})
+    pyplot.close("all")
+    printed = re.findall(r"^\S+\+preset=small\S*", capsys.readouterr().out, re.MULTILINE)
+    if "savefig" not in block:
+        assert len(printed) == 11  # every model and variant
+        return
+    board = next(t for t in tabulate(read_all(ROOT / "results")) if t.group[0] == "stripes")
+    ranked = [f"{row.model}+{row.variant}" for row in board.rows if row.rank]
+    assert (board.group.direction, printed) == ("a2b", ranked)
+    assert (tmp_path / "ranking.png").stat().st_size > 10_000
+
+
+def test_readme_draws_a_ranking():
+    assert "savefig" in "".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
 
 
 def values(place: str, key: str, directions: tuple[str, ...]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from i2i_bench.report.rows import (
     Row,
     Stat,
     Table,
+    group_of,
     have_one_classifier,
     have_one_lpips,
     mixture,
@@ -50,7 +50,7 @@ def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Tabl
     for record in sorted(chosen, key=_identity):
         scores = list(record.scores.values())
         for score in (*scores, *means(scores)):
-            groups.setdefault(_group(record, score), []).append((record, score))
+            groups.setdefault(group_of(record, score), []).append((record, score))
     alike = Counter(map(_but_for_real_set, groups))
     return [
         _table(group, groups[group], is_split=alike[_but_for_real_set(group)] > 1)
@@ -80,27 +80,6 @@ def _of_task(records: list[AnyRecord], task: str | None) -> list[AnyRecord]:
         return [record for record in records if task in (None, record.task)]
     others = f"{near(task, known)}there are some of: {', '.join(known)}"
     raise ValueError(f"no records of task {task!r}; {others}")
-
-
-def _group(record: AnyRecord, score: Score) -> Group:
-    is_run = isinstance(record, Record)
-    return Group(
-        task=record.task,
-        task_version=score.task_version,
-        protocol=score.protocol,
-        protocol_version=score.protocol_version,
-        direction=score.direction,
-        preset=record.preset if is_run else EXTERNAL,
-        image_size=score.image_size,
-        headline=record.headline,
-        recipe=score.recipe,
-        estimator=json.dumps(score.estimator, sort_keys=True),
-        spread_kind=score.spread_kind,
-        weights_sha256=score.weights_sha256 or "",
-        real_sha256=score.pixels_sha256.get("real", ""),
-        trained_version=record.task_version if is_run else score.task_version,
-        n_real=score.n_real,
-    )
 
 
 def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from i2i_bench.record import AnyRecord, Score
+from i2i_bench.record import EXTERNAL, AnyRecord, Record, Score
 from i2i_bench.report.columns import COST_KEYS, SPREAD_OF, SPREADS, Column
 from i2i_bench.report.targets import MEAN
 
@@ -33,6 +33,28 @@ class Group(NamedTuple):
     real_sha256: str
     trained_version: int
     n_real: int
+
+
+def group_of(record: AnyRecord, score: Score) -> Group:
+    """Say in which table a score stands; ``preset`` is ``external`` for other programs' images."""
+    is_run = isinstance(record, Record)
+    return Group(
+        task=record.task,
+        task_version=score.task_version,
+        protocol=score.protocol,
+        protocol_version=score.protocol_version,
+        direction=score.direction,
+        preset=record.preset if is_run else EXTERNAL,
+        image_size=score.image_size,
+        headline=record.headline,
+        recipe=score.recipe,
+        estimator=json.dumps(score.estimator, sort_keys=True),
+        spread_kind=score.spread_kind,
+        weights_sha256=score.weights_sha256 or "",
+        real_sha256=score.pixels_sha256.get("real", ""),
+        trained_version=record.task_version if is_run else score.task_version,
+        n_real=score.n_real,
+    )
 
 
 class Stat(NamedTuple):
