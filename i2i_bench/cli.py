@@ -388,6 +388,8 @@ def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any
 def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
     """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values.
 
+    Table v counts the networks of installed models, which takes some seconds.
+
     \b
     Example:
       i2i-bench table iv
@@ -399,6 +401,7 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
     if further and name != "iv":
         raise click.UsageError("--all is for table iv; nobody else printed values of the others")
     if name == "v":
+        click.echo("counting the networks of installed models; this takes some seconds", err=True)
         found = capacity.capacity(num_domains or 8, _count_published)
     elif num_domains:
         raise click.UsageError("--m sets the domains of table v; the others have none to set")

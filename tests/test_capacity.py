@@ -6,8 +6,10 @@ import re
 import sys
 
 import pytest
+from click.testing import CliRunner
 from torch import nn
 
+from i2i_bench.cli import main
 from i2i_bench.describe import count_published
 from i2i_bench.registry import BrokenModel
 from i2i_bench.report import layers, published, tables
@@ -272,7 +274,7 @@ def test_model_that_cannot_be_counted_says_why_and_breaks_nothing_else():
 
 
 def test_command_counts_installed_models(cli, places):
-    text = cli("table", "v").split("\n## ")[1]
+    text = cli("table", "v").split("## Table V, installed models")[1].split("\n## ")[0]
     cyclegan = [line for line in text.splitlines() if line.startswith("| CycleGAN")]
     assert [part.strip() for part in cyclegan[0].split("|")[3:7]] == [
         "cyclegan",
@@ -281,6 +283,13 @@ def test_command_counts_installed_models(cli, places):
         "792,003,296",
     ]
     assert "| 29,175,372 |     28 | 816,910,416 |" in text  # Scheme II
+
+
+def test_command_says_beside_its_output_that_counting_takes_time(places):
+    result = CliRunner().invoke(main, ["table", "v", "--format", "csv"])
+    sentence = "counting the networks of installed models; this takes some seconds\n"
+    assert result.stderr == sentence and result.output.startswith(sentence)
+    assert result.stdout.startswith("method,venue,")
 
 
 PLUGIN = """
@@ -330,7 +339,8 @@ def test_model_installed_by_a_third_party_is_counted_or_says_why(
     (places / "i2i_labelled.py").write_text(text)
     monkeypatch.syspath_prepend(places)
     monkeypatch.delitem(sys.modules, "i2i_labelled", raising=False)
-    section = cli("table", "v", "--m", 5).split("\n## ")[1]
+    text = cli("table", "v", "--m", 5)
+    section = text.split("## Table V, installed models")[1].split("\n## ")[0]
     (line,) = (line for line in section.splitlines() if line.startswith("| ContrastGAN "))
     assert re.search(shown, line), line
     assert "28,285,832" in section

@@ -10,7 +10,7 @@ import pytest
 from i2i_bench.report import ablation
 from i2i_bench.report.ablation import Study
 
-HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "cleanfid", "lpips"}
+HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
 PROGRAM = """
 import json, sys
 from click.testing import CliRunner
@@ -57,7 +57,7 @@ def _modules(program: str, *arguments: str) -> tuple[str, set[str]]:
     "arguments",
     [
         *(["--help"], ["run", "--help"], ["ablate", "--help"], ["figure", "--help"]),
-        *(["models"], ["tasks"], ["protocols"]),
+        *(["leaderboard", "--help"], ["table", "--help"], ["models"], ["tasks"], ["protocols"]),
     ],
 )
 def test_listing_imports_nothing_heavy(places, arguments):
