@@ -121,11 +121,9 @@ def make_frame(records: Iterable[AnyRecord]) -> pandas.DataFrame:
     """
     entries = [(record, score) for record in records for score in record.scores.values()]
     cells = [_cells(record, score) for record, score in entries]
+    fixed = [(name, _series(name, [c.get(name) for c in cells], DTYPES[name])) for name in DTYPES]
     columns = [
-        *(
-            (name, _series(name, [c.get(name) for c in cells], kind))
-            for name, kind in DTYPES.items()
-        ),
+        *fixed,
         *_metric_columns([score for _, score in entries]),
         *_setting_columns([record for record, _ in entries]),
     ]
@@ -204,5 +202,5 @@ def _series(name: str, values: Sequence[Any], dtype: str) -> pandas.Series:
     bits = 64 if dtype == "UInt64" else 63
     for value in values:
         if isinstance(value, int) and value.bit_length() > bits:
-            raise ValueError(f"a record has a {name} of {value}, more than 64 bits hold")
+            raise ValueError(f"{name} of a record is {value}, more than 64 bits hold")
     return pandas.Series(values, dtype=dtype)
