@@ -1,0 +1,1 @@
+"""What fuzz.py feeds to what reads files, and what watches over it."""

@@ -1,0 +1,153 @@
+"""Everything of the suite that reads files, each given bytes and a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+from fuzzing.guard import Found, require_sentence
+from fuzzing.sound import OFFICIAL, sound_checkpoint
+
+
+def read_record(content: bytes, folder: Path) -> None:
+    """Read a record and do with it all that is done with records."""
+    from i2i_bench import record, validation
+    from i2i_bench.report import render
+
+    path = folder / "results/stripes/cyclegan/seed0.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    found = record.read(path)
+    made = record.write(found, folder / "results")
+    if made != path:
+        made.unlink()
+    texts = [show([found]) for show in (render.readme, render.to_csv, render.to_latex)]
+    plain = "".join(texts).replace("\n", "")
+    if "<script" in texts[0] or not plain.isprintable():
+        raise Found("a name became HTML or a command to the terminal")
+    validation.validate(folder / "results")
+
+
+def read_external(content: bytes, folder: Path) -> None:
+    """Read the record of another program's images."""
+    from i2i_bench import record
+
+    (folder / "x.json").write_bytes(content)
+    record.write(record.read_external(folder / "x.json"), folder / "results")
+
+
+def read_notes(content: bytes, folder: Path) -> None:
+    """Read the small files beside runs and downloads."""
+    from i2i_bench import claims, ledger, plan
+    from i2i_bench.report import figures
+
+    run = folder / "seed0"
+    run.mkdir(exist_ok=True)
+    for path in (run / plan.RUN_FILE, claims.place(run), run / "losses.jsonl", folder / "k.json"):
+        path.write_bytes(content)
+    for read in (plan.noted_task, plan.is_unfinished, plan.is_imported):
+        read(run)
+    with claims.claim(run, watch=0.0):
+        pass
+    with contextlib.suppress(ValueError):
+        ledger.read(folder / "k.json")
+    figures._read_log(run / "losses.jsonl")
+
+
+def read_setting(content: bytes, folder: Path) -> None:
+    """Read a setting as typed."""
+    from i2i_bench import registry
+    from i2i_bench.contract import NOMINAL
+    from i2i_bench.settings import change_settings
+
+    del folder
+    key, _, value = content.decode(errors="replace").partition("=")
+    for name in ("cyclegan", "unit"):
+        settings = registry.load(name).settings("tiny", NOMINAL)
+        change_settings(name, settings, {key: value})
+
+
+def read_image(content: bytes, folder: Path) -> None:
+    """Decode an image file."""
+    from i2i_bench.tasks import folders
+
+    (folder / "x.png").write_bytes(content)
+    for is_plain in (False, True):
+        folders.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
+
+
+def read_images(content: bytes, folder: Path) -> None:
+    """Read an archive of another program's images."""
+    from i2i_bench import image_files
+
+    (folder / "x.zip").write_bytes(content)
+    with image_files.opened(folder / "x.zip") as files:
+        for file in files[:20]:
+            file.content()
+
+
+def read_archive(content: bytes, folder: Path) -> None:
+    """Unpack a downloaded archive."""
+    from i2i_bench.tasks import archives
+
+    (folder / "x.zip").write_bytes(content)
+    target = folder / "target"
+    target.mkdir()
+    bounds = archives.Bounds(members=100, file_bytes=2**20, total_bytes=2**22, free_bytes=2**22)
+    try:
+        archives.unpack(folder / "x.zip", target, bounds=bounds)
+    finally:
+        archives.remove(target)
+
+
+def read_checkpoint(content: bytes, folder: Path) -> None:
+    """Read a checkpoint, and build and restore the model that it is of."""
+    from i2i_bench import checkpoint, registry
+    from i2i_bench.settings import restore_settings, without_memory
+
+    path = folder / "checkpoint-000000000000.pt"
+    path.write_bytes(content)
+    found = checkpoint.read(path)
+    model_class = registry.load(found["identity"]["model"])
+    settings = restore_settings(model_class, found["identity"]["settings"])
+    checkpoint.require_fit(without_memory(model_class, settings, found["networks"]), found)
+    checkpoint.restore(model_class(settings.config), found, sound_checkpoint()["identity"])
+
+
+def read_official(content: bytes, folder: Path) -> None:
+    """Build the model whose authors' file it is; the others refuse it, each in a sentence."""
+    from i2i_bench import importing, registry
+
+    path = folder / "netG_A2B.pth"  # a name that all of them take
+    path.write_bytes(content)
+    refusals = []
+    for name in OFFICIAL:
+        try:
+            registry.load(name).from_official(path)
+        except ValueError as error:
+            require_sentence(error)
+            refusals.append(error)
+    importing._family(path)
+    if len(refusals) == len(OFFICIAL):
+        raise refusals[0]
+
+
+def read_metadata(content: bytes, folder: Path) -> None:
+    """List models with a distribution of this metadata installed."""
+    from i2i_bench import registry
+
+    first, _, rest = content.partition(b"\x00")
+    information = folder / "hostile-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_bytes(first)
+    (information / "entry_points.txt").write_bytes(rest)
+    sys.path.insert(0, str(folder))
+    try:
+        found = registry.entries()
+        [registry.problem(entry, found) for entry in found]
+        if len(registry.available_models()) < 2:
+            raise Found("a damaged distribution hides the models of others")
+    finally:
+        sys.path.remove(str(folder))

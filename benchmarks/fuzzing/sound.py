@@ -1,0 +1,169 @@
+"""Sound files of every kind that is read."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PAIR = ("trainA/1.png", "trainB/2.png")  # in an archive
+OFFICIAL = {  # model → fixture in tests/golden, and the parts of a file by the networks in it
+    "cyclegan": ("cyclegan", {"G_A": ""}),
+    "attentiongan": ("attentiongan_v2", {"G_A": ""}),
+    "attentiongan-v1": ("attentiongan_v1", {"netG_A2B": ""}),
+    "unit": ("unit", {"gen_a": "a", "gen_b": "b"}),
+    "ugatit-light": (
+        "ugatit_light",
+        {n: n for n in ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")},
+    ),
+    "stargan": ("stargan", {"G": ""}),
+}
+
+_kept: dict[str, Any] = {}
+
+
+def sound_checkpoint() -> dict[str, Any]:
+    """Make a checkpoint of a small model once, as plain values and tensors."""
+    import torch
+
+    from i2i_bench import checkpoint, plan, runner
+    from i2i_bench.plan import Choices
+
+    if "checkpoint" not in _kept:
+        widths = {"generator_width": "2", "discriminator_width": "2", "num_blocks": "1"}
+        (job,) = plan.plan(["cyclegan"], ["stripes"], [0], Choices("tiny", widths, 4), Path())
+        with tempfile.TemporaryDirectory() as folder:
+            made = checkpoint.save(
+                Path(folder), runner.build(job), job.identity(), checkpoint.Position()
+            )
+            _kept["checkpoint"] = torch.load(made, weights_only=True)
+    return _kept["checkpoint"]
+
+
+def sound_checkpoints() -> list[bytes]:
+    """Give a checkpoint's file."""
+    import torch
+
+    file = io.BytesIO()
+    torch.save(sound_checkpoint(), file)
+    return [file.getvalue()]
+
+
+def sound_officials() -> list[bytes]:
+    """Give a file of the authors of each model, with their names of its tensors."""
+    import torch
+    from safetensors.torch import load_file
+
+    found = []
+    for fixture, networks in OFFICIAL.values():
+        tensors = load_file(ROOT / "tests/golden" / fixture / "init.safetensors")
+        parts: dict[str, dict[str, Any]] = {part: {} for part in networks.values()}
+        for name, tensor in tensors.items():
+            network, _, leaf = name.partition("/")
+            if network in networks:
+                parts[networks[network]][leaf] = tensor
+        file = io.BytesIO()
+        torch.save(parts.get("", parts), file)
+        found.append(file.getvalue())
+    return found
+
+
+def sound_records() -> list[bytes]:
+    """Give some of the committed records."""
+    return [path.read_bytes() for path in sorted((ROOT / "results").glob("*/*/*.json"))[::6]]
+
+
+def sound_external() -> list[bytes]:
+    """Give a record of another program's images."""
+    scores = json.loads(sound_records()[-1])["scores"]
+    head = {
+        "name": "x",
+        "task": "stripes",
+        "headline": "kid",
+        "harness_version": "0",
+        "formats": {},
+    }
+    return [json.dumps(head | {"schema_version": 1, "scores": scores}).encode()]
+
+
+def sound_notes() -> list[bytes]:
+    """Give a note of a run, a line of a log and a ledger."""
+    texts = (
+        '{"task": "stripes", "finished": false}',
+        '{"step": 1, "images_seen": 2, "seconds": 0.1, "losses": {"cycle_a": 1.0}}',
+        '{"a": {"sha256": "00", "size": 1, "origin": "x"}}',
+        '{"host": "h", "machine": "m", "process": 1, "born": "1", "since": 1.0, "token": "t"}',
+    )
+    return [text.encode() for text in texts]
+
+
+def sound_settings() -> list[bytes]:
+    """Give some settings."""
+    return [
+        b"learning_rate=1e-4",
+        b"lambda_cycle=1e1",
+        b"resize=square",
+        b"flip=true",
+        b"batch_size=1",
+    ]
+
+
+def sound_images() -> list[bytes]:
+    """Give an image in each format and some modes."""
+    from PIL import Image
+
+    found = []
+    for form, mode in (
+        *(("PNG", "RGB"), ("PNG", "P"), ("PNG", "RGBA"), ("JPEG", "RGB"), ("WEBP", "RGB")),
+        *(("BMP", "RGB"), ("TIFF", "RGB"), ("TIFF", "L")),
+    ):
+        file = io.BytesIO()
+        Image.effect_noise((16, 12), 64).convert(mode).save(file, form)
+        found.append(file.getvalue())
+    return found
+
+
+def sound_zips() -> list[bytes]:
+    """Give zip archives of images, compressed and not."""
+    files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])
+    return [packed_zip(files, how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+
+
+def sound_archives() -> list[bytes]:
+    """Give archives of images of every kind that is unpacked."""
+    files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])
+    return [*sound_zips(), packed_tar(files)]
+
+
+def packed_zip(files: Mapping[str, bytes], how: int) -> bytes:
+    """Pack files by name."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", how) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def packed_tar(files: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Pack files by name; or what else a tar archive can hold, at the last of these names."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            if name == list(files)[-1]:
+                info.type, info.linkname = kind, "../../x"
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def sound_metadata() -> list[bytes]:
+    """Give metadata of a plugin, a zero byte between its two files."""
+    metadata = "Metadata-Version: 2.1\nName: hostile\nVersion: 1\nSummary: A summary\n\nText\n"
+    return [f"{metadata}\0[i2i_bench.models]\nhostile = hostile:Model\n".encode()]
