@@ -7,8 +7,8 @@ harness's own, its theme included.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.protocols import PROTOCOLS
-from i2i_bench.report.columns import METRICS, SPREAD_OF
 from i2i_bench.tasks import catalog
 
 project = "i2i-bench"
@@ -45,12 +45,12 @@ myst_substitutions = {
         [
             (
                 f"`{metric.key}`",
-                ", ".join(f"`{key}`" for key in SPREAD_OF.get(metric.key, ())),
+                ", ".join(f"`{key}`" for key in metric.spreads),
                 metric.unit if metric.scale == 1 else "",  # tables scale what has none
                 metric.better,
                 metric.meaning or metric.title,
             )
-            for metric in METRICS
+            for metric in known_metrics().shown
         ],
     ),
     "tasks": table(

@@ -12,6 +12,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +26,9 @@ from i2i_bench.data import TrainingImages, make_store, to_float
 from i2i_bench.disk import replacing
 from i2i_bench.download import alone
 from i2i_bench.feature_cache import cache_folder
+from i2i_bench.metric import Need
 from i2i_bench.model import EVERY, Settings
 from i2i_bench.official import read_untrusted
-from i2i_bench.protocols import Found
 from i2i_bench.tasks.labels import Labels
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import Report
@@ -39,7 +40,6 @@ BATCH_SIZE = 50
 EPOCHS, LEAST_IMAGES, MOST_IMAGES = 10, 4_000, 200_000  # of training: so many epochs, in bounds
 LEARNING_RATE = 2e-3  # of Adam, falling linearly to 0
 SEED = 0
-NOTHING_ELSE = "the labels say nothing besides the target"
 
 logger = logging.getLogger(__name__)
 
@@ -97,24 +97,21 @@ class Classifier:
             return logits == logits.max(axis=1, keepdims=True)
         return logits > 0
 
-    def shares(self, images: NDArray[np.uint8], labels: NDArray[np.int8], target: str) -> Found:
-        """Say how often images are taken for what they should be.
+    def asked(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int8], target: str
+    ) -> dict[Need, Any]:
+        """Give what metrics of recognition need.
 
         Args:
             images: (images, height, width, 3), of any size.
             labels: What they should have, (images, attributes).
-            target: The domain whose attribute is ``target_share``'s.
-
-        Returns:
-            ``target_share`` for that attribute; ``kept_share``, the mean over all attributes that
-            the change to the target leaves alone.
+            target: The domain whose attribute was to change.
         """
-        right = self.predict(images) == labels.astype(bool)
-        position = self.labelling.attributes.index(target.lstrip("+-"))
-        kept = self.labelling.untouched(target)
         return {
-            "target_share": float(right[:, position].mean()),
-            "kept_share": float(right[:, kept].mean()) if kept else NOTHING_ELSE,
+            "recognised": self.predict(images),
+            "labels": labels,
+            "target": self.labelling.attributes.index(target.lstrip("+-")),
+            "kept": self.labelling.untouched(target),
         }
 
 

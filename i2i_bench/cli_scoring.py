@@ -129,6 +129,7 @@ def score(folder: Path, **options: Any) -> None:
 
 def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
     """Print what was scored and what was found, by further protocols what differs by them."""
+    from i2i_bench.protocols import DISTANCE_KEYS
     from i2i_bench.report.columns import summary
 
     click.echo(f"scored {path}")
@@ -137,7 +138,7 @@ def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
         protocol = f"{found.protocol}@{found.protocol_version}"
         if protocol in scored_by:
             partial = ", partial" if found.partial else ""
-            missing = [found.reasons[key] for key in ("fid", "kid") if key in found.reasons]
+            missing = [found.reasons[key] for key in DISTANCE_KEYS if key in found.reasons]
             before = known.setdefault(found.direction, {})
             new = dict(found.values.items() - before.items())
             before |= new

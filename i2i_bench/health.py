@@ -5,17 +5,25 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from i2i_bench.data import TrainingImages, to_uint8
 from i2i_bench.metrics import masks as mask_metrics
-from i2i_bench.metrics import pixels
+from i2i_bench.metrics.masks import (
+    ATTENTION_ENTROPY,
+    ATTENTION_SATURATED,
+    BACKGROUND_SHARE,
+    EFFECTIVE_MASKS,
+    MaskHealth,
+)
+from i2i_bench.metrics.pixels import COLOUR_CORRELATION, COLOUR_CORRELATION_TRUTH
 from i2i_bench.model import EVERY, Batch, Direction, Masks, Model
 from i2i_bench.protocols import Found
+from i2i_bench.sample import Meter, Sample
 from i2i_bench.snapshots import evaluating
 from i2i_bench.training import Report
 
@@ -33,22 +41,7 @@ INVERTED = -0.5
 LOOKS = 20  # in a training, at equal distances
 IMAGES_SEEN = 4  # in a look
 NO_MASKS = "no attention masks"
-MASK_VALUES = ("attention_entropy", "attention_saturated", "effective_masks")
-
-
-@dataclass(frozen=True)
-class MaskHealth:
-    """What is kept of the attention masks of some images.
-
-    Attributes:
-        entropy: (images,), as ``metrics.masks.attention_entropy``; empty for a single mask.
-        saturated: (images,), as ``metrics.masks.saturated_share``.
-        usage: (images, masks), mean attention of each mask.
-    """
-
-    entropy: NDArray[np.float64]
-    saturated: NDArray[np.float64]
-    usage: NDArray[np.float64]
+MASK_METRICS = (ATTENTION_ENTROPY, ATTENTION_SATURATED, EFFECTIVE_MASKS)
 
 
 def measure(masks: Masks | None) -> MaskHealth | str:
@@ -83,28 +76,18 @@ def join(parts: Sequence[MaskHealth | str]) -> MaskHealth | str:
 
 def mask_values(health: MaskHealth | str) -> Found:
     """Give what a record says of masks, over all images."""
-    if isinstance(health, str):
-        return dict.fromkeys(MASK_VALUES, health)
-    saturated = float(health.saturated.mean())
-    usage = health.usage.mean(0)
-    if len(usage) == 1:
-        single = "a single mask shares nothing"
-        return dict.fromkeys(MASK_VALUES, single) | {"attention_saturated": saturated}
-    return {
-        "attention_entropy": float(health.entropy.mean()),
-        "attention_saturated": saturated,
-        "effective_masks": mask_metrics.effective_masks(usage),
-    }
+    return Meter().values(MASK_METRICS, Sample({"attention": health}))
 
 
-def colour_correlation(
-    sources: Iterable[NDArray[np.uint8]], fakes: Iterable[NDArray[np.uint8]]
-) -> float | str:
-    """Give the mean correlation of luminance over pairs of images that have one."""
-    pairs = zip(sources, fakes, strict=True)
-    found = [pixels.luminance_correlation(*pair) for pair in pairs]
-    known = [value for value in found if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else "every image has a single luminance"
+def colour_correlation(sources: NDArray[Any], fakes: NDArray[Any]) -> float | str:
+    """Give the mean correlation of luminance over pairs of images that have one, or why not.
+
+    Args:
+        sources: uint8 (images, height, width, 3).
+        fakes: The same shape.
+    """
+    sample = Sample({"source": sources, "fake": fakes})
+    return Meter().values([COLOUR_CORRELATION], sample)[COLOUR_CORRELATION.key]
 
 
 def alarms(values: Mapping[str, float | str | None]) -> dict[str, str]:
@@ -114,19 +97,19 @@ def alarms(values: Mapping[str, float | str | None]) -> dict[str, str]:
         values: As in a record, or some of them; what is no number gives none.
     """
     known = {key: value for key, value in values.items() if isinstance(value, float)}
-    share, masks = known.get("background_share", 0.0), known.get("effective_masks", math.inf)
-    colour = known.get("colour_correlation", 1.0)
+    share, masks = known.get(BACKGROUND_SHARE.key, 0.0), known.get(EFFECTIVE_MASKS.key, math.inf)
+    colour = known.get(COLOUR_CORRELATION.key, 1.0)
     found = {}
     if share > COPIES:
-        found["background_share"] = (
+        found[BACKGROUND_SHARE.key] = (
             f"nothing is translated: the mask that copies the source has {share:.1%} of attention"
         )
     elif masks < COLLAPSED:
-        found["effective_masks"] = (
+        found[EFFECTIVE_MASKS.key] = (
             f"the attention masks have collapsed: {masks:.2f} of them are in effect"
         )
-    if colour < INVERTED and known.get("colour_correlation_truth", 1.0) >= INVERTED:
-        found["colour_correlation"] = (
+    if colour < INVERTED and known.get(COLOUR_CORRELATION_TRUTH.key, 1.0) >= INVERTED:
+        found[COLOUR_CORRELATION.key] = (
             f"colours are inverted: the luminance of source and translation correlates by "
             f"{colour:.2f}"
         )
@@ -187,7 +170,7 @@ def _look_at(model: Model, batch: Batch, direction: Direction) -> Found:
         masks = model.masks(batch, direction)
     both = (batch.images[direction.source], fake)
     sources, fakes = (to_uint8(images).cpu().permute(0, 2, 3, 1).numpy() for images in both)
-    values: Found = {"colour_correlation": colour_correlation(sources, fakes)}
+    values: Found = {COLOUR_CORRELATION.key: colour_correlation(sources, fakes)}
     if masks is not None and masks.background is not None:
-        values["background_share"] = float(masks.attention[:, masks.background].float().mean())
+        values[BACKGROUND_SHARE.key] = float(masks.attention[:, masks.background].float().mean())
     return values | mask_values(measure(masks))

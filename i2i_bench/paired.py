@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,22 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from i2i_bench import evaluation, external, features, plan, record, scoring
+from i2i_bench import evaluation, external, features, plan, record
 from i2i_bench.data import decode, test_images
 from i2i_bench.directions import find_direction
 from i2i_bench.evaluation import Images
 from i2i_bench.faults import near
-from i2i_bench.metrics import distances, pixels
+from i2i_bench.metric import Need
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.metrics import distances
+from i2i_bench.metrics.distances import KID
 from i2i_bench.model import Direction, Settings
 from i2i_bench.plan import Places
 from i2i_bench.protocols import Protocol
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
 from i2i_bench.report.differences import Comparison, Difference
+from i2i_bench.sample import Meter, Sample, reason
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.folders import read_image
 from i2i_bench.tasks.task import Task, TaskImage
 
-PAIRED = ("psnr_foreground", "psnr_background", "psnr", "ssim", "lpips", "lpips_source")
+AGAIN = "compare again"  # once weights that are missing are there
 SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
 
 
@@ -134,8 +138,8 @@ def compare(
             f"is at version {task.version} now; score them again"
         )
     data = _Data(sides, scores, task)
-    found = {"kid": _kid(data, protocol, device)} | _paired(data, device)
-    keys = dict.fromkeys([task.headline, "kid", *PAIRED])
+    found = {KID.key: _kid(data, protocol, device)} | _paired(data, device)
+    keys = dict.fromkeys([task.headline, *found])
     known = {key: value for key in keys if (value := found.get(key)) is not None}
     return Comparison(
         f"{task.name}@{task.version}, {direction}, {protocol}, n = {len(data.fakes[0])}",
@@ -281,8 +285,8 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
         difference, error = distances.kid_difference(real, one, other)
         kids = [distances.kid_unbiased(real, side)[0] for side in (one, other)]
     except ValueError as problem:
-        return scoring.reason(problem, "compare again")
-    return Difference("kid", kids[0], kids[1], difference, None if math.isnan(error) else error)
+        return reason(problem, AGAIN)
+    return Difference(KID.key, kids[0], kids[1], difference, None if math.isnan(error) else error)
 
 
 def _paired(data: _Data, device: str) -> dict[str, Difference | str]:
@@ -291,37 +295,24 @@ def _paired(data: _Data, device: str) -> dict[str, Difference | str]:
     return {key: _difference(key, sides[0][key], sides[1][key]) for key in sides[0]}
 
 
-def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, list[float] | str]:
+def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, Sequence[float] | str]:
     """Give each metric for each image, or the reason why there is none."""
-    values: dict[str, list[float] | str] = {
-        "lpips_source": _tried(lambda: features.lpips_distance(fakes, data.sources, device))
+    given: dict[Need, Any] = {"fake": fakes, "source": data.sources, "device": device}
+    if data.truth is not None:
+        given["truth"] = data.truth
+        if data.foreground is not None:
+            given["foreground"] = [data.foreground[i] for i in data.indices]
+    sample, meter = Sample(given), Meter(AGAIN)
+    return {
+        metric.key: meter.by_image(metric, sample)
+        for metric in known_metrics().shown
+        if metric.by_image and sample.is_for(metric)
     }
-    truth = data.truth
-    if truth is None:
-        return values
-    pairs = list(zip(fakes, truth, strict=True))
-    values["psnr"] = [_capped(pixels.psnr(*pair)) for pair in pairs]
-    values["ssim"] = _tried(lambda: [pixels.ssim(*pair) for pair in pairs])
-    values["lpips"] = _tried(lambda: features.lpips_distance(fakes, truth, device))
-    if data.foreground is not None:
-        masked = [(*pair, data.foreground[i]) for i, pair in zip(data.indices, pairs, strict=True)]
-        for key, inside in (("psnr_foreground", True), ("psnr_background", False)):
-            values[key] = [_capped(pixels.psnr(a, b, mask=m == inside)) for a, b, m in masked]
-    return values
 
 
-def _capped(ratio: float) -> float:
-    return min(ratio, pixels.PSNR_CAP)  # as in the mean that a record has
-
-
-def _tried(compute: Callable[[], list[float]]) -> list[float] | str:
-    try:
-        return compute()
-    except ValueError as error:
-        return scoring.reason(error, "compare again")
-
-
-def _difference(key: str, one: list[float] | str, other: list[float] | str) -> Difference | str:
+def _difference(
+    key: str, one: Sequence[float] | str, other: Sequence[float] | str
+) -> Difference | str:
     """Compare means over images by the differences of each."""
     if isinstance(one, str) or isinstance(other, str):
         return one if isinstance(one, str) else str(other)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from i2i_bench.faults import near
+from i2i_bench.metrics import distances
+from i2i_bench.metrics.distances import FID, KID, Distance
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 Found = dict[str, float | str]  # a value, or the reason why there is none
 Parameters = dict[str, float | str | list[str]]
 SpreadKind = Literal["se_jackknife", "se_blocks", "sd_subsets", "none"]
-Distance = Literal["fid_lowrank", "kid_ustat", "kid_blocks", "kid_subsets"]
+Estimator = Literal["fid_lowrank", "kid_ustat", "kid_blocks", "kid_subsets"]
+DISTANCES = (FID, KID)  # of which a protocol names estimators
+DISTANCE_KEYS = tuple(distance.key for distance in DISTANCES)
 
 TEST_SPLIT = "test split of the target domain"
 BOTH_SPLITS = "test splits of the target and the source domain"
@@ -29,7 +33,7 @@ class Protocol:
         version: Rises when the definition changes; versions are never ranked together.
         title: One line for a list.
         recipe: How an image becomes features, a name in ``inception.RECIPES``.
-        distances: The estimators whose values a score holds, by the names ``_estimate`` knows.
+        distances: The estimators whose values a score holds, by the names ``DISTANCES`` have.
         headline: The value that ranks models, ``kid`` or ``fid``.
         spread_kind: What the spread of the KID is.
         reference: The images that translations are compared with.
@@ -45,7 +49,7 @@ class Protocol:
     version: int
     title: str
     recipe: str
-    distances: tuple[Distance, ...]
+    distances: tuple[Estimator, ...]
     headline: Literal["kid", "fid"]
     spread_kind: SpreadKind
     reference: str
@@ -62,12 +66,12 @@ class Protocol:
     @property
     def has_kid(self) -> bool:
         """Whether one of the distances is a KID."""
-        return any(distance.startswith("kid") for distance in self.distances)
+        return any(estimator in KID.estimators for estimator in self.distances)
 
     @property
     def spread_key(self) -> str | None:
         """Name of the KID's spread among the values of a score; None where it has none."""
-        return None if self.spread_kind == "none" else f"kid_{self.spread_kind[:2]}"
+        return None if self.spread_kind == "none" else f"{KID.key}_{self.spread_kind[:2]}"
 
 
 # KID of U-GAT-IT, AttentionGAN and ACL-GAN (spec section 3). The original read a frozen TensorFlow
@@ -290,8 +294,8 @@ def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) ->
         with_source: Whether distances to the source are among them.
     """
     missing: Found = {}
-    for distance in protocol.distances:
-        missing |= dict.fromkeys(_keys(protocol, distance), reason)
+    for estimator in protocol.distances:
+        missing |= dict.fromkeys(_keys(protocol, estimator), reason)
     return _combined(protocol, missing, missing) if with_source else missing
 
 
@@ -320,11 +324,16 @@ def chosen_size(chosen: int | None, num_images: int) -> int:
     return subset_size(num_images) if chosen is None else chosen
 
 
-def _keys(protocol: Protocol, distance: Distance) -> tuple[str, ...]:
+def _distance(estimator: Estimator) -> Distance:
+    """Find the distance that an estimator is of."""
+    return next(distance for distance in DISTANCES if estimator in distance.estimators)
+
+
+def _keys(protocol: Protocol, estimator: Estimator) -> tuple[str, ...]:
     """Name the values of an estimator."""
-    if distance == "fid_lowrank":
-        return ("fid",)
-    return ("kid", protocol.spread_key) if protocol.spread_key else ("kid",)
+    distance = _distance(estimator)
+    spread = protocol.spread_key if distance.spreads else None
+    return (distance.key, spread) if spread else (distance.key,)
 
 
 def _distances(
@@ -332,10 +341,10 @@ def _distances(
 ) -> Found:
     """Give the values of all estimators of a protocol for one pair of sets."""
     found: Found = {}
-    for distance in protocol.distances:
-        keys = _keys(protocol, distance)
+    for estimator in protocol.distances:
+        keys = _keys(protocol, estimator)
         try:
-            numbers = _estimate(protocol, distance, real, fake, kid_subset_size)
+            numbers = _estimate(protocol, estimator, real, fake, kid_subset_size)
         except ValueError as error:
             found |= dict.fromkeys(keys, str(error))
             continue
@@ -346,30 +355,28 @@ def _distances(
 
 def _estimate(
     protocol: Protocol,
-    distance: Distance,
+    estimator: Estimator,
     real: ArrayLike,
     fake: ArrayLike,
     kid_subset_size: int | None,
 ) -> tuple[float, ...]:
     """Give the value of one estimator and its spread, where it has one."""
+    choices: dict[str, int | None] = {}
+    if estimator == "kid_blocks":
+        choices = {"block": protocol.block}
+    elif estimator == "kid_subsets":
+        size = chosen_size(kid_subset_size, min(_length(real), _length(fake)))
+        choices = {"subsets": protocol.subsets, "size": size, "seed": protocol.seed}
+    if None in choices.values():
+        raise LookupError(f"protocol {protocol.name} lacks what {estimator!r} needs")
+    found = _distance(estimator).estimators[estimator](real, fake, **choices)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _length(features: ArrayLike) -> int:
     import numpy as np
 
-    from i2i_bench.metrics import distances
-
-    match distance:
-        case "fid_lowrank":
-            return (distances.fid(real, fake),)
-        case "kid_ustat":
-            return distances.kid_unbiased(real, fake)
-        case "kid_blocks" if protocol.block is not None:
-            return distances.kid_blocks(real, fake, protocol.block)
-        case "kid_subsets" if protocol.subsets is not None and protocol.seed is not None:
-            smaller = min(len(np.asarray(real)), len(np.asarray(fake)))
-            size = chosen_size(kid_subset_size, smaller)
-            return distances.kid_subsets(
-                real, fake, subsets=protocol.subsets, size=size, seed=protocol.seed
-            )
-    raise LookupError(f"protocol {protocol.name} lacks what {distance!r} needs, or it is unknown")
+    return len(np.asarray(features))
 
 
 def _combined(protocol: Protocol, target: Found, source: Found) -> Found:
@@ -388,5 +395,5 @@ def _combined(protocol: Protocol, target: Found, source: Found) -> Found:
 
 
 def _renamed(found: Found, side: str) -> Found:
-    """Put the side into each name, after the distance: ``kid_se`` becomes ``kid_source_se``."""
-    return {f"{key[:3]}_{side}{key[3:]}": value for key, value in found.items()}
+    """Put the side into each name, as the metrics of the sides have it."""
+    return {distances.key_beside(key, side): value for key, value in found.items()}

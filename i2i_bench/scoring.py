@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from i2i_bench import classifier, feature_cache, features, health, inception, protocols, weights
-from i2i_bench.evaluation import Images, Reference, Translations
-from i2i_bench.metrics import masks as mask_metrics
-from i2i_bench.metrics import pixels
+from i2i_bench.evaluation import Reference, Translations
+from i2i_bench.metric import Need
+from i2i_bench.metric_set import MetricSet, known_metrics
+from i2i_bench.metrics import distances
+from i2i_bench.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
+from i2i_bench.metrics.lpips import LPIPS
+from i2i_bench.metrics.masks import NO_COPY
+from i2i_bench.metrics.recognition import TARGET_SHARE
 from i2i_bench.protocols import Found, Protocol
 from i2i_bench.record import Score, Scores, Values
+from i2i_bench.sample import Meter, Sample, reason
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import Report
-
-logger = logging.getLogger(__name__)
 
 LIBRARIES = ("clean-fid", "lpips", "numpy", "pillow", "torch")
 COMPARED = {  # whose values → the sets in the places of the real images and of the translations
@@ -47,6 +50,7 @@ class Scorer:
         order_replicates: Random orders of the images over which estimators over blocks, which
             depend on the order, are repeated; 0 for none.
         kid_subset_size: Of estimators over subsets; None for what the protocol chooses.
+        metrics: What is measured beside the distances of the protocols.
     """
 
     protocols: Sequence[Protocol]
@@ -54,6 +58,7 @@ class Scorer:
     report: Report
     order_replicates: int = 0
     kid_subset_size: int | None = None
+    metrics: MetricSet = field(default_factory=known_metrics)
 
     def require_possible(self) -> None:
         """Find out before the work whether anything but weights that are missing is in its way.
@@ -78,43 +83,33 @@ class Scorer:
                 weights are the reason of what has no value.
         """
         sets = _Sets(found, against, str(self.device), self.report)
-        lpips = _Lpips(str(self.device))
-        unchanged = dataclasses.replace(
-            found,
-            fakes=found.sources,
-            reconstructions=found.sources,
-            background=None,
-            health=health.NO_MASKS,
-        )
-        pairwise: dict[str, Found] = {
-            "translations": _compare_pairs(found, against, lpips),
-            "identity": _compare_pairs(unchanged, against, lpips),
-            "real": {},
-        }
         judge = None
         if found.labels is not None and against.labels is not None:
             judge = classifier.trained(task, self.device, self.report)
-            asked = {
-                "translations": (found.fakes, found.labels[1]),
-                "identity": (found.sources, found.labels[1]),
-                "real": (against.real, against.labels),
-            }
-            for whose, images in asked.items():
-                pairwise[whose] |= judge.shares(*images, found.direction.target)
+        samples = _samples(found, against, str(self.device), judge)
+        meter = Meter()
+        measured = {whose: meter.values(self.metrics, each) for whose, each in samples.items()}
+        hashes = {
+            LPIPS.weights_field: self._lpips_hash(measured.values()),
+            TARGET_SHARE.weights_field: judge.sha256 if judge else None,
+        }
         scores: Scores = {}
         for protocol in self.protocols:
             values = {
-                whose: _values(self._distances(protocol, sets, *pair) | pairwise[whose])
+                whose: _values(self._distances(protocol, sets, *pair) | measured[whose])
                 for whose, pair in COMPARED.items()
             }
             score = self._score(protocol, task, sets, values)
             key = f"{protocol}/{found.direction}"
-            hashes = {
-                "lpips_sha256": lpips.sha256,
-                "classifier_sha256": judge.sha256 if judge else None,
-            }
             scores[key] = score.model_copy(update=hashes)
         return scores
+
+    def _lpips_hash(self, measured: Iterable[Found]) -> str | None:
+        """Give the hash of the weights of LPIPS, if there is a value of it."""
+        keys = [m.key for m in self.metrics if m.weights_field == LPIPS.weights_field]
+        if not any(isinstance(values.get(key), float) for values in measured for key in keys):
+            return None
+        return weights.weights_hash(weights.required(weights.ALEXNET_NAME))
 
     def _score(
         self, protocol: Protocol, task: Task, sets: _Sets, values: dict[str, Values]
@@ -161,10 +156,10 @@ class Scorer:
         found = protocols.score(protocol, *sides, kid_subset_size=size)
         if real == "half" and len(sides[0]) < sizes[0]:
             found |= _biased(found, len(sides[0]), sizes[0])
-        if self.order_replicates and protocol.block and isinstance(found["kid"], float):
+        if self.order_replicates and protocol.block and isinstance(found[KID.key], float):
             mean, deviation = order_replicates(protocol, *sides, count=self.order_replicates)
-            found |= {"kid_order_mean": mean, "kid_order_sd": deviation}
-            found["kid_orders"] = float(self.order_replicates)
+            found |= {KID_ORDER_MEAN.key: mean, KID_ORDER_MEAN.spreads[0]: deviation}
+            found[KID_ORDERS.key] = float(self.order_replicates)
         return found
 
 
@@ -193,7 +188,7 @@ def order_replicates(
     values = []
     for _ in range(count):
         shuffled = [side[random.permutation(len(side))] for side in sides]
-        values.append(protocols.score(kid_alone, *shuffled)["kid"])
+        values.append(protocols.score(kid_alone, *shuffled)[KID.key])
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 
@@ -203,7 +198,7 @@ def _biased(found: Found, num_images: int, num_compared: int) -> Found:
         f"halves of {num_images} images are smaller than the {num_compared} compared, so FID would "
         "be more biased"
     )
-    return {key: why for key in found if key in ("fid", "fid_target", "fid_source")}
+    return {key: why for key in found if key in {metric.key for metric in distances.BIASED}}
 
 
 def alarms(scores: Scores) -> list[str]:
@@ -270,78 +265,46 @@ def _by_name(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=names.__getitem__)
 
 
-class _Lpips:
-    """Mean LPIPS between sets of images, or the reason why there is none; each computed once."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._known: dict[tuple[int, int], float | str] = {}
-        self.sha256: str | None = None
-
-    def __call__(self, images: Images, others: Images) -> float | str:
-        key = id(images), id(others)
-        if key not in self._known:
-            self._known[key] = _mean(lambda: self._compare(images, others))
-        return self._known[key]
-
-    def _compare(self, images: Images, others: Images) -> list[float]:
-        found = features.lpips_distance(images, others, self._device)
-        self.sha256 = weights.weights_hash(weights.required(weights.ALEXNET_NAME))
-        return found
-
-
-def _compare_pairs(found: Translations, against: Reference, lpips: _Lpips) -> Found:
-    """Compare each translation with its source, reconstruction, truth and masks."""
-    values: Found = {
-        "lpips_source": lpips(found.fakes, found.sources),
-        "colour_correlation": health.colour_correlation(found.sources, found.fakes),
+def _samples(
+    found: Translations, against: Reference, device: str, judge: classifier.Classifier | None
+) -> dict[str, Sample]:
+    """Give what is measured: translations, sources in their place, and real images."""
+    unchanged = dataclasses.replace(
+        found,
+        fakes=found.sources,
+        reconstructions=found.sources,
+        background=None,
+        health=health.NO_MASKS,
+    )
+    samples = {
+        "translations": _sample(found, against, device),
+        "identity": _sample(unchanged, against, device),
+        "real": Sample({"fake": against.real, "device": device}),
     }
-    values |= _compare_cycle(found, lpips) | _compare_truth(found, against, lpips)
-    return values | _compare_masks(found, against) | health.mask_values(found.health)
+    if judge is None or found.labels is None or against.labels is None:
+        return samples
+    labels = dict.fromkeys(samples, found.labels[1]) | {"real": against.labels}
+    return {
+        whose: each.more(judge.asked(each.given["fake"], labels[whose], found.direction.target))
+        for whose, each in samples.items()
+    }
 
 
-def _compare_cycle(found: Translations, lpips: _Lpips) -> Found:
-    """Compare sources with what their translations, as saved, are translated back to."""
-    back = found.reconstructions
-    if isinstance(back, str):
-        return dict.fromkeys(("lpips_cycle", "psnr_cycle"), back)
-    pairs = zip(back, found.sources, strict=True)
-    psnr = pixels.mean_psnr(pixels.psnr(*pair) for pair in pairs)
-    return {"lpips_cycle": lpips(back, found.sources), "psnr_cycle": psnr}
-
-
-def _compare_truth(found: Translations, against: Reference, lpips: _Lpips) -> Found:
-    """Compare translations with the true ones, over objects and around them too."""
+def _sample(found: Translations, against: Reference, device: str) -> Sample:
+    """Gather what metrics may need of translations, but for what the classifier sees."""
+    given: dict[Need, Any] = {
+        "fake": found.fakes,
+        "source": found.sources,
+        "reconstruction": found.reconstructions,
+        "background_attention": NO_COPY if found.background is None else found.background,
+        "attention": found.health,
+        "device": device,
+    }
+    if against.foreground is not None:
+        given["foreground"] = against.foreground
     if against.truth is None:
-        missing = "the task has no true translations"
-        return dict.fromkeys(("lpips", "psnr", "ssim"), missing)
-    pairs = list(zip(found.fakes, against.truth, strict=True))
-    values: Found = {
-        "lpips": lpips(found.fakes, against.truth),
-        "psnr": pixels.mean_psnr(pixels.psnr(*pair) for pair in pairs),
-        "ssim": _mean(lambda: [pixels.ssim(*pair) for pair in pairs]),
-        "colour_correlation_truth": health.colour_correlation(found.sources, against.truth),
-    }
-    if against.foreground is None:
-        return values
-    masked = list(zip(pairs, against.foreground, strict=True))
-    for name, inside in (("foreground", True), ("background", False)):
-        ratios = [pixels.psnr(*pair, mask=mask == inside) for pair, mask in masked]
-        values[f"psnr_{name}"] = pixels.mean_psnr(ratios)
-    return values
-
-
-def _compare_masks(found: Translations, against: Reference) -> Found:
-    """Compare the attention of the copying mask with the true foreground."""
-    background, foreground = found.background, against.foreground
-    if background is None:
-        names = ("background_share", "mask_iou") if foreground else ("background_share",)
-        return dict.fromkeys(names, "no mask copies the input")
-    values: Found = {"background_share": _mean(lambda: [mask_metrics.background_share(background)])}
-    if foreground is not None:
-        pairs = list(zip(background, foreground, strict=True))
-        values["mask_iou"] = _mean(lambda: [mask_metrics.foreground_iou(*pair) for pair in pairs])
-    return values
+        return Sample(given, {"truth": "the task has no true translations"})
+    return Sample({**given, "truth": against.truth})
 
 
 def _values(found: Found) -> Values:
@@ -349,26 +312,3 @@ def _values(found: Found) -> Values:
         values={k: None if isinstance(v, str) else float(v) for k, v in found.items()},
         reasons={k: v for k, v in found.items() if isinstance(v, str)},
     )
-
-
-def _mean(compute: Callable[[], list[float]]) -> float | str:
-    """Give the mean of what is computed, or the reason why it cannot be, unfit weights apart."""
-    try:
-        return float(np.mean(compute()))
-    except weights.UnfitWeights:
-        raise
-    except ValueError as error:
-        return reason(error)
-
-
-def reason(error: ValueError, again: str = "score again with --force") -> str:
-    """Say why a metric is missing, without folders of this machine; warn of what to do."""
-    if not isinstance(error, weights.MissingWeights):
-        return str(error)
-    _warn(f"{error}; then {again}")
-    return error.reason
-
-
-@functools.cache  # once is enough
-def _warn(message: str) -> None:
-    logger.warning(message)

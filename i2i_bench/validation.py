@@ -11,31 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench import protocols, record
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.metrics.distances import FID
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score, Values
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.folders import FOLDERS
 
 PLANS = "ablations"  # folder of plans of ablations, which ablate --check reads
 ROUNDING = 1e-6  # of a share or a correlation
-FID_ROUNDING = 1e-3  # of the distance of a set to itself, relative to distances of some tens
 MACHINES = 1e-3  # relative, by which processors may differ in one number
-RANGES: tuple[tuple[str, float, float], ...] = (  # pattern of names, smallest, largest
-    (r"fid\w*", 0.0, math.inf),
-    (r"kid\w*_(se|sd)", 0.0, math.inf),
-    (r"kid\w*", -1.0, math.inf),  # unbiased: below zero by its noise
-    (r"psnr\w*", 0.0, 100.0),
-    (r"ssim", -1.0, 1.0),
-    (r"lpips\w*", 0.0, math.inf),
-    (r"mask_iou|background_share|attention_\w+|(target|kept)_share", 0.0, 1.0),
-    (r"effective_masks", 1.0, math.inf),
-    (r"colour_correlation\w*", -1.0, 1.0),
-)
-UNCHANGED = {  # of the identity baseline, whose translation is its source
-    "lpips_source": (0.0, ROUNDING),
-    "fid_source": (0.0, FID_ROUNDING),
-    "colour_correlation": (1.0, ROUNDING),
-}
-ALWAYS = ("lpips", "lpips_source", "psnr", "ssim")  # in every score, if only with a reason
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HASHED = re.compile("-[0-9a-f]{8}")
 
@@ -198,17 +182,24 @@ def _values(prefix: str, values: Values) -> Iterator[str]:
     for key in sorted(missing ^ values.reasons.keys()):
         yield f"{prefix}{key} needs either a value or the reason why it has none"
     for key, value in values.values.items():
-        for pattern, lowest, highest in RANGES:
-            if value is not None and re.fullmatch(pattern, key):
-                if not lowest - ROUNDING <= value <= highest + ROUNDING:
-                    yield f"{prefix}{key} {value} is not in [{lowest:g}, {highest:g}]"
-                break
+        if value is not None and (bounds := _bounds(key)):
+            lowest, highest = bounds
+            if not lowest - ROUNDING <= value <= highest + ROUNDING:
+                yield f"{prefix}{key} {value} is not in [{lowest:g}, {highest:g}]"
+
+
+def _bounds(key: str) -> tuple[float, float] | None:
+    """Give the smallest and largest possible value of a metric or a spread; None if unknown."""
+    known = known_metrics()
+    if key in known.of_spread:
+        return 0.0, math.inf
+    return known.by_key[key].bounds if key in known.by_key else None
 
 
 def _lacks(score: Score) -> Iterator[str]:
     """Look for what every score of a protocol holds, be it the reason of what has no value."""
     known = protocols.PROTOCOLS.get(score.protocol)
-    wanted = set(ALWAYS)
+    wanted = {metric.key for metric in known_metrics() if metric.is_required}
     if known is not None and known.version == score.protocol_version:
         wanted |= protocols.unavailable(known, "", with_source=False).keys()
     if missing := sorted(wanted - score.values.keys()):
@@ -220,10 +211,13 @@ def _unchanged(baselines: Mapping[str, Values]) -> Iterator[str]:
     if baselines.keys() != {"identity", "real"}:
         yield f"baselines are {', '.join(sorted(baselines)) or 'none'}, not identity and real"
         return
-    for key, (exact, rounding) in UNCHANGED.items():
-        value = baselines["identity"].values.get(key)
-        if value is not None and abs(value - exact) > rounding:
-            yield f"baseline identity: {key} {value} is not {exact:g}"
+    for metric in known_metrics():
+        value = baselines["identity"].values.get(metric.key)
+        if value is None or metric.of_identity is None:
+            continue
+        exact, rounding = metric.of_identity
+        if abs(value - exact) > rounding:
+            yield f"baseline identity: {metric.key} {value} is not {exact:g}"
 
 
 def _hashes(score: Score) -> Iterator[str]:
@@ -234,7 +228,9 @@ def _hashes(score: Score) -> Iterator[str]:
     if score.weights_sha256 and not _is_hash(score.weights_sha256):
         yield "weights_sha256 is not a sha256"
     has_distance = any(
-        value is not None for key, value in score.values.items() if key[:3] in ("fid", "kid")
+        score.values.get(metric.key) is not None
+        for metric in known_metrics()
+        if metric.weights_field == FID.weights_field
     )
     if has_distance and not score.weights_sha256:
         yield "has a distance of features, but not the hash of the weights that made them"

@@ -26,7 +26,7 @@ LAYERS = (  # a module imports from later lines only
     "training",
     "parallel snapshots",
     "report.mosaic report.notes",
-    "acceleration",
+    "acceleration metrics.lpips sample",
     "by_pixel checkpoint data directions features protocols report.drawing",
     "settings storage",
     "feature_cache inception memory",
@@ -39,10 +39,11 @@ LAYERS = (  # a module imports from later lines only
     "ledger",
     "download",
     "transfer",
-    "image_files metrics.distances metrics.masks metrics.pixels record registry",
+    "image_files metrics.distances metrics.masks metrics.pixels metrics.recognition record "
+    "registry",
     "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "model subprocesses tasks.task",
-    "disk kernels overlap tasks.labels",
+    "metric_set model subprocesses tasks.task",
+    "disk kernels metric overlap tasks.labels",
     "faults",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}

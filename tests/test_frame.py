@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sound_records import keyed, make_record, make_score
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import AnyRecord, External, Values, read_all, write
 from i2i_bench.report import frame
-from i2i_bench.report.columns import HIDDEN, METRICS
 from i2i_bench.report.frame import make_frame, read_frame
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.rows import Table
@@ -21,7 +21,7 @@ from i2i_bench.report.targets import MEAN
 
 RESULTS = Path(__file__).parents[1] / "results"
 COMMITTED = read_frame(RESULTS)
-METRIC_KEYS = {column.key for column in METRICS} | HIDDEN
+METRIC_KEYS = known_metrics().by_key.keys() | known_metrics().hidden
 FINITE = st.floats(-1e30, 1e30)
 WHOLE = st.integers(0, 2**63 - 1)
 

@@ -9,7 +9,7 @@ import torch
 from i2i_bench import health, record, registry
 from i2i_bench.console import quiet
 from i2i_bench.data import TrainingImages
-from i2i_bench.health import MASK_VALUES, Watch, alarms, join, mask_values, measure
+from i2i_bench.health import MASK_METRICS, Watch, alarms, join, mask_values, measure
 from i2i_bench.model import A2B, Masks, Model, Settings
 from i2i_bench.tasks import catalog
 
@@ -50,7 +50,7 @@ def test_single_mask_is_never_called_collapsed():
 def test_what_cannot_be_measured_has_one_reason(found, reason):
     measured = join([measure(masks(0.5, 0.5)), measure(found)])
     values = mask_values(measured)
-    assert values.keys() == set(MASK_VALUES)
+    assert values.keys() == {metric.key for metric in MASK_METRICS}
     assert all(isinstance(value, str) and reason in value for value in values.values())
 
 

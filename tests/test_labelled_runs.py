@@ -24,8 +24,10 @@ from i2i_bench import (
 )
 from i2i_bench.console import quiet
 from i2i_bench.data import TrainingImages, to_float
+from i2i_bench.metrics.recognition import KEPT_SHARE, NOTHING_ELSE, TARGET_SHARE
 from i2i_bench.model import Batch, Direction
 from i2i_bench.plan import Choices
+from i2i_bench.sample import Meter, Sample
 from i2i_bench.tasks import catalog
 from i2i_bench.training import Schedule
 
@@ -87,7 +89,7 @@ def test_run_scores_every_target_with_its_share(done, model):
         assert score.n_fake == 4 and score.n_real == 2
         share = score.values["target_share"]
         assert share is not None and 0 <= share <= 1
-        assert score.reasons["kept_share"] == classifier.NOTHING_ELSE
+        assert score.reasons["kept_share"] == NOTHING_ELSE
         assert score.baselines["real"].values["target_share"] == 1
         assert score.baselines["identity"].values["target_share"] == 0
         assert score.classifier_sha256
@@ -365,6 +367,11 @@ def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, 
     assert [classifier.trained(job.task, CPU, quiet).sha256] == made
 
 
+def shares(judge, images, labels):
+    asked = Sample(judge.asked(images, labels, "+cold"))
+    return Meter().values([TARGET_SHARE, KEPT_SHARE], asked)
+
+
 def test_classifier_tells_targets_and_what_is_kept():
     class Reads(classifier.Network):
         """Read the labels off the first pixel: red is cold, green striped, blue cross."""
@@ -377,7 +384,7 @@ def test_classifier_tells_targets_and_what_is_kept():
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]], np.int8)
     shown = np.array([[1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 0, 1]], np.uint8) * 255
     images = np.broadcast_to(shown[:, None, None], (4, 8, 8, 3)).copy()
-    found = judge.shares(images, labels, "+cold")
+    found = shares(judge, images, labels)
     assert found == {"target_share": 3 / 4, "kept_share": 5 / 8}
     larger = np.broadcast_to(shown[:, None, None], (4, 16, 16, 3)).copy()
-    assert judge.shares(larger, labels, "+cold") == found
+    assert shares(judge, larger, labels) == found

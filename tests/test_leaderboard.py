@@ -6,6 +6,7 @@ import sys
 import pytest
 from sound_records import keyed, make_record, make_score
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import External, Values
 from i2i_bench.report import columns, render
 from i2i_bench.report.leaderboard import tabulate
@@ -470,7 +471,7 @@ def test_markdown_of_a_small_leaderboard():
 
 
 def full_values(shift=0.0):
-    names = [column.key for column in columns.METRICS]
+    names = [column.key for column in known_metrics().shown]
     return {name: 0.5 + shift + 0.01 * i for i, name in enumerate(names)} | {"kid_se": 0.002}
 
 
@@ -479,7 +480,7 @@ def test_wide_markdown_continues_in_a_second_block_within_the_terminal():
     text = to_markdown(records)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert max(map(len, table)) <= render.WIDTH
-    for title in [column.header for column in (*columns.METRICS, *columns.COSTS)]:
+    for title in [column.header for column in (*known_metrics().shown, *columns.COSTS)]:
         assert sum(f" {title} |" in line for line in table) == 1
     heads = [line for line in table if line.startswith("| # | model ")]
     assert len(heads) > 1

@@ -6,16 +6,36 @@ Every function takes features as (images, width) arrays, real ones first, and co
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from i2i_bench.metric import Deferred, Metric
 
-Features = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Features = NDArray[np.float64]
+else:
+    np = Deferred("numpy")
 
 _BLOCK_ELEMENTS = 2**23  # of one slab of a kernel matrix: 64 MiB in float64
 _QR_ROWS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance(Metric):
+    """A distance of features, of which a protocol chooses recipe and estimator.
+
+    Attributes:
+        estimators: By name; each takes real and fake features and what the protocol states as
+            keywords, and gives the value, or a pair of it and its spread.
+    """
+
+    estimators: Mapping[str, Callable[..., float | tuple[float, float]]] = field(
+        default_factory=dict, compare=False
+    )
 
 
 class KernelSums(NamedTuple):
@@ -345,3 +365,71 @@ def _cut(x: Features, num_blocks: int) -> list[Features]:
     size, larger = divmod(len(x), num_blocks)
     sizes = [size] * (num_blocks - larger) + [size + 1] * larger
     return np.split(x, np.cumsum(sizes)[:-1])
+
+
+def key_beside(key: str, side: str) -> str:
+    """Put a side into a key, after the distance: ``kid_se`` becomes ``kid_source_se``."""
+    return f"{key[:3]}_{side}{key[3:]}"
+
+
+def _beside(distance: Distance, side: Literal["target", "source"], **changes: Any) -> Distance:
+    """Give the distance to one of the sets that a protocol may mix, or state beside it."""
+    whole = {
+        "key": key_beside(distance.key, side),
+        "title": f"{distance.title} {'tgt' if side == 'target' else 'src'}",
+        "spreads": tuple(key_beside(key, side) for key in distance.spreads),
+        "estimators": {},
+    }
+    return replace(distance, **(whole | changes))
+
+
+FID = Distance(
+    "fid",
+    "FID",
+    digits=1,
+    better="lower",
+    bounds=(0.0, math.inf),
+    weights_field="weights_sha256",
+    place=30,
+    estimators={"fid_lowrank": fid},
+)
+KID = Distance(
+    "kid",
+    "KID",
+    unit="x100",
+    digits=2,
+    better="lower",
+    scale=100,
+    bounds=(-1.0, math.inf),  # unbiased: below zero by its noise
+    spreads=("kid_se", "kid_sd"),
+    weights_field="weights_sha256",
+    place=40,
+    estimators={
+        "kid_ustat": kid_unbiased,
+        "kid_blocks": kid_blocks,
+        "kid_subsets": kid_subsets,
+    },
+)
+FID_TARGET = _beside(FID, "target", meaning="to the target images alone", place=150)
+KID_TARGET = _beside(KID, "target", meaning="to the target images alone", place=160)
+FID_SOURCE = _beside(
+    FID,
+    "source",
+    better="",
+    meaning="to the source images",
+    of_identity=(0.0, 1e-3),  # of the distance of a set to itself, against some tens
+    place=170,
+)
+BIASED = (FID, FID_TARGET, FID_SOURCE)  # the more, the fewer images there are
+KID_SOURCE = _beside(KID, "source", better="", meaning="to the source images", place=180)
+KID_ORDER_MEAN = replace(
+    KID,
+    key="kid_order_mean",
+    title="KID orders",
+    better="",
+    meaning="over orders of the files",
+    spreads=("kid_order_sd",),
+    place=190,
+    estimators={},
+)
+KID_ORDERS = Metric("kid_orders", "orders of the files", bounds=(0.0, math.inf), is_shown=False)

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from i2i_bench.metric import Deferred, Metric, each
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Deferred("numpy")
 
 SATURATED = 0.99  # attention from which a pixel counts as one mask's alone
+NO_COPY = "no mask copies the input"
+SINGLE = "a single mask shares nothing"
 _SUM_TOLERANCE = 1e-2  # attention computed in bfloat16 sums to 1 no more closely
+
+
+@dataclass(frozen=True)
+class MaskHealth:
+    """What is kept of the attention masks of some images.
+
+    Attributes:
+        entropy: (images,), as ``attention_entropy``; empty for a single mask.
+        saturated: (images,), as ``saturated_share``.
+        usage: (images, masks), mean attention of each mask.
+    """
+
+    entropy: NDArray[np.float64]
+    saturated: NDArray[np.float64]
+    usage: NDArray[np.float64]
 
 
 def foreground_iou(
@@ -133,3 +157,69 @@ def _check_attention(attention: NDArray[Any]) -> None:
             f"attention must lie in [0, 1]; given: shape {attention.shape}, "
             + (f"{attention.min():.3g} ... {attention.max():.3g}" if attention.size else "empty")
         )
+
+
+def _mean_entropy(attention: MaskHealth) -> float:
+    """Give the mean over images, or refuse what a single mask does not have."""
+    if attention.usage.shape[1] == 1:
+        raise ValueError(SINGLE)
+    return float(attention.entropy.mean())
+
+
+def _mean_saturated(attention: MaskHealth) -> float:
+    return float(attention.saturated.mean())
+
+
+def _masks_in_use(attention: MaskHealth) -> float:
+    """Give how many masks are in use over all images, or refuse a single one."""
+    if attention.usage.shape[1] == 1:
+        raise ValueError(SINGLE)
+    return effective_masks(attention.usage.mean(0))
+
+
+MASK_IOU = Metric(
+    "mask_iou",
+    "mask IoU",
+    digits=3,
+    better="higher",
+    needs=("background_attention", "foreground"),
+    by_image=each(foreground_iou),
+    bounds=(0.0, 1.0),
+    place=100,
+)
+BACKGROUND_SHARE = Metric(
+    "background_share",
+    "bg share",
+    digits=3,
+    meaning="mean attention that copies the source",
+    needs=("background_attention",),
+    of_set=background_share,
+    bounds=(0.0, 1.0),
+    place=110,
+)
+ATTENTION_ENTROPY = Metric(
+    "attention_entropy",
+    "attention entropy",
+    needs=("attention",),
+    of_set=_mean_entropy,
+    bounds=(0.0, 1.0),
+    is_shown=False,
+)
+ATTENTION_SATURATED = Metric(
+    "attention_saturated",
+    "attention saturated",
+    needs=("attention",),
+    of_set=_mean_saturated,
+    bounds=(0.0, 1.0),
+    is_shown=False,
+)
+EFFECTIVE_MASKS = Metric(  # a column of ablations alone
+    "effective_masks",
+    "masks used",
+    digits=2,
+    meaning="exp of the entropy of the masks' mean attention: 1 where one has all of it",
+    needs=("attention",),
+    of_set=_masks_in_use,
+    bounds=(1.0, math.inf),
+    is_shown=False,
+)

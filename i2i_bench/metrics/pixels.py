@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from i2i_bench.metric import Deferred, Metric, each
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[Any]
+else:
+    np = Deferred("numpy")
 
 PSNR_CAP = (
     100.0  # dB; stands for equality in a mean, above what a difference can reach below 227 px
@@ -17,8 +24,6 @@ _WINDOW_RADIUS = 5  # a window of 11 x 11 pixels
 _WINDOW_SIGMA = 1.5
 _LUMINANCE = (0.299, 0.587, 0.114)
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2  # Wang et al., 2004: K1 = 0.01, K2 = 0.03
-
-Image = NDArray[Any]
 
 
 def psnr(image: Image, truth: Image, mask: NDArray[np.bool_] | None = None) -> float:
@@ -125,6 +130,28 @@ def luminance_correlation(image: Image, other: Image) -> float:
     return min(max(ratio, -1.0), 1.0)  # but for rounding
 
 
+def mean_correlation(values: Iterable[float]) -> float:
+    """Return the mean of the correlations that are defined: those that are not nan.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        raise ValueError("every image has a single luminance")
+    return math.fsum(known) / len(known)
+
+
+def _capped(image: Image, truth: Image, mask: NDArray[np.bool_] | None = None) -> float:
+    """Give the PSNR as it counts in a mean."""
+    return min(psnr(image, truth, mask), PSNR_CAP)
+
+
+def _capped_around(image: Image, truth: Image, foreground: NDArray[np.bool_]) -> float:
+    """Give the PSNR of the background as it counts in a mean."""
+    return _capped(image, truth, ~foreground)
+
+
 def _check_pair(image: Image, truth: Image) -> None:
     """Refuse what is not two uint8 RGB images of one shape."""
     _check_image("image", image)
@@ -152,3 +179,86 @@ def _smooth(channels: NDArray[np.float64]) -> NDArray[np.float64]:
 
     radius, sigma = (_WINDOW_RADIUS, _WINDOW_RADIUS, 0), (_WINDOW_SIGMA, _WINDOW_SIGMA, 0)
     return gaussian_filter(channels, sigma=sigma, radius=radius)
+
+
+PSNR_FOREGROUND = Metric(
+    "psnr_foreground",
+    "PSNR fg",
+    unit="dB",
+    digits=2,
+    better="higher",
+    meaning="over the true foreground",
+    needs=("fake", "truth", "foreground"),
+    by_image=each(_capped),
+    mean=mean_psnr,
+    bounds=(0.0, PSNR_CAP),
+    place=10,
+)
+PSNR_BACKGROUND = Metric(
+    "psnr_background",
+    "PSNR bg",
+    unit="dB",
+    digits=2,
+    better="higher",
+    meaning="over the true background; 100 where equal",
+    needs=("fake", "truth", "foreground"),
+    by_image=each(_capped_around),
+    mean=mean_psnr,
+    bounds=(0.0, PSNR_CAP),
+    place=20,
+)
+PSNR = Metric(
+    "psnr",
+    "PSNR",
+    unit="dB",
+    digits=2,
+    better="higher",
+    needs=("fake", "truth"),
+    by_image=each(_capped),
+    mean=mean_psnr,
+    bounds=(0.0, PSNR_CAP),
+    place=50,
+    is_required=True,
+)
+PSNR_CYCLE = Metric(
+    "psnr_cycle",
+    "PSNR cycle",
+    unit="dB",
+    digits=2,
+    meaning="of the reconstruction",
+    needs=("reconstruction", "source"),
+    by_image=each(_capped),
+    mean=mean_psnr,
+    bounds=(0.0, PSNR_CAP),
+    place=140,
+)
+SSIM = Metric(
+    "ssim",
+    "SSIM",
+    digits=3,
+    better="higher",
+    needs=("fake", "truth"),
+    by_image=each(ssim),
+    bounds=(-1.0, 1.0),
+    place=60,
+    is_required=True,
+)
+COLOUR_CORRELATION = Metric(
+    "colour_correlation",
+    "colour correlation",
+    needs=("source", "fake"),
+    by_image=each(luminance_correlation),
+    mean=mean_correlation,
+    bounds=(-1.0, 1.0),
+    of_identity=(1.0, 1e-6),
+    is_shown=False,
+)
+COLOUR_CORRELATION_TRUTH = Metric(
+    "colour_correlation_truth",
+    "colour correlation of the truth",
+    needs=("source", "truth"),
+    by_image=each(luminance_correlation),
+    mean=mean_correlation,
+    bounds=(-1.0, 1.0),
+    is_shown=False,
+)

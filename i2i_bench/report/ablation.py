@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from i2i_bench import disk
+from i2i_bench.metrics.masks import EFFECTIVE_MASKS
 from i2i_bench.record import AnyRecord, FileSafe, Line, Record, Run
 from i2i_bench.report import curves
-from i2i_bench.report.columns import COSTS, EFFECTIVE
+from i2i_bench.report.columns import COSTS
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import (
     markdown_text,
@@ -137,11 +138,11 @@ def _table(study: Study, board: Table, absent: list[str]) -> Table:
     baselines = [r for r in board.rows if r.kind == "identity"]
     rows += [dataclasses.replace(r, values=(r.label, *blank)) for r in baselines]
     columns = list(board.columns)
-    has_masks = any(EFFECTIVE.key in row.stats for row in rows)
+    has_masks = any(EFFECTIVE_MASKS.key in row.stats for row in rows)
     if has_masks:
-        columns.append(EFFECTIVE)
+        columns.append(EFFECTIVE_MASKS)
     notes = [*absent, *board.notes[1:]]
-    notes += [f"{EFFECTIVE.title}: {EFFECTIVE.meaning}."] if has_masks else []
+    notes += [f"{EFFECTIVE_MASKS.title}: {EFFECTIVE_MASKS.meaning}."] if has_masks else []
     return dataclasses.replace(
         board,
         columns=tuple(columns),

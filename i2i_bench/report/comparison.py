@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import Record
 from i2i_bench.report import published
-from i2i_bench.report.columns import BASELINES, KNOWN, SPREAD_OF, SPREADS, Column
+from i2i_bench.report.columns import BASELINES, SPREADS, Column
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.published import Value
 from i2i_bench.report.rows import Group, Row, Table, cell
@@ -105,7 +106,7 @@ def _stand_in(values: list[Value], boards: list[Table]) -> _Column:
     metric, dataset = values[0].metric, values[0].dataset
     is_study = not published.layout().metrics[metric].key
     found = _boards_of(dataset, boards) if is_study else []
-    shown = KNOWN[published.layout().metrics[STAND_IN].key]
+    shown = known_metrics().by_key[published.layout().metrics[STAND_IN].key]
     methods = [published.layout().methods[value.method] for value in values]
     lines = [
         _Line(method.name, None, board.group, row)
@@ -121,7 +122,9 @@ def _shown(values: list[Value]) -> Column | None:
     """Print measured values with as many decimals as the paper's."""
     metric = published.layout().metrics[values[0].metric]
     digits = max(len(value.value.partition(".")[2]) for value in values)
-    return dataclasses.replace(KNOWN[metric.key], digits=digits) if metric.key else None
+    if not metric.key:
+        return None
+    return dataclasses.replace(known_metrics().by_key[metric.key], digits=digits)
 
 
 def _boards_of(dataset: str, boards: list[Table]) -> list[Table]:
@@ -239,7 +242,7 @@ def _heading(group: Group) -> str:
 def _spread_note(column: _Column, groups: list[Group]) -> str:
     kinds = dict.fromkeys(group.spread_kind for group in groups if group.spread_kind in SPREADS)
     spreads = " or ".join(SPREADS[kind] for kind in kinds)
-    has_own = column.shown is not None and column.shown.key in SPREAD_OF
+    has_own = column.shown is not None and known_metrics().spreads(column.shown.key) != ()
     single = f"; of one run, the {spreads}" if has_own and spreads else ""
     return f"± of a measured value is the standard deviation over runs{single}."
 
@@ -273,7 +276,8 @@ def _tidy(name: str, column: _Column, line: _Line) -> tuple[object, ...]:
 def _measured_cells(row: Row, group: Group, shown: Column) -> dict[str, object]:
     stat = row.stats[shown.key]
     spread, kind = stat.sd, "sd_seeds"
-    single = [row.stats[key].mean for key in SPREAD_OF.get(shown.key, ()) if key in row.stats]
+    spreads = known_metrics().spreads(shown.key)
+    single = [row.stats[key].mean for key in spreads if key in row.stats]
     if spread is None and single:
         spread, kind = single[0], group.spread_kind
     return {

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from i2i_bench.metrics.masks import BACKGROUND_SHARE, EFFECTIVE_MASKS, MASK_IOU
+from i2i_bench.metrics.pixels import PSNR_BACKGROUND
 from i2i_bench.report import drawing
-from i2i_bench.report.columns import EFFECTIVE, Column
+from i2i_bench.report.columns import Column
 from i2i_bench.report.rows import Table
 from i2i_bench.report.targets import in_words
 
@@ -21,7 +23,7 @@ PANEL = 1.0  # inches, the height of a panel
 HEAD = 0.75  # inches, of titles, legend and the labels below
 CLOSEST = 0.04  # of the range of numbers: closer ones are spread evenly
 DODGE = 0.12  # of the distance of two names, between points that would lie on each other
-BESIDE = ("psnr_background", "mask_iou", "background_share", EFFECTIVE.key)  # the headline
+BESIDE = (PSNR_BACKGROUND, MASK_IOU, BACKGROUND_SHARE, EFFECTIVE_MASKS)  # the headline
 MOST_LETTERS = 20  # of all tick labels that still lie side by side
 LEGEND_LETTERS = 60  # of a line of the legend
 
@@ -66,7 +68,8 @@ def _metrics(tables: Sequence[Table]) -> list[Column]:
     """Choose the headline, and what beside it tells whether the right thing was translated."""
     columns = {column.key: column for table in tables for column in table.columns}
     first = next(iter(columns))
-    return [columns[key] for key in dict.fromkeys([first, *BESIDE]) if key in columns]
+    chosen = dict.fromkeys([first, *(metric.key for metric in BESIDE)])
+    return [columns[key] for key in chosen if key in columns]
 
 
 def _panel(

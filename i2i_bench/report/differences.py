@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from i2i_bench.report.columns import KNOWN, Column
+from i2i_bench.metric import Column
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.metrics.distances import KID
 
 # A difference of so many standard errors has an error of 5 % if there is none in truth (normal
 # distribution, 1.96). The jackknife's are too large by 10 to 40 % rather than too small.
@@ -33,7 +35,7 @@ class Difference:
     @property
     def column(self) -> Column:
         """How the metric is shown."""
-        return KNOWN[self.key]
+        return known_metrics().by_key[self.key]
 
     @property
     def _fine(self) -> Column:
@@ -98,9 +100,9 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """Say in words what the headline and the KID tell, and why what is missing is."""
-        shown = [d for i, d in enumerate(self.differences) if i == 0 or d.key == "kid"]
+        shown = [d for i, d in enumerate(self.differences) if i == 0 or d.key == KID.key]
         missing: dict[str, list[str]] = {}
         for key, reason in self.reasons.items():
-            missing.setdefault(reason, []).append(KNOWN[key].title)
+            missing.setdefault(reason, []).append(known_metrics().by_key[key].title)
         said = [f"No {', '.join(titles)}: {reason}" for reason, titles in missing.items()]
         return [difference.sentence() for difference in shown] + said

@@ -53,7 +53,7 @@ reason.METRIC         string             why METRIC is NaN; NA where it is not, 
 setting.KEY           any                a setting on which two records disagree, named as for --set
 ====================  =======  ========  ===========================================================
 
-METRIC is every metric of ``report.columns`` in its order, each followed by its spread such as
+METRIC is every metric of ``metric_set`` in its order, each followed by its spread such as
 ``kid_se``, then what else the records hold. A setting is boolean, Int64, Float64 or string if all
 its values are, else object; NA where a run has none of the name. Rows that agree on every field of
 ``report.rows.Group``, which are columns here, may be ranked together.
@@ -68,8 +68,9 @@ from typing import Any
 
 import pandas
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import AnyRecord, External, Record, Score, read_all, read_all_external
-from i2i_bench.report.columns import BASELINES, HIDDEN, METRICS, SPREAD_OF
+from i2i_bench.report.columns import BASELINES
 from i2i_bench.report.rows import group_of
 
 DTYPES = {  # of the columns that do not depend on metrics and settings
@@ -172,8 +173,9 @@ def _metric_columns(scores: Sequence[Score]) -> Iterator[NamedColumn]:
 
 def _metric_keys(scores: Sequence[Score]) -> list[str]:
     """List the suite's metrics, each before its spreads, then what else the scores hold."""
-    known = [key for c in METRICS for key in (c.key, *SPREAD_OF.get(c.key, ()))]
-    known += sorted(HIDDEN - set(known))
+    metrics = known_metrics()
+    known = [key for metric in metrics.shown for key in (metric.key, *metric.spreads)]
+    known += sorted(metrics.hidden - set(known))
     found = {key for score in scores for key in (*score.values, *score.reasons)}
     return [*known, *sorted(found - set(known))]
 

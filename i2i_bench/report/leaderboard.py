@@ -8,17 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from i2i_bench.faults import near
-from i2i_bench.protocols import PROTOCOLS
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.protocols import DISTANCE_KEYS, PROTOCOLS
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
 from i2i_bench.report.columns import (
     BASELINES,
-    CLASSIFIER_KEYS,
     COST_KEYS,
     COSTS,
-    HIDDEN,
-    KNOWN,
-    LPIPS_KEYS,
-    METRICS,
     Column,
 )
 from i2i_bench.report.notes import explain, explain_split
@@ -30,8 +26,7 @@ from i2i_bench.report.rows import (
     Stat,
     Table,
     group_of,
-    have_one_classifier,
-    have_one_lpips,
+    have_one,
     mixture,
 )
 from i2i_bench.report.targets import MEAN, means
@@ -103,29 +98,30 @@ def ranked_by(group: Group) -> Column:
     """Give what ranks: a task that ranks by distance leaves it to the protocol which."""
     key = group.headline
     protocol = PROTOCOLS.get(group.protocol)
-    if protocol and protocol.version == group.protocol_version and key in ("fid", "kid"):
+    if protocol and protocol.version == group.protocol_version and key in DISTANCE_KEYS:
         key = protocol.headline
-    return _titled(KNOWN.get(key, Column(key, key)), group)
+    return _titled(known_metrics().by_key.get(key, Column(key, key)), group)
 
 
 def _titled(column: Column, group: Group) -> Column:
     """Have the column of a mixture of distances say what is mixed."""
-    if column.key in ("fid", "kid") and mixture(group):
+    if column.key in DISTANCE_KEYS and mixture(group):
         return dataclasses.replace(column, title=f"{column.title} {mixture(group)}")
     return column
 
 
 def _incomparable(entries: list[Entry]) -> frozenset[str]:
     """Name the metrics whose values are of networks of several weights."""
-    lpips = frozenset() if have_one_lpips(entries) else LPIPS_KEYS
-    return lpips | (frozenset() if have_one_classifier(entries) else CLASSIFIER_KEYS)
+    made_by = {m.key: m.weights_field for m in known_metrics() if m.weights_field}
+    return frozenset(key for key, field in made_by.items() if not have_one(field, entries))
 
 
 def _columns(present: set[str]) -> list[Column]:
     """Give the columns of what has a value; metrics this module does not know come last."""
-    others = sorted(present - KNOWN.keys() - COST_KEYS - HIDDEN)
-    known = [column for column in METRICS if column.key in present]
-    return known + [Column(key, key) for key in others]
+    known, hidden = known_metrics(), known_metrics().hidden
+    others = sorted(present - known.by_key.keys() - COST_KEYS - hidden)
+    shown = [metric for metric in known.shown if metric.key in present]
+    return [*shown, *(Column(key, key) for key in others)]
 
 
 def _model_rows(entries: list[Entry]) -> list[tuple[list[Entry], Row]]:

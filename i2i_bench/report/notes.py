@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.metrics.distances import FID
+from i2i_bench.metrics.lpips import LPIPS
+from i2i_bench.metrics.recognition import TARGET_SHARE
 from i2i_bench.protocols import PROTOCOLS, remarks
 from i2i_bench.record import External, Record
-from i2i_bench.report.columns import HIDDEN, KNOWN, SPREADS, Column
-from i2i_bench.report.rows import Entry, Group, Row, have_one_classifier, have_one_lpips
+from i2i_bench.report.columns import SPREADS, Column
+from i2i_bench.report.rows import Entry, Group, Row, have_one
 from i2i_bench.report.targets import MEAN
 
 LONGEST_REASON = 300  # characters
@@ -28,7 +32,7 @@ def explain(
     notes.append(_spread_note(group))
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
-    if any(column.key == "fid" for column in columns) and fewest < UNBIASED_FID:
+    if any(column.key == FID.key for column in columns) and fewest < UNBIASED_FID:
         notes.append(
             f"FID is biased at n = {fewest}, below {UNBIASED_FID}: not comparable across set sizes."
         )
@@ -56,9 +60,9 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
         size = json.loads(group.estimator).get("kid_subset_size")
         said = remarks(protocol, group.n_real, n_fake, size)
         found = [f"{sentence}." for sentence in said]
-    if not have_one_lpips(entries):
+    if not have_one(LPIPS.weights_field, entries):
         found.append("LPIPS here comes from several weights files; its values are not compared.")
-    if not have_one_classifier(entries):
+    if not have_one(TARGET_SHARE.weights_field, entries):
         found.append("Several classifiers judged these rows; their shares are not compared.")
     return found
 
@@ -108,8 +112,7 @@ def _missing_notes(rows: list[tuple[list[Entry], Row]], headline: Column) -> lis
     for reason, metrics in affected.items():
         whose: dict[tuple[str, ...], list[str]] = {}
         for key in sorted(metrics, key=_position):
-            title = KNOWN[key].title if key in KNOWN else key
-            whose.setdefault(tuple(metrics[key]), []).append(title)
+            whose.setdefault(tuple(metrics[key]), []).append(_title(key))
         everyone = tuple(row.label for _, row in rows)
         for labels, titles in whose.items():
             of = "" if labels == everyone else f" of {'; '.join(labels)}"
@@ -122,7 +125,7 @@ def _missing(part: list[Entry], headline: Column) -> dict[str, dict[str, int]]:
     missing: dict[str, dict[str, int]] = {}
     for _, score in part:
         for key in dict.fromkeys([*score.values, *score.reasons, headline.key]):
-            if score.values.get(key) is None and key not in HIDDEN:
+            if score.values.get(key) is None and key not in known_metrics().hidden:
                 reason = _short(score.reasons.get(key, "no reason was recorded"))
                 counts = missing.setdefault(key, {})
                 counts[reason] = counts.get(reason, 0) + 1
@@ -130,8 +133,14 @@ def _missing(part: list[Entry], headline: Column) -> dict[str, dict[str, int]]:
 
 
 def _position(key: str) -> tuple[int, str]:
-    """Order metrics as in ``METRICS``, unknown ones last."""
-    return (list(KNOWN).index(key) if key in KNOWN else len(KNOWN), key)
+    """Order metrics as their columns, unknown ones last."""
+    known = list(known_metrics().by_key)
+    return (known.index(key) if key in known else len(known), key)
+
+
+def _title(key: str) -> str:
+    known = known_metrics().by_key
+    return known[key].title if key in known else key
 
 
 def _short(text: str) -> str:

@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from i2i_bench.metric_set import known_metrics
+from i2i_bench.metrics.distances import KID
 from i2i_bench.record import AnyRecord
-from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS, KNOWN, Column
+from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS, Column
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.rows import Group, Row, Stat, Table, cell
 
@@ -175,7 +177,8 @@ def tables_to_csv(tables: Sequence[Table]) -> str:
     """Give tables that vary the same keys as CSV: a line per row and table, raw values."""
     varied = tables[0].keys if tables else ()
     unknown = {key for table in tables for row in table.rows for key in row.stats} - COST_KEYS
-    metrics = [*KNOWN, "kid_se", *sorted(unknown - KNOWN.keys() - {"kid_se"})]
+    always = [*(metric.key for metric in known_metrics().shown), KID.spreads[0]]
+    metrics = [*always, *sorted(unknown - set(always))]
     keys = metrics + [column.key for column in COSTS]
     apart = ("stats", "marks", "entries", "values")
     lead = [f.name for f in dataclasses.fields(Row) if f.name not in apart]

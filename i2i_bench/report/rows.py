@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import EXTERNAL, AnyRecord, Record, Score
-from i2i_bench.report.columns import COST_KEYS, SPREAD_OF, SPREADS, Column
+from i2i_bench.report.columns import COST_KEYS, SPREADS, Column
 from i2i_bench.report.targets import MEAN
 
 Mark = Literal["best", "second"]
@@ -155,14 +156,9 @@ def mixture(group: Group) -> str:
     return f"{target:g} target + {source:g} source"
 
 
-def have_one_lpips(entries: list[Entry]) -> bool:
-    """Tell whether every LPIPS is of the same weights."""
-    return len({score.lpips_sha256 for _, score in entries} - {None}) <= 1
-
-
-def have_one_classifier(entries: list[Entry]) -> bool:
-    """Tell whether labels were all found by the same classifier."""
-    return len({score.classifier_sha256 for _, score in entries} - {None}) <= 1
+def have_one(weights_field: str, entries: list[Entry]) -> bool:
+    """Tell whether no two scores name different weights in a field, such as ``lpips_sha256``."""
+    return len({getattr(score, weights_field) for _, score in entries} - {None}) <= 1
 
 
 def cell(row: Row, column: Column) -> str:
@@ -170,7 +166,8 @@ def cell(row: Row, column: Column) -> str:
     stat = row.stats.get(column.key)
     if stat is None:
         return "-"
-    given = [row.stats[key].mean for key in SPREAD_OF.get(column.key, ()) if key in row.stats]
+    spreads = known_metrics().spreads(column.key)
+    given = [row.stats[key].mean for key in spreads if key in row.stats]
     spread = given[0] if stat.sd is None and given else stat.sd
     if spread is None or column.key in COST_KEYS:
         return column.text(stat.mean)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from i2i_bench.metric_set import known_metrics
 from i2i_bench.record import AnyRecord, External, Record, Score
-from i2i_bench.report.columns import COSTS, HIDDEN, METRICS, SPREAD_OF, Column
+from i2i_bench.report.columns import COSTS, Column
 from i2i_bench.report.site.command import Command, repeat
 
 NONE = "\N{EN DASH}"  # in place of a value
@@ -145,15 +146,16 @@ def _who(record: AnyRecord) -> str:
 
 def _known_columns(scores: Iterable[Score]) -> tuple[Column, ...]:
     keys = {key for score in scores for key, value in score.values.items() if value is not None}
-    known = [column for column in METRICS if column.key in keys]
-    others = sorted(keys - {column.key for column in METRICS} - HIDDEN)
-    return (*known, *(Column(key, key) for key in others))
+    known = known_metrics()
+    shown = [metric for metric in known.shown if metric.key in keys]
+    others = sorted(keys - known.by_key.keys() - known.hidden)
+    return (*shown, *(Column(key, key) for key in others))
 
 
 def _value(score: Score, column: Column) -> str:
     value = score.values.get(column.key)
     if value is None:
         return NONE
-    spreads = [score.values.get(key) for key in SPREAD_OF.get(column.key, ())]
+    spreads = [score.values.get(key) for key in known_metrics().spreads(column.key)]
     given = next((spread for spread in spreads if spread is not None), None)
     return column.text(value) + (f" ± {column.text(given)}" if given is not None else "")

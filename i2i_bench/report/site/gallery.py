@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from i2i_bench.disk import replacing
+from i2i_bench.metrics.masks import ATTENTION_ENTROPY, BACKGROUND_SHARE, EFFECTIVE_MASKS
 from i2i_bench.record import Record, Score
 from i2i_bench.tasks.catalog import EMBEDDED
 from i2i_bench.tasks.folders import SUFFIXES
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 LARGE = 128  # pixels of a side
 COUNT = 6  # test images shown of a direction, the first by name
-MASK_KEYS = ("attention_entropy", "effective_masks", "background_share")  # of models with masks
+OF_MASKS = (ATTENTION_ENTROPY, EFFECTIVE_MASKS, BACKGROUND_SHARE)  # of models with masks
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ class Samples:
             for stem, file in found.translations.items()
         }
         figure = self._store.add(*found.figure) if found.figure else None
-        has_masks = any(score.values.get(key) is not None for key in MASK_KEYS)
+        has_masks = any(score.values.get(metric.key) is not None for metric in OF_MASKS)
         return Column(record, cells, figure, has_masks)
 
     def _known(self, record: Record, score: Score, stems: Sequence[str]) -> _Known:
