@@ -79,16 +79,21 @@ def _invoke(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """Have SIGTERM end the block as an exception does, which leaves nothing half done."""
+    """Have SIGTERM end the block as an exception does, which leaves nothing half done.
+
+    A process that ignores it goes on ignoring it.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         raise SystemExit(128 + number)  # as shells name the end by a signal
 
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or before == signal.SIG_IGN:
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
@@ -135,7 +140,8 @@ def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Cont
         try:
             return _invoke(command, ctx)
         except click.ClickException as error:
-            signal.signal(signal.SIGTERM, parallel.outlive)
+            if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+                signal.signal(signal.SIGTERM, parallel.outlive)
             if parallel.speaks_for_all():
                 raise
             raise click.exceptions.Exit(error.exit_code) from None

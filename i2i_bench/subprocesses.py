@@ -15,6 +15,7 @@ PROGRAM = """
 import ctypes, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # even if ignored there: it is told to end by it
 from i2i_bench.cli import main
 main(prog_name="i2i-bench")
 """

@@ -341,13 +341,15 @@ def peak_memory(device: torch.device) -> int:
 def stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here.
 
-    One of several processes that fails in the block lives to say so: ``parallel.outlive``.
+    One that the process ignores, as ``nohup`` and ``&`` have it do, stays ignored. One of several
+    processes that fails in the block lives to say so: ``parallel.outlive``.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: each for number, each in before.items() if each != signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
@@ -360,7 +362,7 @@ def stop_signals() -> Iterator[list[int]]:
     try:
         yield received
     except Exception:
-        if several():
+        if several() and signal.SIGTERM in before:
             before[signal.SIGTERM] = parallel.outlive
         raise
     finally:

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -115,6 +116,23 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny: Path, cli: Cli) ->
 def finished(_finished: Path, places: Path) -> Path:
     """Give a copy of the places after these runs, with their output in ``output.txt``."""
     return Path(shutil.copytree(_finished, places, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Have signals that end a process do so, in this one and in what it starts.
+
+    ``nohup`` and a shell's ``&`` have tests, and their children, ignore some of them.
+    """
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

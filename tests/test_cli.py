@@ -299,7 +299,7 @@ def test_one_failing_run_does_not_keep_the_others_from_being_done(cli, places, t
 
 
 @pytest.mark.slow
-def test_stopped_run_is_one_sentence_and_goes_on(places, tiny):
+def test_stopped_run_is_one_sentence_and_goes_on(places, tiny, default_signals):
     command = [sys.executable, "-m", "i2i_bench", *CYCLEGAN, "--task", str(tiny)]
     command += ["--budget", "2000", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

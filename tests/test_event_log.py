@@ -22,6 +22,8 @@ from i2i_bench.tasks import catalog
 
 BUDGET, BATCH = 12, 2
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
 
 @pytest.fixture
 def bench(tmp_path):

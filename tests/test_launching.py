@@ -27,6 +27,8 @@ from i2i_bench import (
 ROOT = Path(__file__).parents[1]
 SAME = ("--preset", "tiny", "--device", "cpu")
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
 
 @pytest.fixture(scope="module")
 def nodes(load_benchmark):

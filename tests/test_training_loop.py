@@ -25,6 +25,9 @@ IDENTITY = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
+
 @pytest.fixture(scope="module")
 def images(tiny):
     return TrainingImages(folders.folder_task(tiny), Settings(None, 2, 12, 32, 32), 0)

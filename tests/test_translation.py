@@ -177,7 +177,7 @@ def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monk
     assert all(pixels(tmp_path / "out" / name).shape == (SIZE, SIZE, 3) for name in written)
 
 
-def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch):
+def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch, default_signals):
     (run,) = Path("runs").glob("*/cyclegan*/seed0")
     write, written = translation.write_png, []
 
