@@ -13,7 +13,7 @@ help:  ## this list
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e baselines $(foreach p,$(PLUGINS),-e $(dir $p))
 	touch $@
 
-install: .venv/.installed  ## harness, baselines and every plugin, editable, on the tested versions
+install: .venv/.installed  ## harness, baselines, plugins and tools into .venv, on the tested versions (PyTorch among them)
 
 format: install  ## rewrite every file in the one format
 	$(BIN)/ruff format .
@@ -26,8 +26,8 @@ lint: install  ## format and lint rules hold
 types: install  ## pyright finds no error in the three parts
 	$(BIN)/pyright
 
-test: lint types  ## every check that CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: lint types  ## every check that CI runs (about 7 minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
 	$(BIN)/i2i-bench validate-results

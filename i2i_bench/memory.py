@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,28 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
     """Take two training steps on the meta device, where tensors have a size and no content.
 
     The second step is the first with the optimisers' state in place. Precision is taken for fp32.
-    Training images are not among what is found.
+    Training images are not among what is found. Runs that differ in their seed only, or in the
+    images, are counted once.
 
     Raises:
         ValueError: If the model refuses images of this size.
     """
+    facts = (settings, tuple(task.domains), len(task.attributes))
+    try:
+        hash(facts)
+    except TypeError:  # a plugin's setting may be a list
+        return _count(model_class, *facts)
+    return _remember(model_class, *facts)
+
+
+def _count(
+    model_class: type[Model], settings: Settings, domains: Sequence[str], num_attributes: int
+) -> Need:
     with torch.device("meta"), _Peak() as memory:
         model = model_class(settings.config)
         parameters = memory.live
         try:
-            _train_twice(model, settings, task)
+            _train_twice(model, settings, domains, num_attributes)
         except ValueError:  # what the model says of sizes holds for images with content too
             raise
         except Exception:  # it may need values; what else is wrong, training will say
@@ -71,14 +84,19 @@ def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Nee
         return Need(0, states=memory.live, step=memory.peak - memory.live)
 
 
-def _train_twice(model: Model, settings: Settings, task: TaskFacts) -> None:
+_remember = functools.lru_cache(maxsize=64)(_count)
+
+
+def _train_twice(
+    model: Model, settings: Settings, domains: Sequence[str], num_attributes: int
+) -> None:
     shape = (min(settings.batch_size, settings.budget), 3, settings.crop_size, settings.crop_size)
     model.networks.train()
     for step in (1, 2):
         model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
-        images = {domain: torch.zeros(shape) for domain in task.domains}
-        labels = {d: torch.zeros(shape[0], len(task.attributes)) for d in task.domains}
-        batch = Batch(images, labels if task.attributes else None)
+        images = {domain: torch.zeros(shape) for domain in domains}
+        labels = {d: torch.zeros(shape[0], num_attributes) for d in domains}
+        batch = Batch(images, labels if num_attributes else None)
         model.training_step(batch, Randomness(0, 0, "meta"))
 
 

@@ -86,6 +86,7 @@ def traced(monkeypatch):
         yield Modes(compile=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["attentiongan", "cyclegan", "unit", "ugatit-light"])
 @pytest.mark.filterwarnings("ignore")
 def test_forwards_are_traced_whole_and_for_every_use(name, traced):
@@ -127,9 +128,12 @@ def test_compiled_networks_refuse_to_differentiate_gradients_and_nobody_else(way
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_steps_give_the_same_losses_and_names():
+    from torch._inductor import config as inductor  # seconds, which no other test need spend
+
     subject = subject_of("cyclegan")
     plain, networks = take(subject, Modes(), steps=2)
-    compiled, same = take(subject, Modes(compile=True), steps=2)
+    with inductor.patch({"aot_inductor.debug_compile": True}):  # g++ in a third
+        compiled, same = take(subject, Modes(compile=True), steps=2)
     for one, other in zip(plain, compiled, strict=True):
         assert one == pytest.approx(other, rel=1e-3)
     assert networks.keys() == same.keys()
@@ -273,7 +277,7 @@ def images(job):
 
 
 @pytest.fixture
-def train(job, images):
+def train(job, images, default_signals):
     def run(folder, modes, stop_after=None):
         def report(stage, done, of, values):
             if stage == "train" and done == stop_after:

@@ -21,7 +21,7 @@ SHAPES = [  # fewer and more channels and pixels than a tile has, one part and m
     (1, 64, 16, 16),
     (3, 70, 20, 13),
     (2, 3, 3, 2),
-    (1, 130, 40, 40),
+    pytest.param((1, 130, 40, 40), marks=pytest.mark.slow),
 ]
 
 
@@ -219,6 +219,7 @@ def test_step_by_pixel_moves_last_digits_only(device):
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(PLAIN, OURS), (OURS, PLAIN)], ids=["on", "off"])
 def test_checkpoints_go_from_mode_to_mode(first, then, tmp_path, device):
     config = CYCLEGAN.Config(2, 2, 1, 1)

@@ -76,6 +76,19 @@ def test_every_model_can_be_counted(name):
     assert need.states > 0
 
 
+def test_runs_that_differ_in_their_images_only_are_counted_once(settings):
+    model_class: Any = Linear
+    other = dataclasses.replace(TASK, num_train={"a": 9, "b": 9})
+    memory._remember.cache_clear()
+    need = memory.expect(model_class, dataclasses.replace(settings), other)
+    assert expect(Linear, settings) == need
+    assert memory._remember.cache_info().misses == 1
+
+
+def test_settings_that_cannot_be_hashed_are_counted_too(settings):
+    assert expect(Linear, dataclasses.replace(settings, config=[])) == expect(Linear, settings)
+
+
 def test_a_larger_batch_needs_more_for_the_step_only(settings):
     small = expect(Linear, settings)
     large = expect(Linear, dataclasses.replace(settings, batch_size=8))

@@ -51,10 +51,13 @@ if "EXACT" in os.environ:
     torch.set_default_dtype(torch.float64)
 main(prog_name="i2i-bench")
 """
-BATCH, BUDGET = 4, 17  # the tiny image pool is full in the second step; one sample is left at last
+BATCH, BUDGET = 4, 13  # the tiny image pool is full in the second step; one sample is left at last
 TOLERANCE = 1e-9  # of float64: Adam divides by gradients that may be as small as a rounding
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without it")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="torch without it"),
+    pytest.mark.usefixtures("default_signals"),
+]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
@@ -164,6 +167,7 @@ def single(_single):
     return found(_single / "runs")
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(plan, single):
     said, _ = run(2, *plan(*MODELS))
     both = found("runs")
@@ -181,11 +185,12 @@ def test_two_processes_train_what_one_trains(plan, single):
     assert len(records) == len(MODELS)
 
 
+@pytest.mark.slow
 def test_stopped_and_killed_trainings_go_on_with_fewer_processes(plan, single):
     """Any process may be told to stop, and any may be lost."""
     _, told = run(2, *plan("cyclegan"), fault=(signal.SIGTERM, "1/4"), code=1)
     assert len(told) == 1
-    assert "stopped by SIGTERM after 4 of 17 images; saved in" in told[0]
+    assert "stopped by SIGTERM after 4 of 13 images; saved in" in told[0]
     (saved,) = Path("runs").rglob("checkpoint-*")
     for lost, slow in (("1/8", False), ("1/8", True), ("0/8", True)):
         fault = (signal.SIGKILL, lost)
@@ -196,12 +201,14 @@ def test_stopped_and_killed_trainings_go_on_with_fewer_processes(plan, single):
     assert max(difference(found("runs"), single)) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_more_processes(plan, single):
     run(1, *plan("cyclegan"), fault=(signal.SIGTERM, "0/8"), code=1)
     run(3, *plan("cyclegan"))
     assert max(difference(found("runs"), single)) < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "batch", "reason"),
     [
@@ -218,6 +225,7 @@ def test_what_several_processes_cannot_train_is_refused_once(plan, model, batch,
     assert not list(Path("runs").rglob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_half_precision_is_shared_too(plan):
     run(2, *plan("cyclegan"), "--precision", "bf16", exact=False)
     ((path),) = Path("results").rglob("seed0.json")

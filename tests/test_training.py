@@ -18,6 +18,8 @@ from i2i_bench.plan import Choices
 from i2i_bench.tasks import catalog
 from i2i_bench.training import Schedule
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
 
 @pytest.fixture(scope="module")
 def job():
@@ -207,6 +209,7 @@ def test_bf16_trains(train, tmp_path):
     assert all(tensor.dtype != torch.bfloat16 for tensor in model.networks.state_dict().values())
 
 
+@pytest.mark.slow
 def test_scoring_again_gives_the_same_numbers(job, tmp_path):
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
@@ -245,7 +248,11 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
         plan.make_job("attentiongan", Noting, stripes, 0, choices)
 
 
-def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(job, tmp_path):
+def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
+    job, tiny, tmp_path
+):
+    task = (str(tiny), catalog.find(str(tiny), Path()))  # of fewer images to score
+    job = plan.make_job("attentiongan", job.model_class, task, 0, Choices("tiny", {}, 12))
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
     path = runner.execute(job, bench)
