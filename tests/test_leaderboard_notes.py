@@ -1,0 +1,175 @@
+"""What tables say of protocols, of other programs' images and of the baselines."""
+
+import pytest
+from leaderboard_records import cells, make, make_external, models, parse, psnr
+
+from i2i_bench.record import Values
+from i2i_bench.report.leaderboard import tabulate
+from i2i_bench.report.render import to_csv, to_latex, to_markdown
+from i2i_bench.report.rows import cell
+
+MIXED = {
+    "protocol": "ugatit-mean",
+    "recipe": "tf-scipy",
+    "spread_kind": "se_blocks",
+    "estimator": {
+        "distances": ["kid_blocks"],
+        "kid_unit": "raw",
+        "block": 10,
+        "target_weight": 0.5,
+        "source_weight": 0.5,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("score", "part"),
+    [
+        ({}, "i2i@1 (KID x100 ± jackknife standard error), preset published, 64 px, n = 100"),
+        (MIXED, "ugatit-mean@1 (KID (target + source)/2 x100 ± standard error over blocks), "),
+        (
+            {
+                "protocol": "ugatit-mean-head",
+                "estimator": {"kid_unit": "raw", "target_weight": 0.01, "source_weight": 0.49},
+            },
+            "ugatit-mean-head@1 (KID 0.01 target + 0.49 source x100 ± ",
+        ),
+        (
+            {"protocol": "cut", "estimator": {"distances": ["fid_lowrank"]}, "spread_kind": "none"},
+            "cut@1 (FID), ",
+        ),
+        (
+            {
+                "protocol": "clean",
+                "estimator": {"distances": ["fid_lowrank", "kid_ustat"], "kid_unit": "raw"},
+                "spread_kind": "none",
+            },
+            "clean@1 (FID, KID x100), ",
+        ),
+    ],
+)
+def test_header_names_protocol_unit_spread_and_number(score, part):
+    (table,) = tabulate([make(score=score)])
+    assert part in table.heading
+
+
+def test_mean_of_distances_says_so_in_its_column_and_below():
+    values = {"kid": 0.1, "kid_se": 0.01, "kid_target": 0.05, "kid_target_se": 0.02}
+    (table,) = tabulate([make(score=MIXED, values=values, headline="kid")])
+    headers = [column.header for column in table.columns]
+    assert headers == ["KID (target + source)/2 x100 ↓", "KID tgt x100 ↓"]
+    assert [cell(table.rows[0], c) for c in table.columns] == [
+        "10.00 ± 1.00",
+        "5.00 ± 2.00",
+    ]
+    assert table.notes[0] == "Ranked by KID (target + source)/2, lower is better."
+    assert "50% of the value is the distance to the source: see the identity." in table.notes
+
+
+def test_protocol_without_kid_ranks_by_its_fid():
+    score = {"protocol": "cut", "estimator": {"distances": ["fid_lowrank"]}, "spread_kind": "none"}
+    records = [
+        make(name, values={"fid": value}, headline="kid", score=score)
+        for name, value in (("unit", 60.0), ("cyclegan", 50.0))
+    ]
+    (table,) = tabulate(records)
+    assert models(table) == [("cyclegan", 1), ("unit", 2)]
+    assert "± is the standard deviation over seeds." in table.notes
+
+
+def test_deviation_over_subsets_stands_beside_the_kid():
+    (table,) = tabulate([make(values={"kid": 0.1, "kid_sd": 0.02}, headline="kid")])
+    assert cell(table.rows[0], table.columns[0]) == "10.00 ± 2.00"
+
+
+def test_orders_and_their_deviation_stand_in_one_cell():
+    values = {"kid": 0.1, "kid_order_mean": 0.11, "kid_order_sd": 0.003, "kid_orders": 200.0}
+    (table,) = tabulate([make(values=values)])
+    shown = {column.key: cell(table.rows[0], column) for column in table.columns}
+    assert shown == {"kid": "10.00", "kid_order_mean": "11.00 ± 0.30"}
+
+
+def test_lpips_of_different_weights_is_shown_but_not_compared():
+    values = {"psnr_foreground": 20.0, "lpips": 0.2}
+    first = make("unit", values=values, score={"lpips_sha256": "c" * 64})
+    second = make("ugatit", values=values | {"lpips": 0.1}, score={"lpips_sha256": "c" * 64})
+    (table,) = tabulate([first, second])
+    assert [row.marks.get("lpips") for row in table.rows[:2]] == ["best", "second"]
+    other = make("unit", values=values, score={"lpips_sha256": "d" * 64})
+    (table,) = tabulate([other, second])
+    assert [row.marks.get("lpips") for row in table.rows[:2]] == [None, None]
+    assert any(
+        note.startswith("LPIPS here comes from several weights files") for note in table.notes
+    )
+
+
+def test_alarms_stand_below_the_table_of_their_direction():
+    (table,) = tabulate([make(alarms=["a2b: masks are gone", "b2a: colours are gone"])])
+    notes = [note for note in table.notes if "gone" in note]
+    assert notes == ["Alarm of cyclegan, seed 0: masks are gone."]
+
+
+def test_an_alarm_of_several_seeds_is_one_note():
+    alarms = {0: "masks are gone", 1: "colours are gone", 2: "masks are gone"}
+    (table,) = tabulate([make(seed=s, alarms=[f"a2b: {alarm}"]) for s, alarm in alarms.items()])
+    notes = [note for note in table.notes if "gone" in note]
+    assert notes == [
+        "Alarm of cyclegan, seeds 0, 2: masks are gone.",
+        "Alarm of cyclegan, seed 1: colours are gone.",
+    ]
+
+
+# --- images of other programs
+
+
+def test_external_images_are_marked_and_apart_from_trained_models():
+    values = {"psnr_foreground": 30.0}
+    trained, other = tabulate([psnr("unit", 20.0), make_external(values=values)])[::-1]
+    assert models(trained) == [("unit", 1)]
+    assert "preset external" in other.heading
+    row = other.rows[0]
+    assert (row.label, row.kind, row.seeds, row.rank) == ("cut (external)", "external", 0, 1)
+    assert "Training costs are unknown: the training was done elsewhere." in other.notes
+
+
+def test_partial_external_images_are_marked_and_never_ranked():
+    scores = [{}, {"partial": True, "n_fake": 9}]
+    records = [make_external(f"cut{i}", **score) for i, score in enumerate(scores)]
+    (table,) = tabulate(records)
+    labels = [(row.label, row.rank) for row in table.rows[:2]]
+    assert labels == [("cut0 (external)", 1), ("cut1 (external, partial)", None)]
+
+
+def test_every_layout_takes_external_images():
+    records = [make_external(), psnr("unit", 20.0)]
+    assert cells(to_markdown(records), "cut (external)")[2] == "-"
+    assert "cut (external) & --" in to_latex(records)
+    (line,) = [line for line in parse(to_csv(records)) if line["kind"] == "external"]
+    assert (line["model"], line["label"], line["preset"]) == ("", "cut (external)", "external")
+
+
+# --- baselines
+
+
+def test_baselines_stand_last_and_unranked_in_every_table():
+    for table in tabulate([make(), make(preset="small", variant="preset=small")]):
+        last = table.rows[-2:]
+        assert [row.label for row in last] == ["identity (source unchanged)", "real vs real"]
+        assert all(row.rank is None and not row.marks for row in last)
+
+
+def test_baselines_without_values_still_stand():
+    text = to_markdown([make(score={"baselines": {}})])
+    assert cells(text, "identity (source unchanged)")[3:5] == ["-", "-"]
+
+
+def test_baselines_prefer_the_complete_test_set():
+    part = {"partial": True, "baselines": {"identity": Values(values={"psnr_foreground": 1.0})}}
+    (table,) = tabulate([make("a", score=part), make("b")])
+    assert table.rows[-2].stats["psnr_foreground"].mean == 11.0
+
+
+def test_column_stands_where_only_a_baseline_has_a_value():
+    baselines = {"identity": Values(values={"psnr": 12.0})}
+    (table,) = tabulate([make(score={"baselines": baselines})])
+    assert "psnr" in {column.key for column in table.columns}
