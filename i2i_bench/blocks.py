@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import field, fields
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,33 @@ LEAST = "at_least"  # in the metadata of a field
 
 Number = TypeVar("Number", int, float)
 Norm = Callable[[int], nn.Module] | None
+
+
+def contiguous_gradient(x: Tensor) -> Tensor:
+    """Give a normalisation's output as it is, and the normalisation a contiguous gradient.
+
+    PyTorch (2.12 and 2.14 were tried) differentiates ``instance_norm`` wrongly on a processor for a
+    batch of one image whose gradient is channels-last: it is read as if it were contiguous. The
+    backward of ``flatten`` copies such a gradient and leaves a contiguous one as it is. Elsewhere
+    gradients are right, and nothing is done.
+
+    Args:
+        x: Of any shape; contiguous, as ``instance_norm`` gives it, or it is copied.
+    """
+    return x.flatten().view(x.shape) if x.is_cpu else x
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """PyTorch's instance normalisation, with a gradient that is right in every memory format.
+
+    Options, parameters and their names are those of ``nn.InstanceNorm2d``.
+    """
+
+    stands_for: ClassVar[type[nn.Module]] = nn.InstanceNorm2d  # for kernels that replace layers
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width)."""
+        return contiguous_gradient(super().forward(input))
 
 
 class ConvLayer(nn.Sequential):
@@ -56,14 +83,14 @@ class UpLayer(nn.Sequential):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
-        self.norm = nn.InstanceNorm2d(outputs)
+        self.norm = InstanceNorm(outputs)
         self.activation = nn.ReLU()
 
 
 class ResidualBlock(nn.Module):
     """Two reflection-padded 3x3 convolutions and a skip; no activation after the sum."""
 
-    def __init__(self, width: int, norm: Norm = nn.InstanceNorm2d) -> None:
+    def __init__(self, width: int, norm: Norm = InstanceNorm) -> None:
         super().__init__()
         self.first = ConvLayer(width, width, 3, norm=norm, activation=nn.ReLU())
         self.second = ConvLayer(width, width, 3, norm=norm)
@@ -76,7 +103,7 @@ class ResidualBlock(nn.Module):
 class ResNetEncoder(nn.Module):
     """First half of the ResNet generator: a 7x7 stem, two halvings, residual blocks."""
 
-    def __init__(self, width: int, num_blocks: int, norm: Norm = nn.InstanceNorm2d) -> None:
+    def __init__(self, width: int, num_blocks: int, norm: Norm = InstanceNorm) -> None:
         super().__init__()
         self.stem = ConvLayer(3, width, 7, norm=norm, activation=nn.ReLU())
         self.down = nn.Sequential(
@@ -134,7 +161,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < num_layers else 1
             layers.append(nn.Conv2d(inputs, outputs, 4, stride, padding=1))
             if i > 0:
-                layers.append(nn.InstanceNorm2d(outputs))
+                layers.append(InstanceNorm(outputs))
             layers.append(nn.LeakyReLU(0.2))
         layers.append(nn.Conv2d(widths[-1], 1, 4, 1, padding=1))
         self.layers = nn.Sequential(*layers)

@@ -90,7 +90,12 @@ def _is_sequence(layer: nn.Module) -> bool:
 
 
 def _is_plain_norm(layer: nn.Module) -> TypeGuard[nn.InstanceNorm2d]:
-    return type(layer) is nn.InstanceNorm2d and not (layer.affine or layer.track_running_stats)
+    """Tell whether a layer, or what its class ``stands_for``, is a norm that learns nothing."""
+    kind = type(layer)
+    if vars(kind).get("stands_for", kind) is not nn.InstanceNorm2d:  # a subclass may do anything
+        return False
+    assert isinstance(layer, nn.InstanceNorm2d)
+    return not (layer.affine or layer.track_running_stats)
 
 
 def _mirrors(layer: nn.Conv2d) -> bool:

@@ -100,7 +100,7 @@ class LabelledConfig:
         return {frozenset(group) for group in self.exclusive} == {frozenset(self.attributes)}
 
 
-class InstanceNorm(nn.InstanceNorm2d):
+class TrackingInstanceNorm(blocks.InstanceNorm):
     """Instance normalisation by an image's own statistics, in training and in evaluation.
 
     Running statistics are kept in training, as the authors' files hold them, and never used.
@@ -112,7 +112,8 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (batch, width, height, width of the image)."""
         kept = (self.running_mean, self.running_var) if self.training else (None, None)
-        return F.instance_norm(input, *kept, self.weight, self.bias, True, 0.1, self.eps)
+        y = F.instance_norm(input, *kept, self.weight, self.bias, True, 0.1, self.eps)
+        return blocks.contiguous_gradient(y)
 
 
 class ResidualBlock(nn.Module):
@@ -122,10 +123,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
-            InstanceNorm(width),
+            TrackingInstanceNorm(width),
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
-            InstanceNorm(width),
+            TrackingInstanceNorm(width),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,14 +147,14 @@ class LabelledGenerator(nn.Module):
     def __init__(self, width: int, num_blocks: int, *, num_labels: int, outputs: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3 + num_labels, width, 7, padding=3, bias=False)]
-        layers += [InstanceNorm(width), nn.ReLU()]
+        layers += [TrackingInstanceNorm(width), nn.ReLU()]
         for scale in (1, 2):
             down = nn.Conv2d(width * scale, 2 * width * scale, 4, 2, padding=1, bias=False)
-            layers += [down, InstanceNorm(2 * width * scale), nn.ReLU()]
+            layers += [down, TrackingInstanceNorm(2 * width * scale), nn.ReLU()]
         layers += [ResidualBlock(4 * width) for _ in range(num_blocks)]
         for scale in (2, 1):
             up = nn.ConvTranspose2d(2 * width * scale, width * scale, 4, 2, padding=1, bias=False)
-            layers += [up, InstanceNorm(width * scale), nn.ReLU()]
+            layers += [up, TrackingInstanceNorm(width * scale), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, outputs, 7, padding=3, bias=False))
 
     def outputs(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from i2i_bench import blocks
+from i2i_bench.labelled import TrackingInstanceNorm
 from i2i_bench.model import Clock, Randomness
 
 AUX = json.loads((Path(__file__).parent / "golden/aux/pool_and_lr.json").read_text())
@@ -131,3 +134,142 @@ def test_a_field_has_its_default_and_its_least_value():
 def test_the_first_field_below_its_least_value_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         Limited(**given)
+
+
+def by_channel(x):
+    return x.contiguous()
+
+
+def by_pixel(x):
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+LAYOUTS = {
+    "contiguous": by_channel,
+    "channels-last": by_pixel,
+    "channels-last, viewed": lambda x: by_pixel(x).view(x.shape),
+    "sliced": lambda x: F.pad(x, (1, 2, 1, 0))[..., 1:, 1:-2],
+    "sliced, channels-last": lambda x: by_pixel(F.pad(x, (1, 2, 1, 0)))[..., 1:, 1:-2],
+    "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "batch last": lambda x: x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2),
+    "expanded": lambda x: x[:, :1].expand(x.shape),
+}
+NORMS = {
+    "plain": lambda: blocks.InstanceNorm(6),
+    "affine": lambda: blocks.InstanceNorm(6, affine=True),
+    "running": lambda: blocks.InstanceNorm(6, affine=True, track_running_stats=True),
+    "running, plain": lambda: blocks.InstanceNorm(6, track_running_stats=True),
+    "tracking": lambda: TrackingInstanceNorm(6),
+}
+
+
+def normalise(layer, x):
+    """Compute instance normalisation term by term."""
+    if isinstance(layer, TrackingInstanceNorm) or layer.training or layer.running_mean is None:
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+    else:
+        variance, mean = (
+            each[:, None, None].to(x.dtype) for each in (layer.running_var, layer.running_mean)
+        )
+    y = (x - mean) / (variance + layer.eps).sqrt()
+    if layer.affine:
+        weight, bias = (each[:, None, None].to(x.dtype) for each in (layer.weight, layer.bias))
+        y = y * weight + bias
+    return y
+
+
+def make_norm(name, dtype, *, training):
+    """Build a norm with values of its own everywhere."""
+    layer = NORMS[name]().to(dtype).train(training)
+    for value in layer.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.5, 2)
+    return layer
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 2e-2)],
+    ids=["float64", "float32", "bfloat16"],
+)
+def test_gradient_of_instance_norm_is_right_in_every_layout(
+    dtype, tolerance, norm, batch, training
+):
+    torch.manual_seed(0)
+    layer = make_norm(norm, dtype, training=training)
+    x, gradient = (torch.randn(batch, 6, 7, 9, dtype=dtype) for _ in range(2))
+    for name, lay_out in LAYOUTS.items():
+        laid = lay_out(gradient)
+        exact = x.double().requires_grad_()
+        wanted = torch.autograd.grad(
+            normalise(layer, exact), [exact, *layer.parameters()], laid.double()
+        )
+        for of_input in LAYOUTS.values():
+            if of_input is LAYOUTS["expanded"]:
+                continue  # channels without a variance
+            given = of_input(x).detach().requires_grad_()
+            found = torch.autograd.grad(layer(given), [given, *layer.parameters()], laid)
+            for one, other in zip(found, wanted, strict=True):
+                error = (one.double() - other.double()).norm() / other.double().norm()
+                assert error < tolerance, name
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"affine": True, "track_running_stats": True}])
+def test_instance_norm_is_pytorchs_to_the_bit_where_that_is_right(options, batch):
+    torch.manual_seed(0)
+    theirs, ours = nn.InstanceNorm2d(6, **options), blocks.InstanceNorm(6, **options)
+    ours.load_state_dict(theirs.state_dict())
+    assert ours.extra_repr() == theirs.extra_repr()
+    x, gradient = torch.randn(2, batch, 6, 7, 9)
+    found = []
+    for layer in (theirs, ours):
+        given = x.clone().requires_grad_()
+        y = layer(given)
+        y.backward(gradient)
+        found.append([y, given.grad, *(p.grad for p in layer.parameters()), *layer.buffers()])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_instance_norm_is_differentiated_twice_and_may_be_activated_in_place():
+    torch.manual_seed(0)
+    layer = blocks.InstanceNorm(2, affine=True).double()
+    x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    gradient = by_pixel(torch.randn_like(x)).requires_grad_()
+    assert torch.autograd.gradgradcheck(layer, (x,), (gradient,))
+    in_place = nn.Sequential(layer, nn.ReLU(inplace=True))
+    assert torch.autograd.gradcheck(in_place, (x,))
+
+
+def test_instance_norm_has_a_right_gradient_under_autocast():
+    torch.manual_seed(0)
+    convolution, layer = nn.Conv2d(3, 6, 3), blocks.InstanceNorm(6)
+    convolution.to(memory_format=torch.channels_last)
+    x, gradient = torch.randn(1, 3, 9, 11), by_pixel(torch.randn(1, 6, 7, 9))
+    (wanted,) = torch.autograd.grad(
+        normalise(layer, convolution(x)), [convolution.weight], gradient
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(convolution(x))
+    (found,) = torch.autograd.grad(y, [convolution.weight], gradient.to(y.dtype))
+    assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+@pytest.mark.slow
+def test_compiled_instance_norm_is_one_graph_with_a_right_gradient():
+    torch.manual_seed(0)
+    layer = blocks.InstanceNorm(6).double()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    x = by_pixel(torch.randn(1, 6, 7, 9, dtype=torch.float64)).requires_grad_()
+    gradient = by_pixel(torch.randn_like(x))
+    (wanted,) = torch.autograd.grad(normalise(layer, x), x, gradient)
+    (found,) = torch.autograd.grad(compiled(x), x, gradient)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_instance_norm_costs_nothing_on_another_device():
+    x = torch.zeros(1, 6, 7, 9, device="meta")
+    assert blocks.contiguous_gradient(x) is x

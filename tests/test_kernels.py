@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench import acceleration, checkpoint, contract, registry
+from i2i_bench import acceleration, blocks, checkpoint, contract, registry
 from i2i_bench.acceleration import Modes, Step
 from i2i_bench.model import Batch, Clock, Randomness
 
@@ -140,7 +140,7 @@ def layers():
     shared = nn.ReLU()
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
-        nn.InstanceNorm2d(4),
+        blocks.InstanceNorm(4),
         nn.LeakyReLU(0.3),
         nn.Conv2d(4, 4, 3, padding=(1, 2), padding_mode="reflect"),
         nn.InstanceNorm2d(4),

@@ -95,7 +95,7 @@ class Encoder(nn.Module):
         shapes = ((3, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2))
         self.down = nn.Sequential(
             *(
-                blocks.ConvLayer(i, o, k, stride=s, norm=nn.InstanceNorm2d, activation=nn.ReLU())
+                blocks.ConvLayer(i, o, k, stride=s, norm=blocks.InstanceNorm, activation=nn.ReLU())
                 for i, o, k, s in shapes
             )
         )

@@ -155,8 +155,8 @@ class Generator(nn.Module):
         self.image_size, channels = image_size, 4 * width
         encoder: list[nn.Module] = []
         for shape in ((3, width, 7, 1), (width, 2 * width, 3, 2), (2 * width, channels, 3, 2)):
-            encoder += [convolution(*shape), nn.InstanceNorm2d(shape[1]), nn.ReLU()]
-        encoder += [ResidualBlock(channels, nn.InstanceNorm2d) for _ in range(num_blocks)]
+            encoder += [convolution(*shape), blocks.InstanceNorm(shape[1]), nn.ReLU()]
+        encoder += [ResidualBlock(channels, blocks.InstanceNorm) for _ in range(num_blocks)]
         self.encoder = nn.Sequential(*encoder)
         self.activation_map = ClassActivationMap(channels, spectral=False, activation=nn.ReLU())
         inputs = channels * (1 if image_size is None else (image_size // 4) ** 2)
