@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2i_bench.directions import directions_of
@@ -26,6 +26,7 @@ from i2i_bench.model import (
     Settings,
     named_networks,
 )
+from i2i_bench.plugins.gradients import Gradients, largest_difference, recorded_gradients
 from i2i_bench.settings import change_settings
 from i2i_bench.tasks.labels import Labels
 
@@ -35,6 +36,7 @@ LOSS_NAME = re.compile(
     r"|adversarial|cycle|classification(_real)?|discriminator|gradient_penalty"
 )
 STEPS = 2
+SAME_GRADIENT = 1e-4  # relative, in float64; layers that read a wrong layout are off by 1e-2 to 2
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under test: its class and its settings."""
+    """A model under test: its class and its settings, the type and layout of what it is given."""
 
     model_class: type[Model]
     settings: Settings
+    dtype: torch.dtype = torch.float32
+    layout: torch.memory_format = torch.contiguous_format
 
     def build(self) -> Model:
         """Build the model from a fixed seed, in training mode."""
         torch.manual_seed(0)
         model = self.model_class(self.settings.config)
-        model.networks.train()
+        model.networks.to(self.dtype).to(memory_format=self.layout).train()
         return model
 
     @property
@@ -113,10 +117,11 @@ class Subject:
     def batch(self, step: int) -> Batch:
         """Make the batch of a step, the same for the same step."""
         size, count = self.settings.crop_size, self.settings.batch_size
-        draws, task = Randomness(1, step * count), self.task
+        draws, task = Randomness(1, step * count, dtype=self.dtype), self.task
         images = {d: 2 * draws.uniform(d, (count, 3, size, size)) - 1 for d in task.domains}
+        images = {d: each.contiguous(memory_format=self.layout) for d, each in images.items()}
         shape = count, len(task.attributes)
-        labels = {d: draws.integers(f"{d} labels", 2, shape).float() for d in task.domains}
+        labels = {d: draws.integers(f"{d} labels", 2, shape).to(self.dtype) for d in task.domains}
         return Batch(images, labels if task.attributes else None)
 
     def request(self, direction: Direction) -> Batch:
@@ -135,7 +140,8 @@ class Subject:
         count = self.settings.batch_size
         total = max(STEPS, self.settings.budget // count)
         model.advance(Clock(number + 1, total, number * count, total * count))
-        return model.training_step(self.batch(number), Randomness(2, number * count))
+        random = Randomness(2, number * count, dtype=self.dtype)
+        return model.training_step(self.batch(number), random)
 
 
 Check = Callable[[Subject], str | None]
@@ -421,6 +427,44 @@ def resumes_identically_after_save_and_load(subject: Subject) -> str | None:
     return f"{', '.join(wrong[:3])} differ after save, load and a step" if wrong else None
 
 
+def gradients_do_not_depend_on_the_memory_format(subject: Subject) -> str | None:
+    """Check that steps in float64 give channels-last images and weights the same gradients."""
+    for count in (1, 2):
+        settings = dataclasses.replace(subject.settings, batch_size=count)
+        exact = dataclasses.replace(subject, settings=settings, dtype=torch.float64)
+        try:
+            wanted = _gradients(exact)
+            found = _gradients(dataclasses.replace(exact, layout=torch.channels_last))
+            worst = largest_difference(found, wanted)
+        except (RuntimeError, ValueError) as error:
+            return f"at batch {count} in float64: {error}; make tensors of the type of the images"
+        if not worst.relative < SAME_GRADIENT:
+            return (
+                f"at batch {count}, channels-last gives {worst.parameter} a gradient that is "
+                f"{worst.relative:.1%} off that of contiguous images; {_remedy(exact)}"
+            )
+    return None
+
+
+def _gradients(subject: Subject) -> Gradients:
+    model = subject.build()
+    with recorded_gradients(model) as found:
+        for number in range(STEPS):
+            subject.step(model, number)
+    return found
+
+
+def _remedy(subject: Subject) -> str:
+    """Say what to use in the place of layers that PyTorch differentiates wrongly."""
+    for name, layer in subject.build().networks.named_modules():
+        if type(layer) is nn.InstanceNorm2d:
+            return (
+                f"{name} is PyTorch's InstanceNorm2d, whose gradient is wrong there: use "
+                "InstanceNorm of i2i_bench.blocks"
+            )
+    return "give outputs of normalisations to contiguous_gradient of i2i_bench.blocks"
+
+
 def ablations_are_possible(subject: Subject) -> str | None:
     """Check that each study has points of different labels, whose changes the model knows."""
     for name, study in subject.model_class.ablations.items():
@@ -447,5 +491,6 @@ CHECKS: dict[str, Check] = {
     "steps wait for nothing": steps_wait_for_nothing,
     "chance comes from the seed": chance_comes_from_the_seed,
     "resumes identically after save and load": resumes_identically_after_save_and_load,
+    "gradients do not depend on the memory format": gradients_do_not_depend_on_the_memory_format,
     "ablations are possible": ablations_are_possible,
 }

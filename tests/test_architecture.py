@@ -27,7 +27,7 @@ LAYERS = (  # a module imports from later lines only
     "parallel snapshots",
     "report.mosaic report.notes",
     "acceleration metrics.lpips sample",
-    "by_pixel checkpoint data directions features protocols report.drawing",
+    "by_pixel plugins.gradients checkpoint data directions features protocols report.drawing",
     "settings storage",
     "feature_cache inception memory",
     "report.rows weights",

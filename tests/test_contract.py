@@ -1,18 +1,23 @@
 """Every installed model keeps the contract, and the contract notices models that do not."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from i2i_bench import contract, registry
+from i2i_bench import blocks, contract, registry
 from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
 from i2i_bench.settings import change_settings
 
+SLOW = {"gradients do not depend on the memory format"}  # eight steps in float64
+CHECKS = [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in contract.CHECKS]
 
-@pytest.mark.parametrize("check", contract.CHECKS)
+
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", registry.available_models())
 def test_installed_models_keep_the_contract(name, check):
     model_class = registry.load(name)
@@ -73,6 +78,10 @@ class Shift(Model):
         for direction, source, target in (("a2b", "a", "b"), ("b2a", "b", "a")):
             fake = self.networks[direction](batch.images[source])
             losses[f"pixel_{direction}"] = (fake - batch.images[target]).abs().mean()
+            if fault == "memory format" and not batch.images[source].is_contiguous():
+                losses[f"pixel_{direction}"] = 2 * losses[f"pixel_{direction}"]
+        if fault == "float32":
+            losses["pixel_a2b"] = self.networks["a2b"](torch.zeros(1, 3, 8, 8)).mean()
         if fault == "hidden state":
             losses["pixel_a2b"] = losses["pixel_a2b"] * self.calls
         if fault == "torch's generator":
@@ -116,6 +125,8 @@ FAULTS = {
     "content": "contents keep shape and range",
     "content size": "contents keep shape and range",
     "background": "the background copies the input",
+    "memory format": "gradients do not depend on the memory format",
+    "float32": "gradients do not depend on the memory format",
 }
 
 
@@ -127,6 +138,55 @@ def test_a_sound_model_passes():
 def test_a_fault_is_noticed(fault):
     found = contract.check(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
+
+
+class Normalised(Shift):
+    """Add a learned colour, then normalise by a layer of a class to be set."""
+
+    norm: type[nn.InstanceNorm2d]
+
+    def __init__(self, config):
+        super().__init__(config)
+        for name in self.networks:
+            layers = nn.Conv2d(3, 4, 3, padding=1), self.norm(4), nn.Conv2d(4, 3, 3, padding=1)
+            self.networks[name] = nn.Sequential(*layers)
+        self.optimizers = {"all": torch.optim.Adam(self.networks.parameters())}
+
+
+def reads_channels_last_gradients_wrongly():
+    """Tell whether this PyTorch does what ``blocks.contiguous_gradient`` is for."""
+    x, gradient = torch.randn(2, 1, 3, 4, 5, dtype=torch.float64)
+    x.requires_grad_()
+    layouts = torch.contiguous_format, torch.channels_last
+    one, other = (
+        torch.autograd.grad(F.instance_norm(x), x, gradient.contiguous(memory_format=layout))[0]
+        for layout in layouts
+    )
+    return not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, blocks.InstanceNorm])
+def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, norm):
+    monkeypatch.setattr(Normalised, "norm", norm, raising=False)
+    subject = contract.Subject(Normalised, Normalised.settings("tiny", contract.Toy()))
+    reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
+    if norm is nn.InstanceNorm2d and reads_channels_last_gradients_wrongly():
+        assert reason is not None
+        assert "at batch 1, channels-last gives" in reason
+        assert "a2b.1 is PyTorch's InstanceNorm2d" in reason
+        assert reason.endswith("use InstanceNorm of i2i_bench.blocks")
+    else:
+        assert reason is None
+
+
+def test_a_wrong_gradient_is_named_with_its_size():
+    settings = Shift.settings("tiny", contract.Toy())
+    config = dataclasses.replace(settings.config, fault="memory format")
+    subject = contract.Subject(Shift, dataclasses.replace(settings, config=config))
+    reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
+    assert reason is not None
+    assert re.search(r"gives (a2b|b2a)\.(weight|bias) a gradient that is 100\.0% off", reason)
+    assert "contiguous_gradient" in reason
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Installed models: found, checked against the contract, described, begun from a skeleton."""
