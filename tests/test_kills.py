@@ -20,6 +20,7 @@ def kills(load_benchmark):
 @pytest.mark.parametrize(
     ("work", "count"), [("run", 2), ("evaluate", 1), ("score", 2), ("ablate", 1)]
 )
+@pytest.mark.slow
 def test_killed_work_ends_in_the_same_networks_records_and_images(kills, tmp_path, work, count):
     survived = kills.survive(work, count, 0, tmp_path, lambda line: None)
     assert survived.total() == count

@@ -60,6 +60,7 @@ def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     assert {key.partition("@")[0] for key in found.scores} == {"i2i", "uvcgan2"}
 
 
+@pytest.mark.slow
 def test_plan_is_done_by_two_processes_and_a_failure_keeps_nothing_from_being_done(
     cli, places, tiny
 ):
@@ -111,6 +112,7 @@ def processes_of(folder):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
     places, tiny, number
 ):

@@ -81,6 +81,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_plugin_outside_the_repository_needs_an_installation_and_nothing_else(places, tiny):
     source, target = places / "plugin", places / "installed"
     source.mkdir()

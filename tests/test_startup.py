@@ -104,6 +104,7 @@ def test_table_of_the_paper_imports_no_torch(places, name):
 
 
 @pytest.mark.parametrize("model", ["cyclegan", "attentiongan"])
+@pytest.mark.slow
 def test_training_takes_its_first_step_without_what_scores(places, tiny, model):
     _, modules = _modules(TRAINING, model, str(tiny))
     assert "torch" in modules

@@ -27,6 +27,7 @@ def numerics(load_benchmark):
     ("name", "share"),
     [("cyclegan", 1.0), ("attentiongan", 1.01), ("unit", 0.98), ("ugatit-light", 0.8)],
 )
+@pytest.mark.slow
 def test_models_need_no_more_operations_than_the_published_step(step, name, share):
     row = step.Row(name, 128)
     assert step.count(row) <= share * step.count(row.reference())
@@ -36,6 +37,7 @@ def test_models_need_no_more_operations_than_the_published_step(step, name, shar
     ("name", "share"),
     [("attentiongan", 0.7), ("cyclegan", 0.6), ("unit", 0.6), ("ugatit-light", 0.4)],
 )
+@pytest.mark.slow
 def test_models_keep_less_during_a_step_than_the_published_one(step, name, share):
     model_class, reference = step.REFERENCES[name]
     settings = model_class.settings("tiny", contract.Toy())
@@ -67,6 +69,7 @@ def test_tables_are_those_that_were_measured(step):
     assert shown.count("Not measured") == len(step.TITLES) - len(tables)
 
 
+@pytest.mark.slow
 def test_half_precision_stays_near_and_equal_ways_are_equal(numerics):
     job = numerics.make_job("cyclegan", "tiny")
     images = TrainingImages(job.task, job.settings, 0)
@@ -79,6 +82,7 @@ def test_half_precision_stays_near_and_equal_ways_are_equal(numerics):
     assert abs(rows["bf16"]["psnr"] - rows["fp32"]["psnr"]) < 1
 
 
+@pytest.mark.slow
 def test_step_needs_nothing_but_torch_and_a_checkout():
     others = ("click", "pydantic", "PIL", "scipy", "torchvision", "rich", "requests")
     program = f"""
