@@ -29,6 +29,7 @@ from i2i_bench.directions import directions_of
 from i2i_bench.metrics import pixels
 from i2i_bench.model import Clock, Model, Preset, Randomness
 from i2i_bench.plan import Choices, Job
+from i2i_bench.plugins.gradients import recorded_gradients, relative_difference
 from i2i_bench.runner import device_name
 from i2i_bench.tasks import catalog
 from i2i_bench.training import Precision
@@ -67,7 +68,7 @@ def make_job(model: str, preset: Preset) -> Job:
 
 
 def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, Any]:
-    """Take steps in one way; give the losses of each and the PSNR of the test set."""
+    """Take steps in one way; give losses of each, gradients of the first, PSNR of the test set."""
     device, size = images.device, job.settings.batch_size
     typed, precision = ways_of(device)[way]
     torch.manual_seed(0)
@@ -83,11 +84,13 @@ def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, A
     ):
         random = Randomness(0, device=device)
         step = Step(model, random, modes, is_bf16=precision == "bf16")
-        for number in range(steps):
+        with recorded_gradients(model) as gradients:
+            found.append(step(Clock(1, steps, 0, steps * size), images.batch(0, size)))
+        for number in range(1, steps):
             clock = Clock(number + 1, steps, number * size, steps * size)
             found.append(step(clock, images.batch(number * size, size)))
     losses = [{name: float(value) for name, value in each.items()} for each in found]
-    return {"losses": losses, "psnr": quality(model, job, device)}
+    return {"losses": losses, "gradients": gradients, "psnr": quality(model, job, device)}
 
 
 def _move_last_digits(model: Model) -> None:
@@ -127,6 +130,7 @@ def compare(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "way": way,
             "first": deviation(each["losses"][:1], exact["losses"][:1]),
+            "gradients": relative_difference(each["gradients"], exact["gradients"]),
             "last": deviation(each["losses"][-LAST:], exact["losses"][-LAST:]),
             "psnr": each["psnr"],
         }
@@ -138,10 +142,15 @@ def render(tables: dict[str, Any]) -> str:
     """Show what was found as Markdown."""
     lines = ["# Numerics of the modes", "", f"{tables['command']}, {tables['machine']}."]
     for model, rows in tables["models"].items():
-        lines += ["", f"| {model}, {tables['steps']} steps | first step | last {LAST} | PSNR, dB |"]
-        lines.append("|:--|--:|--:|--:|")
         lines += [
-            f"| {r['way']} | {r['first']:.1e} | {r['last']:.1%} | {r['psnr']:.2f} |" for r in rows
+            "",
+            f"| {model}, {tables['steps']} steps | losses | gradients | last {LAST} | PSNR, dB |",
+        ]
+        lines.append("|:--|--:|--:|--:|--:|")
+        lines += [
+            f"| {r['way']} | {r['first']:.1e} | {r['gradients']:.1e} | {r['last']:.1%} "
+            f"| {r['psnr']:.2f} |"
+            for r in rows
         ]
     return "\n".join([*lines, ""])
 

@@ -7,6 +7,7 @@ torch and a checkout are all it needs; nothing is downloaded:
 
     python benchmarks/step.py                          # every table of this machine's device
     python benchmarks/step.py --plan masks --steps 3   # one of them
+    python benchmarks/step.py --only-gradients         # no times: gradients of a first step
     python benchmarks/step.py --in-turn cyclegan       # no table: for differences of a few percent
 
 Tables measured before stay in ``benchmarks/step.json``, and ``benchmarks/step.md`` shows them all.
@@ -43,11 +44,17 @@ from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be in
 from i2i_bench import acceleration  # noqa: E402
 from i2i_bench.acceleration import Modes, Step  # noqa: E402
 from i2i_bench.model import Batch, Clock, Model, Randomness  # noqa: E402
+from i2i_bench.plugins.gradients import (  # noqa: E402
+    Gradients,
+    recorded_gradients,
+    relative_difference,
+)
 
 GIB = 2**30
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
 MODELS = tuple(REFERENCES)
 TOLERANCE = 1e-3  # of the losses of a first step in fp32, relative
+SAME_GRADIENT = 5e-2  # of the gradients of a first step in fp32, relative: benchmarks/README.md
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,14 @@ def cpu_plans() -> dict[str, list[Row]]:
         "batches": [Row(a, 128, b, "fp32", best) for b in (1, 2, 4)],
         "masks": [Row(a, 128, 1, "fp32", best, n, n == 1) for n in (1, 2, 5, 10, 20)],
     }
+
+
+def gradient_plan(device: torch.device) -> list[Row]:
+    """Give what is compared with the published step by its gradients alone, on a device."""
+    ways = ["", "channels-last"]
+    if device.type == "cuda":
+        ways.append(",".join(acceleration.BEST["cuda"].names()))
+    return [Row(m, 128, b, "fp32", modes) for m in MODELS for b in (1, 2) for modes in ways]
 
 
 def cuda_plans() -> dict[str, list[Row]]:
@@ -178,6 +193,25 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
         "flops": count(row),
         "losses": losses,
     }
+
+
+def first_gradients(row: Row, device: torch.device) -> Gradients:
+    """Take a row's first step; give what its optimisers get."""
+    set_precision(row.precision)
+    model = build(row)
+    model.networks.to(device).train()
+    modes = modes_of(row, device)
+    with acceleration.prepared(model, modes), recorded_gradients(model) as found:
+        random = Randomness(0, device=device)
+        step = Step(model, random, modes, is_bf16=row.precision == "bf16")
+        take(step, row, 0, device)  # a captured step is recorded later
+    return found
+
+
+def gradient_difference(row: Row, device: torch.device) -> float:
+    """Give how far the gradients of a row's first step are off the published step's, relative."""
+    wanted = first_gradients(row.reference(), device)
+    return relative_difference(first_gradients(row, device), wanted)
 
 
 def count(row: Row) -> int:
@@ -289,7 +323,7 @@ class Bench:
 
     def __init__(self, device: str, steps: int) -> None:
         self.device, self.steps = device, steps
-        self._found: dict[str, dict[str, Any]] = {}
+        self._found: dict[tuple[str, str], dict[str, Any]] = {}
 
     def row(self, row: Row) -> dict[str, Any]:
         """Measure a row, and what it is compared with."""
@@ -297,6 +331,7 @@ class Bench:
         reference = None if row.is_alone else self._measure(row.reference())
         if reference and row.precision == "fp32":
             require_same(row, found["losses"], reference["losses"])
+            self.gradients(row)
         peak = self._ask("--peak", row.precision)["peak"]
         rate = found["flops"] / found["seconds"]
         return found | {
@@ -307,21 +342,32 @@ class Bench:
             "memory": reference and found["peak_bytes"] / reference["peak_bytes"],
         }
 
+    def gradients(self, row: Row) -> float:
+        """Compare a row's gradients with the published step's, or stop if they are others."""
+        if row.is_reference:
+            return 0.0
+        off = self._ask("--gradients", json.dumps(asdict(row)))["gradients"]
+        require_same_gradients(row, off)
+        return off
+
     def _measure(self, row: Row) -> dict[str, Any]:
         return self._ask("--row", json.dumps(asdict(row)))
 
     def _ask(self, option: str, what: str) -> dict[str, Any]:
         """Have it done once: on a processor in a process of its own, whose memory is the row's."""
-        if what not in self._found:
+        if (option, what) not in self._found:
             answer = answer_here if self.device == "cuda" else answer_apart
-            self._found[what] = answer(option, what, self.device, self.steps)
-        return self._found[what]
+            self._found[option, what] = answer(option, what, self.device, self.steps)
+        return self._found[option, what]
 
 
 def answer_here(option: str, what: str, device: str, steps: int) -> dict[str, Any]:
-    """Measure a row or a peak."""
+    """Measure a row, its gradients or a peak."""
     if option == "--row":
         return measure(Row(**json.loads(what)), torch.device(device), steps)
+    if option == "--gradients":
+        row = Row(**json.loads(what))
+        return {"gradients": gradient_difference(row, torch.device(device))}
     return {"peak": matrix_peak(torch.device(device), what)}
 
 
@@ -341,6 +387,8 @@ def in_turn(name: str, steps: int) -> None:
     """
     best = ",".join(acceleration.BEST["cpu"].names())
     rows = [Row(name, 128, 1, "fp32", modes) for modes in ("reference", "", best)]
+    for row in rows[1:]:
+        require_same_gradients(row, gradient_difference(row, torch.device("cpu")))
     found: dict[Row, list[float]] = {row: [] for row in rows}
     losses: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
@@ -371,6 +419,12 @@ def require_same(row: Row, ours: dict[str, float], theirs: dict[str, float]) -> 
             sys.exit(f"{row}: {name} is {ours[name]}, and the published step's is {value}")
 
 
+def require_same_gradients(row: Row, off: float) -> None:
+    """Stop unless the first step's gradients are those of the published step."""
+    if row.precision == "fp32" and not off < SAME_GRADIENT:
+        sys.exit(f"{row}: the gradients of the first step are {off:.1%} off the published step's")
+
+
 def device_name(device: torch.device) -> str:
     """Name the hardware."""
     if device.type == "cuda":
@@ -379,6 +433,30 @@ def device_name(device: torch.device) -> str:
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def render_gradients(tables: dict[str, dict[str, Any]]) -> list[str]:
+    """Show how far gradients are off the published step's, by device."""
+    lines = []
+    for kind, title in (("cpu", "Gradients on a processor"), ("cuda", "Gradients on a GPU")):
+        lines += [f"## {title}", ""]
+        if f"gradients-{kind}" not in tables:
+            lines += [
+                f"Not measured: `python benchmarks/step.py --device {kind} --only-gradients`.",
+                "",
+            ]
+            continue
+        table = tables[f"gradients-{kind}"]
+        lines += [f"`{table['command']}`, {table['machine']}, {table['versions']}.", ""]
+        lines += ["| model | px | batch | precision | modes | off the published step's |"]
+        lines += ["|:--|--:|--:|:--|:--|--:|"]
+        lines += [
+            f"| {row['model']} | {row['size']} | {row['batch']} | {row['precision']} "
+            f"| {row['modes'].replace(',', ', ') or 'none'} | {row['gradients']:.1e} |"
+            for row in table["rows"]
+        ]
+        lines.append("")
+    return lines
 
 
 def render(tables: dict[str, dict[str, Any]]) -> str:
@@ -397,7 +475,7 @@ def render(tables: dict[str, dict[str, Any]]) -> str:
         table = tables[name]
         lines += [f"`{table['command']}`, {table['machine']}, {table['versions']}.", ""]
         lines += [HEAD, RULE, *map(_line, table["rows"]), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *render_gradients(tables)])
 
 
 HEAD = (
@@ -427,23 +505,36 @@ def _line(row: dict[str, Any]) -> str:
 
 def run(plans: dict[str, list[Row]], bench: Bench, output: Path) -> None:
     """Measure tables, and write them beside those that are there."""
-    path = output.with_suffix(".json")
-    tables = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    device = torch.device(bench.device)
     for name, rows in plans.items():
         print(f"{name}\n{HEAD}\n{RULE}", flush=True)
         found = []
         for row in (each for wanted in rows for each in _with_reference(wanted, rows)):
             found.append(bench.row(row))
             print(_line(found[-1]), flush=True)
-            tables[name] = {
-                "command": shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]]),
-                "machine": device_name(device),
-                "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
-                "rows": found,
-            }
-            path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+            write_table(name, found, bench, output)
+
+
+def run_gradients(rows: list[Row], bench: Bench, output: Path) -> None:
+    """Compare gradients with those of the published step, and write the table beside the others."""
+    found = []
+    for row in rows:
+        found.append(asdict(row) | {"gradients": bench.gradients(row)})
+        print(f"{row}: {found[-1]['gradients']:.1e}", flush=True)
+        write_table(f"gradients-{bench.device}", found, bench, output)
+
+
+def write_table(name: str, rows: list[dict[str, Any]], bench: Bench, output: Path) -> None:
+    """Write a table beside those that are there, as JSON and as Markdown."""
+    path = output.with_suffix(".json")
+    tables = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    tables[name] = {
+        "command": shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]]),
+        "machine": device_name(torch.device(bench.device)),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+        "rows": rows,
+    }
+    path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    output.with_suffix(".md").write_text(render(tables), encoding="utf-8")
 
 
 def _with_reference(row: Row, rows: list[Row]) -> list[Row]:
@@ -466,23 +557,29 @@ def main() -> None:
     parser.add_argument("--in-turn", choices=MODELS, help="On a processor, whatever there is.")
     parser.add_argument("--steps", type=int, help="Measured steps; default: 5, on a GPU 20.")
     parser.add_argument("--output", type=Path, default=HERE / "step", help="Without suffix.")
+    parser.add_argument("--only-gradients", action="store_true", help="No times.")
     parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--gradients", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     device, steps = torch.device(options.device), options.steps
     steps = steps or (20 if device.type == "cuda" else 5)
-    for option, what in (("--row", options.row), ("--peak", options.peak)):
-        if what:
-            print(json.dumps(answer_here(option, what, options.device, steps)))
+    for option in ("row", "gradients", "peak"):
+        if what := getattr(options, option):
+            print(json.dumps(answer_here(f"--{option}", what, options.device, steps)))
             return
     if options.in_turn:
         in_turn(options.in_turn, options.steps or 5)
         return
+    models, bench = options.model or MODELS, Bench(options.device, steps)
+    if options.only_gradients:
+        rows = [row for row in gradient_plan(device) if row.model in models]
+        run_gradients(rows, bench, options.output)
+        return
     mine = cuda_plans() if device.type == "cuda" else cpu_plans()
     chosen = {name: every[name] for name in options.plan or mine}
-    models = options.model or MODELS
     plans = {name: [r for r in rows if r.model in models] for name, rows in chosen.items()}
-    run(plans, Bench(options.device, steps), options.output)
+    run(plans, bench, options.output)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from i2i_bench import contract, memory
 from i2i_bench.data import TrainingImages
@@ -66,7 +67,22 @@ def test_tables_are_those_that_were_measured(step):
     tables = json.loads((FOLDER / "step.json").read_text(encoding="utf-8"))
     shown = step.render(tables)
     assert (FOLDER / "step.md").read_text(encoding="utf-8") == shown
-    assert shown.count("Not measured") == len(step.TITLES) - len(tables)
+    assert shown.count("Not measured") == len(step.TITLES) + 2 - len(tables)  # 2 of gradients
+
+
+def test_other_gradients_than_the_published_stop_a_benchmark(step):
+    row = step.Row("unit", 128)
+    step.require_same_gradients(row, 0.001)
+    step.require_same_gradients(step.Row("unit", 128, precision="bf16"), 0.3)
+    with pytest.raises(SystemExit, match=r"gradients of the first step are 51\.0% off"):
+        step.require_same_gradients(row, 0.51)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modes", ["", "channels-last"])
+def test_first_gradients_are_the_published_ones(step, modes):
+    row = step.Row("cyclegan", 64, modes=modes)
+    assert 0 < step.gradient_difference(row, torch.device("cpu")) < step.SAME_GRADIENT
 
 
 @pytest.mark.slow
@@ -76,7 +92,8 @@ def test_half_precision_stays_near_and_equal_ways_are_equal(numerics):
     found = {way: numerics.train(job, images, way, 6) for way in ("fp32", "last digit", "bf16")}
     found["again"] = numerics.train(job, images, "fp32", 6)
     rows = {row["way"]: row for row in numerics.compare(found)}
-    assert (rows["again"]["first"], rows["again"]["last"]) == (0, 0)
+    assert all(rows["again"][key] == 0 for key in ("first", "gradients", "last"))
+    assert 0 < rows["last digit"]["gradients"] < 1e-2 < rows["bf16"]["gradients"] < 1
     assert 0 < rows["last digit"]["first"] < 1e-4
     assert 0 < rows["bf16"]["first"] < 0.05
     assert abs(rows["bf16"]["psnr"] - rows["fp32"]["psnr"]) < 1
