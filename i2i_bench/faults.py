@@ -67,12 +67,12 @@ def _of_system(error: OSError) -> str:
     return f"{what}; {advice}" if advice else what
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = LONGEST) -> str:
     """Keep names from files from steering a terminal, filling it, or making lines of one."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def shown_bytes(number: int) -> str:

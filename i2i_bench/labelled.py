@@ -25,6 +25,7 @@ from i2i_bench.model import (
     Settings,
     TaskFacts,
 )
+from i2i_bench.tasks.labels import is_one_hot
 
 _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 _EXPRESSIONS = (
@@ -97,7 +98,7 @@ class LabelledConfig:
     @property
     def is_softmax(self) -> bool:
         """Whether an image has exactly one of the attributes."""
-        return {frozenset(group) for group in self.exclusive} == {frozenset(self.attributes)}
+        return is_one_hot(self.attributes, self.exclusive)
 
 
 class TrackingInstanceNorm(blocks.InstanceNorm):

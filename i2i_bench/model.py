@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from i2i_bench.tasks.labels import EVERY as EVERY  # for models, which import no task
+
 Preset = Literal["published", "small", "tiny"]
 PRESETS: tuple[Preset, ...] = ("published", "small", "tiny")
 
@@ -46,7 +48,6 @@ class Direction:
 
 
 A2B, B2A = Direction("a", "b"), Direction("b", "a")
-EVERY = "all"  # the one domain of a labelled task in training: all its images, told apart by labels
 
 
 @dataclass(frozen=True)

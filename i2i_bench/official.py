@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from i2i_bench.faults import printable
 from i2i_bench.model import Model, named_networks
 
 COUNTER = "num_batches_tracked"
@@ -179,7 +180,7 @@ def _damage(error: Exception) -> str:
         return ", or holds more than tensors and plain values; nothing in it is executed"
     if not isinstance(error, RuntimeError | OSError | ValueError | zipfile.BadZipFile):
         return ", or was not written by torch"
-    return f": {_printable(next(iter(str(error).splitlines()), type(error).__name__), 200)}"
+    return f": {printable(next(iter(str(error).splitlines()), type(error).__name__), 200)}"
 
 
 def _require_checksums(path: Path) -> None:
@@ -222,7 +223,7 @@ def _as_floats(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn half precision and the like into float32; only counters of batches are integers."""
     counters = {name for name in tensors if name.endswith(COUNTER)}
     wrong = [
-        f"{_printable(name)} ({str(tensor.dtype).removeprefix('torch.')})"
+        f"{printable(name, LONGEST_NAME)} ({str(tensor.dtype).removeprefix('torch.')})"
         for name, tensor in tensors.items()
         if (tensor.dtype != torch.int64 if name in counters else not tensor.is_floating_point())
     ]
@@ -341,15 +342,9 @@ def _refuse(title: str, name: str, module: nn.Module, inputs: object) -> None:
 
 
 def _shown(names: Sequence[str]) -> str:
-    return _listed([_printable(name) for name in names])
+    return _listed([printable(name, LONGEST_NAME) for name in names])
 
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
     return ", ".join(names[:NUM_SHOWN]) + more
-
-
-def _printable(text: str, longest: int = LONGEST_NAME) -> str:
-    """Keep a hostile name from steering a terminal or filling it."""
-    whole = text if text.isprintable() else ascii(text)
-    return whole if len(whole) <= longest else f"{whole[:longest]}..."

@@ -78,7 +78,7 @@ DAMAGE = {
     "not a number": (put("model.1.bias", torch.full((8,), torch.nan)), "finite in model.1.bias"),
     "infinite": (put("model.1.bias", torch.full((8,), torch.inf)), "finite in model.1.bias"),
     "twice": (put("module.model.1.bias", torch.ones(8)), "with module. before the name and not"),
-    "misnamed": (put("\x1b[2J\n" * 99, torch.ones(8)), r"has unknown '\x1b[2J\n\x1b[2J\n"),
+    "misnamed": (put("\x1b[2J\n" * 99, torch.ones(8)), r"has unknown \x1b[2J\n\x1b[2J\n"),
     "a folder": (folder_in_its_place, "there is no file"),
     "gone": (Path.unlink, "holds no generator: needed are latest_net_G_A.pth and"),
 }

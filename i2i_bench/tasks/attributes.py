@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from i2i_bench.tasks import shapes
-from i2i_bench.tasks.labels import Label, Labels
+from i2i_bench.tasks.labels import EVERY, Label, Labels
 from i2i_bench.tasks.shapes import RESOLUTION, Bits, Figure, Scene
-from i2i_bench.tasks.task import EVERY, Task, TaskImage
+from i2i_bench.tasks.task import Task, TaskImage
 
 if TYPE_CHECKING:
     from numpy import bool_, uint8

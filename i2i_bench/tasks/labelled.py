@@ -17,8 +17,8 @@ from i2i_bench.tasks.folders import (
     read_unchanged,
     stamp,
 )
-from i2i_bench.tasks.labels import Label, Labels
-from i2i_bench.tasks.task import EVERY, SPLITS, Task, TaskImage
+from i2i_bench.tasks.labels import EVERY, Label, Labels
+from i2i_bench.tasks.task import SPLITS, Task, TaskImage
 
 if TYPE_CHECKING:
     from numpy import bool_

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from i2i_bench.faults import near
+
+EVERY = "all"  # the one domain of a labelled task in training: all its images, told apart by labels
 
 Label = tuple[int, ...]  # 0 or 1 for each attribute
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -49,7 +51,7 @@ class Labels:
     @property
     def is_one_hot(self) -> bool:
         """Whether every image has exactly one of the attributes."""
-        return {frozenset(group) for group in self.exclusive} == {frozenset(self.attributes)}
+        return is_one_hot(self.attributes, self.exclusive)
 
     def changes(self) -> Iterator[tuple[str, str]]:
         """Return source and target of every change of one attribute, as models are scored by.
@@ -129,3 +131,8 @@ class Labels:
 
     def _possible(self, name: str) -> str:
         return f"{near(name, self.attributes)}possible: {', '.join(self.attributes)}"
+
+
+def is_one_hot(attributes: Iterable[str], exclusive: Iterable[Iterable[str]]) -> bool:
+    """Tell whether every image has exactly one of the attributes: one group is of all of them."""
+    return {frozenset(group) for group in exclusive} == {frozenset(attributes)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from i2i_bench.tasks.labels import Label, Labels
+from i2i_bench.tasks.labels import EVERY, Label, Labels
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DOMAINS = ("a", "b")
-EVERY = "all"  # domain of all images of a labelled task, as in i2i_bench.model
 SPLITS = ("train", "test")
 Kind = Literal["embedded", "catalogued", "folder"]
 
