@@ -32,6 +32,7 @@ from i2i_bench.plan import Choices, Job
 from i2i_bench.plugins.gradients import recorded_gradients, relative_difference
 from i2i_bench.runner import device_name
 from i2i_bench.tasks import catalog
+from i2i_bench.test_set import TestSet
 from i2i_bench.training import Precision
 
 HERE = Path(__file__).parent
@@ -101,12 +102,10 @@ def _move_last_digits(model: Model) -> None:
 
 def quality(model: Model, job: Job, device: torch.device) -> float:
     """Give the PSNR of the foreground in dB, mean over the test images of both directions."""
-    found = []
+    test_set, found = TestSet(job.task, job.settings.resize_rule), []
     for direction in directions_of(job.task):
-        made = evaluation.translate_test_set(
-            model, job.task, direction, job.settings, device=device
-        )
-        against = evaluation.reference(job.task, direction, job.settings)
+        made = evaluation.translate_test_set(model, test_set, direction, device=device)
+        against = evaluation.reference(test_set, direction)
         assert against.truth is not None
         assert against.foreground is not None
         triples = zip(made.fakes, against.truth, against.foreground, strict=True)

@@ -44,7 +44,7 @@ def mark(name):
 import torch
 mark("import torch")
 from pathlib import Path
-from i2i_bench import cli, console, evaluation, plan, protocols, runner, training
+from i2i_bench import cli, console, evaluation, plan, protocols, runner, test_set, training
 mark("other imports")
 model_name, task, preset, folder = sys.argv[2:]
 places = plan.Places(Path(folder), Path(folder), Path(folder))
@@ -56,8 +56,9 @@ mark("memory expected")
 model = runner.build(job)
 evaluation.count_macs(model, job.settings, job.task, device=device)
 mark("networks built")
-references = runner.load_references(job)
-mark("references decoded")
+shown = test_set.TestSet(job.task, job.settings.resize_rule)
+shown.decode_all()
+mark("test images decoded")
 images = training.TrainingImages(job.task, job.settings, 0, device, store=store)
 mark("training images decoded")
 class Done(Exception):
@@ -69,7 +70,7 @@ settings = job.settings
 schedule = training.Schedule(0, settings.batch_size, settings.batch_size)
 try:
     training.train(model, images, schedule, folder=Path(folder) / "run",
-                   identity=job.identity(), report=report)
+                   identity=job.identity(), report=report, test_set=shown)
 except Done:
     pass
 before = float(sys.argv[1])

@@ -31,11 +31,12 @@ from i2i_bench import contract, evaluation, registry, training, translation
 from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import request
 from i2i_bench.evaluation import PNG_LEVEL
-from i2i_bench.model import A2B, Batch, Direction, Model
+from i2i_bench.model import A2B, Batch, Direction, Model, ResizeRule
 from i2i_bench.overlap import WRITERS
 from i2i_bench.plan import Choices, plan
 from i2i_bench.tasks.folders import read_image
 from i2i_bench.tasks.task import TaskImage
+from i2i_bench.test_set import TestSet
 from i2i_bench.translation import BATCH_SIZE, Translator, translate_files
 
 MODELS = ("cyclegan", "attentiongan")
@@ -78,7 +79,7 @@ def network_alone(
 ) -> float:
     """Give the seconds of translating images that lie decoded on the device."""
     images = [TaskImage(path.name, lambda path=path: read_image(path)) for path in paths]
-    decoded = [decode_one(each, size=size, resampling="bicubic") for each in images]
+    decoded = [decode_one(each, ResizeRule(size)) for each in images]
     batches = [each.to(device) for each in torch.stack(decoded).split(BATCH_SIZE)]
     wait(device)
     start = clock()
@@ -93,7 +94,7 @@ def from_files(
     model: Model, folder: Path, size: int, *, device: torch.device, clock: Clock
 ) -> float:
     """Give the seconds of translating the files of a folder's folder ``in``, to ``out``."""
-    translator = Translator(model, size, "bicubic", "square")
+    translator = Translator(model, ResizeRule(size))
     start = clock()
     translate_files(
         translator,
@@ -232,9 +233,10 @@ def one(count: int, clock: Clock) -> None:
         model = job.model_class(job.settings.config)
         training.reset_peak_memory(device)
         before, moments = training.peak_memory(device), [clock()]
-        against = evaluation.reference(job.task, A2B, job.settings)
+        test_set = TestSet(job.task, job.settings.resize_rule)
+        against = evaluation.reference(test_set, A2B)
         moments.append(clock())
-        made = evaluation.translate_test_set(model, job.task, A2B, job.settings, device=device)
+        made = evaluation.translate_test_set(model, test_set, A2B, device=device)
         moments.append(clock())
         evaluation.save_images(folder / "out", made.names, made.fakes)
         moments.append(clock())

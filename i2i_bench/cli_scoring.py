@@ -188,8 +188,9 @@ def compare(one: str, other: str, **options: Any) -> None:
     chosen = options["direction"]
     device = str(runner.choose_device(options["device"]))
     click.echo(f"A is {sides[0].label}\nB is {sides[1].label}")
-    for direction in [chosen] if chosen else paired.directions(sides, protocol):
-        _print(paired.compare(sides, task, protocol, direction, device))
+    both = [chosen] if chosen else paired.directions(sides, protocol)
+    for found in paired.compare(sides, task, protocol, both, device):
+        _print(found)
 
 
 def _print(found: Comparison) -> None:

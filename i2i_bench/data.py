@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from i2i_bench import storage
-from i2i_bench.model import Batch, Randomness, Settings
+from i2i_bench.model import Batch, Randomness, ResizeRule, Settings
 from i2i_bench.overlap import ahead, together
 from i2i_bench.storage import Store
 from i2i_bench.tasks.task import Task, TaskImage
 
-Resampling = Literal["bicubic", "bilinear", "lanczos"]
-Resize = Literal["square", "short_side"]
+Images = NDArray[np.uint8]  # (images, height, width, 3)
 Progress = Callable[[int, int], None]  # images done, images in all
 Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
@@ -36,62 +35,60 @@ LARGEST = 2**27  # pixels of a resized image, before it is cut
 LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
 
 
-def decode(
-    images: list[TaskImage],
-    *,
-    size: int,
-    resampling: Resampling,
-    resize: Resize = "square",
-    progress: Progress | None = None,
-) -> Tensor:
+def decode(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
     """Decode images and resize them with PIL; an image that has the size already is not resampled.
 
     Args:
         images: What to decode.
-        size: Side in pixels.
-        resampling: Filter of the resize.
-        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it and crops the centre.
-        progress: Told after each image.
+        rule: How they come to their size; where the aspect ratio is kept, the centre is cropped.
 
     Returns:
-        (images, 3, size, size), uint8.
+        (images, size, size, 3), uint8.
 
     Raises:
         ValueError: If an image cannot be decoded, naming it.
     """
-    decoded = torch.empty((len(images), 3, size, size), dtype=torch.uint8)
+    decoded = np.empty((len(images), rule.size, rule.size, 3), np.uint8)
 
     def store(index: int) -> None:
-        decoded[index] = decode_one(images[index], size=size, resampling=resampling, resize=resize)
+        decoded[index] = decode_one(images[index], rule).permute(1, 2, 0).numpy()
 
-    stored = ahead(store, range(len(images)), together=together(size, len(images)))
-    for _ in _counted(stored, len(images), progress):
-        pass  # they are in place
+    for _ in ahead(store, range(len(images)), together=together(rule.size, len(images))):
+        pass  # it is in place
     return decoded
 
 
-def decode_one(
-    image: TaskImage, *, size: int, resampling: Resampling, resize: Resize = "square"
-) -> Tensor:
+def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
     """Decode an image as ``decode`` does, (3, size, size), uint8.
 
     Raises:
         ValueError: If it cannot be decoded, naming it.
     """
     with _naming(image):
-        resized = _resize(image.read(), size, resampling, resize)
-        return _to_tensor(_crop_centre(resized, size))
+        return _to_tensor(_crop_centre(_resize(image.read(), rule), rule.size))
+
+
+def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> ResizeRule:
+    """Give how test images were resized in a run, from its settings as they are in its record.
+
+    Args:
+        settings: Empty for images of another program, which are compared with images resized by
+            default.
+        size: Side in pixels; by default that of the run.
+    """
+    known = {key: settings[key] for key in ("resampling", "resize") if key in settings}
+    return ResizeRule(size or settings["crop_size"], **known)
 
 
 def _keep_all(
     images: list[TaskImage], store: Store, settings: Settings, progress: Progress | None
 ) -> list[Tensor]:
     """Decode training images into a store, each (3, height, width), uint8."""
+    rule = replace(settings.resize_rule, size=settings.load_size)
 
     def keep(image: TaskImage) -> Tensor:
         with _naming(image):
-            whole = image.read()
-            resized = _resize(whole, settings.load_size, settings.resampling, settings.resize)
+            resized = _resize(image.read(), rule)
         return store.keep(_to_tensor(resized))
 
     kept = ahead(keep, images, together=together(settings.load_size, len(images)))
@@ -119,9 +116,9 @@ def _counted(results: Iterable[Result], total: int, progress: Progress | None) -
         yield result
 
 
-def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resize) -> Image.Image:
-    width, height = image.size
-    if resize == "square":
+def _resize(image: Image.Image, rule: ResizeRule) -> Image.Image:
+    (width, height), size = image.size, rule.size
+    if rule.resize == "square":
         target = (size, size)
     else:  # the long side is truncated, as torchvision does
         short = min(width, height)
@@ -133,7 +130,7 @@ def _resize(image: Image.Image, size: int, resampling: Resampling, resize: Resiz
             f"its {width}x{height} pixels become {target[0]}x{target[1]}, too large; "
             "crop the image first"
         )
-    return image.resize(target, Image.Resampling[resampling.upper()])
+    return image.resize(target, Image.Resampling[rule.resampling.upper()])
 
 
 def _crop_centre(image: Image.Image, size: int) -> Image.Image:
@@ -439,20 +436,18 @@ def _shifted(progress: Progress | None, done: int, total: int) -> Progress | Non
     return lambda part, _: progress(done + part, total)
 
 
-def test_images(task: Task, domain: str, settings: Settings) -> tuple[Tensor, list[str]]:
-    """Decode the test images of a domain at the size of the crop, without crop or flip at random.
+def channels_first(images: Images) -> Tensor:
+    """Copy images (images, height, width, 3) to a contiguous tensor (images, 3, height, width).
 
-    Returns:
-        (images, 3, crop, crop), uint8, and their names.
+    Test images are translated in this layout, as the last bits of what some networks make depend
+    on it.
     """
-    images = task.images("test", domain)
-    decoded = decode(
-        images,
-        size=settings.crop_size,
-        resampling=settings.resampling,
-        resize=settings.resize,
-    )
-    return decoded, [image.name for image in images]
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def channels_last(images: Tensor) -> Images:
+    """Turn (images, 3, height, width) into arrays (images, height, width, 3)."""
+    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
 
 
 def to_float(images: Tensor) -> Tensor:

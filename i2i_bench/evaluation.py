@@ -14,19 +14,26 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from i2i_bench.data import Progress, decode, sample_order, test_images, to_float, to_uint8
+from i2i_bench.data import (
+    Images,
+    Progress,
+    channels_first,
+    channels_last,
+    decode,
+    sample_order,
+    to_float,
+    to_uint8,
+)
 from i2i_bench.directions import LabelArray, directions_of, label_array, labels_of, request
 from i2i_bench.disk import make_folders, put, sync
 from i2i_bench.health import NO_MASKS, MaskHealth, join, measure
 from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.overlap import WRITERS, ahead, together
-from i2i_bench.tasks.task import Task
+from i2i_bench.test_set import TestSet
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
 PNG_LEVEL = 1  # of the usual 6, less than a third of the time, and files 4 % larger
-
-Images = NDArray[np.uint8]  # (images, height, width, 3)
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,8 @@ def count_macs(
 
 def translate_test_set(
     model: Model,
-    task: Task,
+    test_set: TestSet,
     direction: Direction,
-    settings: Settings,
     *,
     device: torch.device,
     progress: Callable[[str, int, int], None] | None = None,
@@ -125,9 +131,8 @@ def translate_test_set(
 
     Args:
         model: On the device.
-        task: Whose test images.
+        test_set: Its images.
         direction: From which domain to which.
-        settings: Their size.
         device: Of the model.
         progress: Told of the stage, ``translate a2b`` and then the same with ``back``, and of the
             images translated in it, of all.
@@ -135,27 +140,27 @@ def translate_test_set(
     Raises:
         ValueError: If a translation has another shape than its source, or is not finite.
     """
-    whole, names = test_images(task, direction.source, settings)
-    labels = labels_of(task, direction)
-    fakes, background, healths = _blank(whole), [], []
+    sources, labels = test_set.images(direction.source), labels_of(test_set.task, direction)
+    fakes, background, healths = np.empty_like(sources), [], []
     tell = partial(progress or _tell_nobody, f"translate {direction}")
     model.networks.eval()
     with torch.no_grad():
-        for start, part in _parts(whole):
+        for start, part in _parts(sources):
             batch = request(direction, to_float(part.to(device)), _rows(labels, start, len(part)))
-            fakes[start : start + len(part)] = to_uint8(_checked(model, batch, direction))
+            made = to_uint8(_checked(model, batch, direction))
+            fakes[start : start + len(part)] = channels_last(made)
             masks = model.masks(batch, direction)
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-            tell(start + len(part), len(whole))
+            tell(start + len(part), len(sources))
         tell = partial(progress or _tell_nobody, f"translate {direction} back")
         back = _translate_back(model, fakes, direction, labels, device=device, tell=tell)
     return Translations(
         direction,
-        names,
-        sources=channels_last(whole),
-        fakes=channels_last(fakes),
+        test_set.names(direction.source),
+        sources=sources,
+        fakes=fakes,
         reconstructions=back,
         background=np.concatenate(background) if background else None,
         health=join(healths),
@@ -168,15 +173,10 @@ def _tell_nobody(stage: str, done: int, of: int) -> None:
     del stage, done, of
 
 
-def _blank(like: torch.Tensor) -> torch.Tensor:
-    """Give room for as many images, which ``channels_last`` then has no need to copy."""
-    count, channels, height, width = like.shape
-    return torch.empty((count, height, width, channels), dtype=like.dtype).permute(0, 3, 1, 2)
-
-
-def _parts(images: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Cut images into batches, each with the index of its first."""
-    return zip(range(0, len(images), BATCH_SIZE), images.split(BATCH_SIZE), strict=True)
+def _parts(images: Images) -> Iterator[tuple[int, torch.Tensor]]:
+    """Cut images into batches (batch, 3, height, width), each with the index of its first."""
+    for start in range(0, len(images), BATCH_SIZE):
+        yield start, channels_first(images[start : start + BATCH_SIZE])
 
 
 def _rows(
@@ -190,7 +190,7 @@ def _rows(
 
 def _translate_back(
     model: Model,
-    fakes: torch.Tensor,
+    fakes: Images,
     direction: Direction,
     labels: tuple[LabelArray, LabelArray] | None,
     *,
@@ -198,17 +198,17 @@ def _translate_back(
     tell: Progress,
 ) -> Images | str:
     """Translate 8-bit translations back; give the reason where networks are missing."""
-    way, back = direction.reverse, _blank(fakes)
+    way, back = direction.reverse, np.empty_like(fakes)
     swapped = None if labels is None else (labels[1], labels[0])
     try:
         for start, part in _parts(fakes):
-            images = to_float(part.contiguous().to(device))  # a network has other bits otherwise
-            batch = request(way, images, _rows(swapped, start, len(part)))
-            back[start : start + len(part)] = to_uint8(_checked(model, batch, way))
+            batch = request(way, to_float(part.to(device)), _rows(swapped, start, len(part)))
+            made = to_uint8(_checked(model, batch, way))
+            back[start : start + len(part)] = channels_last(made)
             tell(start + len(part), len(fakes))
     except AbsentNetwork as error:
         return str(error)
-    return channels_last(back)
+    return back
 
 
 def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:
@@ -224,26 +224,27 @@ def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:
     return fake
 
 
-def reference(task: Task, direction: Direction, settings: Settings) -> Reference:
-    """Decode what the translations of one direction are compared with, at the size of the crop."""
-    whole, names = test_images(task, direction.target, settings)
-    size = {
-        "size": settings.crop_size,
-        "resampling": settings.resampling,
-        "resize": settings.resize,
-    }
-    truth = task.truth(direction.source, direction.target)
+def reference(test_set: TestSet, direction: Direction) -> Reference:
+    """Gather what the translations of one direction are compared with, at their size.
+
+    The halves of the training images are decoded for it and not kept.
+
+    Raises:
+        ValueError: If an image cannot be decoded.
+    """
+    task, names = test_set.task, test_set.names(direction.target)
     training = task.images("train", direction.target)
     half = min(len(names), len(training) // 2)
     order = sample_order(0, f"halves/{direction.target}", len(training), 0, 2 * half)
-    first = channels_last(decode([training[i] for i in order[:half]], **size))
-    second = channels_last(decode([training[i] for i in order[half:]], **size))
+    first, second = (
+        decode([training[i] for i in part], test_set.rule) for part in (order[:half], order[half:])
+    )
     labels = task.labels("test", direction.target)
     return Reference(
         names,
-        channels_last(whole),
+        test_set.images(direction.target),
         (first, second),
-        channels_last(decode(truth, **size)) if truth else None,
+        test_set.truth(direction),
         task.foreground(direction.source, direction.target),
         None if labels is None else label_array(task, labels),
     )
@@ -307,8 +308,3 @@ def sample_rows(
                 contents = channels_last(to_uint8(masks.content[i]))
                 row |= {f"content {k + 1}": image for k, image in enumerate(contents)}
         yield row
-
-
-def channels_last(images: torch.Tensor) -> Images:
-    """Turn (images, 3, height, width) into arrays (images, height, width, 3)."""
-    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())

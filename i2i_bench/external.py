@@ -14,16 +14,17 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from pydantic import ValidationError
 
-from i2i_bench import disk, evaluation, record
+from i2i_bench import data, disk, evaluation, record
 from i2i_bench.data import decode
 from i2i_bench.directions import LabelArray, labels_of
 from i2i_bench.evaluation import Reference, Translations
 from i2i_bench.image_files import ImageFile, opened
-from i2i_bench.model import Direction, Settings
+from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.record import External, Scores
 from i2i_bench.scoring import Scorer
 from i2i_bench.tasks.folders import FORMATS, read_image
 from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.test_set import TestSet
 
 logger = logging.getLogger(__name__)
 
@@ -149,21 +150,19 @@ def load(images: Images) -> tuple[Translations, Reference, dict[str, int]]:
     """
     task, direction = images.task, images.direction
     indices, fakes, formats = read(images)
-    size = fakes.shape[1]
-    originals = task.images("test", direction.source)
-    sources = decode([originals[i] for i in indices], size=size, resampling="bicubic")
+    test_set = TestSet(task, ResizeRule(fakes.shape[1]))
+    names = test_set.names(direction.source)
     found = Translations(
         direction,
-        [originals[i].name for i in indices],
-        sources=evaluation.channels_last(sources),
+        [names[i] for i in indices],
+        sources=test_set.images(direction.source, indices),
         fakes=fakes,
         reconstructions="images of another program cannot be translated back",
         checkpoint="unknown",
-        partial=len(indices) < len(originals),
+        partial=len(indices) < len(names),
         labels=_labels(task, direction, indices),
     )
-    reference = evaluation.reference(task, direction, Settings(None, 1, 1, size, size))
-    return found, _only(reference, indices), formats
+    return found, _only(evaluation.reference(test_set, direction), indices), formats
 
 
 def _labels(
@@ -174,7 +173,7 @@ def _labels(
     return None if found is None else (found[0][indices], found[1][indices])
 
 
-def read(images: Images) -> tuple[list[int], evaluation.Images, dict[str, int]]:
+def read(images: Images) -> tuple[list[int], data.Images, dict[str, int]]:
     """Read images that translate a task's test images, and pair them with these by name.
 
     Each must be of 8 bits, opaque and square, all of one size: that of the task, or the one that is
@@ -194,11 +193,10 @@ def read(images: Images) -> tuple[list[int], evaluation.Images, dict[str, int]]:
         found = pair(images, files, names)
         fakes = decode(
             [TaskImage(str(f.path), partial(_read, f, size)) for f in found.values()],
-            size=size,
-            resampling="bicubic",
+            ResizeRule(size),
         )
         formats = Counter(_format(file) for file in found.values())
-    return list(found), evaluation.channels_last(fakes), dict(sorted(formats.items()))
+    return list(found), fakes, dict(sorted(formats.items()))
 
 
 def _format(file: ImageFile) -> str:

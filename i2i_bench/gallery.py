@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from i2i_bench import checkpoint, plan, snapshots
-from i2i_bench.data import decode, to_float, to_uint8
+from i2i_bench.data import channels_first, channels_last, recorded_rule, to_float, to_uint8
 from i2i_bench.directions import directions_of, find_direction, labels_of, request
-from i2i_bench.evaluation import channels_last
 from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.plan import Job, Places
 from i2i_bench.record import Record, seed_of
 from i2i_bench.report.mosaic import Block, Strip
 from i2i_bench.snapshots import Snapshot
-from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.task import Task
+from i2i_bench.test_set import TestSet
 
 SHORT_NAME = 8  # letters of a file's name that fit above its image
 PER_LINE = 11  # masks; more of them go on in a further line
@@ -70,20 +69,21 @@ def masks(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
     job = plan.find_job(run, places, task)
     folder = plan.find_folder(run, places)
     model = _load(job, folder)
+    test_set = TestSet(job.task, job.settings.resize_rule)
     blocks, copies = [], set()
     for direction in _directions(job.task, choice):
         rows = _chosen(job.task, direction, choice)
-        sources = _decoded(_images(job.task, direction, rows), job.plain_settings())
+        sources = test_set.images(direction.source, rows)
         labels = labels_of(job.task, direction)
         chosen = None if labels is None else (labels[0][rows], labels[1][rows])
-        batch = request(direction, to_float(sources), chosen)
+        batch = request(direction, to_float(channels_first(sources)), chosen)
         with torch.no_grad():
             fakes = to_uint8(model.translate(batch, direction))
             found = model.masks(batch, direction)
         if found is None:
             raise ValueError(f"{model.card.title} has no attention masks to show")
         copies.add(found.background)
-        pictures = channels_last(sources), channels_last(fakes)
+        pictures = sources, channels_last(fakes)
         strips = [s for i in range(len(sources)) for s in _mask_strips(found, pictures, i)]
         blocks.append(Block(_arrow(direction), _heads(found), strips))
     what = _what_is_copied(copies)
@@ -205,19 +205,19 @@ def _member(run: str, task: str | None, places: Places) -> _Member:
 def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Figure:
     task = members[0].task
     largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
-    blocks = []
+    test_set, blocks = TestSet(task, recorded_rule(largest)), []
     for direction in _directions(task, choice):
         rows = _chosen(task, direction, choice)
-        images = _images(task, direction, rows)
-        stems = [Path(image.name).stem for image in images]
-        strips = [Strip("source", list(channels_last(_decoded(images, largest))))]
+        names = test_set.names(direction.source)
+        stems = [Path(names[row]).stem for row in rows]
+        strips = [Strip("source", list(test_set.images(direction.source, rows)))]
         for member in members:
             folder = member.folder / f"translations-{direction}"
             cells = [_saved(folder / f"{stem}.png") for stem in stems]
             strips.append(Strip(_distinct(member, members), cells))
-        if truth := task.truth(direction.source, direction.target):
-            true = _decoded([truth[row] for row in rows], largest)
-            strips.append(Strip("truth", list(channels_last(true))))
+        truth = test_set.truth(direction, rows)
+        if truth is not None:
+            strips.append(Strip("truth", list(truth)))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
         blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
     shown = sorted({member.record.seed for member in members})
@@ -295,21 +295,6 @@ def _chosen(task: Task, direction: Direction, choice: Choice) -> list[int]:
             f"there are {len(images)}, first {images[0].name}"
         )
     return [known[name] for name in choice.names]
-
-
-def _images(task: Task, direction: Direction, rows: Sequence[int]) -> list[TaskImage]:
-    images = task.images("test", direction.source)
-    return [images[row] for row in rows]
-
-
-def _decoded(images: list[TaskImage], settings: Mapping[str, Any]) -> torch.Tensor:
-    """Decode images as the settings of a run say, given as in its record."""
-    return decode(
-        images,
-        size=settings["crop_size"],
-        resampling=settings["resampling"],
-        resize=settings["resize"],
-    )
 
 
 def _arrow(direction: Direction) -> str:

@@ -284,6 +284,22 @@ class TaskFacts(Protocol):
 
 
 @dataclass(frozen=True)
+class ResizeRule:
+    """How an image comes to its size.
+
+    Attributes:
+        size: Side in pixels; of the short side where the aspect ratio is kept.
+        resampling: Filter of the resize.
+        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it, and the centre is
+            cropped where a square is needed.
+    """
+
+    size: int
+    resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
+    resize: Literal["square", "short_side"] = "square"
+
+
+@dataclass(frozen=True)
 class Settings:
     """A model's answer to (preset, task): all that a run needs besides seed and device.
 
@@ -306,6 +322,11 @@ class Settings:
     resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
     resize: Literal["square", "short_side"] = "square"
     flip: bool = True
+
+    @property
+    def resize_rule(self) -> ResizeRule:
+        """How test images come to the size of the crop."""
+        return ResizeRule(self.crop_size, self.resampling, self.resize)
 
 
 class SupportsStateDict(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from i2i_bench import evaluation, external, features, plan, record
-from i2i_bench.data import decode, test_images
+from i2i_bench import external, features, plan, record
+from i2i_bench.data import Images, decode, recorded_rule
 from i2i_bench.directions import find_direction
-from i2i_bench.evaluation import Images
 from i2i_bench.faults import near
 from i2i_bench.metric import Need
 from i2i_bench.metric_set import known_metrics
 from i2i_bench.metrics import distances
 from i2i_bench.metrics.distances import KID
-from i2i_bench.model import Direction, Settings
+from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.plan import Places
 from i2i_bench.protocols import Protocol
 from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
@@ -29,6 +28,7 @@ from i2i_bench.sample import Meter, Sample, reason
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.folders import read_image
 from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.test_set import TestSet
 
 AGAIN = "compare again"  # once weights that are missing are there
 SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
@@ -114,15 +114,19 @@ def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
 
 
 def compare(
-    sides: tuple[Side, Side], task: Task, protocol: Protocol, direction: str, device: str
-) -> Comparison:
-    """Compare two sides in one direction.
+    sides: tuple[Side, Side],
+    task: Task,
+    protocol: Protocol,
+    chosen: Sequence[str],
+    device: str,
+) -> Iterator[Comparison]:
+    """Compare two sides in each of some directions, whose test images are decoded once.
 
     Args:
         sides: A and B.
         task: Whose test images they translated.
         protocol: Whose features the KID is computed on, and under which both are scored.
-        direction: Such as ``a2b``.
+        chosen: Directions, such as ``a2b``.
         device: Where features are extracted.
 
     Raises:
@@ -130,19 +134,29 @@ def compare(
             protocol has no error for a difference.
     """
     _require_jackknife(protocol)
-    scores = [_score_of(side, protocol, direction) for side in sides]
-    _require_same(*scores)
-    if scores[0].task_version != task.version:
-        raise ValueError(
-            f"A and B were scored on version {scores[0].task_version} of task {task.name}, which "
-            f"is at version {task.version} now; score them again"
-        )
-    data = _Data(sides, scores, task)
+    test_sets: dict[ResizeRule, TestSet] = {}
+    for direction in chosen:
+        scores = [_score_of(side, protocol, direction) for side in sides]
+        _require_same(*scores)
+        if scores[0].task_version != task.version:
+            raise ValueError(
+                f"A and B were scored on version {scores[0].task_version} of task {task.name}, "
+                f"which is at version {task.version} now; score them again"
+            )
+        rule = _rule(sides[0], scores[0].image_size)
+        if rule not in test_sets:
+            test_sets[rule] = TestSet(task, rule)
+        yield _compare_images(_Data(sides, scores, test_sets[rule]), protocol, device)
+
+
+def _compare_images(data: _Data, protocol: Protocol, device: str) -> Comparison:
+    """Compare the images of two sides in one direction."""
+    task = data.task
     found = {KID.key: _kid(data, protocol, device)} | _paired(data, device)
     keys = dict.fromkeys([task.headline, *found])
     known = {key: value for key in keys if (value := found.get(key)) is not None}
     return Comparison(
-        f"{task.name}@{task.version}, {direction}, {protocol}, n = {len(data.fakes[0])}",
+        f"{task.name}@{task.version}, {data.direction}, {protocol}, n = {len(data.fakes[0])}",
         tuple(value for value in known.values() if isinstance(value, Difference)),
         {key: value for key, value in known.items() if isinstance(value, str)},
     )
@@ -207,11 +221,11 @@ def _require_same(one: Score, other: Score) -> None:
 class _Data:
     """The images of one direction, of which it is certain that they are those that were scored."""
 
-    def __init__(self, sides: Sequence[Side], scores: Sequence[Score], task: Task) -> None:
-        direction = find_direction(task, scores[0].direction)
+    def __init__(self, sides: Sequence[Side], scores: Sequence[Score], test_set: TestSet) -> None:
+        self.task = task = test_set.task
+        self.direction = direction = find_direction(task, scores[0].direction)
         source, target = direction.source, direction.target
-        settings = _settings(sides[0], scores[0].image_size)
-        names = [image.name for image in task.images("test", source)]
+        names = test_set.names(source)
         read = [_read(*pair, task, direction) for pair in zip(sides, scores, strict=True)]
         self.indices = read[0][0]
         self.fakes = [fakes for _, fakes in read]
@@ -219,32 +233,18 @@ class _Data:
         for side, score, fakes in zip(sides, scores, self.fakes, strict=True):
             where = f"{side.images}, taken for {direction},"
             _require_scored(self.names, fakes, score.pixels_sha256["fake"], where)
-        whole, real_names = test_images(task, target, settings)
-        self.real = evaluation.channels_last(whole)
-        expected = scores[0].pixels_sha256["real"]
-        _require_scored(real_names, self.real, expected, f"task {task.name}, domain {target}")
-        self.sources = self._decode(task.images("test", source), settings)
-        truth = task.truth(source, target)
-        self.truth = self._decode(truth, settings) if truth else None
+        self.real = test_set.images(target)
+        expected, where = scores[0].pixels_sha256["real"], f"task {task.name}, domain {target}"
+        _require_scored(test_set.names(target), self.real, expected, where)
+        self.sources = test_set.images(source, self.indices)
+        self.truth = test_set.truth(direction, self.indices)
         self.foreground = task.foreground(source, target)
 
-    def _decode(self, images: list[TaskImage], settings: Settings) -> Images:
-        """Decode the images of the sources that were translated."""
-        chosen = [images[i] for i in self.indices]
-        decoded = decode(
-            chosen,
-            size=settings.crop_size,
-            resampling=settings.resampling,
-            resize=settings.resize,
-        )
-        return evaluation.channels_last(decoded)
 
-
-def _settings(side: Side, size: int) -> Settings:
+def _rule(side: Side, size: int) -> ResizeRule:
     """Give how the references of a side were resized."""
-    plain: dict[str, Any] = {} if isinstance(side.record, External) else side.record.settings
-    how = {key: plain[key] for key in ("resampling", "resize") if key in plain}
-    return Settings(None, 1, 1, size, size, **how)
+    settings = {} if isinstance(side.record, External) else side.record.settings
+    return recorded_rule(settings, size)
 
 
 def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[list[int], Images]:
@@ -263,8 +263,7 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
             f"i2i-bench evaluate {side.record.run} --force translates again"
         )
     files = [TaskImage(name, partial(read_image, folder / name)) for name in names]
-    decoded = decode(files, size=score.image_size, resampling="bicubic")
-    return list(range(len(names))), evaluation.channels_last(decoded)
+    return list(range(len(names))), decode(files, ResizeRule(score.image_size))
 
 
 def _require_scored(names: list[str], images: Images, expected: str, where: object) -> None:

@@ -37,7 +37,6 @@ from i2i_bench.checkpoint import Position
 from i2i_bench.claims import Claim
 from i2i_bench.data import TrainingImages
 from i2i_bench.directions import directions_of
-from i2i_bench.evaluation import Reference
 from i2i_bench.faults import reason
 from i2i_bench.health import Watch
 from i2i_bench.memory import Need
@@ -52,6 +51,7 @@ from i2i_bench.scoring import Scorer
 from i2i_bench.settings import without_memory
 from i2i_bench.storage import Store
 from i2i_bench.tasks.task import Task
+from i2i_bench.test_set import TestSet
 from i2i_bench.training import Report, Schedule
 
 logger = logging.getLogger(__name__)
@@ -235,17 +235,17 @@ def _execute(job: Job, bench: Bench, ours: Claim, *, store: Store | None, force:
     checkpoint.require_space(folder, model)
     model.networks.to(bench.device)
     # Before the training: can the model take images of this size, is every test image sound?
-    evaluation.count_macs(model, job.settings, job.task, device=bench.device)
-    references = load_references(job)
+    macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    test_set.decode_all()
     images = _load_images(job, bench, store)
     if force and folder.exists():
         shutil.rmtree(folder)
-    position = _train(model, job, bench, images, ours)
+    position = _train(model, job, bench, images, ours=ours, test_set=test_set)
     _draw_losses(folder)
-    scores = score_run(model, job, bench, references)
+    scores = score_run(model, job, bench, test_set, directions_of(job.task))
     if "tensorboard" in bench.logs:
         event_log.add_samples(folder, position.step)
-    macs = evaluation.count_macs(model, job.settings, job.task, device=bench.device)
     costs = _training_costs(position, bench.device) | {"macs": macs, "modes": bench.modes.names()}
     made = _make_record(job, model, costs, device=bench.device, folder=folder)
     if bench.crew.size > 1:
@@ -282,7 +282,15 @@ def _load_images(job: Job, bench: Bench, store: Store | None = None) -> Training
     )
 
 
-def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: Claim) -> Position:
+def _train(
+    model: Model,
+    job: Job,
+    bench: Bench,
+    images: TrainingImages,
+    *,
+    ours: Claim,
+    test_set: TestSet,
+) -> Position:
     folder = bench.places.runs / job.run.folder
     plan.write_run_file(folder, job.task_argument, is_finished=False)
 
@@ -294,11 +302,16 @@ def _train(model: Model, job: Job, bench: Bench, images: TrainingImages, ours: C
         watch: Report = Watch(model, images, report)
         if "tensorboard" in bench.logs:
             watch = stack.enter_context(event_log.EventLog(folder, watch))
-        return _train_together(model, job, bench, images, watch)
+        return _train_together(model, job, bench, images, watch, test_set)
 
 
 def _train_together(
-    model: Model, job: Job, bench: Bench, images: TrainingImages, report: Report
+    model: Model,
+    job: Job,
+    bench: Bench,
+    images: TrainingImages,
+    report: Report,
+    test_set: TestSet | None = None,
 ) -> Position:
     """Do what every process of a training does."""
     settings = job.settings
@@ -318,6 +331,7 @@ def _train_together(
         identity=job.identity(),
         report=report,
         crew=bench.crew,
+        test_set=test_set,
     )
 
 
@@ -360,7 +374,8 @@ def evaluate(job: Job, bench: Bench, *, force: bool = False) -> Path:
     if position.images_seen < job.settings.budget:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
-    scores = score_run(model, job, bench, load_references(job))
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    scores = score_run(model, job, bench, test_set, directions_of(job.task))
     path = _add_scores(found, scores, bench.places.results)
     plan.note_task(job, bench.places)
     return path
@@ -411,8 +426,8 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     model.networks.to(bench.device)
     official.refuse_absent(model)
     macs = _count_possible(model, job, bench.device)
-    references = {d: evaluation.reference(job.task, d, job.settings) for d in macs}
-    scores = score_run(model, job, bench, references)
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    scores = score_run(model, job, bench, test_set, list(macs))
     if found is None:
         folder = bench.places.runs / job.run.folder
         costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
@@ -454,29 +469,21 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
     return macs
 
 
-def load_references(job: Job) -> dict[Direction, Reference]:
-    """Decode what the translations of each direction are to be compared with."""
-    return {
-        direction: evaluation.reference(job.task, direction, job.settings)
-        for direction in directions_of(job.task)
-    }
-
-
 def score_run(
-    model: Model, job: Job, bench: Bench, references: Mapping[Direction, Reference]
+    model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
 ) -> Scores:
-    """Translate the test set in every direction, save what came out and score it."""
+    """Translate the test set in these directions, save what came out and score it."""
     device, report = bench.device, bench.report
     scores: Scores = {}
-    for direction, against in references.items():
+    for direction in directions:
         found = evaluation.translate_test_set(
             model,
-            job.task,
+            test_set,
             direction,
-            job.settings,
             device=device,
             progress=lambda stage, done, of: report(stage, done, of, {}),
         )
+        against = evaluation.reference(test_set, direction)
         folder = bench.places.runs / job.run.folder
         evaluation.save_images(folder / f"translations-{direction}", found.names, found.fakes)
         rows = list(evaluation.sample_rows(model, found, against, device=device))

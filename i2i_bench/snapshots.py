@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from i2i_bench.data import TrainingImages, decode, to_float, to_uint8
+from i2i_bench.data import channels_first, channels_last, to_float, to_uint8
 from i2i_bench.directions import directions_of, labels_of, request
 from i2i_bench.disk import replacing
 from i2i_bench.model import Direction, Model
+from i2i_bench.test_set import TestSet
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +58,21 @@ class Album:
 
     Args:
         model: In training.
-        images: What it is trained on, which knows task, sizes and device.
+        test_set: Of which the first few images of each direction are shown.
         folder: Of the run.
         budget: Images seen in the whole run.
+        device: Of the model.
     """
 
-    def __init__(self, model: Model, images: TrainingImages, folder: Path, budget: int) -> None:
-        self._model, self._device, self._folder = model, images.device, folder / FOLDER
+    def __init__(
+        self, model: Model, test_set: TestSet, folder: Path, budget: int, *, device: torch.device
+    ) -> None:
+        self._model, self._device, self._folder = model, device, folder / FOLDER
         self._moments = moments(budget)
-        self._sources = {d: _decoded(images, d) for d in directions_of(images.task)}
-        self._labels = {d: labels_of(images.task, d) for d in self._sources}
+        task = test_set.task
+        self._labels = {d: labels_of(task, d) for d in directions_of(task)}
+        counts = {d: min(COUNT, len(test_set.names(d.source))) for d in self._labels}
+        self._sources = {d: test_set.images(d.source, range(counts[d])) for d in counts}
 
     def is_due(self, before: int, now: int) -> bool:
         """Tell whether a moment came to pass in the step between two numbers of images seen."""
@@ -90,29 +95,16 @@ class Album:
     def _look(self, direction: Direction) -> dict[str, NDArray]:
         sources, labels = self._sources[direction], self._labels[direction]
         known = None if labels is None else (labels[0][:COUNT], labels[1][:COUNT])
-        batch = request(direction, to_float(sources.to(self._device)), known)
+        images = channels_first(sources).to(self._device)
+        batch = request(direction, to_float(images), known)
         fakes = to_uint8(self._model.translate(batch, direction))
-        found = {"sources": _channels_last(sources), "fakes": _channels_last(fakes)}
+        found = {"sources": sources, "fakes": channels_last(fakes)}
         masks = self._model.masks(batch, direction)
         if masks is None:
             return found
         attention = (masks.attention.float() * 255).clamp(0, 255).round().to(torch.uint8)
         background = NO_BACKGROUND if masks.background is None else masks.background
         return found | {"attention": attention.cpu().numpy(), "background": np.int64(background)}
-
-
-def _decoded(images: TrainingImages, direction: Direction) -> Tensor:
-    settings = images.settings
-    return decode(
-        images.task.images("test", direction.source)[:COUNT],
-        size=settings.crop_size,
-        resampling=settings.resampling,
-        resize=settings.resize,
-    )
-
-
-def _channels_last(images: Tensor) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from i2i_bench.parallel import Crew
 from i2i_bench.record import LARGEST_LOG
 from i2i_bench.snapshots import Album
 from i2i_bench.subprocesses import several
+from i2i_bench.test_set import TestSet
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -78,6 +79,7 @@ def train(
     identity: Mapping[str, Any],
     report: Report,
     crew: Crew = parallel.ALONE,
+    test_set: TestSet | None = None,
 ) -> Position:
     """Train until the budget is spent, going on from the folder's newest checkpoint.
 
@@ -89,6 +91,7 @@ def train(
         identity: What the run is; a checkpoint of something else is refused.
         report: Told of progress, at every line of the log and every ``REPORT_SECONDS``.
         crew: The processes that train together; the first one alone reads and writes the folder.
+        test_set: Of which snapshots show a few images; by default decoded for them alone.
 
     Raises:
         Stopped: After SIGINT or SIGTERM; the state is saved.
@@ -97,7 +100,8 @@ def train(
     found = _open(model, folder, identity) if crew.is_first else Position()
     position, sharing = crew.align(model, found, identity)
     loop = _Loop(model, images, schedule, folder / LOG, position, crew)
-    album = Album(model, images, folder, schedule.budget)
+    shown = test_set or TestSet(images.task, images.settings.resize_rule)
+    album = Album(model, shown, folder, schedule.budget, device=images.device)
     if crew.is_first:
         loop.truncate_log()
     if not loop.images_seen:

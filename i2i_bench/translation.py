@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from i2i_bench.data import decode_one, to_float, to_uint8
 from i2i_bench.directions import LabelArray, request
 from i2i_bench.disk import require_no_dead_link, sync
 from i2i_bench.evaluation import BATCH_SIZE, write_png
-from i2i_bench.model import A2B, EVERY, Direction, Model, Settings
+from i2i_bench.model import A2B, EVERY, Direction, Model, ResizeRule, Settings
 from i2i_bench.overlap import WRITERS, ahead, together
 from i2i_bench.plan import Places
 from i2i_bench.settings import restore_settings, without_memory
@@ -41,17 +40,13 @@ class Translator:
 
     Attributes:
         model: With its weights.
-        size: Side in pixels to which images are resized.
-        resampling: Filter of the resize.
-        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it and crops the centre.
+        rule: How images come to their size.
         direction: From which domain to which.
         label: What translations are to have, for a model of labels.
     """
 
     model: Model
-    size: int
-    resampling: Literal["bicubic", "bilinear", "lanczos"]
-    resize: Literal["square", "short_side"]
+    rule: ResizeRule
     direction: Direction = A2B
     label: Label | None = None
 
@@ -74,20 +69,20 @@ class Translator:
         Raises:
             ValueError: If these are not possible, or not enough.
         """
-        size = size or self.size
+        rule = dataclasses.replace(self.rule, size=size or self.rule.size)
         if self.model.card.takes_labels:
             config = self.model.config
             labelling = Labels(config.attributes, config.exclusive)
             label = _label(labelling, direction, labels=labels, to=to)
             way = Direction(EVERY, "target")
-            return dataclasses.replace(self, size=size, direction=way, label=label)
+            return dataclasses.replace(self, rule=rule, direction=way, label=label)
         if labels is not None or to is not None:
             title = self.model.card.title
             raise ValueError(f"{title} is for two domains; leave --labels and --to out")
         source, separator, end = (direction or str(A2B)).partition("2")
         if not (source and separator and end) or source == end:
             raise ValueError(f"direction {direction!r}; needed is source2target, such as a2b")
-        return dataclasses.replace(self, size=size, direction=Direction(source, end))
+        return dataclasses.replace(self, rule=rule, direction=Direction(source, end))
 
 
 def _label(
@@ -156,12 +151,7 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
 
 def _translator(model: Model, settings: Settings) -> Translator:
     official.refuse_absent(model)
-    return Translator(
-        model,
-        settings.crop_size,
-        resampling=settings.resampling,
-        resize=settings.resize,
-    )
+    return Translator(model, settings.resize_rule)
 
 
 def translate_files(
@@ -198,12 +188,12 @@ def translate_files(
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
         read = partial(_read, translator)
-        part = together(translator.size, len(files))
+        part = together(translator.rule.size, len(files))
         images = ahead(read, files, depth=2 * BATCH_SIZE, together=part)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
         write = partial(_write, target)
-        part = together(translator.size, len(files), WRITERS)
+        part = together(translator.rule.size, len(files), WRITERS)
         written = ahead(write, translated, depth=WRITERS, workers=WRITERS, together=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
@@ -213,12 +203,7 @@ def translate_files(
 
 
 def _read(translator: Translator, path: Path) -> Tensor:
-    return decode_one(
-        TaskImage(path.name, partial(read_image, path)),
-        size=translator.size,
-        resampling=translator.resampling,
-        resize=translator.resize,
-    )
+    return decode_one(TaskImage(path.name, partial(read_image, path)), translator.rule)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ LAYERS = (  # a module imports from later lines only
     "event_log health",
     "training",
     "parallel snapshots",
+    "test_set",
     "report.mosaic report.notes",
     "acceleration metrics.lpips sample",
     "by_pixel plugins.gradients checkpoint data directions features protocols report.drawing",

@@ -11,16 +11,24 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import evaluation, external, image_files, protocols, record, scoring, weights
+from i2i_bench import (
+    evaluation,
+    external,
+    image_files,
+    protocols,
+    record,
+    scoring,
+    test_set,
+    weights,
+)
 from i2i_bench.console import quiet
-from i2i_bench.model import A2B, Settings
+from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.scoring import Scorer
 from i2i_bench.tasks import catalog
 from i2i_bench.tasks.folders import folder_task
 
 CPU = torch.device("cpu")
 NAMES = [f"test{i}.png" for i in range(8)]
-SETTINGS = Settings(None, 1, 1, 32, 32)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +39,7 @@ def task(pairs):
 @pytest.fixture(scope="module")
 def fakes(task):
     """Give the true translations, darkened and with noise."""
-    truth = evaluation.reference(task, A2B, SETTINGS).truth
+    truth = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B).truth
     assert truth is not None
     noise = np.random.RandomState(0).randint(0, 60, truth.shape)
     return np.clip(truth * 0.9 + noise, 0, 255).astype(np.uint8)
@@ -84,7 +92,7 @@ def test_copy_of_translations_gets_exactly_their_scores(folder, fakes, task, sta
     shutil.copy(stand_in / weights.INCEPTION_NAME, "weights")
     given = external.Images(folder, task, A2B)
     own = evaluation.Translations(A2B, NAMES, external.load(given)[0].sources, fakes)
-    against = evaluation.reference(task, A2B, SETTINGS)
+    against = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
     scorer = Scorer([protocols.find("i2i")], CPU, quiet)
     expected = scorer.score(task, own, against)["i2i@1/a2b"]
     made = external.score(given, "copy", scorer, Path("results"), force=False)
@@ -319,7 +327,7 @@ def test_incomplete_set_is_scored_against_its_own_sources_and_marked(score, fold
 
 def test_incomplete_set_is_compared_with_the_truth_of_its_own_sources(places):
     stripes = catalog.EMBEDDED["stripes"]
-    whole = evaluation.reference(stripes, A2B, SETTINGS)
+    whole = evaluation.reference(test_set.TestSet(stripes, ResizeRule(32)), A2B)
     assert whole.truth is not None
     assert whole.foreground is not None
     names = [image.name for image in stripes.images("test", "a")][50:60]

@@ -94,7 +94,7 @@ def data_are_back(task):
 
 def image_is_replaced(task):
     shutil.copytree(task, "first")  # with the times of the files
-    Image.new("RGB", (40, 36), "white").save(task / "testA/a1.png")
+    Image.new("RGB", (40, 36), "white").save(task / "trainB/b1.png")
 
 
 def first_images_are_back(task):
@@ -106,11 +106,11 @@ def first_images_are_back(task):
     ("fault", "remedy", "message"),
     [
         (results_become_a_file, results_are_mended, "results"),
-        (data_vanish, data_are_back, r"a0.png cannot be read as an image: .*No such file"),
+        (data_vanish, data_are_back, r"b\d.png cannot be read as an image: .*No such file"),
         (
             image_is_replaced,
             first_images_are_back,
-            "a1.png was changed since this command began; put the first one back",
+            "b1.png was changed since this command began; put the first one back",
         ),
     ],
 )

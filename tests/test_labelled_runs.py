@@ -20,6 +20,7 @@ from i2i_bench import (
     record,
     registry,
     runner,
+    test_set,
     training,
 )
 from i2i_bench.console import quiet
@@ -325,9 +326,8 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
     task, direction = job.task, Direction("-red", "+red")
     found = evaluation.translate_test_set(
         Painter(),  # pyright: ignore[reportArgumentType]
-        task,
+        test_set.TestSet(task, job.settings.resize_rule),
         direction,
-        job.settings,
         device=CPU,
     )
     assert found.labels is not None

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from sound_records import make_record
 
-from i2i_bench import evaluation, features, paired, plan, protocols, record, weights
+from i2i_bench import evaluation, features, paired, plan, protocols, record, test_set, weights
 from i2i_bench.console import quiet
 from i2i_bench.directions import find_direction
 from i2i_bench.metrics.distances import kid_unbiased
 from i2i_bench.metrics.pixels import psnr
-from i2i_bench.model import A2B, B2A, Settings
+from i2i_bench.model import A2B, B2A, ResizeRule
 from i2i_bench.report.differences import Comparison, Difference
 from i2i_bench.scoring import Scorer
 from i2i_bench.tasks import catalog
@@ -43,7 +43,8 @@ def add_run(task, argument, model, noise):
         fakes = (truth * 0.8 + random.randint(0, noise, truth.shape)).clip(0, 255).astype(np.uint8)
         sources = decoded(task.images("test", direction.source))
         found = evaluation.Translations(direction, NAMES, sources, fakes)
-        against = evaluation.reference(task, direction, Settings(None, 1, 1, 32, 32))
+        tests = test_set.TestSet(task, ResizeRule(32))
+        against = evaluation.reference(tests, direction)
         scores |= Scorer([I2I], torch.device("cpu"), quiet).score(task, found, against)
         evaluation.save_images(folder / f"translations-{direction}", NAMES, fakes)
     plan.write_run_file(folder, argument, is_finished=True)
@@ -95,7 +96,8 @@ def compare(compared, task):
 
     def run(*names):
         one, other = (paired.find_side(f"{task.name}/{name}", None, where) for name in names)
-        return paired.compare((one, other), task, I2I, "a2b", "cpu")
+        (found,) = paired.compare((one, other), task, I2I, ["a2b"], "cpu")
+        return found
 
     return run
 

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import data, evaluation, features, health, protocols, scoring, weights
+from i2i_bench import evaluation, features, health, protocols, scoring, test_set, weights
 from i2i_bench.console import quiet
 from i2i_bench.metrics import distances
 from i2i_bench.metrics.pixels import psnr
-from i2i_bench.model import A2B, Settings
+from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.tasks import catalog
 
 CPU = torch.device("cpu")
 STRIPES = catalog.EMBEDDED["stripes"]
-SETTINGS = Settings(None, 4, 8, 32, 32)
+TESTS = test_set.TestSet(STRIPES, ResizeRule(32))
 I2I, CLEAN = protocols.find("i2i"), protocols.find("clean")
 BLOCKS = dataclasses.replace(protocols.find("ugatit"), recipe="clean")
 MEAN = dataclasses.replace(protocols.find("ugatit-mean-head"), recipe="clean")
@@ -24,12 +24,12 @@ MEAN = dataclasses.replace(protocols.find("ugatit-mean-head"), recipe="clean")
 
 @pytest.fixture(scope="module")
 def against():
-    return evaluation.reference(STRIPES, A2B, SETTINGS)
+    return evaluation.reference(TESTS, A2B)
 
 
 @pytest.fixture(scope="module")
 def sources():
-    return data.test_images(STRIPES, "a", SETTINGS)[0].permute(0, 2, 3, 1).numpy()
+    return TESTS.images("a")
 
 
 @pytest.fixture
@@ -291,7 +291,8 @@ def test_one_training_image_leaves_no_halves_to_compare(tmp_path):
         for i in range(count):
             picture = np.random.RandomState(i).randint(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
-    found = evaluation.reference(catalog.find(str(tmp_path), tmp_path), A2B, SETTINGS)
+    task = catalog.find(str(tmp_path), tmp_path)
+    found = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
     assert [half.shape for half in found.halves] == [(0, 32, 32, 3)] * 2
 
 

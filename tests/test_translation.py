@@ -16,7 +16,7 @@ from PIL import Image
 from i2i_bench import checkpoint, contract, data, plan, registry, translation
 from i2i_bench.cli import main
 from i2i_bench.directions import request
-from i2i_bench.model import A2B
+from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.plan import Choices
 from i2i_bench.tasks import folders
 from i2i_bench.tasks.task import TaskImage
@@ -32,7 +32,7 @@ def translator():
     model_class = registry.load("attentiongan")
     torch.manual_seed(0)
     model = model_class(model_class.settings("tiny", contract.toy(model_class)).config)
-    return Translator(model, SIZE, "bicubic", "square")
+    return Translator(model, ResizeRule(SIZE))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
     assert translate(translator, photos, target, with_masks=with_masks) == COUNT
     files = sorted(photos.iterdir())
     images = [TaskImage(path.name, lambda path=path: folders.read_image(path)) for path in files]
-    whole = data.to_float(data.decode(images, size=SIZE, resampling="bicubic"))
+    whole = data.to_float(data.channels_first(data.decode(images, ResizeRule(SIZE))))
     with torch.no_grad():
         for start in range(0, COUNT, BATCH_SIZE):
             batch = request(A2B, whole[start : start + BATCH_SIZE], None)
@@ -99,7 +99,7 @@ class Noting:
 def test_files_are_translated_in_evaluation_mode(photos, tmp_path):
     model: Any = Noting()
     model.networks.train()
-    translate(Translator(model, SIZE, "bicubic", "square"), photos / "00.png", tmp_path / "out")
+    translate(Translator(model, ResizeRule(SIZE)), photos / "00.png", tmp_path / "out")
     assert model.modes == [False]
 
 
@@ -113,12 +113,12 @@ def test_checkpoint_translates_at_the_crop_and_with_the_resize_of_its_training(t
     path = checkpoint.save(tmp_path, model, job.identity(), checkpoint.Position())
     nowhere = plan.Places(tmp_path, tmp_path, tmp_path)
     found = translation.load(nowhere, None, "cyclegan", path)
-    assert (found.size, found.resampling, found.resize) == (32, "lanczos", "short_side")
+    assert found.rule == ResizeRule(32, "lanczos", "short_side")
 
 
 def test_names_of_translations_are_synced_after_them(photos, tmp_path, synced):
     model: Any = Noting()
-    translate(Translator(model, SIZE, "bicubic", "square"), photos, tmp_path / "out")
+    translate(Translator(model, ResizeRule(SIZE)), photos, tmp_path / "out")
     written = {path.stat().st_ino for path in (tmp_path / "out").iterdir()}
     assert written <= set(synced)
     assert synced[-1] == (tmp_path / "out").stat().st_ino
@@ -217,6 +217,7 @@ def test_target_that_is_a_link_to_nothing_is_refused(translator, photos, tmp_pat
 
 def test_image_that_a_resize_would_blow_up_is_refused(translator, tmp_path):
     Image.new("L", (5_000_000, 4)).save(tmp_path / "wide.png")
-    keeping = dataclasses.replace(translator, resize="short_side")
+    rule = dataclasses.replace(translator.rule, resize="short_side")
+    keeping = dataclasses.replace(translator, rule=rule)
     with pytest.raises(ValueError, match=r"wide\.png: its 5000000x4 pixels become 40000000x32"):
         translate(keeping, tmp_path / "wide.png", tmp_path / "out")

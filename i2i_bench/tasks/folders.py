@@ -10,7 +10,7 @@ import stat
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -87,10 +87,15 @@ class FolderReader:
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
-        return [
-            TaskImage(p.name, partial(read_unchanged, p, self.stamps[p]))
-            for p in self.files[split, domain]
-        ]
+        return list(self._images[split, domain])
+
+    @cached_property
+    def _images(self) -> dict[Key, list[TaskImage]]:
+        """List each image once, so that it is known again."""
+        return {
+            key: [TaskImage(p.name, partial(read_unchanged, p, self.stamps[p])) for p in paths]
+            for key, paths in self.files.items()
+        }
 
     def truth(self, source: str, target: str) -> list[TaskImage] | None:
         """List the partner of each test image of ``source``; None unless paired."""

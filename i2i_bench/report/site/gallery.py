@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from i2i_bench.disk import replacing
 from i2i_bench.metrics.masks import ATTENTION_ENTROPY, BACKGROUND_SHARE, EFFECTIVE_MASKS
@@ -19,7 +19,10 @@ from i2i_bench.tasks.folders import SUFFIXES
 if TYPE_CHECKING:
     from PIL import Image
 
-    from i2i_bench.tasks.task import Task, TaskImage
+    from i2i_bench.data import Images
+    from i2i_bench.model import ResizeRule
+    from i2i_bench.tasks.task import Task
+    from i2i_bench.test_set import TestSet
 
 LARGE = 128  # pixels of a side
 COUNT = 6  # test images shown of a direction, the first by name
@@ -155,6 +158,7 @@ class Samples:
     def __init__(self, folders: Folders, store: Store) -> None:
         self._folders, self._store = folders, store
         self._tasks: dict[str, Task] = {}
+        self._test_sets: dict[tuple[Task, ResizeRule], TestSet] = {}
 
     def has_any(self, record: Record, direction: str) -> bool:
         """Tell at no cost whether there may be translations of a run."""
@@ -202,15 +206,16 @@ class Samples:
         try:
             from i2i_bench.directions import find_direction
 
-            task = self._task(record, score)
+            test_set = self._test_set(record, score)
+            task = test_set.task
             direction = find_direction(task, score.direction)
-            listed = task.images("test", direction.source)
-            places = {Path(image.name).stem: i for i, image in enumerate(listed)}
-            places = {stem: places[stem] for stem in stems if stem in places}
-            sources = self._decode(listed, places, record.settings)
-            truths = self._decode(
-                task.truth(direction.source, direction.target), places, record.settings
-            )
+            names = test_set.names(direction.source)
+            rows = {Path(name).stem: row for row, name in enumerate(names)}
+            rows = {stem: rows[stem] for stem in stems if stem in rows}
+            chosen = list(rows.values())
+            sources = self._keep(rows, test_set.images(direction.source, chosen))
+            truth = test_set.truth(direction, chosen)
+            truths = {} if truth is None else self._keep(rows, truth)
         except ValueError as error:  # it may name files, which are nobody else's business
             logger.warning("the page shows no sources of %s: %s", record.run, error)
             note = f"No sources: the images of {record.task} that were translated are not at hand."
@@ -234,24 +239,26 @@ class Samples:
             raise ValueError(f"{argument} is {task.name}@{task.version} now")
         return task
 
-    def _decode(
-        self,
-        images: Sequence[TaskImage] | None,
-        places: Mapping[str, int],
-        settings: Mapping[str, Any],
-    ) -> dict[str, Picture]:
-        """Keep images as a model was given them."""
+    def _test_set(self, record: Record, score: Score) -> TestSet:
+        """Give the test images of a run's task, as its model was given them.
+
+        Raises:
+            ValueError: If they are not at hand.
+        """
+        from i2i_bench.data import recorded_rule
+        from i2i_bench.test_set import TestSet
+
+        task, rule = self._task(record, score), recorded_rule(record.settings)
+        if (task, rule) not in self._test_sets:
+            self._test_sets[task, rule] = TestSet(task, rule)
+        return self._test_sets[task, rule]
+
+    def _keep(self, stems: Iterable[str], images: Images) -> dict[str, Picture]:
+        """Keep images beside the page."""
         from PIL import Image
 
-        from i2i_bench.data import decode
-
-        if not images or not places:
-            return {}
-        sizes = {key: settings[key] for key in ("resampling", "resize")}
-        chosen = [images[place] for place in places.values()]
-        whole = decode(chosen, size=settings["crop_size"], **sizes)
         pictures = {}
-        for stem, pixels in zip(places, whole.permute(0, 2, 3, 1).numpy(), strict=True):
+        for stem, pixels in zip(stems, images, strict=True):
             image, output = Image.fromarray(pixels), io.BytesIO()
             image.save(output, format="PNG")
             pictures[stem] = self._store.add(output.getvalue(), image.size)
