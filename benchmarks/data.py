@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench.data import TrainingImages, expected_bytes
+from i2i_bench.data.store import Home, Store
+from i2i_bench.data.training_images import TrainingImages, expected_bytes
 from i2i_bench.model import Settings
-from i2i_bench.storage import Home, Store
 from i2i_bench.tasks.task import DOMAINS, Task, TaskImage
 
 LOAD, CROP = 286, 256

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from i2i_bench import plan, runner, training
-from i2i_bench.data import TrainingImages
-from i2i_bench.plan import Choices
-from i2i_bench.training import Schedule
+from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.training import loop
+from i2i_bench.training.loop import Schedule
 
 SAMPLES = 20
 WIDTHS = {"generator_width": "4", "discriminator_width": "4", "num_blocks": "1"}
@@ -46,7 +47,7 @@ def look(step: int, folder: Path) -> State:
     """Give the state of this process, after what is garbage is gone."""
     gc.collect()
     status = dict(s.split(":", 1) for s in Path("/proc/self/status").read_text().splitlines())
-    log = folder / training.LOG
+    log = folder / loop.LOG
     return State(
         step,
         int(status["VmRSS"].split()[0]) * 1024,
@@ -76,8 +77,8 @@ def watch(
             found.append(look(done, folder))
             told(found[-1])
 
-    training.train(
-        runner.build(job),
+    loop.train(
+        execute.build(job),
         images,
         Schedule(0, 1, steps, checkpoint_seconds=seconds),
         folder=folder,

@@ -32,12 +32,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench import checkpoint, cli, external, plan, protocols, runner
-from i2i_bench.console import quiet
-from i2i_bench.directions import directions_of
-from i2i_bench.plan import Choices, Places
-from i2i_bench.scoring import Scorer
-from i2i_bench.tasks import catalog
+from i2i_bench.cli import main as cli_main
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data.directions import directions_of
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.plan import Choices, Places
+from i2i_bench.scoring import external, protocols
+from i2i_bench.scoring.scorer import Scorer
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import checkpoint
 
 VARYING = ("seconds", "images_per_second", "peak_memory_bytes")  # measured, not computed
 OF_THE_CODE = "commit"  # of the harness, which somebody may change meanwhile
@@ -55,18 +58,18 @@ def say_nothing(line: str) -> None:
     """Print nothing."""
 
 
-def bench() -> runner.Bench:
+def bench() -> execute.Bench:
     """Save after every step, so that kills fall into the writing of checkpoints."""
     chosen = [protocols.find("i2i")]
     here = Path.cwd()
     places = Places(here / "results", here / "runs", here)
-    return runner.Bench(places, chosen, torch.device("cpu"), quiet, checkpoint_seconds=0.0)
+    return execute.Bench(places, chosen, torch.device("cpu"), quiet, checkpoint_seconds=0.0)
 
 
 def carry_out(models: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     """Do what ``i2i-bench run`` does."""
     jobs = plan.plan(models, [str(Path("task").resolve())], seeds, Choices("tiny", {}, 8), Path())
-    runner.carry_out(jobs, bench(), force=False, say=say_nothing)
+    execute.carry_out(jobs, bench(), force=False, say=say_nothing)
 
 
 def train() -> None:
@@ -89,19 +92,19 @@ def vary() -> None:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        cli.main(words, standalone_mode=False)
+        cli_main.main(words, standalone_mode=False)
 
 
 def evaluate() -> None:
     """Score a finished run anew."""
     (folder,) = Path("runs").glob("*/*/seed0")
     job = plan.find_job(str(folder), bench().places)
-    runner.evaluate(job, bench(), force=True)
+    execute.evaluate(job, bench(), force=True)
 
 
 def score() -> None:
     """Score images of another program in both directions."""
-    task = catalog.find(str(Path("task").resolve()), Path())
+    task = catalogue.find(str(Path("task").resolve()), Path())
     scorer = Scorer([protocols.find("i2i")], torch.device("cpu"), quiet)
     for direction in directions_of(task):
         folder = Path("task") / f"test{direction.source.upper()}"

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from kills import make_task
 
-from i2i_bench import checkpoint
+from i2i_bench.training import checkpoint
 
 OPTIONS = ("--model", "cyclegan", "--seed", "0", "--seed", "1", "--task", "task")
 BUDGET = 200  # images: long enough to be killed at

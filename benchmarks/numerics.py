@@ -22,18 +22,20 @@ from typing import Any
 
 import torch
 
-from i2i_bench import acceleration, evaluation, plan, registry
-from i2i_bench.acceleration import Step
-from i2i_bench.data import TrainingImages
-from i2i_bench.directions import directions_of
-from i2i_bench.metrics import pixels
+from i2i_bench.data.directions import directions_of
+from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Model, Preset, Randomness
-from i2i_bench.plan import Choices, Job
+from i2i_bench.plugins import registry
 from i2i_bench.plugins.gradients import recorded_gradients, relative_difference
-from i2i_bench.runner import device_name
-from i2i_bench.tasks import catalog
-from i2i_bench.test_set import TestSet
-from i2i_bench.training import Precision
+from i2i_bench.runs import plan
+from i2i_bench.runs.execute import device_name
+from i2i_bench.runs.plan import Choices, Job
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.metrics import pixels
+from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.tasks import catalogue
+from i2i_bench.training.fast.modes import Step, choose, prepared, tensor_floats
+from i2i_bench.training.loop import Precision
 
 HERE = Path(__file__).parent
 LAST = 50  # steps whose mean losses are compared
@@ -62,7 +64,7 @@ def ways_of(device: torch.device) -> dict[str, tuple[str, Precision]]:
 
 def make_job(model: str, preset: Preset) -> Job:
     """Settle the run on ``stripes``."""
-    task = catalog.find("stripes", Path())
+    task = catalogue.find("stripes", Path())
     model_class = registry.load(model)
     choices = Choices(preset)
     return plan.make_job(model, model_class, ("stripes", task), 0, choices)
@@ -77,11 +79,11 @@ def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, A
     if way == "last digit":
         _move_last_digits(model)
     model.networks.to(device).train()
-    modes = acceleration.choose(typed.split(","), device)
+    modes = choose(typed.split(","), device)
     found = []
     with (
-        acceleration.tensor_floats(allowed=precision == "tf32"),
-        acceleration.prepared(model, modes),
+        tensor_floats(allowed=precision == "tf32"),
+        prepared(model, modes),
     ):
         random = Randomness(0, device=device)
         step = Step(model, random, modes, is_bf16=precision == "bf16")
@@ -104,8 +106,8 @@ def quality(model: Model, job: Job, device: torch.device) -> float:
     """Give the PSNR of the foreground in dB, mean over the test images of both directions."""
     test_set, found = TestSet(job.task, job.settings.resize_rule), []
     for direction in directions_of(job.task):
-        made = evaluation.translate_test_set(model, test_set, direction, device=device)
-        against = evaluation.reference(test_set, direction)
+        made = translations.translate_test_set(model, test_set, direction, device=device)
+        against = translations.reference(test_set, direction)
         assert against.truth is not None
         assert against.foreground is not None
         triples = zip(made.fakes, against.truth, against.foreground, strict=True)

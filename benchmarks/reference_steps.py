@@ -22,7 +22,7 @@ from i2i_baselines.ugatit.model import UGATITLight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks import ConvLayer, frozen, least_squares
+from i2i_bench.blocks.layers import ConvLayer, frozen, least_squares
 from i2i_bench.model import A2B, B2A, Batch, Model, Randomness
 
 DIRECTIONS = (A2B, B2A)

@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from i2i_bench import features, inception, protocols
-from i2i_bench.metrics import distances
-from i2i_bench.weights import INCEPTION_NAME, TORCH_FIDELITY_INCEPTION_NAME
+from i2i_bench.pretrained import INCEPTION_NAME, TORCH_FIDELITY_INCEPTION_NAME
+from i2i_bench.scoring import protocols
+from i2i_bench.scoring.features import extract, inception
+from i2i_bench.scoring.metrics import distances
 
 SIDE = 256
 CPU = torch.device("cpu")
@@ -163,8 +164,8 @@ def evaluate(folders: Sequence[Path]) -> dict[str, Any]:
     found = []
     for folder in folders:
         images = Decoded(folder)
-        identity = features.content_hash([path.name for path in images.paths], images)
-        found.append(features.extract_features(images, "clean", digests=identity.digests))
+        identity = extract.content_hash([path.name for path in images.paths], images)
+        found.append(extract.extract_features(images, "clean", digests=identity.digests))
     return dict(protocols.score(protocols.find("i2i"), found[0], found[1]))
 
 
@@ -296,9 +297,9 @@ def measure_extraction(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"I2I_BENCH_WEIGHTS": folder, "I2I_BENCH_CACHE": folder}
         save_script(Cheap(), Path(folder) / INCEPTION_NAME)
-        features.extract_features(Made(64))  # imports, threads and the network
+        extract.extract_features(Made(64))  # imports, threads and the network
         before = peak()
-        taken = seconds(lambda: features.extract_features(Made(count)))
+        taken = seconds(lambda: extract.extract_features(Made(count)))
         held = count * inception.WIDTH * 8
         return {"held": held, "bytes": peak() - before - held, "seconds": taken}
 

@@ -41,13 +41,20 @@ sys.path.insert(0, str(HERE))
 
 from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be installed
 
-from i2i_bench import acceleration  # noqa: E402
-from i2i_bench.acceleration import Modes, Step  # noqa: E402
 from i2i_bench.model import Batch, Clock, Model, Randomness  # noqa: E402
 from i2i_bench.plugins.gradients import (  # noqa: E402
     Gradients,
     recorded_gradients,
     relative_difference,
+)
+from i2i_bench.training.fast.modes import (  # noqa: E402
+    BEST,
+    Body,
+    Modes,
+    Step,
+    capture,
+    choose,
+    prepared,
 )
 
 GIB = 2**30
@@ -92,7 +99,7 @@ class Row:
 def cpu_plans() -> dict[str, list[Row]]:
     """Give what is measured on a processor, by table."""
     a = "attentiongan"
-    best = ",".join(acceleration.BEST["cpu"].names())
+    best = ",".join(BEST["cpu"].names())
     ways = (("fp32", ""), ("fp32", best), ("bf16", best))
     others = (("fp32", "channels-last"), ("fp32", "compile,fused"), ("bf16", "channels-last,fused"))
     return {
@@ -108,14 +115,14 @@ def gradient_plan(device: torch.device) -> list[Row]:
     """Give what is compared with the published step by its gradients alone, on a device."""
     ways = ["", "channels-last"]
     if device.type == "cuda":
-        ways.append(",".join(acceleration.BEST["cuda"].names()))
+        ways.append(",".join(BEST["cuda"].names()))
     return [Row(m, 128, b, "fp32", modes) for m in MODELS for b in (1, 2) for modes in ways]
 
 
 def cuda_plans() -> dict[str, list[Row]]:
     """Give what is measured on a GPU, by table."""
     a, c = "attentiongan", "cyclegan"
-    best = ",".join(acceleration.BEST["cuda"].names())
+    best = ",".join(BEST["cuda"].names())
     models = [Row(m, 256, 1, p, best) for m in MODELS for p in ("fp32", "tf32", "bf16")]
     models += [Row(m, 256, 4, "bf16", best) for m in (a, c)]
     less = ("", "fused", "fused,capture", "fused,capture,tune", "channels-last,fused,capture,tune")
@@ -156,7 +163,7 @@ def modes_of(row: Row, device: torch.device) -> Modes:
     """Give the modes of a row; the authors of the reference have cuDNN choose its algorithms."""
     if row.is_reference:
         return Modes(tune=device.type == "cuda")
-    return acceleration.choose(row.modes.split(",") if row.modes else [], device)
+    return choose(row.modes.split(",") if row.modes else [], device)
 
 
 def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
@@ -168,11 +175,11 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
     model.networks.to(device).train()
     modes = modes_of(row, device)
 
-    def record(body: acceleration.Body) -> acceleration.Body:
+    def record(body: Body) -> Body:
         reset_peak(device)  # as a replay takes no memory: all of it is taken now
-        return acceleration.capture(body)
+        return capture(body)
 
-    with acceleration.prepared(model, modes):
+    with prepared(model, modes):
         random = Randomness(0, device=device)
         step = Step(model, random, modes, is_bf16=row.precision == "bf16", record=record)
         first = take(step, row, 0, device)
@@ -201,7 +208,7 @@ def first_gradients(row: Row, device: torch.device) -> Gradients:
     model = build(row)
     model.networks.to(device).train()
     modes = modes_of(row, device)
-    with acceleration.prepared(model, modes), recorded_gradients(model) as found:
+    with prepared(model, modes), recorded_gradients(model) as found:
         random = Randomness(0, device=device)
         step = Step(model, random, modes, is_bf16=row.precision == "bf16")
         take(step, row, 0, device)  # a captured step is recorded later
@@ -385,7 +392,7 @@ def in_turn(name: str, steps: int) -> None:
 
     A machine that is faster in one minute than in the next is so for all of them.
     """
-    best = ",".join(acceleration.BEST["cpu"].names())
+    best = ",".join(BEST["cpu"].names())
     rows = [Row(name, 128, 1, "fp32", modes) for modes in ("reference", "", best)]
     for row in rows[1:]:
         require_same_gradients(row, gradient_difference(row, torch.device("cpu")))
@@ -396,7 +403,7 @@ def in_turn(name: str, steps: int) -> None:
         for row in rows:
             model, modes = build(row), modes_of(row, device)
             model.networks.train()
-            stack.enter_context(acceleration.prepared(model, modes))
+            stack.enter_context(prepared(model, modes))
             ways.append((row, Step(model, Randomness(0, device=device), modes)))
             first = take(ways[-1][1], row, 0, device)
             losses.append({loss: float(value) for loss, value in first.items()})

@@ -27,17 +27,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench import contract, evaluation, registry, training, translation
-from i2i_bench.data import decode_one, to_float, to_uint8
-from i2i_bench.directions import request
-from i2i_bench.evaluation import PNG_LEVEL
+from i2i_bench.data.directions import request
+from i2i_bench.data.training_images import decode_one, to_float, to_uint8
 from i2i_bench.model import A2B, Batch, Direction, Model, ResizeRule
-from i2i_bench.overlap import WRITERS
-from i2i_bench.plan import Choices, plan
-from i2i_bench.tasks.folders import read_image
+from i2i_bench.plugins import contract, registry
+from i2i_bench.runs.plan import Choices, plan
+from i2i_bench.runs.translate import Translator, translate_files
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.scoring.translations import BATCH_SIZE, PNG_LEVEL
+from i2i_bench.system import prefetch
+from i2i_bench.system.prefetch import WRITERS
 from i2i_bench.tasks.task import TaskImage
-from i2i_bench.test_set import TestSet
-from i2i_bench.translation import BATCH_SIZE, Translator, translate_files
+from i2i_bench.tasks.two_domains import read_image
+from i2i_bench.training import loop
 
 MODELS = ("cyclegan", "attentiongan")
 GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
@@ -196,7 +199,7 @@ def disks(count: int, size: int, threads: list[int]) -> None:
 
         found = []
         for number in threads:
-            translation.WRITERS, os.fsync = number, slow_sync
+            prefetch.WRITERS, os.fsync = number, slow_sync
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 write_images(folder / "in", count, size)
@@ -231,16 +234,16 @@ def one(count: int, clock: Clock) -> None:
         found = plan([GROWTH_MODEL], [str(folder / "set")], [0], Choices("tiny", changes), folder)
         (job,) = found
         model = job.model_class(job.settings.config)
-        training.reset_peak_memory(device)
-        before, moments = training.peak_memory(device), [clock()]
+        loop.reset_peak_memory(device)
+        before, moments = loop.peak_memory(device), [clock()]
         test_set = TestSet(job.task, job.settings.resize_rule)
-        against = evaluation.reference(test_set, A2B)
+        against = translations.reference(test_set, A2B)
         moments.append(clock())
-        made = evaluation.translate_test_set(model, test_set, A2B, device=device)
+        made = translations.translate_test_set(model, test_set, A2B, device=device)
         moments.append(clock())
-        evaluation.save_images(folder / "out", made.names, made.fakes)
+        translations.save_images(folder / "out", made.names, made.fakes)
         moments.append(clock())
-        more = (training.peak_memory(device) - before) / 2**20
+        more = (loop.peak_memory(device) - before) / 2**20
     assert len(against.real) == len(made.fakes) == count
     seconds = [later - earlier for earlier, later in itertools.pairwise(moments)]
     print(f"| {count} | {' | '.join(f'{each:.2f}' for each in seconds)} | {more:.0f} |")

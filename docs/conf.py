@@ -7,9 +7,9 @@ harness's own, its theme included.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.protocols import PROTOCOLS
-from i2i_bench.tasks import catalog
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.protocols import PROTOCOLS
+from i2i_bench.tasks import catalogue
 
 project = "i2i-bench"
 author = "The i2i-bench authors"
@@ -34,7 +34,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
-def counts(row: catalog.Row) -> str:
+def counts(row: catalogue.Row) -> str:
     """Return the images of each folder, with a question mark where the number is unknown."""
     return " / ".join("?" if number is None else str(number) for number in row.counts.values())
 
@@ -57,7 +57,7 @@ myst_substitutions = {
         ("task", "kind", "size", "trainA / trainB / testA / testB", "what", "licence"),
         [
             (row.name, row.kind, f"{row.image_size} px", counts(row), row.title, row.licence)
-            for row in catalog.listing(Path())
+            for row in catalogue.listing(Path())
         ],
     ),
     "protocols": table(

@@ -1,8 +1,8 @@
 """What a metric is: how it is shown, what is known of its values, what it needs, its function.
 
-A metric is one row beside its function, in a module of ``i2i_bench.metrics``; what scores, records,
-checks, compares and shows reads it from there. Importing this module, or one of metrics, is cheap:
-what is heavy is imported by the functions, or as ``np = Deferred("numpy")``.
+A metric is one row beside its function, in a module of ``i2i_bench.scoring.metrics``; what scores,
+records, checks, compares and shows reads it from there. Importing this module, or one of metrics,
+is cheap: what is heavy is imported by the functions, or as ``np = Deferred("numpy")``.
 """
 
 from __future__ import annotations

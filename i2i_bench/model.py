@@ -20,8 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from i2i_bench.tasks.labels import EVERY as EVERY  # for models, which import no task
-
 Preset = Literal["published", "small", "tiny"]
 PRESETS: tuple[Preset, ...] = ("published", "small", "tiny")
 

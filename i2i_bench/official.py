@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from i2i_bench.faults import printable
 from i2i_bench.model import Model, named_networks
+from i2i_bench.system.messages import printable
 
 COUNTER = "num_batches_tracked"
 STATISTICS = {"running_mean", "running_var", COUNTER}

@@ -26,8 +26,8 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
-from i2i_bench.cli import main
-from i2i_bench.weights import ALEXNET_NAME, INCEPTION_NAME
+from i2i_bench.cli.main import main
+from i2i_bench.pretrained import ALEXNET_NAME, INCEPTION_NAME
 
 Cli = Callable[..., str]
 COUNTS = {"trainA": 4, "trainB": 4, "testA": 2, "testB": 2}

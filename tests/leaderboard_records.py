@@ -5,7 +5,7 @@ import io
 
 from sound_records import keyed, make_record, make_score
 
-from i2i_bench.record import External, Values
+from i2i_bench.records.record import External, Values
 
 MISSING = "weights file /somewhere/inception.pt not found"
 

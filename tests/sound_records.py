@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from i2i_bench.record import Record, Score
+from i2i_bench.records.record import Record, Score
 
 SCORE: dict[str, Any] = {
     "protocol": "i2i",

@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 from sound_records import make_record, make_score
 
-from i2i_bench import ablate, registry
-from i2i_bench.plan import Choices
-from i2i_bench.record import Values
-from i2i_bench.report import ablation, curves, drawing
+from i2i_bench.plugins import registry
+from i2i_bench.records.record import Values
+from i2i_bench.report import ablation
 from i2i_bench.report.ablation import Point, Study
+from i2i_bench.report.figures import curves, style
+from i2i_bench.runs import ablation as runs_ablation
+from i2i_bench.runs.ablation import LONGEST_NAME, Theme, declared, product
+from i2i_bench.runs.plan import Choices
 
 # --- from records to tables
 
@@ -165,13 +168,13 @@ def test_curves_are_a_column_wide(tmp_path, masks, backgrounds, values):
     records = [make(n, b, s, **values) for n in masks for b in backgrounds for s in (0, 1)]
     ablation.write(study(masks, backgrounds), records, tmp_path)
     with Image.open(tmp_path / ablation.FOLDER / "stripes-some-num_masks.png") as image:
-        assert image.width == drawing.COLUMN * drawing.DPI
+        assert image.width == style.COLUMN * style.DPI
 
 
 def test_tables_that_lack_points_keep_their_places(monkeypatch):
     """As where some records were scored with weights, and others without."""
     seen = []
-    monkeypatch.setattr(curves.drawing, "save", lambda figure, output: seen.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, output: seen.append(figure))
     boards = ablation.tables(study(seeds=(0,)), [make(n) for n in (1, 2, 10)])
     words = {"1": "none", "2": "few", "10": "many"}
     boards = [
@@ -196,13 +199,13 @@ def test_tables_that_lack_points_keep_their_places(monkeypatch):
 
 
 def theme(variants, keys=("num_masks",)):
-    return ablate.Theme("name", "title", keys, tuple(variants), ("i2i-bench", "ablate"), ("i2i",))
+    return Theme("name", "title", keys, tuple(variants), ("i2i-bench", "ablate"), ("i2i",))
 
 
 def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
     axes = {"num_masks": ("1", "4"), "budget": ("8", "16")}
-    variants = ablate.product("attentiongan", axes, Choices("small", {"beta1": "0.4"}))
-    found, jobs = ablate.make(theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path)
+    variants = product("attentiongan", axes, Choices("small", {"beta1": "0.4"}))
+    found, jobs = runs_ablation.make(theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path)
     assert [point.values for point in found.points] == [
         *(("1", "8"), ("1", "16"), ("4", "8"), ("4", "16"))
     ]
@@ -224,36 +227,36 @@ def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
 )
 def test_what_cannot_be_varied_is_refused_before_anything_runs(tmp_path, axes, choices, part):
     with pytest.raises(ValueError, match=part):
-        ablate.make(
-            theme(ablate.product("attentiongan", axes, choices), tuple(axes)),
+        runs_ablation.make(
+            theme(product("attentiongan", axes, choices), tuple(axes)),
             *("stripes", [0], tmp_path),
         )
 
 
 def test_names_of_files_are_safe_and_bounded(tmp_path):
-    variants = ablate.product("attentiongan", {"num_masks": ("1", "2")}, Choices("tiny"))
+    variants = product("attentiongan", {"num_masks": ("1", "2")}, Choices("tiny"))
     long = dataclasses.replace(theme(variants), name="n" * 200)
-    found, _ = ablate.make(long, "stripes", [0], tmp_path)
-    assert len(found.name) == ablate.LONGEST_NAME
+    found, _ = runs_ablation.make(long, "stripes", [0], tmp_path)
+    assert len(found.name) == LONGEST_NAME
     hostile = dataclasses.replace(theme(variants), name="../out")
     with pytest.raises(ValueError, match=r"no files can be named 'stripes-\.\./out'"):
-        ablate.make(hostile, "stripes", [0], tmp_path)
+        runs_ablation.make(hostile, "stripes", [0], tmp_path)
 
 
 @pytest.mark.parametrize("model", registry.available_models())
 def test_declared_studies_can_be_planned(tmp_path, model):
     for name in registry.load(model).ablations:
-        found, variants = ablate.declared(model, name, Choices("small"))
-        made, jobs = ablate.make(theme(variants, (found.key,)), "stripes", [0], tmp_path)
+        found, variants = declared(model, name, Choices("small"))
+        made, jobs = runs_ablation.make(theme(variants, (found.key,)), "stripes", [0], tmp_path)
         assert [point.values[0] for point in made.points] == [p.label for p in found.points]
         assert len({job.run for job in jobs}) == len(found.points)
 
 
 def test_unknown_study_gets_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'losses'"):
-        ablate.declared("attentiongan", "loss", Choices())
+        declared("attentiongan", "loss", Choices())
     with pytest.raises(ValueError, match="possible: none; use --vary"):
-        ablate.declared("cyclegan", "losses", Choices())
+        declared("cyclegan", "losses", Choices())
 
 
 # --- the command

@@ -12,14 +12,27 @@ import click
 import pytest
 import torch
 
-from i2i_bench import acceleration, contract, plan, record, registry, training
-from i2i_bench.acceleration import Modes, Step
-from i2i_bench.cli import main
-from i2i_bench.data import TrainingImages
+from i2i_bench.cli.main import main
+from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Randomness
-from i2i_bench.plan import Choices
-from i2i_bench.tasks import catalog
-from i2i_bench.training import Schedule
+from i2i_bench.plugins import contract, registry
+from i2i_bench.records.record import Record, read
+from i2i_bench.runs import plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import loop
+from i2i_bench.training.fast import modes as fast_modes
+from i2i_bench.training.fast.modes import (
+    BEST,
+    NAMES,
+    Modes,
+    Step,
+    choose,
+    importlib,
+    prepared,
+    tensor_floats,
+)
+from i2i_bench.training.loop import Schedule
 
 CPU = torch.device("cpu")
 STATIC = Modes(fused=True, capture=True)  # on a CPU: all of a capture but the graph
@@ -38,7 +51,7 @@ def take(subject, modes, *, steps=6, record=None, device=CPU, is_bf16=False):
     random = Randomness(2, device=device)
     found, count = [], subject.settings.batch_size
     budget = steps * count - 1
-    with acceleration.prepared(model, modes):
+    with prepared(model, modes):
         step = Step(model, random, modes, is_bf16=is_bf16, record=record)
         for number in range(steps):
             batch = subject.batch(number)
@@ -117,7 +130,7 @@ def test_compiled_networks_refuse_to_differentiate_gradients_and_nobody_else(way
         else:
             torch.autograd.grad(x.square(), x, None, None, True)
 
-    with acceleration.prepared(model, Modes(compile=True)):
+    with prepared(model, Modes(compile=True)):
         x.square().backward()
         with pytest.raises(RuntimeError, match="differentiates a gradient"):
             differentiate()
@@ -178,22 +191,22 @@ def test_option_has_every_mode():
     for name in ("run", "ablate"):
         option = next(each for each in main.commands[name].params if each.name == "modes")
         assert isinstance(option.type, click.Choice)
-        assert set(option.type.choices) == {"auto", "none", *acceleration.NAMES}
+        assert set(option.type.choices) == {"auto", "none", *NAMES}
 
 
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["auto"], acceleration.BEST["cpu"]),
+        (["auto"], BEST["cpu"]),
         (["none"], Modes()),
         (["channels-last"], Modes(channels_last=True)),
-        (["auto", "compile"], dataclasses.replace(acceleration.BEST["cpu"], compile=True)),
+        (["auto", "compile"], dataclasses.replace(BEST["cpu"], compile=True)),
     ],
 )
 def test_modes_are_as_typed(typed, expected):
-    chosen = acceleration.choose(typed, CPU)
+    chosen = choose(typed, CPU)
     assert chosen == expected
-    assert set(chosen.names()) <= set(acceleration.NAMES)
+    assert set(chosen.names()) <= set(NAMES)
 
 
 CUDA = torch.device("cuda")  # which need not be there to choose for it
@@ -208,31 +221,31 @@ def compiler(monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["auto"], acceleration.BEST["cuda"]),
+        (["auto"], BEST["cuda"]),
         (["kernels"], Modes(channels_last=True, kernels=True)),
         (["auto", "compile"], Modes(fused=True, compile=True, capture=True, tune=True)),
     ],
 )
 def test_modes_of_a_gpu_are_as_typed(typed, expected, compiler):
-    assert acceleration.choose(typed, CUDA) == expected
+    assert choose(typed, CUDA) == expected
 
 
 def test_auto_leaves_out_what_processes_cannot_share(compiler):
-    shared = acceleration.choose(["auto"], CUDA, is_shared=True)
-    assert shared == dataclasses.replace(acceleration.BEST["cuda"], capture=False)
+    shared = choose(["auto"], CUDA, is_shared=True)
+    assert shared == dataclasses.replace(BEST["cuda"], capture=False)
 
 
 @pytest.mark.parametrize("lack", ["Triton", "a C compiler"])
 def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypatch, caplog):
     if lack == "Triton":
-        monkeypatch.setattr(acceleration.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
-    found = acceleration.choose(["auto"], CUDA)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(fast_modes.shutil, "which", lambda name: None)
+    found = choose(["auto"], CUDA)
     assert found == Modes(fused=True, capture=True, tune=True)
     assert f"kernels need {lack}" in caplog.text
     with pytest.raises(ValueError, match=f"kernels needs {lack}, which is not there"):
-        acceleration.choose(["kernels"], CUDA)
-    assert acceleration.choose(["auto"], CPU) == acceleration.BEST["cpu"]
+        choose(["kernels"], CUDA)
+    assert choose(["auto"], CPU) == BEST["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -248,13 +261,13 @@ def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypa
 )
 def test_impossible_modes_are_refused(typed, device, is_shared, reason):
     with pytest.raises(ValueError, match=reason):
-        acceleration.choose(typed, device, is_shared=is_shared)
+        choose(typed, device, is_shared=is_shared)
 
 
 def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
-    with acceleration.tensor_floats(allowed=not before):
+    with tensor_floats(allowed=not before):
         assert matmul.allow_tf32 is not before
     assert matmul.allow_tf32 is before
     command = ("run", "--model", "cyclegan", "--task", "stripes", "--precision", "tf32")
@@ -263,7 +276,7 @@ def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
 
 @pytest.fixture(scope="module")
 def job():
-    task = catalog.find("stripes", Path())
+    task = catalogue.find("stripes", Path())
     model_class = registry.load("cyclegan")
     return plan.make_job("cyclegan", model_class, ("stripes", task), 0, Choices("tiny", {}, 12))
 
@@ -283,9 +296,7 @@ def train(job, images, default_signals):
         torch.manual_seed(0)
         model = job.model_class(job.settings.config)
         schedule = Schedule(0, 2, 12, checkpoint_seconds=1e9, modes=modes)
-        training.train(
-            model, images, schedule, folder=folder, identity=job.identity(), report=report
-        )
+        loop.train(model, images, schedule, folder=folder, identity=job.identity(), report=report)
         return model.networks.state_dict()
 
     return run
@@ -297,7 +308,7 @@ FAST = Modes(channels_last=True, fused=True)
 @pytest.mark.parametrize("modes", [Modes(fused=True), FAST], ids=str)
 def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
     whole = train(tmp_path / "whole", modes)
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path / "parts", modes, stop_after=6)
     resumed = train(tmp_path / "parts", modes)
     assert all(torch.equal(t, resumed[name]) for name, t in whole.items())
@@ -306,7 +317,7 @@ def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
 @pytest.mark.parametrize(("first", "then"), [(FAST, Modes()), (Modes(), FAST)], ids=str)
 def test_checkpoints_go_from_mode_to_mode(train, tmp_path, first, then):
     whole = train(tmp_path / "whole", Modes())
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path / "parts", first, stop_after=6)
     resumed = train(tmp_path / "parts", then)
     assert all(tensor.is_contiguous() for tensor in resumed.values())
@@ -318,7 +329,7 @@ def test_records_name_the_modes_and_old_ones_have_none(finished):
     paths = sorted((finished / "results").glob("*/*/seed*.json"))
     assert len(paths) == 4
     for path in paths:
-        assert record.read(path).modes == acceleration.BEST["cpu"].names()
+        assert read(path).modes == BEST["cpu"].names()
         plain = json.loads(path.read_text())
         del plain["modes"]
-        assert record.Record.model_validate(plain).modes == []
+        assert Record.model_validate(plain).modes == []

@@ -10,42 +10,48 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (  # a module imports from later lines only
     "__main__",
-    "cli",
-    "cli_assets cli_authoring cli_hygiene cli_scoring cli_showing",
-    "cli_options",
-    "console describe doctor launching translation",
-    "ablate gallery importing report.site.page",
-    "report.capacity report.comparison",
-    "contract paired pruning runner validation report.ablation report.site.detail "
-    "report.site.gallery report.tables",
-    "external new_model plan report.curves report.render report.site.command report.site.plot",
-    "scoring",
-    "classifier",
-    "evaluation report.differences report.figures report.frame report.leaderboard",
-    "event_log health",
-    "training",
-    "parallel snapshots",
-    "test_set",
-    "report.mosaic report.notes",
-    "acceleration metrics.lpips sample",
-    "by_pixel plugins.gradients checkpoint data directions features protocols report.drawing",
-    "settings storage",
-    "feature_cache inception memory",
-    "report.rows weights",
-    "claims report.targets tasks.catalog",
-    "tasks.attributes tasks.published",
-    "tasks.download tasks.faces",
+    "cli.main",
+    "cli.assets cli.authoring cli.hygiene cli.scoring cli.showing",
+    "cli.options",
+    "cli.progress plugins.describe cli.doctor runs.launch.at_once runs.translate",
+    "runs.ablation runs.pictures runs.importing report.site.page",
+    "report.papers.capacity report.papers.comparison",
+    "plugins.contract runs.compare runs.pruning runs.execute report.validation "
+    "report.ablation report.site.detail "
+    "report.site.samples report.papers.tables",
+    "scoring.external plugins.skeleton runs.plan report.figures.curves report.render "
+    "report.site.command report.site.plot",
+    "scoring.scorer",
+    "scoring.classifier",
+    "scoring.translations report.differences report.figures.samples report.frame "
+    "report.leaderboard",
+    "training.tensorboard scoring.health",
+    "training.loop",
+    "training.parallel training.snapshots",
+    "scoring.test_set",
+    "report.figures.mosaic report.notes",
+    "training.fast.modes scoring.metrics.lpips scoring.sample",
+    "training.fast.layers plugins.gradients training.checkpoint data.training_images "
+    "data.directions scoring.features.extract scoring.protocols report.figures.style",
+    "training.settings data.store",
+    "scoring.features.cache scoring.features.inception training.memory",
+    "report.rows pretrained",
+    "runs.lock report.targets tasks.catalogue",
+    "tasks.embedded.shapes_attributes tasks.published",
+    "tasks.fetch tasks.faces",
     "tasks.by_hand tasks.halves",
-    "tasks.archives tasks.source tasks.labelled",
-    "ledger",
-    "download",
-    "transfer",
-    "image_files metrics.distances metrics.masks metrics.pixels metrics.recognition record "
-    "registry",
-    "official report.columns report.layers report.published tasks.folders tasks.shapes",
-    "metric_set model subprocesses tasks.task",
-    "disk kernels metric overlap tasks.labels",
-    "faults",
+    "tasks.archives tasks.source tasks.many_domains",
+    "system.first_seen",
+    "system.download",
+    "system.transfer",
+    "scoring.submission scoring.metrics.distances scoring.metrics.masks "
+    "scoring.metrics.pixels scoring.metrics.recognition records.record "
+    "plugins.registry",
+    "official report.columns report.papers.layers report.papers.published "
+    "tasks.two_domains tasks.embedded.shapes",
+    "scoring.metric_set model runs.launch.process tasks.task",
+    "system.files training.fast.kernels metric system.prefetch tasks.labels",
+    "system.messages",
 )
 RANK = {f"i2i_bench.{name}": i for i, line in enumerate(LAYERS) for name in line.split()}
 THIRD_PARTIES = {  # design.md section 8
@@ -55,8 +61,8 @@ THIRD_PARTIES = {  # design.md section 8
 }
 MODEL_NAMES = {"attentiongan", "cyclegan", "munit", "stargan", "ugatit"}  # "unit" is also a word
 OTHERS_OF_THE_NAME = {  # a protocol, and a part of an address
-    "i2i_bench.protocols": {"ugatit"},
-    "i2i_bench.cli_options": {"ugatit"},
+    "i2i_bench.scoring.protocols": {"ugatit"},
+    "i2i_bench.cli.options": {"ugatit"},
 }
 PARTS = [ROOT / "i2i_bench", ROOT / "baselines/i2i_baselines", *ROOT.glob("plugins/*/i2i_*")]
 FILES = {
@@ -65,7 +71,7 @@ FILES = {
     for path in ([part] if part.is_file() else part.rglob("*.py"))
     if path.name != "__init__.py"
 }
-FOR_MODELS = ("i2i_bench.blocks", "i2i_bench.labelled")
+FOR_MODELS = ("i2i_bench.blocks.layers", "i2i_bench.blocks.label_conditioned")
 HARNESS = [n for n in FILES if n.startswith("i2i_bench.") and n not in FOR_MODELS]
 MODELS = [n for n in FILES if not n.startswith("i2i_bench.")]
 
@@ -121,12 +127,17 @@ def test_harness_names_no_model(name):
 def test_what_models_stand_on_needs_torch_alone():
     torch = {"torch", "torch.nn", "torch.optim"}
     assert imports("i2i_bench.model") - torch == {"i2i_bench.tasks.labels"}
-    assert imports("i2i_bench.blocks") - torch == {"i2i_bench.model"}
-    assert imports("i2i_bench.official") - torch == {"i2i_bench.faults", "i2i_bench.model"}
-    ours = {"i2i_bench.model", "i2i_bench.blocks", "i2i_bench.official", "i2i_bench.tasks.labels"}
-    assert imports("i2i_bench.labelled") - torch == ours
-    for name in ("i2i_bench.tasks.labels", "i2i_bench.faults"):
-        assert imports(name) <= {"i2i_bench.faults"}
+    assert imports("i2i_bench.blocks.layers") - torch == {"i2i_bench.model"}
+    assert imports("i2i_bench.official") - torch == {"i2i_bench.system.messages", "i2i_bench.model"}
+    ours = {
+        "i2i_bench.model",
+        "i2i_bench.blocks.layers",
+        "i2i_bench.official",
+        "i2i_bench.tasks.labels",
+    }
+    assert imports("i2i_bench.blocks.label_conditioned") - torch == ours
+    for name in ("i2i_bench.tasks.labels", "i2i_bench.system.messages"):
+        assert imports(name) <= {"i2i_bench.system.messages"}
 
 
 @pytest.mark.parametrize("name", MODELS)

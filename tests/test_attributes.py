@@ -6,13 +6,14 @@ import itertools
 import numpy as np
 import pytest
 
-from i2i_bench.tasks import attributes, catalog, shapes
+from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.embedded import shapes, shapes_attributes
 from i2i_bench.tasks.labels import Labels
 
-TASK = catalog.EMBEDDED["shapes-attributes"]
+TASK = catalogue.EMBEDDED["shapes-attributes"]
 LABELS = list(itertools.product((0, 1), repeat=3))
-CHANGES = list(Labels(attributes.ATTRIBUTES).changes())
-SCENES = [attributes.scene("test", index) for index in range(200)]
+CHANGES = list(Labels(shapes_attributes.ATTRIBUTES).changes())
+SCENES = [shapes_attributes.scene("test", index) for index in range(200)]
 
 each_change = pytest.mark.parametrize(("source", "target"), CHANGES)
 
@@ -56,7 +57,7 @@ def test_every_combination_of_attributes_is_equally_frequent(split, count):
 @each_change
 def test_sources_lack_what_they_are_to_get(source, target):
     labels = TASK.labels("test", source) or []
-    position = attributes.ATTRIBUTES.index(target[1:])
+    position = shapes_attributes.ATTRIBUTES.index(target[1:])
     assert {label[position] for label in labels} == {int(target[0] == "-")}
 
 
@@ -68,10 +69,12 @@ def test_truth_changes_nothing_but_the_foreground_and_every_object(source, targe
     assert (before[~mask] == after[~mask]).all()
     indices = [int(image.name[:4]) for image in TASK.images("test", source)]
     for i, index in enumerate(indices):
-        old = attributes.label_of(index)
-        new = Labels(attributes.ATTRIBUTES).changed(old, target)
+        old = shapes_attributes.label_of(index)
+        new = Labels(shapes_attributes.ATTRIBUTES).changed(old, target)
         for figure in SCENES[index].objects:
-            own = attributes.object_mask(figure, old) | attributes.object_mask(figure, new)
+            own = shapes_attributes.object_mask(figure, old) | shapes_attributes.object_mask(
+                figure, new
+            )
             changed = abs(before[i].astype(int) - after[i]).max(axis=2)[own] > 30
             assert changed.mean() > 0.25
 
@@ -80,21 +83,21 @@ def test_truth_changes_nothing_but_the_foreground_and_every_object(source, targe
 def test_truth_is_the_scene_under_the_changed_label(source, target):
     truth = TASK.truth(source, target) or []
     index = int(truth[3].name[:4])
-    label = Labels(attributes.ATTRIBUTES).changed(attributes.label_of(index), target)
-    assert (np.asarray(truth[3].read()) == attributes.render(SCENES[index], label)).all()
+    label = Labels(shapes_attributes.ATTRIBUTES).changed(shapes_attributes.label_of(index), target)
+    assert (np.asarray(truth[3].read()) == shapes_attributes.render(SCENES[index], label)).all()
 
 
 def test_every_label_shows_a_scene_in_another_way():
     for scene in SCENES[:40]:
-        assert len({attributes.render(scene, label).tobytes() for label in LABELS}) == 8
+        assert len({shapes_attributes.render(scene, label).tobytes() for label in LABELS}) == 8
 
 
 def test_cold_objects_are_warm_ones_with_red_and_blue_exchanged():
     for scene, (striped, cross) in itertools.product(
         SCENES[:40], itertools.product((0, 1), (0, 1))
     ):
-        warm, cold = (attributes.render(scene, (value, striped, cross)) for value in (0, 1))
-        mask = attributes.foreground(scene, (0, 0, cross), (0, 0, cross))
+        warm, cold = (shapes_attributes.render(scene, (value, striped, cross)) for value in (0, 1))
+        mask = shapes_attributes.foreground(scene, (0, 0, cross), (0, 0, cross))
         assert (cold[mask] == warm[mask][:, ::-1]).all()
         assert (cold[~mask] == warm[~mask]).all()
 
@@ -102,13 +105,15 @@ def test_cold_objects_are_warm_ones_with_red_and_blue_exchanged():
 def test_objects_cover_5_to_25_percent_under_every_label():
     for scene in SCENES:
         for label in LABELS:
-            shares = [attributes.object_mask(figure, label).mean() for figure in scene.objects]
+            shares = [
+                shapes_attributes.object_mask(figure, label).mean() for figure in scene.objects
+            ]
             assert 0.05 <= sum(shares) <= 0.25
 
 
 def test_figures_keep_apart_and_inside_even_as_crosses():
     for scene in SCENES:
-        masks = [attributes.object_mask(figure, (0, 0, 1)) for figure in scene.objects]
+        masks = [shapes_attributes.object_mask(figure, (0, 0, 1)) for figure in scene.objects]
         masks += [shapes.triangle(figure) for figure in scene.distractors]
         assert np.sum(masks, axis=0).max() == 1
         grown = [(f.left - 1, f.top - 1, f.size + 2) for f in scene.objects]
@@ -117,7 +122,7 @@ def test_figures_keep_apart_and_inside_even_as_crosses():
 
 def test_distractors_wear_the_objects_colours_in_both_palettes_whatever_the_label():
     for label in LABELS:
-        chosen = [s for i, s in enumerate(SCENES) if attributes.label_of(i) == label]
+        chosen = [s for i, s in enumerate(SCENES) if shapes_attributes.label_of(i) == label]
         figures = [figure for scene in chosen for figure in scene.distractors]
         warm = np.mean([figure.colour[0] > figure.colour[2] for figure in figures])
         assert 0.2 < warm < 0.8
@@ -137,7 +142,9 @@ def test_objects_differ_from_the_background_under_every_label():
     for scene in SCENES[:60]:
         mean = scene.background.reshape(-1, 3).mean(axis=0)
         for label, figure in itertools.product(LABELS, scene.objects):
-            colours = attributes.render(scene, label)[attributes.object_mask(figure, label)]
+            colours = shapes_attributes.render(scene, label)[
+                shapes_attributes.object_mask(figure, label)
+            ]
             assert abs(colours.astype(float) - mean).max() > 50
 
 
@@ -149,7 +156,7 @@ def test_splits_share_no_image():
 @pytest.mark.parametrize("key", [("val", 0), ("test", 200), ("train", -1)])
 def test_scenes_that_do_not_exist_are_refused(key):
     with pytest.raises(ValueError, match="no image"):
-        attributes.scene(*key)
+        shapes_attributes.scene(*key)
 
 
 def test_unknown_domains_are_refused_naming_the_nearest():

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from torch import nn
 
-from i2i_bench.cli import main
-from i2i_bench.describe import count_published
-from i2i_bench.registry import BrokenModel
-from i2i_bench.report import layers, published, tables
-from i2i_bench.report.capacity import capacity
+from i2i_bench.cli.main import main
+from i2i_bench.plugins.describe import count_published
+from i2i_bench.plugins.registry import BrokenModel
+from i2i_bench.report.papers import layers, published, tables
+from i2i_bench.report.papers.capacity import capacity
 
 # Trainable parameters of the networks built in torch 2.12.1, independently of our descriptions;
 # those of StarGAN, AttentionGAN-v1-multi, DiscoGAN, BicycleGAN and the latest ComboGAN are equal in

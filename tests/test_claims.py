@@ -10,7 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import claims, runner, training
+from i2i_bench.runs import lock as runs_lock
+from i2i_bench.runs.lock import (
+    Claimed,
+    Lost,
+    Owner,
+    _born,
+    _is_dead_here,
+    _machine,
+    claim,
+    place,
+    socket,
+    time,
+)
+from i2i_bench.training import loop
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
 
@@ -22,13 +35,13 @@ def run(tmp_path):
 
 def owner(**changes):
     """Give a claim of this process, as it is written, but for changes."""
-    born = claims._born(os.getpid())
-    true = claims.Owner("here", claims._machine(), os.getpid(), born, 0.0, "aa")
+    born = _born(os.getpid())
+    true = Owner("here", _machine(), os.getpid(), born, 0.0, "aa")
     return json.dumps(dataclasses.asdict(true) | changes)
 
 
 def test_second_process_is_told_who_works_and_since_when(run):
-    with claims.claim(run), pytest.raises(claims.Claimed) as told, claims.claim(run):
+    with claim(run), pytest.raises(Claimed) as told, claim(run):
         pass
     assert f"process {os.getpid()} on " in str(told.value)
     assert "for less than a minute" in str(told.value)
@@ -38,7 +51,7 @@ def test_second_process_is_told_who_works_and_since_when(run):
 def test_claim_ends_with_its_work_and_leaves_nothing(run, error):
     for _ in range(2):
         try:
-            with claims.claim(run):
+            with claim(run):
                 if error:
                     raise error
         except (KeyError, KeyboardInterrupt):
@@ -47,7 +60,7 @@ def test_claim_ends_with_its_work_and_leaves_nothing(run, error):
 
 
 def hold(run, ready):
-    with claims.claim(run):
+    with claim(run):
         ready.set()
         signal.pause()
 
@@ -58,11 +71,11 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
     process = context.Process(target=hold, args=(run, ready))
     process.start()
     assert ready.wait(30)
-    with pytest.raises(claims.Claimed, match=f"process {process.pid} "), claims.claim(run):
+    with pytest.raises(Claimed, match=f"process {process.pid} "), claim(run):
         pass
     process.kill()
     process.join()
-    with claims.claim(run) as ours:
+    with claim(run) as ours:
         ours.require()
     assert f"process {process.pid} " in caplog.text
     assert "it is dead, taking its place" in caplog.text
@@ -74,84 +87,84 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
 )
 def test_damaged_claim_of_nobody_is_taken_over(run, content):
     run.parent.mkdir(parents=True)
-    claims.place(run).write_text(content)
-    with claims.claim(run) as ours:
+    place(run).write_text(content)
+    with claim(run) as ours:
         ours.require()
 
 
 def test_host_of_a_claim_cannot_steer_a_terminal(run, caplog):
     run.parent.mkdir(parents=True)
-    claims.place(run).write_text(owner(host="\x1b[31m"))
-    with claims.claim(run):
+    place(run).write_text(owner(host="\x1b[31m"))
+    with claim(run):
         pass
     assert "\x1b" not in caplog.text
 
 
 def test_silent_owner_on_another_machine_is_dead(run, caplog):
     run.parent.mkdir(parents=True)
-    claims.place(run).write_text(owner(machine="another", host="far"))
-    with claims.claim(run, watch=0.2):
+    place(run).write_text(owner(machine="another", host="far"))
+    with claim(run, watch=0.2):
         pass
     assert "on far" in caplog.text
 
 
 def test_owner_on_another_machine_that_shows_life_is_left_alone(run, monkeypatch):
     run.parent.mkdir(parents=True)
-    path = claims.place(run)
+    path = place(run)
     path.write_text(owner(machine="another", host="far"))
-    sleep = claims.time.sleep
+    sleep = time.sleep
 
     def beat(seconds):
         sleep(0.01)
         os.utime(path)  # as its owner does
 
-    monkeypatch.setattr(claims.time, "sleep", beat)
-    with pytest.raises(claims.Claimed, match="on far"), claims.claim(run, watch=30):
+    monkeypatch.setattr(time, "sleep", beat)
+    with pytest.raises(Claimed, match="on far"), claim(run, watch=30):
         pass
 
 
 @pytest.mark.parametrize(("born", "is_dead"), [(None, False), ("1", True)])
 def test_without_locks_a_process_is_told_from_a_later_one_of_its_number(born, is_dead):
-    born = born or claims._born(os.getpid())
-    host = claims.socket.gethostname()
-    one = claims.Owner(host, claims._machine(), os.getpid(), born, 0.0, "aa")
-    assert claims._is_dead_here(one, has_locks=False) is is_dead
+    born = born or _born(os.getpid())
+    host = socket.gethostname()
+    one = Owner(host, _machine(), os.getpid(), born, 0.0, "aa")
+    assert _is_dead_here(one, has_locks=False) is is_dead
 
 
 def test_claims_beat(run, monkeypatch):
-    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
-    with claims.claim(run):
-        path = claims.place(run)
+    monkeypatch.setattr(runs_lock, "BEAT_SECONDS", 0.01)
+    with claim(run):
+        path = place(run)
         os.utime(path, (0, 0))
         for _ in range(500):
             if path.stat().st_mtime:
                 return
-            claims.time.sleep(0.01)
+            time.sleep(0.01)
     pytest.fail("no sign of life")
 
 
 @pytest.mark.parametrize("how", ["taken over by process", "removed"])
 def test_who_lost_its_claim_writes_no_more(run, how):
-    with claims.claim(run) as ours:
+    with claim(run) as ours:
         ours.require()
         if how == "removed":
-            claims.place(run).unlink()
+            place(run).unlink()
         else:
-            claims.place(run).write_text(owner(token="bb"))
-        with pytest.raises(claims.Lost, match=how):
+            place(run).write_text(owner(token="bb"))
+        with pytest.raises(Lost, match=how):
             ours.require()
-    assert claims.place(run).exists() is (how != "removed")  # another's is not removed
+    assert place(run).exists() is (how != "removed")  # another's is not removed
 
 
 def test_training_that_lost_its_claim_saves_no_checkpoint(cli, places, tiny, monkeypatch):
-    true_train = training.train
+    true_train = loop.train
 
     def train(*arguments, **named):
         (lock,) = Path("runs").glob("*/*/.seed0.lock")
         lock.write_text(owner(token="bb"))  # as the next owner does
         return true_train(*arguments, **named)
 
-    monkeypatch.setattr(runner.training, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     said = cli("run", "--model", "cyclegan", "--task", tiny, "--preset", "tiny", code=1)
     assert "was taken over by process" in said
     assert not list(Path("runs").rglob("checkpoint-*"))
@@ -162,7 +175,7 @@ def test_run_in_work_is_left_to_who_works_on_it(cli, places, tiny, caplog):
     cli(*arguments)
     (record,) = Path("results").glob("*/*/seed0.json")
     before = record.read_bytes()
-    with claims.claim(Path("runs") / record.relative_to("results").with_suffix("")):
+    with claim(Path("runs") / record.relative_to("results").with_suffix("")):
         caplog.set_level(logging.ERROR)
         said = cli(*arguments, "--force", code=1)
         assert f"is in progress: process {os.getpid()} on " in said

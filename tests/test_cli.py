@@ -14,8 +14,9 @@ import torch
 from finished_runs import ATTENTIONGAN, CYCLEGAN, files_below, record_of
 from PIL import Image
 
-from i2i_bench import contract, record
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
+from i2i_bench.plugins import contract
+from i2i_bench.records import record
 
 # --- help and names
 

@@ -8,7 +8,7 @@ import pytest
 from finished_runs import CYCLEGAN, record_of, runs_of
 from PIL import Image
 
-from i2i_bench import record
+from i2i_bench.records import record
 
 
 def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):

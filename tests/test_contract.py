@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench import blocks, contract, registry
+from i2i_bench.blocks.layers import InstanceNorm
 from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
-from i2i_bench.settings import change_settings
+from i2i_bench.plugins import contract, registry
+from i2i_bench.training.settings import change_settings
 
 SLOW = {"gradients do not depend on the memory format"}  # eight steps in float64
 CHECKS = [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in contract.CHECKS]
@@ -154,7 +155,7 @@ class Normalised(Shift):
 
 
 def reads_channels_last_gradients_wrongly():
-    """Tell whether this PyTorch does what ``blocks.contiguous_gradient`` is for."""
+    """Tell whether this PyTorch does what ``layers.contiguous_gradient`` is for."""
     x, gradient = torch.randn(2, 1, 3, 4, 5, dtype=torch.float64)
     x.requires_grad_()
     layouts = torch.contiguous_format, torch.channels_last
@@ -165,7 +166,7 @@ def reads_channels_last_gradients_wrongly():
     return not torch.allclose(one, other)
 
 
-@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, blocks.InstanceNorm])
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, InstanceNorm])
 def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, norm):
     monkeypatch.setattr(Normalised, "norm", norm, raising=False)
     subject = contract.Subject(Normalised, Normalised.settings("tiny", contract.Toy()))
@@ -174,7 +175,7 @@ def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, nor
         assert reason is not None
         assert "at batch 1, channels-last gives" in reason
         assert "a2b.1 is PyTorch's InstanceNorm2d" in reason
-        assert reason.endswith("use InstanceNorm of i2i_bench.blocks")
+        assert reason.endswith("use InstanceNorm of i2i_bench.blocks.layers")
     else:
         assert reason is None
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import data, storage
+from i2i_bench.data import store as data_store
+from i2i_bench.data import training_images
+from i2i_bench.data.store import Store
 from i2i_bench.model import Randomness, ResizeRule, Settings
-from i2i_bench.storage import Store
-from i2i_bench.tasks import catalog, folders, shapes
+from i2i_bench.tasks import catalogue, two_domains
+from i2i_bench.tasks.embedded import shapes
 from i2i_bench.tasks.task import TaskImage
 
 
@@ -40,7 +42,7 @@ def make_task(root, *, counts=(5, 3, 2, 2), sizes=((20, 16), (12, 18)), name="{f
             pixels = random.randint(0, 256, (height, width, 3)).astype(np.uint8)
             stem = name.format(folder=folder, index=index)
             Image.fromarray(pixels).save(root / folder / f"{stem}.png")
-    return folders.folder_task(root)
+    return two_domains.folder_task(root)
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def pairs(tmp_path):
 @pytest.mark.parametrize("resampling", ["bicubic", "bilinear", "lanczos"])
 def test_decode_is_pils_resize(task, resampling):
     images = task.images("train", "a")
-    decoded = data.decode(images, ResizeRule(14, resampling))
+    decoded = training_images.decode(images, ResizeRule(14, resampling))
     assert decoded.dtype == np.uint8 and decoded.shape == (5, 14, 14, 3)
     for image, found in zip(images, decoded, strict=True):
         filter_ = Image.Resampling[resampling.upper()]
@@ -69,7 +71,7 @@ def test_decode_is_pils_resize(task, resampling):
 
 def test_images_of_the_size_are_not_resampled():
     images = shapes.tasks()["hue"].images("test", "a")[:5]
-    decoded = data.decode(images, ResizeRule(32))
+    decoded = training_images.decode(images, ResizeRule(32))
     assert (decoded[3] == np.asarray(images[3].read())).all()
 
 
@@ -78,7 +80,7 @@ def test_short_side_agrees_with_torchvision(task):
 
     reference = v2.Compose([v2.Resize(7, v2.InterpolationMode.BICUBIC), v2.CenterCrop(7)])
     images = task.images("train", "a")
-    decoded = data.decode(images, ResizeRule(7, resize="short_side"))
+    decoded = training_images.decode(images, ResizeRule(7, resize="short_side"))
     for image, found in zip(images, decoded, strict=True):
         assert (found == np.asarray(reference(image.read()))).all()
 
@@ -91,20 +93,20 @@ def _raise(error):
 def test_an_image_that_fails_is_named(task, error):
     images = [*task.images("train", "a"), TaskImage("bad.png", lambda: _raise(error))]
     with pytest.raises(ValueError, match=r"bad\.png"):
-        data.decode(images, ResizeRule(14))
+        training_images.decode(images, ResizeRule(14))
 
 
 def test_damaged_files_are_named_once(tmp_path):
     task = make_task(tmp_path)
     (tmp_path / "trainB" / "trainB1.png").write_bytes(b"no image")
     with pytest.raises(ValueError) as error:
-        data.TrainingImages(task, settings(), seed=0)
+        training_images.TrainingImages(task, settings(), seed=0)
     assert str(error.value).count("trainB1.png") == 1
 
 
 def test_progress_counts_every_image_of_every_domain(task):
     seen = []
-    data.TrainingImages(
+    training_images.TrainingImages(
         task, settings(), 0, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(done, 8) for done in range(1, 9)]
@@ -113,7 +115,7 @@ def test_progress_counts_every_image_of_every_domain(task):
 def test_progress_is_told_in_the_calling_thread(task):
     threads = set()
     record = lambda *_: threads.add(threading.current_thread())  # noqa: E731 - a plain callback
-    data.TrainingImages(task, settings(), 0, progress=record)
+    training_images.TrainingImages(task, settings(), 0, progress=record)
     assert threads == {threading.current_thread()}
 
 
@@ -122,8 +124,8 @@ def test_progress_is_told_in_the_calling_thread(task):
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 23])
 def test_order_does_not_depend_on_how_it_is_cut(size):
-    whole = data.sample_order(3, "a", 7, 0, 42)
-    parts = [data.sample_order(3, "a", 7, start, size) for start in range(0, 42, size)]
+    whole = training_images.sample_order(3, "a", 7, 0, 42)
+    parts = [training_images.sample_order(3, "a", 7, start, size) for start in range(0, 42, size)]
     assert (np.concatenate(parts)[:42] == whole).all()
 
 
@@ -134,23 +136,23 @@ def test_order_is_that_of_words_from_seed_stream_and_block_on_any_machine():
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
         words = np.random.PCG64(seed).random_raw(8).tolist()
         expected += sorted(range(8), key=words.__getitem__)
-    assert data.sample_order(0, "a", 8, 0, 16).tolist() == expected
+    assert training_images.sample_order(0, "a", 8, 0, 16).tolist() == expected
     assert expected == [2, 0, 6, 4, 3, 5, 1, 7, 5, 6, 4, 7, 1, 3, 2, 0]  # of every numpy
 
 
 def test_each_image_is_seen_once_a_block():
-    blocks = data.sample_order(0, "a", 10, 0, 50).reshape(5, 10)
+    blocks = training_images.sample_order(0, "a", 10, 0, 50).reshape(5, 10)
     assert (np.sort(blocks, axis=1) == np.arange(10)).all()
     assert len({tuple(block) for block in blocks}) == 5
 
 
 def test_seeds_and_domains_have_their_own_order():
-    orders = {tuple(data.sample_order(s, d, 20, 0, 20)) for s in (0, 1) for d in "ab"}
+    orders = {tuple(training_images.sample_order(s, d, 20, 0, 20)) for s in (0, 1) for d in "ab"}
     assert len(orders) == 4
 
 
 def test_every_first_place_is_as_likely():
-    first = [data.sample_order(seed, "a", 4, 0, 1)[0] for seed in range(400)]
+    first = [training_images.sample_order(seed, "a", 4, 0, 1)[0] for seed in range(400)]
     assert np.bincount(first, minlength=4).min() > 70
 
 
@@ -160,7 +162,7 @@ def test_every_first_place_is_as_likely():
 def reference(task, domain, stream, chosen, sample, seed):
     """Make one sample with plain PIL and numpy."""
     names = [image.name for image in task.images("train", domain)]
-    index = int(data.sample_order(seed, stream, len(names), sample, 1)[0])
+    index = int(training_images.sample_order(seed, stream, len(names), sample, 1)[0])
     image = task.images("train", domain)[index].read()
     width, height = load = (chosen.load_size,) * 2
     if chosen.resize == "short_side":
@@ -181,7 +183,7 @@ def reference(task, domain, stream, chosen, sample, seed):
 @pytest.mark.parametrize("flip", [True, False])
 def test_batches_equal_plain_pil_and_numpy_bit_for_bit(task, resize, flip):
     chosen = settings(resize=resize, flip=flip)
-    batch = data.TrainingImages(task, chosen, seed=5).batch(4, 9)
+    batch = training_images.TrainingImages(task, chosen, seed=5).batch(4, 9)
     assert batch.names
     for domain in "ab":
         assert batch.images[domain].dtype == torch.float32
@@ -192,7 +194,7 @@ def test_batches_equal_plain_pil_and_numpy_bit_for_bit(task, resize, flip):
 
 
 def test_batches_do_not_depend_on_what_was_asked_before(task):
-    first, second = (data.TrainingImages(task, settings(), seed=1) for _ in range(2))
+    first, second = (training_images.TrainingImages(task, settings(), seed=1) for _ in range(2))
     for start in range(0, 12, 4):
         first.batch(start, 4)
     again, fresh = first.batch(6, 4), second.batch(6, 4)
@@ -200,9 +202,9 @@ def test_batches_do_not_depend_on_what_was_asked_before(task):
 
 
 def test_batches_do_not_depend_on_how_many_draws_are_made_at_once(task, monkeypatch):
-    whole = data.TrainingImages(task, settings(), seed=4).batch(0, 40)
-    monkeypatch.setattr(data, "BLOCK", 7)
-    images = data.TrainingImages(task, settings(), seed=4)
+    whole = training_images.TrainingImages(task, settings(), seed=4).batch(0, 40)
+    monkeypatch.setattr(training_images, "BLOCK", 7)
+    images = training_images.TrainingImages(task, settings(), seed=4)
     for first, size in ((0, 40), (5, 2), (6, 1), (7, 20), (35, 5)):
         batch = images.batch(first, size)
         for domain in "ab":
@@ -212,17 +214,19 @@ def test_batches_do_not_depend_on_how_many_draws_are_made_at_once(task, monkeypa
 @pytest.mark.parametrize("resize", ["square", "short_side"])
 @pytest.mark.parametrize("slab", [1, 2**12, 2**26])
 def test_batches_from_a_file_are_those_from_memory(task, tmp_path, monkeypatch, resize, slab):
-    monkeypatch.setattr(storage, "SLAB", slab)
+    monkeypatch.setattr(data_store, "SLAB", slab)
     chosen = settings(resize=resize)
-    store = Store("file", data.expected_bytes(task, chosen), folder=tmp_path / "new" / "runs")
-    found = data.TrainingImages(task, chosen, 5, store=store).batch(4, 9)
-    wanted = data.TrainingImages(task, chosen, 5).batch(4, 9)
+    store = Store(
+        "file", training_images.expected_bytes(task, chosen), folder=tmp_path / "new" / "runs"
+    )
+    found = training_images.TrainingImages(task, chosen, 5, store=store).batch(4, 9)
+    wanted = training_images.TrainingImages(task, chosen, 5).batch(4, 9)
     for domain in "ab":
         assert torch.equal(found.images[domain], wanted.images[domain])
 
 
 def test_a_batch_is_made_of_its_shards(task):
-    images = data.TrainingImages(task, settings(), seed=1)
+    images = training_images.TrainingImages(task, settings(), seed=1)
     whole, shards = images.batch(3, 6), [images.batch(3, 2), images.batch(5, 4)]
     for domain in "ab":
         parts = torch.cat([shard.images[domain] for shard in shards])
@@ -232,14 +236,14 @@ def test_a_batch_is_made_of_its_shards(task):
 def test_crops_and_flips_reach_every_place(tmp_path):
     folder = tmp_path / "one"
     make_task(folder, counts=(1, 1, 1, 1), sizes=((6, 6),))
-    images = data.TrainingImages(
-        folders.folder_task(folder), settings(load_size=6, crop_size=4), seed=0
+    images = training_images.TrainingImages(
+        two_domains.folder_task(folder), settings(load_size=6, crop_size=4), seed=0
     ).batch(0, 400)
     assert len({image.numpy().tobytes() for image in images.images["a"]}) == 3 * 3 * 2
 
 
 def test_domains_are_cropped_apart_in_unpaired_tasks(tmp_path):
-    images = data.TrainingImages(make_task(tmp_path), settings(), seed=0).batch(0, 20)
+    images = training_images.TrainingImages(make_task(tmp_path), settings(), seed=0).batch(0, 20)
     assert images.names and images.names["a"][:3] != images.names["b"][:3]
     for kind, high in (("crop", 5), ("flip", 2)):
         random = Randomness(0)
@@ -252,15 +256,15 @@ def test_pairs_stay_pairs(pairs, resize, tmp_path):
     assert pairs.paired
     for path in (tmp_path / "pairs" / "trainA").iterdir():  # equal partners must stay equal
         (tmp_path / "pairs" / "trainB" / path.name).write_bytes(path.read_bytes())
-    changed = folders.folder_task(tmp_path / "pairs")
-    images = data.TrainingImages(changed, settings(resize=resize), seed=2, in_pairs=True)
+    changed = two_domains.folder_task(tmp_path / "pairs")
+    images = training_images.TrainingImages(changed, settings(resize=resize), seed=2, in_pairs=True)
     batch = images.batch(0, 12)
     assert batch.names and batch.names["a"] == batch.names["b"]
     assert torch.equal(batch.images["a"], batch.images["b"])
 
 
 def test_models_that_take_no_pairs_get_none(pairs):
-    batch = data.TrainingImages(pairs, settings(), seed=2).batch(0, 10)
+    batch = training_images.TrainingImages(pairs, settings(), seed=2).batch(0, 10)
     assert batch.names and batch.names["a"] != batch.names["b"]
     assert sorted(batch.names["a"]) == sorted(batch.names["b"])  # each is seen as often
 
@@ -270,20 +274,20 @@ def test_models_that_take_no_pairs_get_none(pairs):
 
 def test_crop_larger_than_image_is_refused(task):
     with pytest.raises(ValueError, match="crop_size 20 is larger than load_size 14"):
-        data.TrainingImages(task, settings(crop_size=20), seed=0)
+        training_images.TrainingImages(task, settings(crop_size=20), seed=0)
 
 
 def test_more_images_than_memory_are_refused_before_decoding(task):
     with pytest.raises(ValueError, match=r"GiB of memory are available; use a smaller"):
-        data.TrainingImages(task, settings(load_size=10**7), seed=0)
+        training_images.TrainingImages(task, settings(load_size=10**7), seed=0)
 
 
 @pytest.mark.parametrize("resize", ["square", "short_side"])
 def test_size_of_the_decoded_images_is_known_before(task, resize):
     chosen = settings(resize=resize)
-    images = data.TrainingImages(task, chosen, seed=0)
+    images = training_images.TrainingImages(task, chosen, seed=0)
     held = sum(image.numel() for d in images._domains.values() for image in d.pixels)
-    assert held == pytest.approx(data.expected_bytes(task, chosen), rel=0.05)
+    assert held == pytest.approx(training_images.expected_bytes(task, chosen), rel=0.05)
 
 
 def test_to_float_is_totensor_and_normalize_bit_for_bit():
@@ -293,27 +297,32 @@ def test_to_float_is_totensor_and_normalize_bit_for_bit():
     plain = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     wanted = torch.as_tensor(plain(image))
-    assert torch.equal(data.to_float(pixels), wanted)
+    assert torch.equal(training_images.to_float(pixels), wanted)
 
 
 def test_to_uint8_inverts_to_float_and_rounds_and_clips():
     values = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(data.to_uint8(data.to_float(values)), values)
-    found = data.to_uint8(torch.tensor([-1.5, -1 + 0.6 / 127.5, -1 + 0.4 / 127.5, 2.0]))
+    assert torch.equal(training_images.to_uint8(training_images.to_float(values)), values)
+    found = training_images.to_uint8(torch.tensor([-1.5, -1 + 0.6 / 127.5, -1 + 0.4 / 127.5, 2.0]))
     assert found.tolist() == [0, 1, 0, 255]
 
 
 @pytest.mark.parametrize("most", [1, 3, 16, 700])
 @pytest.mark.parametrize("flip", [False, True])
 def test_batches_cut_at_once_are_those_cut_one_by_one(task, monkeypatch, flip, most):
-    monkeypatch.setattr(data, "MOST_CROPS", most)
+    monkeypatch.setattr(training_images, "MOST_CROPS", most)
     chosen = settings(load_size=37, crop_size=32, flip=flip)
-    store = Store("device", data.expected_bytes(task, chosen), device=torch.device("cpu"))
-    at_once = data.TrainingImages(task, chosen, 3, store=store)
-    one_by_one = data.TrainingImages(task, chosen, 3)
+    store = Store(
+        "device", training_images.expected_bytes(task, chosen), device=torch.device("cpu")
+    )
+    at_once = training_images.TrainingImages(task, chosen, 3, store=store)
+    one_by_one = training_images.TrainingImages(task, chosen, 3)
     assert all(domain.slab is not None for domain in at_once._domains.values())
     steps = [(first, 5) for first in range(0, 60, 5)]
-    across = [(data.BLOCK - 3, 8), (data.BLOCK - 1, data.BLOCK + 2)]
+    across = [
+        (training_images.BLOCK - 3, 8),
+        (training_images.BLOCK - 1, training_images.BLOCK + 2),
+    ]
     for first, size in ((0, 1), (5, 16), *steps, (1, 1), *across):
         found, wanted = at_once.batch(first, size), one_by_one.batch(first, size)
         assert found.names == wanted.names
@@ -324,9 +333,9 @@ def test_batches_cut_at_once_are_those_cut_one_by_one(task, monkeypatch, flip, m
 def test_images_of_many_shapes_or_slabs_are_cut_one_by_one(task):
     chosen = settings(load_size=37, crop_size=32)
     store = Store("device", 3 * 37 * 37 * 2, device=torch.device("cpu"))  # too few bytes expected
-    apart = data.TrainingImages(task, chosen, 3, store=store)
+    apart = training_images.TrainingImages(task, chosen, 3, store=store)
     assert any(domain.slab is None for domain in apart._domains.values())
-    wanted = data.TrainingImages(task, chosen, 3).batch(2, 6)
+    wanted = training_images.TrainingImages(task, chosen, 3).batch(2, 6)
     found = apart.batch(2, 6)
     assert all(torch.equal(found.images[domain], wanted.images[domain]) for domain in "ab")
 
@@ -336,8 +345,8 @@ def test_images_of_many_shapes_or_slabs_are_cut_one_by_one(task):
 @pytest.mark.parametrize("home", ["device", "memory", "file"])
 def test_batches_are_the_same_on_a_gpu(task, tmp_path, home):
     store = Store(home, device=torch.device("cuda"), folder=tmp_path)
-    found = data.TrainingImages(task, settings(), 0, "cuda", store=store).batch(2, 6)
-    wanted = data.TrainingImages(task, settings(), 0).batch(2, 6)
+    found = training_images.TrainingImages(task, settings(), 0, "cuda", store=store).batch(2, 6)
+    wanted = training_images.TrainingImages(task, settings(), 0).batch(2, 6)
     for domain in "ab":
         assert torch.equal(found.images[domain].cpu(), wanted.images[domain])
 
@@ -346,7 +355,7 @@ def test_batches_are_the_same_on_a_gpu(task, tmp_path, home):
 
 
 def test_facades_are_pairs_by_stem():
-    task = folders.folder_task(fixtures_folder("facades"))
+    task = two_domains.folder_task(fixtures_folder("facades"))
     assert task.paired and task.headline == "psnr" and task.image_size == 256
     assert task.num_train == {"a": 400, "b": 400} and task.num_test == {"a": 206, "b": 206}
     truth = task.truth("a", "b")
@@ -358,13 +367,13 @@ def test_facades_are_pairs_by_stem():
 def test_facades_of_the_catalogue_have_another_split():
     folder = fixtures_folder("facades")
     with pytest.raises(ValueError, match=r"testA has 206 images \(106 expected\)"):
-        catalog.find("facades", folder.parent)
+        catalogue.find("facades", folder.parent)
 
 
 def test_cat2dog_is_decoded_as_pil_does():
-    task = folders.folder_task(fixtures_folder("cat2dog"))
+    task = two_domains.folder_task(fixtures_folder("cat2dog"))
     assert not task.paired and task.num_train == {"a": 400, "b": 400}
-    decoded = data.decode(task.images("test", "a"), ResizeRule(64))
+    decoded = training_images.decode(task.images("test", "a"), ResizeRule(64))
     assert len(decoded) == 100
     image = task.images("test", "a")[17].read().resize((64, 64), Image.Resampling.BICUBIC)
     assert (decoded[17] == np.asarray(image)).all()

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import disk
+from i2i_bench.system import files
 
 
 def in_parts(path):
-    with disk.replacing(path) as draft:
+    with files.replacing(path) as draft:
         draft.write_text("half", encoding="utf-8")
         draft.write_text("new", encoding="utf-8")
 
 
 def test_failed_block_leaves_the_old_text(tmp_path):
     path = tmp_path / "file.json"
-    disk.write_text(path, "old")
+    files.write_text(path, "old")
 
     def fail():
-        with disk.replacing(path) as draft:
+        with files.replacing(path) as draft:
             draft.write_text("half", encoding="utf-8")
             raise OSError("disk full")
 
@@ -32,9 +32,9 @@ def test_failed_block_leaves_the_old_text(tmp_path):
 
 WAYS = (
     in_parts,
-    lambda path: disk.put(path, b"new"),
-    lambda path: disk.put(path, memoryview(b"new")),
-    lambda path: disk.write_text(path, "new"),
+    lambda path: files.put(path, b"new"),
+    lambda path: files.put(path, memoryview(b"new")),
+    lambda path: files.write_text(path, "new"),
 )
 
 
@@ -57,7 +57,7 @@ def test_file_is_whole_for_whom_the_mask_lets_in_folders_that_are_made(tmp_path,
 @pytest.mark.parametrize("write", WAYS)
 def test_failed_write_leaves_the_old_text(tmp_path, monkeypatch, write, call):
     path = tmp_path / "file.json"
-    disk.write_text(path, "old")
+    files.write_text(path, "old")
 
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "disk full")
@@ -86,16 +86,16 @@ def test_folder_whose_disk_is_not_mounted_is_told_of(tmp_path, write):
 
 def test_lock_leaves_nothing_behind_and_is_given_back_after_a_failure(tmp_path):
     for _ in range(2):
-        with pytest.raises(KeyError), disk.locked(tmp_path / "new"):
+        with pytest.raises(KeyError), files.locked(tmp_path / "new"):
             raise KeyError
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_lock_without_locks_is_said_to_be_none(tmp_path, without_locks):
-    handle, has_locks = disk.lock_file(tmp_path / "lock", pytest.fail)
+    handle, has_locks = files.lock_file(tmp_path / "lock", pytest.fail)
     os.close(handle)
     assert not has_locks
-    with disk.locked(tmp_path):
+    with files.locked(tmp_path):
         pass
 
 
@@ -103,16 +103,16 @@ def test_holder_of_a_lock_is_asked_about_before_it_is_waited_for(tmp_path):
     def refuse():
         raise KeyError("held")
 
-    handle, has_locks = disk.lock_file(tmp_path / "lock", pytest.fail)
+    handle, has_locks = files.lock_file(tmp_path / "lock", pytest.fail)
     handles = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(KeyError, match="held"):
-        disk.lock_file(tmp_path / "lock", refuse)
+        files.lock_file(tmp_path / "lock", refuse)
     assert (has_locks, len(list(Path("/proc/self/fd").iterdir()))) == (True, handles)
     os.close(handle)
 
 
 def test_text_and_every_folder_made_for_it_are_synced_in_order(tmp_path, synced):
     path = tmp_path / "a" / "b" / "file.json"
-    disk.write_text(path, "new")
+    files.write_text(path, "new")
     names_and_contents = [tmp_path, tmp_path / "a", path, path.parent]
     assert synced == [each.stat().st_ino for each in names_and_contents]

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from i2i_bench.metrics import distances
-from i2i_bench.metrics.distances import (
+from i2i_bench.scoring.metrics import distances
+from i2i_bench.scoring.metrics.distances import (
     fid,
     kid_blocks,
     kid_difference,

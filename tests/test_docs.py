@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from torch.distributed.run import get_args_parser
 
-from i2i_bench import contract
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
+from i2i_bench.plugins import contract
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TUTORIAL, re.DOTALL)
 PROGRAM = """
 import shlex, site, subprocess, sys
 import pytest
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 
 site.addsitedir("site")
 for line in sys.stdin.read().splitlines():
@@ -181,11 +181,11 @@ def test_documentation_has_what_a_plugin_stands_on(pages, name):
 
 
 def test_documentation_has_every_task_and_protocol(pages):
-    from i2i_bench.protocols import PROTOCOLS
-    from i2i_bench.tasks import catalog
+    from i2i_bench.scoring.protocols import PROTOCOLS
+    from i2i_bench.tasks import catalogue
 
     text = read(pages / "catalogues.html")
-    named = [row.name for row in catalog.listing(Path())] + [str(p) for p in PROTOCOLS.values()]
+    named = [row.name for row in catalogue.listing(Path())] + [str(p) for p in PROTOCOLS.values()]
     assert [name for name in named if name not in text] == []
 
 

@@ -5,9 +5,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from i2i_bench import doctor, registry
-from i2i_bench.tasks import catalog
-from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME
+from i2i_bench.cli import doctor
+from i2i_bench.plugins import registry
+from i2i_bench.pretrained import ALEXNET_NAME, FILES, INCEPTION_NAME
+from i2i_bench.tasks import catalogue
 
 BY_HAND = ("celeba", "rafd", "ar-face")
 
@@ -36,7 +37,7 @@ def test_missing_things_are_no_failure_and_say_what_to_do(cli, healthy):
     for name in FILES:
         (line,) = [line for line in found["weights"] if name in line.split()[1]]
         assert line.startswith("missing") and f"i2i-bench weights fetch {name}" in line
-    for name, source in catalog.sources().items():
+    for name, source in catalogue.sources().items():
         (line,) = [line for line in found["data"] if line.split()[1].strip(":") == name]
         advice = source.instructions(healthy / "data" / name, source.state(healthy / "data" / name))
         assert line.startswith("missing") and line.endswith(f": {advice}")

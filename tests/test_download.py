@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from i2i_bench import download, ledger
-from i2i_bench.download import DownloadError, Patience, Seen, Wanted
+from i2i_bench.system import download, first_seen
+from i2i_bench.system.download import DownloadError, Seen, Wanted
+from i2i_bench.system.transfer import Patience
 
 CONTENT = bytes(itertools.islice(itertools.cycle(range(251)), 400_000))
 PIECE = 2**16  # bytes, which arrive whole or are asked for again
@@ -23,7 +24,7 @@ PATIENCE = Patience(connect=5, read=0.5, attempts=3, pause=0.01)
 PROGRAM = """
 import sys
 from pathlib import Path
-from i2i_bench.download import Wanted, fetch
+from i2i_bench.system.download import Wanted, fetch
 fetch(Wanted("the file", [sys.argv[1]], 10**6), Path(sys.argv[2]))
 """
 
@@ -440,29 +441,29 @@ def test_a_wrong_file_of_the_users_is_refused(content, target, tmp_path):
 
 
 def test_the_first_hash_is_remembered_and_others_are_refused(tmp_path):
-    path = tmp_path / ledger.NAME
-    ledger.remember(path, "file", Seen("a" * 64, 1, "here"))
-    ledger.remember(path, "file", Seen("a" * 64, 1, "there"))
-    assert ledger.read(path) == {"file": Seen("a" * 64, 1, "here")}
+    path = tmp_path / first_seen.NAME
+    first_seen.remember(path, "file", Seen("a" * 64, 1, "here"))
+    first_seen.remember(path, "file", Seen("a" * 64, 1, "there"))
+    assert first_seen.read(path) == {"file": Seen("a" * 64, 1, "here")}
     with pytest.raises(ValueError, match=r"bbbbbbbb.*aaaaaaaa.* of here.*--force"):
-        ledger.remember(path, "file", Seen("b" * 64, 1, "there"))
-    ledger.remember(path, "file", Seen("b" * 64, 1, "there"), replace=True)
-    assert ledger.read(path)["file"].sha256 == "b" * 64
+        first_seen.remember(path, "file", Seen("b" * 64, 1, "there"))
+    first_seen.remember(path, "file", Seen("b" * 64, 1, "there"), replace=True)
+    assert first_seen.read(path)["file"].sha256 == "b" * 64
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_at_once_lose_nothing_of_each_other(tmp_path):
-    path = tmp_path / ledger.NAME
+    path = tmp_path / first_seen.NAME
     names = [f"file{i}" for i in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: ledger.remember(path, name, Seen("a" * 64, 1, name)), names))
-    assert set(ledger.read(path)) == set(names)
+        list(pool.map(lambda name: first_seen.remember(path, name, Seen("a" * 64, 1, name)), names))
+    assert set(first_seen.read(path)) == set(names)
 
 
 def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
-    path = tmp_path / ledger.NAME
+    path = tmp_path / first_seen.NAME
     with ThreadPoolExecutor(1) as pool, download.alone(path):
-        second = pool.submit(ledger.remember, path, "file", Seen("b" * 64, 1, "second"))
+        second = pool.submit(first_seen.remember, path, "file", Seen("b" * 64, 1, "second"))
         while not second.running():
             time.sleep(0.01)
         time.sleep(0.2)  # for it to have found nothing yet
@@ -470,7 +471,7 @@ def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
         path.write_text(json.dumps({"file": entry}))
     with pytest.raises(ValueError, match="differs from aaaaaaaa"):
         second.result()
-    assert ledger.read(path)["file"].origin == "first"
+    assert first_seen.read(path)["file"].origin == "first"
 
 
 def test_without_locks_files_are_fetched_all_the_same(server, target, without_locks):
@@ -480,18 +481,18 @@ def test_without_locks_files_are_fetched_all_the_same(server, target, without_lo
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"sha256": "b"}}'])
 def test_a_damaged_ledger_is_named(text, tmp_path):
-    path = tmp_path / ledger.NAME
+    path = tmp_path / first_seen.NAME
     path.write_text(text)
     with pytest.raises(ValueError, match=r"known\.json is damaged"):
-        ledger.check_known(path, "a", "b")
+        first_seen.check_known(path, "a", "b")
 
 
 def test_a_ledger_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
-    ledger.remember(tmp_path / "gone" / ledger.NAME, "a", Seen("a", 1, "x"))
-    assert json.loads((tmp_path / "gone" / ledger.NAME).read_text())
+    first_seen.remember(tmp_path / "gone" / first_seen.NAME, "a", Seen("a", 1, "x"))
+    assert json.loads((tmp_path / "gone" / first_seen.NAME).read_text())
     if os.geteuid():  # root writes everywhere
         (tmp_path / "gone").chmod(0o555)
-        ledger.remember(tmp_path / "gone" / ledger.NAME, "b", Seen("a", 1, "x"))
+        first_seen.remember(tmp_path / "gone" / first_seen.NAME, "b", Seen("a", 1, "x"))
         assert "is not remembered" in caplog.text

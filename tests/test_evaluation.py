@@ -11,21 +11,23 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from i2i_bench import data, evaluation, official, test_set
+from i2i_bench import official
+from i2i_bench.data import training_images
 from i2i_bench.model import A2B, B2A, Masks, ResizeRule
-from i2i_bench.tasks import catalog, folders
+from i2i_bench.scoring import test_set, translations
+from i2i_bench.tasks import catalogue, two_domains
 
 CPU = torch.device("cpu")
-STRIPES = catalog.EMBEDDED["stripes"]
+STRIPES = catalogue.EMBEDDED["stripes"]
 TESTS = test_set.TestSet(STRIPES, ResizeRule(32))
 
 
 def test_halves_are_disjoint_and_do_not_follow_the_names():
     task = dataclasses.replace(STRIPES)
-    first, second = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), B2A).halves
+    first, second = translations.reference(test_set.TestSet(task, ResizeRule(32)), B2A).halves
     both = {image.tobytes() for image in (*first, *second)}
     assert len(both) == 200
-    by_name = data.decode(task.images("train", "a")[:100], ResizeRule(32))
+    by_name = training_images.decode(task.images("train", "a")[:100], ResizeRule(32))
     named = {image.tobytes() for image in by_name}
     assert 0 < len(named & both) < 100
 
@@ -39,7 +41,7 @@ def oblong(tmp_path):
         for i in range(4):
             noise = random.randint(0, 256, (40, 64, 3), np.uint8)
             Image.fromarray(noise).save(tmp_path / name / f"{name[:-1]}{i}.png")
-    return folders.folder_task(tmp_path)
+    return two_domains.folder_task(tmp_path)
 
 
 KEEPING = ResizeRule(32, "bilinear", "short_side")
@@ -52,13 +54,13 @@ def as_torchvision(images):
 
 
 def test_halves_are_at_the_size_of_the_crop_as_the_settings_resize(oblong):
-    halves = evaluation.reference(test_set.TestSet(oblong, KEEPING), A2B).halves
+    halves = translations.reference(test_set.TestSet(oblong, KEEPING), A2B).halves
     found = [image.tobytes() for half in halves for image in half]
     assert sorted(found) == sorted(as_torchvision(oblong.images("train", "b")))
 
 
 def test_truth_is_at_the_size_of_the_crop_as_the_settings_resize(oblong):
-    truth = evaluation.reference(test_set.TestSet(oblong, KEEPING), A2B).truth
+    truth = translations.reference(test_set.TestSet(oblong, KEEPING), A2B).truth
     assert truth is not None
     assert [image.tobytes() for image in truth] == as_torchvision(oblong.images("test", "b"))
 
@@ -91,13 +93,13 @@ class Strange:
 def test_translations_that_are_none_are_refused(fake, message):
     model: Any = Strange(fake)
     with pytest.raises(ValueError, match=message):
-        evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+        translations.translate_test_set(model, TESTS, A2B, device=CPU)
 
 
 def test_translations_are_rounded_and_saved_as_they_are_scored(tmp_path):
     model: Any = Strange(lambda x: x * 0.5)
-    found = evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
-    evaluation.save_images(tmp_path, found.names, found.fakes)
+    found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
+    translations.save_images(tmp_path, found.names, found.fakes)
     for name, fake in zip(found.names, found.fakes, strict=True):
         assert (np.asarray(Image.open(tmp_path / name)) == fake).all()
     expected = np.round((found.sources / 127.5 - 1) * 0.5 * 127.5 + 127.5)
@@ -107,25 +109,25 @@ def test_translations_are_rounded_and_saved_as_they_are_scored(tmp_path):
 def test_what_is_translated_back_are_the_images_as_saved():
     seen = []
     model: Any = Strange(lambda x: seen.append(x) or x * 0.3)
-    found = evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+    found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     there, back = (torch.cat(part) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
-    assert torch.equal(back, data.to_float(data.to_uint8(there * 0.3)))
-    expected = data.to_uint8(back * 0.3).permute(0, 2, 3, 1).numpy()
+    assert torch.equal(back, training_images.to_float(training_images.to_uint8(there * 0.3)))
+    expected = training_images.to_uint8(back * 0.3).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(found.reconstructions, expected)
 
 
 def test_networks_are_given_one_layout_of_memory_as_bits_depend_on_it():
     seen = []
     model: Any = Strange(lambda x: seen.append(x.is_contiguous()) or x)
-    evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
-    assert len(seen) == 2 * -(-100 // evaluation.BATCH_SIZE)
+    translations.translate_test_set(model, TESTS, A2B, device=CPU)
+    assert len(seen) == 2 * -(-100 // translations.BATCH_SIZE)
     assert all(seen)
 
 
 def test_progress_counts_images_there_and_then_back():
     told = []
     model: Any = Strange(lambda x: x)
-    evaluation.translate_test_set(
+    translations.translate_test_set(
         model, TESTS, A2B, device=CPU, progress=lambda *each: told.append(each)
     )
     assert [each for each in told if each[1] == each[2]] == [
@@ -144,7 +146,7 @@ def test_translations_and_masks_are_those_of_evaluation_mode():
     modes = []
     model: Any = Noting(lambda x: modes.append(model.networks.training) or x)
     model.networks.train()
-    evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+    translations.translate_test_set(model, TESTS, A2B, device=CPU)
     assert set(modes) == {False}
 
 
@@ -156,16 +158,16 @@ def test_missing_way_back_is_a_reason_and_no_failure():
             return super().translate(batch, direction)
 
     model: Any = OneWay(lambda x: x)
-    found = evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+    found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     assert found.reconstructions == "no generator of b2a"
-    against = evaluation.reference(TESTS, A2B)
-    (row,) = evaluation.sample_rows(model, found, against, device=CPU, count=1)
+    against = translations.reference(TESTS, A2B)
+    (row,) = translations.sample_rows(model, found, against, device=CPU, count=1)
     assert "reconstruction" not in row
 
 
 def test_masks_are_measured_over_all_images():
     model: Any = Strange(lambda x: x, [0.25, 0.75])
-    found = evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+    found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     assert found.background is not None
     assert found.background.shape == (100, 32, 32)
     assert not isinstance(found.health, str)
@@ -175,7 +177,7 @@ def test_masks_are_measured_over_all_images():
 
 def test_masks_that_are_none_are_a_reason_and_no_failure():
     model: Any = Strange(lambda x: x, [0.25, 0.25])
-    found = evaluation.translate_test_set(model, TESTS, A2B, device=CPU)
+    found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     assert isinstance(found.health, str)
     assert "sum to 1" in found.health
 
@@ -185,10 +187,10 @@ def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "disk full")
 
     old, new = (np.full((1, 8, 8, 3), value, np.uint8) for value in (1, 2))
-    evaluation.save_images(tmp_path, ["x.jpg"], old)
+    translations.save_images(tmp_path, ["x.jpg"], old)
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=r"disk full: '.*x\.png'"):
-        evaluation.save_images(tmp_path, ["x.jpg"], new)
+        translations.save_images(tmp_path, ["x.jpg"], new)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     assert (np.asarray(Image.open(tmp_path / "x.png")) == 1).all()
@@ -196,7 +198,7 @@ def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
 
 def test_names_of_saved_images_are_synced_after_them(tmp_path, synced):
     folder = tmp_path / "images"
-    evaluation.save_images(folder, ["x.jpg", "y.jpg"], np.zeros((2, 8, 8, 3), np.uint8))
+    translations.save_images(folder, ["x.jpg", "y.jpg"], np.zeros((2, 8, 8, 3), np.uint8))
     images = {path.stat().st_ino for path in folder.iterdir()}
     assert images <= set(synced)
     assert synced[-1] == folder.stat().st_ino

@@ -15,10 +15,13 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from i2i_bench import event_log, plan, protocols, registry, runner, training
-from i2i_bench.console import quiet
-from i2i_bench.plan import Choices
-from i2i_bench.tasks import catalog
+from i2i_bench.cli.progress import quiet
+from i2i_bench.plugins import registry
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.scoring import protocols
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import loop, tensorboard
 
 BUDGET, BATCH = 12, 2
 
@@ -29,19 +32,19 @@ pytestmark = pytest.mark.usefixtures("default_signals")
 def bench(tmp_path):
     where = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     scored_by = [protocols.find("i2i")]
-    return runner.Bench(where, scored_by, torch.device("cpu"), quiet, 1e9, ["tensorboard"])
+    return execute.Bench(where, scored_by, torch.device("cpu"), quiet, 1e9, ["tensorboard"])
 
 
 @pytest.fixture
 def job(tiny):
-    task = catalog.find(str(tiny), Path())
+    task = catalogue.find(str(tiny), Path())
     choices = Choices("tiny", {}, BUDGET)
     return plan.make_job("cyclegan", registry.load("cyclegan"), (str(tiny), task), 0, choices)
 
 
 def events(folder: Path) -> EventAccumulator:
     """Read all that is in the event files of a run; nothing is left out as out of date."""
-    found = EventAccumulator(str(folder / event_log.FOLDER), purge_orphaned_data=False)
+    found = EventAccumulator(str(folder / tensorboard.FOLDER), purge_orphaned_data=False)
     return found.Reload()
 
 
@@ -54,7 +57,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Give what the loss log holds as event files would; their floats have 32 bits."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for text in (folder / training.LOG).read_text().splitlines():
+    for text in (folder / loop.LOG).read_text().splitlines():
         line = json.loads(text)
         for name, value in line["losses"].items():
             found.setdefault(f"losses/{name}", []).append((line["step"], float(np.float32(value))))
@@ -71,7 +74,7 @@ def stop_at(images_seen, number):
 
 def killed(job, bench):
     """Carry out a job in a process of its own; give the signal that ended it."""
-    process = multiprocessing.get_context("fork").Process(target=runner.execute, args=(job, bench))
+    process = multiprocessing.get_context("fork").Process(target=execute.execute, args=(job, bench))
     process.start()
     process.join(120)
     return -(process.exitcode or 0)
@@ -94,9 +97,9 @@ def test_event_files_hold_the_losses_of_the_log_and_the_samples(cli, places, tin
 
 
 def test_clock_of_the_events_is_the_time_trained(job, bench):
-    runner.execute(job, bench)
+    execute.execute(job, bench)
     folder = bench.places.runs / job.run.folder
-    seconds = [json.loads(t)["seconds"] for t in (folder / training.LOG).read_text().splitlines()]
+    seconds = [json.loads(t)["seconds"] for t in (folder / loop.LOG).read_text().splitlines()]
     times = [event.wall_time for event in events(folder).Scalars("losses/cycle_a")]
     assert np.allclose(np.diff(times), np.diff(seconds), rtol=0, atol=1e-5)
 
@@ -104,26 +107,26 @@ def test_clock_of_the_events_is_the_time_trained(job, bench):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
 def test_no_step_is_missing_or_twice_after_a_kill(job, bench):
-    with pytest.raises(training.Stopped):
-        runner.execute(job, dataclasses.replace(bench, report=stop_at(4, signal.SIGTERM)))
+    with pytest.raises(loop.Stopped):
+        execute.execute(job, dataclasses.replace(bench, report=stop_at(4, signal.SIGTERM)))
     folder = bench.places.runs / job.run.folder
     told = [step for step, _ in scalars(folder)["losses/cycle_a"]]
     assert told == [1, 2, 3]  # a signal during a report is heeded after the next step
     killing = dataclasses.replace(bench, report=stop_at(10, signal.SIGKILL))
     assert killed(job, killing) == signal.SIGKILL
-    assert len((folder / training.LOG).read_text().splitlines()) == 4  # 4 will be again
-    runner.execute(job, bench)
+    assert len((folder / loop.LOG).read_text().splitlines()) == 4  # 4 will be again
+    execute.execute(job, bench)
     assert [step for step, _ in scalars(folder)["losses/cycle_a"]] == [1, 2, 3, 4, 5, 6]
     assert scalars(folder) == logged(folder)
 
 
 def test_steps_of_a_session_without_event_files_are_in_those_of_the_next(job, bench):
     stopped = dataclasses.replace(bench, report=stop_at(6, signal.SIGINT), logs=())
-    with pytest.raises(training.Stopped):
-        runner.execute(job, stopped)
+    with pytest.raises(loop.Stopped):
+        execute.execute(job, stopped)
     folder = bench.places.runs / job.run.folder
-    assert not (folder / event_log.FOLDER).exists()
-    runner.execute(job, bench)
+    assert not (folder / tensorboard.FOLDER).exists()
+    execute.execute(job, bench)
     assert scalars(folder) == logged(folder)
     assert len(scalars(folder)["losses/cycle_a"]) == BUDGET // BATCH
 
@@ -132,18 +135,18 @@ def test_damaged_log_hides_nothing_that_goes_wrong(job, bench, monkeypatch):
     def refuse(*arguments, **named):
         raise ValueError("no such checkpoint")
 
-    monkeypatch.setattr(training, "train", refuse)
+    monkeypatch.setattr(loop, "train", refuse)
     folder = bench.places.runs / job.run.folder
     folder.mkdir(parents=True)
-    (folder / training.LOG).write_text("{damaged\n")
+    (folder / loop.LOG).write_text("{damaged\n")
     with pytest.raises(ValueError, match="no such checkpoint"):
-        runner.execute(job, bench)
+        execute.execute(job, bench)
 
 
 def test_training_is_the_same_with_and_without_event_files(job, bench, tmp_path):
-    runner.execute(job, bench)
+    execute.execute(job, bench)
     other = dataclasses.replace(bench.places, runs=tmp_path / "plain", results=tmp_path / "other")
-    runner.execute(job, dataclasses.replace(bench, places=other, logs=()))
+    execute.execute(job, dataclasses.replace(bench, places=other, logs=()))
     both = [logged(place / job.run.folder) for place in (bench.places.runs, other.runs)]
     assert both[0] == both[1]
 

@@ -11,21 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import (
-    evaluation,
-    external,
-    image_files,
-    protocols,
-    record,
-    scoring,
-    test_set,
-    weights,
-)
-from i2i_bench.console import quiet
+from i2i_bench import pretrained
+from i2i_bench.cli.progress import quiet
 from i2i_bench.model import A2B, ResizeRule
-from i2i_bench.scoring import Scorer
-from i2i_bench.tasks import catalog
-from i2i_bench.tasks.folders import folder_task
+from i2i_bench.records import record
+from i2i_bench.scoring import external, protocols, submission, test_set, translations
+from i2i_bench.scoring.scorer import Scorer, alarms
+from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.two_domains import folder_task
 
 CPU = torch.device("cpu")
 NAMES = [f"test{i}.png" for i in range(8)]
@@ -39,7 +32,7 @@ def task(pairs):
 @pytest.fixture(scope="module")
 def fakes(task):
     """Give the true translations, darkened and with noise."""
-    truth = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B).truth
+    truth = translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B).truth
     assert truth is not None
     noise = np.random.RandomState(0).randint(0, 60, truth.shape)
     return np.clip(truth * 0.9 + noise, 0, 255).astype(np.uint8)
@@ -48,7 +41,7 @@ def fakes(task):
 @pytest.fixture
 def folder(fakes, places):
     """Give a folder of translations."""
-    evaluation.save_images(places / "fakes", NAMES, fakes)
+    translations.save_images(places / "fakes", NAMES, fakes)
     return Path("fakes")
 
 
@@ -89,10 +82,10 @@ def rename(folder, change):
 
 def test_copy_of_translations_gets_exactly_their_scores(folder, fakes, task, stand_in):
     Path("weights").mkdir()
-    shutil.copy(stand_in / weights.INCEPTION_NAME, "weights")
+    shutil.copy(stand_in / pretrained.INCEPTION_NAME, "weights")
     given = external.Images(folder, task, A2B)
-    own = evaluation.Translations(A2B, NAMES, external.load(given)[0].sources, fakes)
-    against = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
+    own = translations.Translations(A2B, NAMES, external.load(given)[0].sources, fakes)
+    against = translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
     scorer = Scorer([protocols.find("i2i")], CPU, quiet)
     expected = scorer.score(task, own, against)["i2i@1/a2b"]
     made = external.score(given, "copy", scorer, Path("results"), force=False)
@@ -290,14 +283,14 @@ def test_damaged_archives_are_refused(folder, read):
 
 
 def test_archive_that_unpacks_to_too_much_is_refused_before_it_does(places, read, monkeypatch):
-    monkeypatch.setattr(image_files, "LARGEST_FILE", 2**16)
+    monkeypatch.setattr(submission, "LARGEST_FILE", 2**16)
     with zipfile.ZipFile("bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in NAMES:
             archive.writestr(name, bytes(2**20))
     assert Path("bomb.zip").stat().st_size < 2**15
     with pytest.raises(ValueError, match=r"is larger than 0 MiB"):
         read(Path("bomb.zip"))
-    monkeypatch.setattr(image_files, "MOST_FILES", 7)
+    monkeypatch.setattr(submission, "MOST_FILES", 7)
     with pytest.raises(ValueError, match="more than 7 images"):
         read(Path("bomb.zip"))
 
@@ -326,12 +319,12 @@ def test_incomplete_set_is_scored_against_its_own_sources_and_marked(score, fold
 
 
 def test_incomplete_set_is_compared_with_the_truth_of_its_own_sources(places):
-    stripes = catalog.EMBEDDED["stripes"]
-    whole = evaluation.reference(test_set.TestSet(stripes, ResizeRule(32)), A2B)
+    stripes = catalogue.EMBEDDED["stripes"]
+    whole = translations.reference(test_set.TestSet(stripes, ResizeRule(32)), A2B)
     assert whole.truth is not None
     assert whole.foreground is not None
     names = [image.name for image in stripes.images("test", "a")][50:60]
-    evaluation.save_images(Path("few"), names, whole.truth[50:60])
+    translations.save_images(Path("few"), names, whole.truth[50:60])
     given = external.Images(Path("few"), stripes, A2B, allow_partial=True)
     found, against, _ = external.load(given)
     assert found.names == names
@@ -425,4 +418,4 @@ def test_images_of_another_size_need_the_size_said(cli, finished, tiny):
     expected = ours.scores["i2i@1/a2b"]
     assert found.pixels_sha256 == expected.pixels_sha256
     assert found.files_sha256 == expected.files_sha256
-    assert scoring.alarms({"": found}) == []
+    assert alarms({"": found}) == []

@@ -20,10 +20,14 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from i2i_bench import checkpoint, faults, plan, protocols, record, runner
-from i2i_bench.cli import main
-from i2i_bench.console import quiet
-from i2i_bench.plan import Choices
+from i2i_bench.cli.main import main
+from i2i_bench.cli.progress import quiet
+from i2i_bench.records import record
+from i2i_bench.runs import execute, lock, plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.scoring import protocols
+from i2i_bench.system import messages
+from i2i_bench.training import checkpoint
 
 TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
 
@@ -40,12 +44,12 @@ def jobs(task):
 def bench(report=quiet):
     here = Path.cwd()
     where = plan.Places(here / "results", here / "runs", here)
-    return runner.Bench(where, [protocols.find("i2i")], torch.device("cpu"), report, 0.0)
+    return execute.Bench(where, [protocols.find("i2i")], torch.device("cpu"), report, 0.0)
 
 
 def carry_out(task, report=quiet):
     """Carry out one run, saving after every step; give its record without what was measured."""
-    runner.carry_out(jobs(task), bench(report), force=False, say=lambda line: None)
+    execute.carry_out(jobs(task), bench(report), force=False, say=lambda line: None)
     (found,) = record.read_all(Path("results"))
     return found.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"})
 
@@ -69,7 +73,7 @@ def test_full_disk_for_the_log_keeps_the_checkpoint_and_the_same_command_goes_on
     log.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as failed:
         carry_out(own)
-    assert "free some space, and the same command continues" in faults.reason(failed.value)
+    assert "free some space, and the same command continues" in messages.reason(failed.value)
     assert list(the_run().glob("checkpoint-*"))
     log.unlink()
     log.write_text(lines)
@@ -127,7 +131,7 @@ def test_fault_during_training_costs_nothing_once_it_is_mended(places, own, faul
 
     with pytest.raises((ValueError, OSError), match=message) as failed:
         carry_out(own, report)
-    assert len(faults.reason(failed.value).splitlines()) == 1
+    assert len(messages.reason(failed.value).splitlines()) == 1
     remedy(own)
     content = checkpoint.latest(the_run())
     assert content is not None
@@ -175,8 +179,8 @@ def test_memory_that_runs_out_in_a_step_says_what_to_lower_and_keeps_the_checkpo
             return super().training_step(batch, random)
 
     with pytest.raises((RuntimeError, MemoryError)) as failed:
-        runner.execute(dataclasses.replace(job, model_class=Hungry), bench())
-    assert "a smaller batch_size, crop_size, load_size or width may fit" in faults.reason(
+        execute.execute(dataclasses.replace(job, model_class=Hungry), bench())
+    assert "a smaller batch_size, crop_size, load_size or width may fit" in messages.reason(
         failed.value
     )
     assert checkpoint.latest(the_run()) is not None
@@ -204,11 +208,11 @@ def test_disk_has_room_for_two_checkpoints_and_the_next(tmp_path, tiny, share, f
         checkpoint.require_space(tmp_path, model)
 
 
-@pytest.mark.parametrize("number", sorted(faults.ADVICE))
+@pytest.mark.parametrize("number", sorted(messages.ADVICE))
 def test_system_errors_name_file_fault_and_way_out(number):
     error = OSError(number, errno.errorcode[number], "runs/x.pt")
-    said = faults.reason(error)
-    assert said == f"runs/x.pt: {errno.errorcode[number]}; {faults.ADVICE[number]}"
+    said = messages.reason(error)
+    assert said == f"runs/x.pt: {errno.errorcode[number]}; {messages.ADVICE[number]}"
 
 
 def test_names_cannot_steer_a_terminal_or_break_a_sentence(cli, places):
@@ -217,10 +221,10 @@ def test_names_cannot_steer_a_terminal_or_break_a_sentence(cli, places):
 
 
 def test_sentence_is_no_longer_than_a_screen():
-    said = faults.reason(ValueError("\x07" * 3000 + "end"))
+    said = messages.reason(ValueError("\x07" * 3000 + "end"))
     assert said.startswith(r"\x07\x07")
     assert said.endswith("end")
-    assert len(said) < faults.LONGEST + 10
+    assert len(said) < messages.LONGEST + 10
 
 
 def test_long_and_strange_names_of_images_stay_names(cli, places, tiny, tmp_path):
@@ -256,9 +260,9 @@ def test_two_processes_of_one_plan_leave_each_other_their_runs(places, own, capl
     (job,) = jobs(own)
     caplog.set_level(logging.ERROR)
     said = []
-    with runner.claims.claim(Path("runs") / job.run.folder), pytest.raises(ValueError) as failed:
+    with lock.claim(Path("runs") / job.run.folder), pytest.raises(ValueError) as failed:
         both = [job, dataclasses.replace(job, run=dataclasses.replace(job.run, seed=1))]
-        runner.carry_out(both, bench(), force=False, say=said.append)
+        execute.carry_out(both, bench(), force=False, say=said.append)
     assert "1 of 2 runs failed, first" in str(failed.value)
     assert "is in progress: process" in str(failed.value)
     assert "recorded in" in said[-1]

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from i2i_bench import feature_cache
-from i2i_bench.feature_cache import cache_state, clear_cache, keep, load
+from i2i_bench.scoring.features import cache
+from i2i_bench.scoring.features.cache import cache_state, clear_cache, keep, load
 
 ONE = 8 * 2048 * 4 + 128  # bytes of a file of 8 images
 
@@ -43,10 +43,10 @@ def test_what_is_kept_is_found_again():
 
 
 def test_state_says_what_there_is(folder):
-    assert cache_state() == feature_cache.CacheState(folder, 0, 0, 2 * 2**30)
+    assert cache_state() == cache.CacheState(folder, 0, 0, 2 * 2**30)
     keep("a", features())
     keep("b", features())
-    assert cache_state() == feature_cache.CacheState(folder, 2, 2 * ONE, 2 * 2**30)
+    assert cache_state() == cache.CacheState(folder, 2, 2 * ONE, 2 * 2**30)
 
 
 def test_cleared_cache_is_empty(folder):
@@ -138,7 +138,7 @@ def test_killed_writer_leaves_nothing_that_is_trusted_or_stays(folder):
     assert load("a", (8, 2048)) is None
     keep("b", features())
     assert draft.exists()  # another process may be at it still
-    age(folder, draft.stem, feature_cache.ABANDONED + 1)
+    age(folder, draft.stem, cache.ABANDONED + 1)
     keep("c", features())
     assert keys(folder) == ["b", "c"]
 

@@ -15,21 +15,22 @@ import torch
 from PIL import Image
 from torch import nn
 
-from i2i_bench import inception, weights
-from i2i_bench.features import (
-    LPIPS_MINIMUM_SIZE,
-    content_hash,
-    extract_features,
-    lpips_distance,
-)
-from i2i_bench.metrics.distances import kid_unbiased
-from i2i_bench.weights import (
+from i2i_bench import pretrained
+from i2i_bench.pretrained import (
     ALEXNET_NAME,
     INCEPTION_NAME,
     PYTORCH_FID_INCEPTION_NAME,
     TORCH_FIDELITY_INCEPTION_NAME,
     MissingWeights,
 )
+from i2i_bench.scoring.features import inception
+from i2i_bench.scoring.features.extract import (
+    LPIPS_MINIMUM_SIZE,
+    content_hash,
+    extract_features,
+    lpips_distance,
+)
+from i2i_bench.scoring.metrics.distances import kid_unbiased
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_weights_may_be_a_file_of_any_name(places, stand_in, monkeypatch):
     own = places / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert weights.required(INCEPTION_NAME) == own
+    assert pretrained.required(INCEPTION_NAME) == own
     assert extract_features(make_images(1)).shape == (1, 2048)
 
 
@@ -87,7 +88,7 @@ def test_missing_weights_say_what_is_missing_where_and_what_to_do(places, monkey
     empty.mkdir()
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(empty))
     for name, attempt in (
-        (INCEPTION_NAME, lambda: weights.required(INCEPTION_NAME)),
+        (INCEPTION_NAME, lambda: pretrained.required(INCEPTION_NAME)),
         (INCEPTION_NAME, lambda: extract_features(make_images(2))),
         (ALEXNET_NAME, lambda: lpips_distance(make_images(1), make_images(1))),
     ):
@@ -352,7 +353,7 @@ def test_content_hash_needs_one_name_an_image(names):
 
 AT_ONCE = """
 import numpy as np
-from i2i_bench.features import extract_features
+from i2i_bench.scoring.features.extract import extract_features
 
 random = np.random.RandomState(0)
 images = [random.randint(0, 256, (40, 56, 3), dtype=np.uint8) for _ in range(64)]

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench import ledger
-from i2i_bench.tasks import catalog
+from i2i_bench.system import first_seen
+from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.published import Published
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 COUNTS = (5, 4, 3, 2)
-PUBLISHED = [source for source in catalog.sources().values() if isinstance(source, Published)]
+PUBLISHED = [source for source in catalogue.sources().values() if isinstance(source, Published)]
 
 
 def png(seed, size=(8, 8)):
@@ -77,7 +77,7 @@ def small(server, monkeypatch):
     """A catalogued task ``small`` of a few images, on a server, and the server."""
     url = server.serve("/small.zip", zipped(images(COUNTS, "small/")))
     source = published("small", COUNTS, "small.zip", url)
-    monkeypatch.setitem(catalog.sources(), "small", source)
+    monkeypatch.setitem(catalogue.sources(), "small", source)
     return server
 
 
@@ -86,7 +86,7 @@ def pairs(server, monkeypatch):
     """A catalogued paired task ``pairs``, of which no archive is served yet."""
     url = f"{server.url}/pairs.tar.gz"
     source = published("pairs", (2, 2, 1, 1), "pairs.tar.gz", url, paired=True)
-    monkeypatch.setitem(catalog.sources(), "pairs", source)
+    monkeypatch.setitem(catalogue.sources(), "pairs", source)
     return server
 
 
@@ -129,10 +129,10 @@ def test_the_folder_appears_whole_and_nothing_else(cli, places, small):
     output = cli("data", "fetch", "small", "--yes")
     assert "trainA 5, trainB 4, testA 3, testB 2" in output
     data = places / "data"
-    assert {path.name for path in data.iterdir()} == {"small", ledger.NAME}
+    assert {path.name for path in data.iterdir()} == {"small", first_seen.NAME}
     found = {p.relative_to(data / "small").as_posix(): p for p in data.rglob("*.png")}
     assert {name: path.read_bytes() for name, path in found.items()} == images(COUNTS)
-    assert catalog.find("small", data).num_test == {"a": 3, "b": 2}
+    assert catalogue.find("small", data).num_test == {"a": 3, "b": 2}
 
 
 def test_terms_come_first_and_have_to_be_agreed_to(cli, places, small):
@@ -159,7 +159,7 @@ def test_the_archive_is_kept_on_request_and_used_again(cli, places, small):
     shutil.rmtree(places / "data" / "small")
     small.files.clear()
     cli("data", "fetch", "small", "--yes")
-    assert {path.name for path in (places / "data").iterdir()} == {"small", ledger.NAME}
+    assert {path.name for path in (places / "data").iterdir()} == {"small", first_seen.NAME}
 
 
 @pytest.mark.parametrize("option", ["--url", "--file"])
@@ -195,7 +195,7 @@ def test_an_interrupted_download_goes_on(cli, places, small):
 
 def test_a_killed_fetch_leaves_no_task_and_is_gone_on_with(cli, places, server, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
-    counts = catalog.sources()["facades"].counts.values()
+    counts = catalogue.sources()["facades"].counts.values()
     named = {name.replace("/A", "/").replace("/B", "/"): c for name, c in images(counts).items()}
     server.serve("/data/facades.zip", zipped(named), pause=0.1)
     command = [sys.executable, "-m", "i2i_bench", "data", "fetch", "facades", "--yes"]
@@ -210,7 +210,7 @@ def test_a_killed_fetch_leaves_no_task_and_is_gone_on_with(cli, places, server, 
     server.files["/data/facades.zip"].pause = 0
     cli("data", "fetch", "facades", "--yes")
     assert server.asked[-1][2] is not None  # a part was asked for
-    assert {path.name for path in (places / "data").iterdir()} == {"facades", ledger.NAME}
+    assert {path.name for path in (places / "data").iterdir()} == {"facades", first_seen.NAME}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_something_else_in_its_place_is_kept_until_it_may_be_replaced(cli, place
     assert "is there and not as it must be" in error and mine.exists()
     cli("data", "fetch", "small", "--yes", "--force")
     assert not mine.exists()
-    assert {path.name for path in (places / "data").iterdir()} == {"small", ledger.NAME}
+    assert {path.name for path in (places / "data").iterdir()} == {"small", first_seen.NAME}
 
 
 def test_another_content_than_the_first_needs_force(cli, places, small):
@@ -279,7 +279,7 @@ def test_halves_become_pairs_with_a_on_the_left(cli, places, pairs):
     files = {f"set/{name}.png": png(seed[1], (24, 8)) for name, seed in wide.items()}
     pairs.serve("/pairs.tar.gz", tarred(files))
     cli("data", "fetch", "pairs", "--yes")
-    task = catalog.find("pairs", places / "data")
+    task = catalogue.find("pairs", places / "data")
     assert task.num_train == {"a": 2, "b": 2} and task.num_test == {"a": 1, "b": 1}
     for split, names in (("train", ["train/0_AB", "train/1_AB"]), ("test", ["val/2_AB"])):
         for domain, part in (("a", slice(0, 12)), ("b", slice(12, 24))):
@@ -292,7 +292,7 @@ def test_test_goes_before_val(cli, places, pairs):
     files = {"train/0.png": png(0), "train/1.png": png(1), "test/2.png": png(2)}
     pairs.serve("/pairs.tar.gz", tarred(files | {"val/3.png": png(3), "val/4.png": png(4)}))
     cli("data", "fetch", "pairs", "--yes")
-    names = [image.name for image in catalog.find("pairs", places / "data").images("test", "a")]
+    names = [image.name for image in catalogue.find("pairs", places / "data").images("test", "a")]
     assert names == ["2.png"]
 
 
@@ -359,8 +359,8 @@ def test_archive_with_an_image_that_cannot_be_read_is_refused_whole(cli, places,
 
 def test_what_has_no_address_is_fetched_again_from_a_file(cli, places, small, monkeypatch):
     (places / "mine.zip").write_bytes(zipped(images(COUNTS)))
-    unserved = dataclasses.replace(catalog.sources()["small"], archive="mine.zip", urls=())
-    monkeypatch.setitem(catalog.sources(), "small", unserved)
+    unserved = dataclasses.replace(catalogue.sources()["small"], archive="mine.zip", urls=())
+    monkeypatch.setitem(catalogue.sources(), "small", unserved)
     cli("data", "fetch", "small", "--file", "mine.zip", "--yes")
     image = places / "data" / "small" / "testA" / "A1.png"
     image.write_bytes(PNGS[0] + b" ")
@@ -391,8 +391,8 @@ def test_verify_tells_counts_and_a_hash_of_names_and_contents(cli, places, small
 def test_a_task_without_published_counts_is_not_there_once_an_image_is_gone(
     cli, places, small, monkeypatch
 ):
-    unstated = dataclasses.replace(catalog.sources()["small"], counts=dict.fromkeys(FOLDERS))
-    monkeypatch.setitem(catalog.sources(), "small", unstated)
+    unstated = dataclasses.replace(catalogue.sources()["small"], counts=dict.fromkeys(FOLDERS))
+    monkeypatch.setitem(catalogue.sources(), "small", unstated)
     cli("data", "fetch", "small", "--yes")
     assert "small is there" in cli("data", "fetch", "small")
     assert "small: complete" in cli("doctor")
@@ -437,7 +437,7 @@ def test_data_put_there_by_hand_are_verified_too(cli, places, small):
         path.write_bytes(content)
     first = cli("data", "verify", "small")
     assert cli("data", "verify", "small") == first
-    found = catalog.find_source("small").count_present(places / "data" / "small")
+    found = catalogue.find_source("small").count_present(places / "data" / "small")
     assert found == dict(zip(FOLDERS, COUNTS, strict=True))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench.report import figures
-from i2i_bench.report.figures import loss_curves, sample_grid
+from i2i_bench.report.figures import samples
+from i2i_bench.report.figures.samples import loss_curves, sample_grid
 
 NAMES = ("adversarial_a2b", "adversarial_b2a", "cycle_a", "cycle_b", "kl_cycle_a", "classification")
 
@@ -43,7 +43,7 @@ def test_loss_curves_are_a_png_of_sensible_size(tmp_path, steps):
 
 
 def test_losses_are_sorted_by_term_and_suffix(tmp_path):
-    families = figures._families(figures._read_log(write_log(tmp_path / "log", 2)))
+    families = samples._families(samples._read_log(write_log(tmp_path / "log", 2)))
     assert {family: list(curves) for family, curves in families.items()} == {
         "adversarial": ["a2b", "b2a"],
         "cycle": ["a", "b"],
@@ -86,7 +86,7 @@ def test_grid_of_many_columns_is_pixel_exact(tmp_path):
     row = {"source": picture(48, 10), "truth": picture(48, 20), **masks, "content": picture(48, 30)}
     sample_grid([row, row, row], tmp_path / "grid.png")
     found = pixels(tmp_path / "grid.png")
-    cell, gap, wide = 144, figures.GAP, figures.KIND_GAP  # 48 px enlarged three times
+    cell, gap, wide = 144, samples.GAP, samples.KIND_GAP  # 48 px enlarged three times
     assert found.shape[1] == gap + 13 * cell + 10 * gap + 2 * wide + gap
     bottom = found[-gap - cell // 2]  # through the last row
     assert (bottom[gap : gap + cell] == 10).all()
@@ -99,7 +99,7 @@ def test_grid_of_many_columns_is_pixel_exact(tmp_path):
 def test_small_images_are_enlarged_without_blur(tmp_path):
     image = np.random.RandomState(0).randint(0, 256, (32, 32, 3)).astype(np.uint8)
     sample_grid([{"source": image}], tmp_path / "grid.png")
-    gap = figures.GAP
+    gap = samples.GAP
     assert (
         pixels(tmp_path / "grid.png")[-gap - 128 : -gap : 4, gap : gap + 128 : 4] == image
     ).all()
@@ -108,21 +108,21 @@ def test_small_images_are_enlarged_without_blur(tmp_path):
 def test_large_images_keep_their_pixels(tmp_path):
     image = np.random.RandomState(0).randint(0, 256, (256, 256, 3)).astype(np.uint8)
     sample_grid([{"source": image}], tmp_path / "grid.png")
-    gap = figures.GAP
+    gap = samples.GAP
     assert (pixels(tmp_path / "grid.png")[-gap - 256 : -gap, gap : gap + 256] == image).all()
 
 
 @pytest.mark.parametrize("size", range(128, 160, 3))
 def test_no_size_loses_a_pixel_to_rounding(tmp_path, size):
     sample_grid([{"source": picture(size)}], tmp_path / "grid.png")
-    assert pixels(tmp_path / "grid.png").shape[1] == size + 2 * figures.GAP
+    assert pixels(tmp_path / "grid.png").shape[1] == size + 2 * samples.GAP
 
 
 def test_rows_may_differ_in_columns_and_sizes(tmp_path):
     rows = [{"source": picture(64)}, {"source": picture(32), "$mask_{": mask(16)}]
     sample_grid(rows, tmp_path / "grid.png")
     found = pixels(tmp_path / "grid.png")
-    gap, wide = figures.GAP, figures.KIND_GAP
+    gap, wide = samples.GAP, samples.KIND_GAP
     assert found.shape[1] == gap + 128 + wide + 128 + gap
     assert (found[-gap - 1, gap : gap + 128] == 0).all()
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sound_records import keyed, make_record, make_score
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.record import AnyRecord, External, Values, read_all, write
+from i2i_bench.records.record import AnyRecord, External, Values, read_all, write
 from i2i_bench.report import frame
 from i2i_bench.report.frame import make_frame, read_frame
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.rows import Table
 from i2i_bench.report.targets import MEAN
+from i2i_bench.scoring.metric_set import known_metrics
 
 RESULTS = Path(__file__).parents[1] / "results"
 COMMITTED = read_frame(RESULTS)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import gallery
 from i2i_bench.model import Masks
-from i2i_bench.report import drawing, mosaic
-from i2i_bench.report.mosaic import Block, Strip
+from i2i_bench.report.figures import mosaic, style
+from i2i_bench.report.figures.mosaic import Block, Strip
+from i2i_bench.runs import pictures
 
 TINY = "preset=tiny"
 
@@ -62,10 +62,10 @@ def test_no_figure_is_wider_than_a_column(tmp_path, columns):
     picture = np.zeros((32, 32, 3), np.uint8)
     block = Block("a", [""] * columns, [Strip("a rather long label", [picture] * columns)])
     mosaic.draw([block], tmp_path / "out.png", caption="c " * 200)
-    assert pixels(tmp_path / "out.png").shape[1] <= drawing.COLUMN * drawing.DPI
+    assert pixels(tmp_path / "out.png").shape[1] <= style.COLUMN * style.DPI
 
 
-@pytest.mark.parametrize("suffix", drawing.FORMATS)
+@pytest.mark.parametrize("suffix", style.FORMATS)
 def test_equal_pictures_give_equal_files(tmp_path, suffix):
     block = Block("a", ["$x_"], [Strip("$m_{", [np.eye(8, dtype=np.float32)])])
     paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
@@ -83,7 +83,7 @@ def test_more_masks_than_fit_go_on_in_further_lines():
     attention = torch.full((1, 13, 4, 4), 1 / 13)
     content = torch.zeros(1, 12, 3, 4, 4)
     picture = np.zeros((1, 4, 4, 3), np.uint8)
-    strips = list(gallery._mask_strips(Masks(attention, content, 12), (picture, picture), 0))
+    strips = list(pictures._mask_strips(Masks(attention, content, 12), (picture, picture), 0))
     assert [(strip.label, len(strip.cells)) for strip in strips] == [
         *(("attention from 1", 12), ("content from 1", 12)),
         *(("attention from 12", 3), ("content from 12", 3)),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from i2i_bench import contract, registry
+from i2i_bench.plugins import contract, registry
 from i2i_bench.plugins.gradients import largest_difference, recorded_gradients, relative_difference
 
 

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from i2i_bench import health, record, registry
-from i2i_bench.console import quiet
-from i2i_bench.data import TrainingImages
-from i2i_bench.health import MASK_METRICS, Watch, alarms, join, mask_values, measure
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import A2B, Masks, Model, Settings
-from i2i_bench.tasks import catalog
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
+from i2i_bench.scoring import health
+from i2i_bench.scoring.health import MASK_METRICS, Watch, alarms, join, mask_values, measure
+from i2i_bench.tasks import catalogue
 
-STRIPES = catalog.EMBEDDED["stripes"]
+STRIPES = catalogue.EMBEDDED["stripes"]
 SETTINGS = Settings(None, 4, 8, 32, 32)
 
 

@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import checkpoint, image_files, plan, record, registry
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
 from i2i_bench.report import render
-from i2i_bench.tasks import folders
+from i2i_bench.runs import plan
+from i2i_bench.scoring import submission
+from i2i_bench.tasks import two_domains
+from i2i_bench.training import checkpoint
 
 ROOT = Path(__file__).parents[1]
 TARGETS = (
@@ -82,7 +86,7 @@ def test_image_of_ten_thousand_million_pixels_is_refused_by_its_header(tmp_path)
     path = tmp_path / "x.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.raises(ValueError, match=r"x\.png.*too large to be decoded safely"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 def test_record_of_a_gigabyte_is_not_read(tmp_path):
@@ -104,7 +108,7 @@ def test_what_never_ends_is_not_read(tmp_path, name, kind):
     if kind == "run file":
         assert plan.noted_task(tmp_path) is None
         return
-    read = record.read if kind == "record" else folders.read_image
+    read = record.read if kind == "record" else two_domains.read_image
     with pytest.raises(ValueError, match="is not a file"):
         read(path)
 
@@ -248,6 +252,6 @@ def test_file_without_a_name_in_an_archive_is_refused(tmp_path):
     nameless[end + 12 : end + 16] = (end - central).to_bytes(4, "little")
     (tmp_path / "x.zip").write_bytes(nameless)
     assert zipfile.ZipFile(tmp_path / "x.zip").namelist() == [""]
-    opening = image_files.opened(tmp_path / "x.zip")
+    opening = submission.opened(tmp_path / "x.zip")
     with pytest.raises(ValueError, match="is not an image that can be scored"), opening:
         pass

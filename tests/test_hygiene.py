@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from i2i_bench import training
+from i2i_bench.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def watched(hygiene, tmp_path_factory):
     """Train 80 steps, of which every fourth is a line of the log; give states and folder."""
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LOG_LINES", 20)
+        patch.setattr(loop, "LOG_LINES", 20)
         return hygiene.watch(folder, model="cyclegan", steps=80, seconds=0.5), folder
 
 
@@ -35,7 +35,7 @@ def test_steps_and_checkpoints_leave_memory_files_and_threads_as_they_were(watch
 
 def test_log_of_a_long_run_is_bounded(watched):
     _, folder = watched
-    lines = [json.loads(line) for line in (folder / training.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / loop.LOG).read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(4, 81, 4))
 
 

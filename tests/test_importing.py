@@ -7,12 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import checkpoint, importing, plan, record, registry, runner, training
-from i2i_bench.data import TrainingImages
-from i2i_bench.plan import Choices, Places
+from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
 from i2i_bench.report.columns import COST_KEYS
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.training import Schedule
+from i2i_bench.runs import execute, importing, plan
+from i2i_bench.runs.plan import Choices, Places
+from i2i_bench.training import checkpoint, loop
+from i2i_bench.training.loop import Schedule
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
@@ -390,7 +393,7 @@ def started(run: Path, *, changes=None, seed=0, model="cyclegan", task="stripes"
 def test_training_starts_from_the_networks_bit_for_bit(imported):
     job, content = started(imported), checkpoint.latest(imported)
     assert content is not None
-    assert same(runner.build(job).networks.state_dict(), content["networks"])
+    assert same(execute.build(job).networks.state_dict(), content["networks"])
     assert job.settings.config.generator_width == 8  # tiny has 4
     digest = content["identity"]["variant"].removeprefix("official-")
     assert job.run.variant == f"preset=tiny,budget=2,start={digest}"
@@ -398,7 +401,7 @@ def test_training_starts_from_the_networks_bit_for_bit(imported):
 
 
 def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
-    first, second, other = (runner.build(started(single, seed=seed)) for seed in (1, 1, 2))
+    first, second, other = (execute.build(started(single, seed=seed)) for seed in (1, 1, 2))
     states = [model.networks.state_dict() for model in (first, second, other)]
     assert same(states[0], states[1])
     equal = {name for name, tensor in states[0].items() if torch.equal(tensor, states[2][name])}
@@ -426,9 +429,9 @@ def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
 def test_stopped_run_goes_on_from_its_checkpoint_not_from_the_start(imported, tiny, tmp_path):
     job = started(imported, task=str(tiny))
     images = TrainingImages(job.task, job.settings, 0)
-    models = [runner.build(job) for _ in range(2)]
+    models = [execute.build(job) for _ in range(2)]
     for model in models:
-        training.train(
+        loop.train(
             model,
             images,
             Schedule(0, 2, 2),
@@ -436,7 +439,7 @@ def test_stopped_run_goes_on_from_its_checkpoint_not_from_the_start(imported, ti
             identity=job.identity(),
             report=lambda *progress: None,
         )
-    begun, first, second = (m.networks.state_dict() for m in (runner.build(job), *models))
+    begun, first, second = (m.networks.state_dict() for m in (execute.build(job), *models))
     assert same(first, second)
     assert not same(first, begun)
 
@@ -447,7 +450,7 @@ def test_training_starts_from_a_finished_run_and_from_a_checkpoint(trained):
     (written,) = Path("results").glob("*/*/seed0.json")
     jobs = [started(each) for each in (trained, path, trained.relative_to("runs"), written)]
     assert len({job.run for job in jobs}) == 1
-    assert all(same(runner.build(job).networks.state_dict(), networks) for job in jobs)
+    assert all(same(execute.build(job).networks.state_dict(), networks) for job in jobs)
 
 
 def test_dry_run_shows_where_a_run_starts(cli, single, tiny):

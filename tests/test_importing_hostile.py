@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i_bench import registry
+from i2i_bench.plugins import registry
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 

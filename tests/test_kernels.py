@@ -8,12 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench import acceleration, blocks, checkpoint, contract, registry
-from i2i_bench.acceleration import Modes, Step
+from i2i_bench.blocks.layers import InstanceNorm
 from i2i_bench.model import Batch, Clock, Randomness
+from i2i_bench.plugins import contract, registry
+from i2i_bench.training import checkpoint
+from i2i_bench.training.fast.modes import Modes, Step, prepared
 
-kernels = pytest.importorskip("i2i_bench.kernels", reason="Triton is not installed")
-by_pixel = pytest.importorskip("i2i_bench.by_pixel", reason="Triton is not installed").by_pixel
+kernels = pytest.importorskip("i2i_bench.training.fast.kernels", reason="Triton is not installed")
+by_pixel = pytest.importorskip(
+    "i2i_bench.training.fast.layers", reason="Triton is not installed"
+).by_pixel
 pytestmark = pytest.mark.gpu  # where there is one, that is where they must be right
 
 SHAPES = [  # fewer and more channels and pixels than a tile has, one part and many
@@ -111,7 +115,7 @@ def test_kernels_that_do_not_compile_are_one_sentence(device, monkeypatch):
         pytest.raises(
             ValueError, match=r"cannot be compiled here: no Python\.h; leave kernels out"
         ),
-        acceleration.prepared(model, OURS),
+        prepared(model, OURS),
     ):
         pass
 
@@ -140,7 +144,7 @@ def layers():
     shared = nn.ReLU()
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
-        blocks.InstanceNorm(4),
+        InstanceNorm(4),
         nn.LeakyReLU(0.3),
         nn.Conv2d(4, 4, 3, padding=(1, 2), padding_mode="reflect"),
         nn.InstanceNorm2d(4),
@@ -200,7 +204,7 @@ def test_replaced_layers_do_the_same_and_are_put_back(device):
 def losses_of(model, batch, modes, device, *, steps):
     """Take steps; give the losses of each."""
     model.networks.to(device).train()
-    with acceleration.prepared(model, modes):
+    with prepared(model, modes):
         step = Step(model, Randomness(2, device=device), modes)
         found = [step(Clock(i + 1, 9, 2 * i, 18), batch) for i in range(steps)]
     assert all(tensor.is_contiguous() for tensor in model.networks.state_dict().values())

@@ -6,10 +6,18 @@ from typing import cast
 import pytest
 import torch
 
-from i2i_bench import contract, labelled, memory, official, registry
-from i2i_bench.labelled import LabelConditioned, LabelledConfig, LabelledDiscriminator
-from i2i_bench.model import EVERY, Batch, Clock, Direction, Randomness
-from i2i_bench.settings import change_settings
+from i2i_bench import official
+from i2i_bench.blocks import label_conditioned
+from i2i_bench.blocks.label_conditioned import (
+    LabelConditioned,
+    LabelledConfig,
+    LabelledDiscriminator,
+)
+from i2i_bench.model import Batch, Clock, Direction, Randomness
+from i2i_bench.plugins import contract, registry
+from i2i_bench.tasks.labels import EVERY
+from i2i_bench.training import memory
+from i2i_bench.training.settings import change_settings
 
 MODELS = {"stargan": "stargan", "attentiongan-multi": "attentiongan_multi"}  # name: golden folder
 FILES = {"200000-G.ckpt": "G", "200000-D.ckpt": "D"}
@@ -125,9 +133,9 @@ def gradient_norms(model, network, stems):
 
 def check_norms(model, network, expected, letter):
     stems = (
-        labelled.generator_stems(model.config.num_blocks)
+        label_conditioned.generator_stems(model.config.num_blocks)
         if letter == "G"
-        else labelled.judge_stems(model.config)
+        else label_conditioned.judge_stems(model.config)
     )
     found = gradient_norms(model, network, stems)
     assert {f"{letter}/{n}" for n in found} == set(expected)
@@ -188,7 +196,7 @@ def test_five_critic_steps_and_one_of_the_generator_equal_the_authors(model, num
         assert torch.equal(labels[order], numbers.io[f"train/label_trg_{i}"])
     check_norms(model, "generator", steps["grad_l2_first_G_step_float64"], "G")
     for kept in ("main.1", "main.19", "main.9.main.4"):
-        stem = dict((b, a) for a, b in labelled.generator_stems(6))[kept]
+        stem = dict((b, a) for a, b in label_conditioned.generator_stems(6))[kept]
         buffers = dict(model.generator.named_buffers())
         for statistic in ("running_mean", "running_var"):
             truth = numbers.io[f"after5_f64/running/G/{kept}.{statistic}"]
@@ -260,7 +268,7 @@ def test_penalty_is_of_the_sum_over_an_images_values(name, numbers, tmp_path, fa
     with torch.no_grad():
         for parameter in model.discriminator.parameters():
             parameter *= factor
-    penalty = labelled.gradient_penalty(model.discriminator, mosaic.double())
+    penalty = label_conditioned.gradient_penalty(model.discriminator, mosaic.double())
     truth = numbers.steps["size128"]["float64"]
     assert penalty.item() == pytest.approx(truth[f"gradient_penalty{suffix}"], rel=1e-6)
 
@@ -296,11 +304,11 @@ def test_no_file_is_a_sentence(name, tmp_path):
 
 def test_labels_of_unknown_number_are_numbered():
     tensors = {"main.0.weight": torch.zeros(4, 6, 7, 7)}
-    found = labelled.infer({"G": official.StateDict("G", tensors)})
+    found = label_conditioned.infer({"G": official.StateDict("G", tensors)})
     assert (found["attributes"], found["exclusive"]) == (("label1", "label2", "label3"), ())
     tensors = {"main.0.weight": torch.zeros(4, 3, 7, 7)}
     with pytest.raises(ValueError, match="takes 3 channels"):
-        labelled.infer({"G": official.StateDict("G", tensors)})
+        label_conditioned.infer({"G": official.StateDict("G", tensors)})
 
 
 # --- what the authors' files do not say
@@ -309,7 +317,7 @@ def test_labels_of_unknown_number_are_numbered():
 def test_authors_rate_falls_by_a_thousandth_and_the_linear_one_to_nothing():
     def rates(decay):
         clocks = [Clock(s, 200_000, 0, 1) for s in (1, 101_000, 101_001, 150_001, 200_000)]
-        return [labelled.learning_rate_factor(clock, decay) for clock in clocks]
+        return [label_conditioned.learning_rate_factor(clock, decay) for clock in clocks]
 
     authors = [1, 1, 1 - 1e-5, 1 - 50e-5, 1 - 99e-5]
     assert rates("authors") == pytest.approx(authors, rel=1e-12)

@@ -11,26 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import (
-    checkpoint,
-    classifier,
-    evaluation,
-    health,
-    plan,
-    record,
-    registry,
-    runner,
-    test_set,
-    training,
-)
-from i2i_bench.console import quiet
-from i2i_bench.data import TrainingImages, to_float
-from i2i_bench.metrics.recognition import KEPT_SHARE, NOTHING_ELSE, TARGET_SHARE
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data.training_images import TrainingImages, to_float
 from i2i_bench.model import Batch, Direction
-from i2i_bench.plan import Choices
-from i2i_bench.sample import Meter, Sample
-from i2i_bench.tasks import catalog
-from i2i_bench.training import Schedule
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.scoring import classifier, health, test_set, translations
+from i2i_bench.scoring.metrics.recognition import KEPT_SHARE, NOTHING_ELSE, TARGET_SHARE
+from i2i_bench.scoring.sample import Meter, Sample
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import checkpoint, loop
+from i2i_bench.training.loop import Schedule
 
 MODELS = ("stargan", "attentiongan-multi")
 COLOURS = {"blue": (20, 60, 210), "green": (30, 190, 60), "red": (200, 40, 30)}
@@ -108,7 +101,7 @@ def test_run_leaves_translations_masks_and_losses(done):
 
 
 def test_log_has_what_each_step_computed(done):
-    lines = (run_of("stargan") / training.LOG).read_text().splitlines()
+    lines = (run_of("stargan") / loop.LOG).read_text().splitlines()
     names = [set(json.loads(line)["losses"]) for line in lines]
     critic = {"discriminator", "classification_real", "gradient_penalty"}
     assert names == [critic, critic | {"adversarial", "classification", "cycle"}] * 2
@@ -256,7 +249,7 @@ def test_sizes_that_disagree_are_refused_before_training(places, colours, cli):
 
 @pytest.fixture(scope="module")
 def job(colours):
-    task = catalog.find(str(colours), Path())
+    task = catalogue.find(str(colours), Path())
     choices = Choices("tiny", {}, 12)
     return plan.make_job("stargan", registry.load("stargan"), (str(colours), task), 0, choices)
 
@@ -265,11 +258,9 @@ def test_resumed_training_ends_in_the_same_networks(job, tmp_path):
     images = TrainingImages(job.task, job.settings, 0)
 
     def train(folder, report=quiet):
-        model = runner.build(job)
+        model = execute.build(job)
         schedule = Schedule(0, 2, 12, checkpoint_seconds=0.0)
-        training.train(
-            model, images, schedule, folder=folder, identity=job.identity(), report=report
-        )
+        loop.train(model, images, schedule, folder=folder, identity=job.identity(), report=report)
         return model.networks.state_dict()
 
     for images_seen in (4, 8):
@@ -324,7 +315,7 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
             return value.view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
 
     task, direction = job.task, Direction("-red", "+red")
-    found = evaluation.translate_test_set(
+    found = translations.translate_test_set(
         Painter(),  # pyright: ignore[reportArgumentType]
         test_set.TestSet(task, job.settings.resize_rule),
         direction,
@@ -379,7 +370,7 @@ def test_classifier_tells_targets_and_what_is_kept():
         def forward(self, images):
             return images[:, :, 0, 0]
 
-    task = catalog.EMBEDDED["shapes-attributes"]
+    task = catalogue.EMBEDDED["shapes-attributes"]
     judge = classifier.Classifier(Reads(8, 3), 8, task.labelling, "0", CPU)
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]], np.int8)
     shown = np.array([[1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 0, 1]], np.uint8) * 255

@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import data
-from i2i_bench.directions import directions_of, find_direction, labels_of
-from i2i_bench.model import EVERY, Direction, Settings
-from i2i_bench.tasks import catalog, faces
+from i2i_bench.data import training_images
+from i2i_bench.data.directions import directions_of, find_direction, labels_of
+from i2i_bench.model import Direction, Settings
+from i2i_bench.tasks import catalogue, faces
+from i2i_bench.tasks.labels import EVERY
 
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 SETTINGS = Settings(None, 4, 8, 8, 8)
@@ -54,8 +55,8 @@ def celeba(tmp_path, monkeypatch):
     """Give the folder of data with a small CelebA, of as small counts."""
     monkeypatch.setattr(faces, "CELEBA_COUNT", 60)
     monkeypatch.setattr(faces, "CELEBA_TEST", 24)
-    small = dataclasses.replace(catalog.sources()["celeba"], crop=16)
-    monkeypatch.setitem(catalog.sources(), "celeba", small)
+    small = dataclasses.replace(catalogue.sources()["celeba"], crop=16)
+    monkeypatch.setitem(catalogue.sources(), "celeba", small)
     write_celeba(tmp_path / "celeba", 60)
     return tmp_path
 
@@ -71,7 +72,7 @@ def write_rafd(root, persons=10, size=(12, 16)):
 
 
 def test_a_folder_for_each_domain_is_a_task_of_labels(folder, tmp_path):
-    task = catalog.find(str(folder), tmp_path)
+    task = catalogue.find(str(folder), tmp_path)
     assert task.attributes == ("happy", "neutral", "sad")
     assert task.exclusive == (task.attributes,)
     assert (task.domains, task.kind, task.headline) == ((EVERY,), "folder", "kid")
@@ -85,15 +86,15 @@ def test_a_folder_for_each_domain_is_a_task_of_labels(folder, tmp_path):
 
 
 def test_names_of_folders_follow_their_contents(folder, tmp_path):
-    before = catalog.find(str(folder), tmp_path).name
+    before = catalogue.find(str(folder), tmp_path).name
     assert before.startswith("folder-moods-")
-    assert catalog.find(str(folder), tmp_path).name == before
+    assert catalogue.find(str(folder), tmp_path).name == before
     (folder / "train" / "sad" / "0.png").rename(folder / "train" / "happy" / "9.png")
-    assert catalog.find(str(folder), tmp_path).name != before
+    assert catalogue.find(str(folder), tmp_path).name != before
 
 
 def test_images_that_are_replaced_meanwhile_are_refused(folder, tmp_path):
-    (image, *_) = catalog.find(str(folder), tmp_path).images("test", "+sad")
+    (image, *_) = catalogue.find(str(folder), tmp_path).images("test", "+sad")
     image.read()
     save(folder / "test" / "sad" / "0.png", 1, (9, 9))
     with pytest.raises(ValueError, match=r"0\.png was changed since this command began"):
@@ -124,7 +125,7 @@ def spoil(path, what):
 def test_damaged_folders_are_refused_in_a_sentence(folder, tmp_path, what, message):
     spoil(folder, what)
     with pytest.raises(ValueError, match=message):
-        catalog.find(str(folder), tmp_path)
+        catalogue.find(str(folder), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_impossible_domains_are_refused_in_a_sentence(tmp_path, names, message):
         for name in names:
             save(tmp_path / "task" / split / name / "0.png", 1)
     with pytest.raises(ValueError, match=message):
-        catalog.find(str(tmp_path / "task"), tmp_path)
+        catalogue.find(str(tmp_path / "task"), tmp_path)
 
 
 def test_images_of_domains_that_come_to_one_name_are_refused(tmp_path):
@@ -149,14 +150,14 @@ def test_images_of_domains_that_come_to_one_name_are_refused(tmp_path):
         save(tmp_path / "task" / split / "x" / "y-0.png", 1)
         save(tmp_path / "task" / split / "x-y" / "0.png", 2)
     with pytest.raises(ValueError, match=r"two train images .* have the name x-y-0"):
-        catalog.find(str(tmp_path / "task"), tmp_path)
+        catalogue.find(str(tmp_path / "task"), tmp_path)
 
 
 # --- sets obtained by hand
 
 
 def test_celeba_has_the_five_attributes_and_crops(celeba):
-    task = catalog.find("celeba", celeba)
+    task = catalogue.find("celeba", celeba)
     assert (task.attributes, task.exclusive) == (CELEBA, (CELEBA[:3],))
     assert (task.num_train[EVERY], task.num_test[EVERY], task.image_size) == (36, 24, 128)
     names = [image.name for image in task.images("test", EVERY)]
@@ -170,7 +171,7 @@ def test_celeba_has_the_five_attributes_and_crops(celeba):
 
 
 def test_a_new_hair_colour_takes_the_place_of_the_old_one(celeba):
-    task = catalog.find("celeba", celeba)
+    task = catalogue.find("celeba", celeba)
     found = labels_of(task, find_direction(task, "+Blond_Hair"))
     assert found is not None
     before, after = found
@@ -202,15 +203,15 @@ def test_a_new_hair_colour_takes_the_place_of_the_old_one(celeba):
 def test_a_damaged_celeba_is_refused_in_a_sentence(celeba, break_it, message):
     break_it(celeba / "celeba")
     with pytest.raises(ValueError, match=message):
-        catalog.find("celeba", celeba)
+        catalogue.find("celeba", celeba)
 
 
 def test_an_image_smaller_than_the_crop_is_refused_by_name(celeba):
-    name = catalog.find("celeba", celeba).images("train", EVERY)[0].name
+    name = catalogue.find("celeba", celeba).images("train", EVERY)[0].name
     save(celeba / "celeba" / "img_align_celeba" / name, 1, (12, 24))
-    task = catalog.find("celeba", celeba)
+    task = catalogue.find("celeba", celeba)
     with pytest.raises(ValueError, match=rf"{name} of 12x24 pixels is smaller than 16 pixels"):
-        data.TrainingImages(task, SETTINGS, 0)
+        training_images.TrainingImages(task, SETTINGS, 0)
 
 
 def test_an_attribute_that_no_test_image_has_is_refused(celeba):
@@ -219,12 +220,12 @@ def test_an_attribute_that_no_test_image_has_is_refused(celeba):
     rows = [" ".join([line.split()[0], "-1", *line.split()[2:]]) for line in lines[2:]]
     path.write_text("\n".join([*lines[:2], *rows]) + "\n")
     with pytest.raises(ValueError, match=r"celeba has no train image of \+Black_Hair"):
-        catalog.find("celeba", celeba)
+        catalogue.find("celeba", celeba)
 
 
 def test_rafd_has_the_same_persons_as_truth(tmp_path):
     write_rafd(tmp_path)
-    task = catalog.find("rafd", tmp_path)
+    task = catalogue.find("rafd", tmp_path)
     assert task.attributes == faces.RAFD_EXPRESSIONS
     assert (task.num_train[EVERY], task.num_test[EVERY]) == (72, 8)
     direction = find_direction(task, "neutral2happy")
@@ -237,10 +238,10 @@ def test_rafd_has_the_same_persons_as_truth(tmp_path):
 
 
 def test_missing_sets_say_what_goes_where(tmp_path):
-    states = {row.name: row.state for row in catalog.listing(tmp_path)}
+    states = {row.name: row.state for row in catalogue.listing(tmp_path)}
     assert states["rafd"] == "by hand"
     write_rafd(tmp_path)
-    states = {row.name: row.state for row in catalog.listing(tmp_path)}
+    states = {row.name: row.state for row in catalogue.listing(tmp_path)}
     assert (states["rafd"], states["celeba"]) == ("ready", "by hand")
 
 
@@ -248,7 +249,7 @@ def test_ar_faces_without_an_expression_of_a_session_have_no_truth(tmp_path):
     for person in range(1, 11):
         for photo in (1, 2, 3, 4, 14, 15):
             save(tmp_path / "ar-face" / "images" / f"m-{person:03}-{photo:02}.png", person + photo)
-    task = catalog.find("ar-face", tmp_path)
+    task = catalogue.find("ar-face", tmp_path)
     truth = task.truth("neutral", "smile")
     assert [image.name for image in truth or []] == ["m-010-02.png", "m-010-15.png"]
     assert task.truth("neutral", "anger") is None
@@ -259,15 +260,15 @@ def test_the_same_photo_twice_is_refused(tmp_path):
     images = tmp_path / "rafd" / "images"
     save(images / "Rafd090_03_Caucasian_male_sad_frontal.jpg", 1)
     with pytest.raises(ValueError, match="has sad of angle 090, person 03, gaze frontal twice"):
-        catalog.find("rafd", tmp_path)
+        catalogue.find("rafd", tmp_path)
 
 
 # --- what training and testing make of them
 
 
 def test_batches_carry_the_labels_of_their_images(folder, tmp_path):
-    task = catalog.find(str(folder), tmp_path)
-    images = data.TrainingImages(task, SETTINGS, 3)
+    task = catalogue.find(str(folder), tmp_path)
+    images = training_images.TrainingImages(task, SETTINGS, 3)
     known = dict(
         zip(
             (image.name for image in task.images("train", EVERY)),
@@ -287,7 +288,7 @@ def test_batches_carry_the_labels_of_their_images(folder, tmp_path):
 
 
 def test_directions_go_by_change_or_by_pair_and_the_nearest_are_named(folder, tmp_path):
-    task = catalog.find(str(folder), tmp_path)
+    task = catalogue.find(str(folder), tmp_path)
     assert [str(d) for d in directions_of(task)] == ["+happy", "+neutral", "+sad"]
     assert find_direction(task, "neutral2sad") == Direction("neutral", "sad")
     assert find_direction(task, "+sad") == Direction("-sad", "+sad")
@@ -297,7 +298,10 @@ def test_directions_go_by_change_or_by_pair_and_the_nearest_are_named(folder, tm
 
 
 def test_tasks_without_labels_are_as_before():
-    task = catalog.EMBEDDED["stripes"]
+    task = catalogue.EMBEDDED["stripes"]
     assert task.labels("train", "a") is None
     assert labels_of(task, Direction("a", "b")) is None
-    assert data.TrainingImages(task, Settings(None, 2, 4, 32, 32), 0).batch(0, 2).labels is None
+    assert (
+        training_images.TrainingImages(task, Settings(None, 2, 4, 32, 32), 0).batch(0, 2).labels
+        is None
+    )

@@ -6,10 +6,11 @@ import subprocess
 import pytest
 from sound_records import make_record, make_score
 
-from i2i_bench.record import Values
-from i2i_bench.report import ablation, render, tables
+from i2i_bench.records.record import Values
+from i2i_bench.report import ablation, render
 from i2i_bench.report.ablation import Point, Study
-from i2i_bench.report.comparison import comparison
+from i2i_bench.report.papers import tables
+from i2i_bench.report.papers.comparison import comparison
 
 PREAMBLE = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
 HOSTILE = "a_b%c&d#e~f^g\\h$i{j}k|l<m>n\"o`p'q --all [r] ± → ↑ é ß € 中 µ"

@@ -12,17 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import (
-    checkpoint,
-    launching,
-    parallel,
-    plan,
-    protocols,
-    record,
-    runner,
-    subprocesses,
-    training,
-)
+from i2i_bench.records import record
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.launch import at_once
+from i2i_bench.runs.launch.process import Command
+from i2i_bench.runs.launch.process import execute as execute_command
+from i2i_bench.scoring import protocols
+from i2i_bench.training import checkpoint, loop, parallel
 
 ROOT = Path(__file__).parents[1]
 SAME = ("--preset", "tiny", "--device", "cpu")
@@ -47,13 +43,13 @@ def jobs_of(task, *seeds, **choices):
 def bench(places):
     where = plan.Places(Path("results"), Path("runs"), Path("data"))
     chosen = [protocols.find(name) for name in ("i2i", "uvcgan2")]
-    return runner.Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
+    return execute.Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
 
 
 def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     changes = {"pool_size": "3", "batch_size": "1"}
     (job,) = jobs_of(tiny, 5, changes=changes, budget=6, precision="bf16")
-    command = launching.command_of(job, bench, device="cpu", modes=["none"], force=True)
+    command = at_once.command_of(job, bench, device="cpu", modes=["none"], force=True)
     cli("run", *command.arguments)
     found = record.read(bench.places.results / job.run.file)
     assert found.settings == job.plain_settings()
@@ -141,8 +137,8 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
 
 
 def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):
-    command = subprocesses.Command(("--model", "nothing", "--task", "stripes"), str(places))
-    *lines, code = subprocesses.execute(command, {}, lambda: False)
+    command = Command(("--model", "nothing", "--task", "stripes"), str(places))
+    *lines, code = execute_command(command, {}, lambda: False)
     assert code == 1
     assert str(lines[-1]).startswith("Error: unknown model 'nothing'")
 
@@ -152,11 +148,11 @@ def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):
 )
 def test_devices_are_those_that_may_be_seen(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert launching.devices() == expected
+    assert at_once.devices() == expected
 
 
 def test_devices_are_dealt_in_turn():
-    site = launching.Local(3, ["4", "7"])
+    site = at_once.Local(3, ["4", "7"])
     found = [site._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)]
     assert found == ["4", "7", "4"]
 
@@ -220,8 +216,8 @@ class Instant:
 def test_runs_are_counted_one_by_one(tiny):
     said = []
     jobs = jobs_of(tiny, *range(8))
-    command = lambda job, _: subprocesses.Command((str(job.run),), ".")  # noqa: E731 - a callback
-    launching.carry_out(jobs, Instant(), command, show=quiet, say=said.append)
+    command = lambda job, _: Command((str(job.run),), ".")  # noqa: E731 - a callback
+    at_once.carry_out(jobs, Instant(), command, show=quiet, say=said.append)
     assert [line.split()[0] for line in said] == [f"[{n}/8]" for n in range(1, 9)]
 
 
@@ -235,7 +231,7 @@ class Shaky:
 
     def lines(self, command):
         self.begun.append(command)
-        raise launching.Vanished("it died")
+        raise at_once.Vanished("it died")
 
     def stop(self):
         self.stopped.set()
@@ -247,10 +243,10 @@ class Shaky:
 
 def test_run_whose_machine_died_is_not_begun_anew_after_a_signal(tiny, monkeypatch):
     site, said = Shaky(), []
-    command = subprocesses.Command((), ".")
-    monkeypatch.setattr(launching.time, "sleep", site.pause)
-    with pytest.raises(training.Stopped, match="stopped by SIGINT"):
-        launching.carry_out(
+    command = Command((), ".")
+    monkeypatch.setattr(at_once.time, "sleep", site.pause)
+    with pytest.raises(loop.Stopped, match="stopped by SIGINT"):
+        at_once.carry_out(
             jobs_of(tiny, 0), site, lambda job, is_begun: command, show=quiet, say=said.append
         )
     assert len(site.begun) == 1

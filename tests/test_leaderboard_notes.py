@@ -3,7 +3,7 @@
 import pytest
 from leaderboard_records import cells, make, make_external, models, parse, psnr
 
-from i2i_bench.record import Values
+from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import to_csv, to_latex, to_markdown
 from i2i_bench.report.rows import cell

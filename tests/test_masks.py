@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from i2i_bench.metrics.masks import (
+from i2i_bench.scoring.metrics.masks import (
     attention_entropy,
     background_share,
     effective_masks,

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from i2i_bench import contract, memory, registry
-from i2i_bench.memory import Need
 from i2i_bench.model import Settings
+from i2i_bench.plugins import contract, registry
+from i2i_bench.training import memory
+from i2i_bench.training.memory import Need
 
 TASK = contract.Toy("toy", kind="folder", image_size=32, num_train={"a": 3, "b": 4})
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench import metric_set, metrics
 from i2i_bench.metric import Deferred, Metric, each
-from i2i_bench.metric_set import MetricSet, known_metrics
-from i2i_bench.metrics.pixels import PSNR, PSNR_CYCLE, SSIM
-from i2i_bench.sample import Meter, Sample
+from i2i_bench.scoring import metric_set, metrics
+from i2i_bench.scoring.metric_set import MetricSet, known_metrics
+from i2i_bench.scoring.metrics.pixels import PSNR, PSNR_CYCLE, SSIM
+from i2i_bench.scoring.sample import Meter, Sample
 
 ROOT = Path(__file__).parents[1] / "i2i_bench"
 HEADLINES = {"fid", "kid", "psnr", "psnr_foreground"}  # named by tasks and protocols
@@ -79,7 +79,7 @@ def toy(tmp_path, monkeypatch):
     known_metrics.cache_clear()
     yield
     known_metrics.cache_clear()
-    sys.modules.pop("i2i_bench.metrics.toy", None)
+    sys.modules.pop("i2i_bench.scoring.metrics.toy", None)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_keys_of_metrics_stand_in_their_files_alone():
 
 def test_listing_metrics_imports_nothing_heavy():
     program = (
-        "import sys; from i2i_bench.metric_set import known_metrics; known_metrics(); "
+        "import sys; from i2i_bench.scoring.metric_set import known_metrics; known_metrics(); "
         "print(sys.modules.keys() & {'numpy', 'torch', 'scipy', 'lpips', 'PIL', 'pydantic'})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -214,7 +214,7 @@ def test_no_two_metrics_share_a_key(rows):
 
 def test_row_that_two_modules_name_is_one_metric(monkeypatch):
     monkeypatch.setattr(
-        sys.modules["i2i_bench.metrics.lpips"], "PSNR", PSNR, raising=False
+        sys.modules["i2i_bench.scoring.metrics.lpips"], "PSNR", PSNR, raising=False
     )  # as an import would
     known_metrics.cache_clear()
     assert known_metrics().by_key["psnr"] is PSNR

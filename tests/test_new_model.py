@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import contract, new_model
+from i2i_bench.plugins import contract, skeleton
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys
 import pytest
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 for line in sys.stdin.read().splitlines():
     main(line.split("|"), standalone_mode=False)
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "error", sys.argv[1]]))
@@ -58,7 +58,7 @@ def test_skeleton_is_a_model_that_passes_its_test_and_trains_without_an_edit(cli
 def test_skeleton_is_formatted_and_has_nothing_to_lint_whatever_its_name(places, name):
     shutil.copy(ROOT / "pyproject.toml", places)  # of the linter's settings, as in a checkout
     (places / "i2i_bench").mkdir()
-    folder = new_model.write(name)
+    folder = skeleton.write(name)
     assert folder == Path(f"i2i-{name.replace('_', '-')}")
     for arguments in (["format", "--check", "--diff"], ["check"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(folder)]
@@ -68,7 +68,7 @@ def test_skeleton_is_formatted_and_has_nothing_to_lint_whatever_its_name(places,
 
 @pytest.mark.slow
 def test_skeleton_has_no_fault_of_types(places):
-    folder = new_model.write("warp").resolve()
+    folder = skeleton.write("warp").resolve()
     python = ["--pythonpath", sys.executable, "--level", "warning"]
     command = [sys.executable, "-m", "pyright", *python, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -76,7 +76,7 @@ def test_skeleton_has_no_fault_of_types(places):
 
 
 def test_skeleton_has_at_most_60_lines(places):
-    folder = new_model.write(NAMES[-1])
+    folder = skeleton.write(NAMES[-1])
     (module,) = folder.glob("*.py")
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 60
 

@@ -16,14 +16,15 @@ from scipy.linalg import LinAlgWarning
 from torch import nn
 from torch.nn import functional
 
-from i2i_bench import inception, protocols
-from i2i_bench.features import extract_features
-from i2i_bench.metrics.distances import fid, kid_unbiased
-from i2i_bench.weights import (
+from i2i_bench.pretrained import (
     INCEPTION_NAME,
     PYTORCH_FID_INCEPTION_NAME,
     TORCH_FIDELITY_INCEPTION_NAME,
 )
+from i2i_bench.scoring import protocols
+from i2i_bench.scoring.features import inception
+from i2i_bench.scoring.features.extract import extract_features
+from i2i_bench.scoring.metrics.distances import fid, kid_unbiased
 
 MODES = {"clean": "clean", "legacy_tensorflow": "tf-compat", "legacy_pytorch": "pt-legacy"}
 STAGES = (

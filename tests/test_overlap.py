@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from i2i_bench import overlap
-from i2i_bench.overlap import ahead
+from i2i_bench.system import prefetch
+from i2i_bench.system.prefetch import ahead
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -129,9 +129,9 @@ def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
 
 def test_large_images_are_parts_of_their_own_and_few_are_dealt_out_to_all_threads():
     sides = (4, 256, 257, 512, 724, 725, 5000)
-    assert [overlap.together(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
+    assert [prefetch.together(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
     counts = (0, 1, 7, 8, 12, 31, 32, 1000)
-    assert [overlap.together(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
+    assert [prefetch.together(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
 
 
 def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):
@@ -149,7 +149,7 @@ def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):
             go_on.set()
             super().shutdown(wait)
 
-    monkeypatch.setattr(overlap, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(prefetch, "ThreadPoolExecutor", Pool)
     results = ahead(work, range(1000), depth=500)
     next(results)
     results.close()

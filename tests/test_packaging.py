@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import contract
+from i2i_bench.plugins import contract
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT, ROOT / "baselines", ROOT / "plugins" / "attentiongan"]
@@ -19,7 +19,7 @@ PROGRAM = """
 import json, sys
 from click.testing import CliRunner
 import i2i_bench, i2i_baselines, i2i_attentiongan
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 done = [CliRunner().invoke(main, line) for line in (["models"], ["check", "attentiongan"])]
 places = [m.__file__ for m in (i2i_bench, i2i_baselines, i2i_attentiongan)]
 print(json.dumps([[[each.exit_code, each.output] for each in done], places, sys.path]))

@@ -12,16 +12,23 @@ import torch
 from PIL import Image
 from sound_records import make_record
 
-from i2i_bench import evaluation, features, paired, plan, protocols, record, test_set, weights
-from i2i_bench.console import quiet
-from i2i_bench.directions import find_direction
-from i2i_bench.metrics.distances import kid_unbiased
-from i2i_bench.metrics.pixels import psnr
+from i2i_bench import pretrained
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data.directions import find_direction
 from i2i_bench.model import A2B, B2A, ResizeRule
+from i2i_bench.records import record
 from i2i_bench.report.differences import Comparison, Difference
-from i2i_bench.scoring import Scorer
-from i2i_bench.tasks import catalog
-from i2i_bench.tasks.folders import folder_task
+from i2i_bench.runs import compare as runs_compare
+from i2i_bench.runs import plan
+from i2i_bench.runs.compare import _per_image, find_side
+from i2i_bench.scoring import protocols, test_set
+from i2i_bench.scoring.features import extract
+from i2i_bench.scoring.metrics.distances import kid_unbiased
+from i2i_bench.scoring.metrics.pixels import psnr
+from i2i_bench.scoring.scorer import Scorer
+from i2i_bench.scoring.translations import Translations, reference, save_images
+from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.two_domains import folder_task
 
 I2I = protocols.find("i2i")
 NAMES = [f"test{i}.png" for i in range(8)]
@@ -42,11 +49,11 @@ def add_run(task, argument, model, noise):
         random = np.random.RandomState(seed + noise)
         fakes = (truth * 0.8 + random.randint(0, noise, truth.shape)).clip(0, 255).astype(np.uint8)
         sources = decoded(task.images("test", direction.source))
-        found = evaluation.Translations(direction, NAMES, sources, fakes)
+        found = Translations(direction, NAMES, sources, fakes)
         tests = test_set.TestSet(task, ResizeRule(32))
-        against = evaluation.reference(tests, direction)
+        against = reference(tests, direction)
         scores |= Scorer([I2I], torch.device("cpu"), quiet).score(task, found, against)
-        evaluation.save_images(folder / f"translations-{direction}", NAMES, fakes)
+        save_images(folder / f"translations-{direction}", NAMES, fakes)
     plan.write_run_file(folder, argument, is_finished=True)
     fields = {"task": task.name, "model": model, "scores": scores}
     record.write(RECORD.model_copy(update=fields), Path("results"))
@@ -70,14 +77,14 @@ def _compared(tmp_path_factory, cli, stand_in, task, pairs):
     """Score two runs and the true translations, with a stand-in for the Inception."""
     folder = tmp_path_factory.mktemp("compared")
     (folder / "weights").mkdir()
-    shutil.copy(stand_in / weights.INCEPTION_NAME, folder / "weights")
+    shutil.copy(stand_in / pretrained.INCEPTION_NAME, folder / "weights")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("results", "runs", "data", "weights", "cache"):
             patch.setenv(f"I2I_BENCH_{name.upper()}", str(folder / name))
         patch.chdir(folder)
         add_run(task, str(pairs), "attentiongan", 40)
         add_run(task, str(pairs), "cyclegan", 60)
-        evaluation.save_images(folder / "perfect", NAMES, decoded(task.truth("a", "b")))
+        save_images(folder / "perfect", NAMES, decoded(task.truth("a", "b")))
         score = ("score", "perfect", "--task", pairs, "--direction", "a2b", "--name", "perfect")
         cli(*score)
     return folder
@@ -95,8 +102,8 @@ def compare(compared, task):
     where = plan.Places(Path("results"), Path("runs"), Path("data"))
 
     def run(*names):
-        one, other = (paired.find_side(f"{task.name}/{name}", None, where) for name in names)
-        (found,) = paired.compare((one, other), task, I2I, ["a2b"], "cpu")
+        one, other = (find_side(f"{task.name}/{name}", None, where) for name in names)
+        (found,) = runs_compare.compare((one, other), task, I2I, ["a2b"], "cpu")
         return found
 
     return run
@@ -139,7 +146,7 @@ def kid(kernels, keep_real, keep_fake):
 
 def test_difference_of_kids_and_its_error_are_those_of_leaving_each_image_out(compare, task):
     sets = decoded(task.images("test", "b")), translations(task, A), translations(task, B)
-    x, *fakes = map(features.extract_features, sets)
+    x, *fakes = map(extract.extract_features, sets)
 
     def kernel(p, q):
         return (p @ q.T / p.shape[1] + 1) ** 3
@@ -203,12 +210,12 @@ def test_headline_comes_first_and_missing_weights_are_a_reason(compare, task):
 
 
 def test_foreground_and_background_are_compared_where_they_are_known():
-    stripes = catalog.EMBEDDED["stripes"]
+    stripes = catalogue.EMBEDDED["stripes"]
     truth = decoded(stripes.truth("a", "b") or [])[:9]
     masks = (stripes.foreground("a", "b") or [])[:9]
     data = SimpleNamespace(sources=truth, truth=truth, foreground=masks, indices=list(range(9)))
     wrong = np.where(np.stack(masks)[..., None], truth // 2, truth).astype(np.uint8)
-    found = paired._per_image(wrong, cast(Any, data), "cpu")
+    found = _per_image(wrong, cast(Any, data), "cpu")
     assert found["psnr_background"] == [100.0] * 9
     assert found["psnr_foreground"] == [
         psnr(image, true, mask) for image, true, mask in zip(wrong, truth, masks, strict=True)

@@ -12,7 +12,8 @@ import pytest
 import torch.distributed as dist
 from PIL import Image
 
-from i2i_bench import checkpoint, contract, parallel, registry
+from i2i_bench.plugins import contract, registry
+from i2i_bench.training import checkpoint, parallel
 
 MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit")
 SCRIPT = """
@@ -21,7 +22,7 @@ import os
 import time
 import torch
 from i2i_bench import parallel, training
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 
 def step(loop, true_step=training._Loop.step):
     true_step(loop)

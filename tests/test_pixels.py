@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from i2i_bench.metrics.pixels import PSNR_CAP, luminance_correlation, mean_psnr, psnr, ssim
+from i2i_bench.scoring.metrics.pixels import PSNR_CAP, luminance_correlation, mean_psnr, psnr, ssim
 
 
 def image(seed, height=20, width=24):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import contract
+from i2i_bench.plugins import contract
 
 PYPROJECT = """\
 [build-system]
@@ -75,7 +75,7 @@ class Invert(Model):
 '''
 PROGRAM = """
 import sys
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 for line in sys.stdin.read().splitlines():
     main(line.split("|"), standalone_mode=False)
 """

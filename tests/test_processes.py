@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2i_bench import disk, external, plan, protocols, record, runner
-from i2i_bench.console import quiet
-from i2i_bench.weights import INCEPTION_NAME
+from i2i_bench import model
+from i2i_bench.cli.progress import quiet
+from i2i_bench.pretrained import INCEPTION_NAME
+from i2i_bench.records import record
+from i2i_bench.runs import execute, plan
+from i2i_bench.scoring import external, protocols
+from i2i_bench.system import files
+from i2i_bench.tasks import catalogue
 
 NAME = "cyclegan+preset=tiny/seed0"
 
@@ -26,9 +31,9 @@ def evaluate(names, report=quiet):
     """Score the run again, as the command does."""
     where = plan.Places(Path("results").resolve(), Path("runs").resolve(), Path("data"))
     chosen = [protocols.find(name) for name in names]
-    bench = runner.Bench(where, chosen, runner.choose_device("cpu"), report)
+    bench = execute.Bench(where, chosen, execute.choose_device("cpu"), report)
     (folder,) = Path("runs").glob(f"*/{NAME}")
-    runner.evaluate(plan.find_job(str(folder), where), bench, force=True)
+    execute.evaluate(plan.find_job(str(folder), where), bench, force=True)
 
 
 def started(work, *arguments):
@@ -178,14 +183,14 @@ def test_half_written_translations_are_never_seen(ready):
     assert ended(started(save)) == -signal.SIGKILL
     assert list(folder.glob(".*"))  # one at least: several threads write
     found = record.read(ready)
-    task = plan.catalog.find(str(plan.noted_task(folder.parent)), Path())
-    read = external.read(external.Images(folder, task, runner.Direction("a", "b"), 32))
+    task = catalogue.find(str(plan.noted_task(folder.parent)), Path())
+    read = external.read(external.Images(folder, task, model.Direction("a", "b"), 32))
     assert len(read[0]) == found.scores["i2i@1/a2b"].n_fake
 
 
 def add_external(name, index):
     """Score one of several sets into one record."""
-    with disk.locked(Path("results/stripes/external")):
+    with files.locked(Path("results/stripes/external")):
         path = Path(f"results/stripes/external/{name}.json")
         before = record.read_external(path)
         formats = before.formats | {f"x{index}": {"png": 1}}

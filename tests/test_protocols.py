@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from i2i_bench import inception
-from i2i_bench.metrics.distances import fid, kid_blocks, kid_subsets, kid_unbiased
-from i2i_bench.protocols import (
+from i2i_bench.scoring.features import inception
+from i2i_bench.scoring.metrics.distances import fid, kid_blocks, kid_subsets, kid_unbiased
+from i2i_bench.scoring.protocols import (
     PROTOCOLS,
     find,
     parameters,
@@ -276,5 +276,7 @@ def test_remarks_say_what_misleads():
 
 def test_import_is_cheap():
     heavy = "{'numpy', 'scipy', 'torch'} & set(sys.modules)"
-    code = f"import sys; import i2i_bench.protocols; sys.exit(str({heavy}) if {heavy} else 0)"
+    code = (
+        f"import sys; import i2i_bench.scoring.protocols; sys.exit(str({heavy}) if {heavy} else 0)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

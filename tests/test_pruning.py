@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import claims, plan, pruning
+from i2i_bench.runs import lock, plan, pruning
 
 RUNS, RESULTS = Path("runs"), Path("results")
 CHECKPOINTS = ("checkpoint-000000000002.pt", "checkpoint-000000000004.pt")
@@ -74,7 +74,7 @@ def test_damaged_record_protects_its_run(places):
 def test_run_in_work_is_passed_over(places):
     folder = make("stripes/cyclegan/seed0")
     before = left(folder)
-    with claims.claim(folder):
+    with lock.claim(folder):
         (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
     assert "is in progress: process" in done.reason
     assert left(folder) == before

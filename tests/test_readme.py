@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from i2i_bench.cli import main
-from i2i_bench.record import read_all
+from i2i_bench.cli.main import main
+from i2i_bench.records.record import read_all
 from i2i_bench.report.leaderboard import tabulate
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from i2i_bench import record
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
+from i2i_bench.records import record
 
 
 def few(source, target, count):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import record
-from i2i_bench.record import Run, variant_name
+from i2i_bench.records import record
+from i2i_bench.records.record import Run, variant_name
 
 
 @pytest.mark.parametrize(

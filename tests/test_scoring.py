@@ -7,15 +7,20 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import evaluation, features, health, protocols, scoring, test_set, weights
-from i2i_bench.console import quiet
-from i2i_bench.metrics import distances
-from i2i_bench.metrics.pixels import psnr
+from i2i_bench import pretrained
+from i2i_bench.cli.progress import quiet
 from i2i_bench.model import A2B, ResizeRule
-from i2i_bench.tasks import catalog
+from i2i_bench.scoring import protocols, test_set
+from i2i_bench.scoring import translations as scoring_translations
+from i2i_bench.scoring.features import extract
+from i2i_bench.scoring.metrics import distances, masks
+from i2i_bench.scoring.metrics.pixels import psnr
+from i2i_bench.scoring.scorer import Scorer, alarms, order_replicates
+from i2i_bench.scoring.translations import Reference, Translations
+from i2i_bench.tasks import catalogue
 
 CPU = torch.device("cpu")
-STRIPES = catalog.EMBEDDED["stripes"]
+STRIPES = catalogue.EMBEDDED["stripes"]
 TESTS = test_set.TestSet(STRIPES, ResizeRule(32))
 I2I, CLEAN = protocols.find("i2i"), protocols.find("clean")
 BLOCKS = dataclasses.replace(protocols.find("ugatit"), recipe="clean")
@@ -24,7 +29,7 @@ MEAN = dataclasses.replace(protocols.find("ugatit-mean-head"), recipe="clean")
 
 @pytest.fixture(scope="module")
 def against():
-    return evaluation.reference(TESTS, A2B)
+    return scoring_translations.reference(TESTS, A2B)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def sources():
 @pytest.fixture
 def with_inception(stand_in, tmp_path, monkeypatch):
     """Have a stand-in for the Inception alone, and a cache of the test's own."""
-    (tmp_path / weights.INCEPTION_NAME).symlink_to(stand_in / weights.INCEPTION_NAME)
+    (tmp_path / pretrained.INCEPTION_NAME).symlink_to(stand_in / pretrained.INCEPTION_NAME)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
 
@@ -43,12 +48,12 @@ def with_inception(stand_in, tmp_path, monkeypatch):
 @pytest.fixture
 def with_both(with_inception, stand_in, tmp_path):
     """Have a stand-in for AlexNet too, which is slow."""
-    (tmp_path / weights.ALEXNET_NAME).symlink_to(stand_in / weights.ALEXNET_NAME)
+    (tmp_path / pretrained.ALEXNET_NAME).symlink_to(stand_in / pretrained.ALEXNET_NAME)
 
 
 def translations(sources, fakes, **more):
     names = [image.name for image in STRIPES.images("test", "a")]
-    return evaluation.Translations(A2B, names, sources, fakes, **more)
+    return Translations(A2B, names, sources, fakes, **more)
 
 
 def few(found, against, count=24):
@@ -61,7 +66,7 @@ def few(found, against, count=24):
         fakes=found.fakes[:count],
         reconstructions=back if isinstance(back, str) else back[:count],
     )
-    return part, evaluation.Reference(
+    return part, Reference(
         against.names[:count],
         against.real[:count],
         (against.halves[0][:count], against.halves[1][:count]),
@@ -71,7 +76,7 @@ def few(found, against, count=24):
 
 
 def score_all(found, against, *chosen, report=quiet, **choices):
-    scorer = scoring.Scorer(chosen, CPU, report, **choices)
+    scorer = Scorer(chosen, CPU, report, **choices)
     return scorer.score(STRIPES, found, against)
 
 
@@ -124,7 +129,7 @@ def test_cycle_is_compared_with_the_source(sources, against, with_both):
     found = score(part, reference)
     ratios = [psnr(one, other) for one, other in zip(back[:24], sources[:24], strict=True)]
     assert found.values["psnr_cycle"] == pytest.approx(np.mean(ratios))
-    expected = np.mean(features.lpips_distance(back[:24], sources[:24]))
+    expected = np.mean(extract.lpips_distance(back[:24], sources[:24]))
     assert found.values["lpips_cycle"] == pytest.approx(expected)
 
 
@@ -142,22 +147,26 @@ def test_missing_reconstructions_are_null_with_their_reason(sources, against):
 def test_distances_are_those_of_the_features(sources, against, with_both):
     part, reference = few(translations(sources, 255 - sources), against)
     found = score(part, reference)
-    real, fake, source = map(features.extract_features, (reference.real, part.fakes, part.sources))
+    real, fake, source = map(extract.extract_features, (reference.real, part.fakes, part.sources))
     kid, error = distances.kid_unbiased(real, fake)
     expected = {"fid": distances.fid(real, fake), "kid": kid, "kid_se": error}
     kid, error = distances.kid_unbiased(source, fake)
     expected |= {"fid_source": distances.fid(source, fake)}
     expected |= {"kid_source": kid, "kid_source_se": error}
     assert {key: found.values[key] for key in expected} == expected
-    halves = [features.extract_features(images) for images in reference.halves]
+    halves = [extract.extract_features(images) for images in reference.halves]
     assert found.baselines["real"].values["fid"] == distances.fid(*halves)
     assert expected.keys() <= found.baselines["identity"].values.keys()
     assert 0 < value(found.baselines["real"], "fid") < value(found, "fid")
     assert found.baselines["identity"].values["lpips_source"] == pytest.approx(0, abs=1e-6)
     assert value(found, "lpips_source") > 0
-    assert found.weights_sha256 == weights.weights_hash(weights.required(weights.INCEPTION_NAME))
+    assert found.weights_sha256 == pretrained.weights_hash(
+        pretrained.required(pretrained.INCEPTION_NAME)
+    )
     assert found.weights_status == "unverified"
-    assert found.lpips_sha256 == weights.weights_hash(weights.required(weights.ALEXNET_NAME))
+    assert found.lpips_sha256 == pretrained.weights_hash(
+        pretrained.required(pretrained.ALEXNET_NAME)
+    )
     assert (found.n_real, found.n_fake, found.image_size) == (24, 24, 32)
 
 
@@ -216,7 +225,7 @@ def test_order_of_the_files_changes_no_digit(sources, against, with_inception):
     back = np.random.RandomState(1).permutation(24)
     assert reference.truth is not None
     assert reference.foreground is not None
-    others = evaluation.Reference(
+    others = Reference(
         [reference.names[i] for i in back],
         reference.real[back],
         reference.halves,
@@ -237,7 +246,7 @@ def test_order_replicates_stand_beside_the_value_of_blocks_alone(sources, agains
     found = score_all(part, reference, I2I, BLOCKS, MEAN, order_replicates=20)
     orders = {"kid_order_mean", "kid_order_sd", "kid_orders"}
     assert not orders & found["i2i@1/a2b"].values.keys()
-    sides = [features.extract_features(s) for s in (reference.real, part.fakes)]
+    sides = [extract.extract_features(s) for s in (reference.real, part.fakes)]
     target = found["ugatit@1/a2b"]
     draws, values = np.random.RandomState(0), []
     for _ in range(20):
@@ -255,7 +264,7 @@ def test_order_replicates_stand_beside_the_value_of_blocks_alone(sources, agains
 def test_orders_of_a_mean_are_those_of_all_three_sets():
     random = np.random.RandomState(5)
     sides = [np.abs(random.standard_normal((n, 16))) for n in (22, 20, 20)]
-    found = scoring.order_replicates(MEAN, *sides, count=3)
+    found = order_replicates(MEAN, *sides, count=3)
     draws, values = np.random.RandomState(0), []
     for _ in range(3):
         real, fake, source = (side[draws.permutation(len(side))] for side in sides)
@@ -263,7 +272,7 @@ def test_orders_of_a_mean_are_those_of_all_three_sets():
         values.append(0.01 * near + 0.49 * far)
     assert found == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     with pytest.raises(ValueError, match="at least 2 orders"):
-        scoring.order_replicates(MEAN, *sides, count=1)
+        order_replicates(MEAN, *sides, count=1)
 
 
 def positive(n, seed, shift):
@@ -272,7 +281,7 @@ def positive(n, seed, shift):
 
 def test_orders_scatter_around_the_unbiased_kid_and_hide_it():
     x, y = positive(100, 0, 0.0), positive(100, 1, 0.05)
-    found, deviation = scoring.order_replicates(BLOCKS, x, y, x, count=100)
+    found, deviation = order_replicates(BLOCKS, x, y, x, count=100)
     assert abs(found - distances.kid_unbiased(x, y)[0]) < deviation
     assert deviation > 0.003  # spec section 3: 0.34 / 100
 
@@ -280,7 +289,7 @@ def test_orders_scatter_around_the_unbiased_kid_and_hide_it():
 def test_orders_do_not_matter_to_a_single_block():
     x, y = positive(30, 0, 0.0), positive(25, 1, 0.25)
     whole = dataclasses.replace(BLOCKS, block=30)
-    found, deviation = scoring.order_replicates(whole, x, y, x, count=3)
+    found, deviation = order_replicates(whole, x, y, x, count=3)
     assert found == pytest.approx(distances.kid_unbiased(x, y)[0], rel=1e-10)
     assert deviation < 1e-12
 
@@ -291,8 +300,8 @@ def test_one_training_image_leaves_no_halves_to_compare(tmp_path):
         for i in range(count):
             picture = np.random.RandomState(i).randint(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
-    task = catalog.find(str(tmp_path), tmp_path)
-    found = evaluation.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
+    task = catalogue.find(str(tmp_path), tmp_path)
+    found = scoring_translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
     assert [half.shape for half in found.halves] == [(0, 32, 32, 3)] * 2
 
 
@@ -315,7 +324,7 @@ def test_subset_size_is_recorded_as_chosen(sources, against, with_inception):
     found = score_all(part, reference, subsets, kid_subset_size=8)["uvcgan2@1/a2b"]
     assert found.estimator["kid_subset_size"] == 8
     assert value(found, "kid_sd") > 0
-    real, fake = (features.extract_features(s) for s in (reference.real, part.fakes))
+    real, fake = (extract.extract_features(s) for s in (reference.real, part.fakes))
     expected = distances.kid_subsets(real, fake, subsets=100, size=8, seed=2020)
     assert (found.values["kid"], found.values["kid_sd"]) == pytest.approx(expected)
 
@@ -346,7 +355,7 @@ def test_every_set_is_scored_with_the_subset_size_of_the_record(
     found = score_all(part, dataclasses.replace(reference, halves=halves), subsets)
     (score_,) = found.values()
     assert score_.estimator["kid_subset_size"] == 12
-    sides = [features.extract_features(half) for half in halves]
+    sides = [extract.extract_features(half) for half in halves]
     expected, _ = distances.kid_subsets(*sides, subsets=100, size=12, seed=2020)
     assert score_.baselines["real"].values["kid"] == pytest.approx(expected)
 
@@ -358,13 +367,13 @@ def test_inverted_translations_raise_an_alarm_for_their_direction(sources, again
     part, reference = few(translations(sources, 255 - sources), against)
     scores = score_all(part, reference, I2I)
     assert value(scores["i2i@1/a2b"], "colour_correlation") == pytest.approx(-1, abs=1e-3)
-    (alarm,) = scoring.alarms(scores)
+    (alarm,) = alarms(scores)
     assert alarm.startswith("a2b: colours are inverted")
 
 
 def test_sound_translations_raise_no_alarm(sources, against):
-    sound = health.MaskHealth(np.full(24, 0.5), np.full(24, 0.5), np.full((24, 2), 0.5))
+    sound = masks.MaskHealth(np.full(24, 0.5), np.full(24, 0.5), np.full((24, 2), 0.5))
     part, reference = few(translations(sources, against.truth, health=sound), against)
     scores = score_all(part, reference, I2I, CLEAN)
-    assert scoring.alarms(scores) == []
+    assert alarms(scores) == []
     assert scores["i2i@1/a2b"].values["effective_masks"] == pytest.approx(2)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from i2i_bench.tasks import shapes
+from i2i_bench.tasks.embedded import shapes
 
 NAMES = ("stripes", "hue", "morph")
 KEYS = [(domain, index) for domain in "ab" for index in range(100)]

@@ -16,14 +16,16 @@ from xml.etree.ElementTree import Element, TreeBuilder
 import pytest
 from PIL import Image
 
-from i2i_bench import plan, record, registry
-from i2i_bench.cli import main
-from i2i_bench.record import External, Record, variant_name
+from i2i_bench.cli.main import main
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
+from i2i_bench.records.record import External, Record, variant_name
 from i2i_bench.report.render import to_markdown
 from i2i_bench.report.site import page
 from i2i_bench.report.site.command import repeat
-from i2i_bench.report.site.gallery import Folders
-from i2i_bench.tasks.catalog import EMBEDDED
+from i2i_bench.report.site.samples import Folders
+from i2i_bench.runs import plan
+from i2i_bench.tasks.catalogue import EMBEDDED
 
 COMMITTED = Path(__file__).parents[1] / "results"
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))

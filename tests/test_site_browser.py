@@ -22,9 +22,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from i2i_bench import record
+from i2i_bench.records import record
 from i2i_bench.report.site import page as site
-from i2i_bench.report.site.gallery import Folders
+from i2i_bench.report.site.samples import Folders
 
 COMMITTED = Path(__file__).parents[1] / "results"
 MODELS, SMALL = ("attentiongan", "cyclegan", "ugatit-light", "unit"), "preset=small"

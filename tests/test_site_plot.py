@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import record
-from i2i_bench.record import Record
+from i2i_bench.records import record
+from i2i_bench.records.record import Record
 from i2i_bench.report.leaderboard import ranked_by, tabulate
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.plot import Plot

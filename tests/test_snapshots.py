@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from i2i_bench import checkpoint, plan, registry, snapshots, training
-from i2i_bench.data import TrainingImages
-from i2i_bench.directions import directions_of
-from i2i_bench.plan import Choices
-from i2i_bench.snapshots import Album, evaluating, moments
-from i2i_bench.tasks import catalog
-from i2i_bench.training import Schedule
+from i2i_bench.data.directions import directions_of
+from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.plugins import registry
+from i2i_bench.runs import plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import checkpoint, loop, snapshots
+from i2i_bench.training.loop import Schedule
+from i2i_bench.training.snapshots import Album, evaluating, moments
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_moments_halve_the_budget_from_its_end(budget, expected):
 def make_job(name, data):
     model = registry.load(name)
     task = "shapes-attributes" if model.card.takes_labels else "stripes"
-    return plan.make_job(name, model, (task, catalog.find(task, data)), 0, Choices("tiny", {}, 8))
+    return plan.make_job(name, model, (task, catalogue.find(task, data)), 0, Choices("tiny", {}, 8))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def train(job, images, folder, report=lambda *_: None):
     torch.manual_seed(0)
     model = job.model_class(job.settings.config)
     size = job.settings.batch_size
-    training.train(
+    loop.train(
         model,
         images,
         Schedule(0, size, 8),
@@ -65,7 +67,7 @@ def train(job, images, folder, report=lambda *_: None):
 
 def lines(folder):
     """Give the log of a training without its seconds."""
-    entries = [json.loads(line) for line in (folder / training.LOG).read_text().splitlines()]
+    entries = [json.loads(line) for line in (folder / loop.LOG).read_text().splitlines()]
     return [{key: entry[key] for key in entry if key != "seconds"} for entry in entries]
 
 
@@ -138,7 +140,7 @@ def test_models_without_masks_have_snapshots_too(images, tmp_path):
 
 def test_evaluating_restores_each_modules_mode_and_chance_even_after_a_failure():
     job_class = registry.load("cyclegan")
-    task = catalog.find("stripes", None)  # pyright: ignore[reportArgumentType]
+    task = catalogue.find("stripes", None)  # pyright: ignore[reportArgumentType]
     model = job_class(job_class.settings("tiny", task).config)
     model.networks.train()
     frozen = next(module for module in model.networks.modules() if not list(module.children()))

@@ -14,7 +14,7 @@ HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "l
 PROGRAM = """
 import json, sys
 from click.testing import CliRunner
-from i2i_bench.cli import main
+from i2i_bench.cli.main import main
 result = CliRunner().invoke(main, sys.argv[1:])
 assert result.exit_code == 0, result.output
 print(json.dumps([result.output, sorted({name.split(".")[0] for name in sys.modules})]))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import contract, memory
-from i2i_bench.data import TrainingImages
+from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.plugins import contract
+from i2i_bench.training import memory
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench import memory, plan, protocols, record, runner, storage
-from i2i_bench.storage import SLAB, SPARE, Room, Store
+from i2i_bench.data.store import SLAB, SPARE, NoRoomError, Room, Store, choose, room
+from i2i_bench.records import record
+from i2i_bench.runs import execute, plan
+from i2i_bench.scoring import protocols
+from i2i_bench.training import memory
 
 FOLDER = Path("runs")
 GIB = 2**30
 HOLDER = """
 import sys, time, torch
 from pathlib import Path
-from i2i_bench.storage import Store
+from i2i_bench.data.store import Store
 kept = Store("file", folder=Path(sys.argv[1])).keep(torch.ones(3, 9, 9, dtype=torch.uint8))
 print("kept", flush=True)
 time.sleep(600)
@@ -35,7 +38,7 @@ time.sleep(600)
     ],
 )
 def test_images_go_where_they_are_fastest_and_fit(free, home):
-    assert storage.choose(2 * GIB, 3 * GIB, free) == home
+    assert choose(2 * GIB, 3 * GIB, free) == home
 
 
 @pytest.mark.parametrize(
@@ -49,15 +52,15 @@ def test_images_go_where_they_are_fastest_and_fit(free, home):
     ],
 )
 def test_images_that_fit_nowhere_are_refused(free, words):
-    with pytest.raises(storage.NoRoomError, match=words):
-        storage.choose(2 * GIB, 0, free)
+    with pytest.raises(NoRoomError, match=words):
+        choose(2 * GIB, 0, free)
 
 
 def test_room_is_that_of_the_system(tmp_path):
-    free = storage.room(torch.device("cpu"), tmp_path / "not" / "yet")
+    free = room(torch.device("cpu"), tmp_path / "not" / "yet")
     assert free.device is None
     assert free.disk > 0
-    assert storage.room(torch.device("cpu")).disk == 0
+    assert room(torch.device("cpu")).disk == 0
 
 
 def test_a_store_says_where_it_is():
@@ -98,7 +101,7 @@ def test_a_run_from_a_file_gives_the_same_record(places, own):
         where = plan.Places(places / home / "results", places / home / "runs", places)
         store = Store(home, 1, folder=where.runs)
         shared = (where, [protocols.find("i2i")], torch.device("cpu"), lambda *_: None)
-        made = record.read(runner.execute(job, runner.Bench(*shared), store=store))
+        made = record.read(execute.execute(job, execute.Bench(*shared), store=store))
         found.append(made.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"}))
     assert found[0] == found[1]
 

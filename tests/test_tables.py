@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from sound_records import make_record, make_score
 
-from i2i_bench import record
-from i2i_bench.record import Values
-from i2i_bench.report import published, tables
-from i2i_bench.report.comparison import comparison
-from i2i_bench.tasks import catalog
+from i2i_bench.records.record import Values, write
+from i2i_bench.report.papers import published, tables
+from i2i_bench.report.papers.comparison import comparison
+from i2i_bench.tasks import catalogue
 
 # As printed: AMT on AR Face, PSNR on AR Face, AMT on CelebA
 TABLE_II = """
@@ -152,7 +151,7 @@ def test_every_value_has_a_source_and_a_known_method():
 
 def test_tasks_of_the_papers_data_sets_are_catalogued():
     layout = published.layout()
-    assert {dataset.task for dataset in layout.datasets.values()} <= set(catalog.sources())
+    assert {dataset.task for dataset in layout.datasets.values()} <= set(catalogue.sources())
 
 
 def test_one_method_under_two_names_is_one_row():
@@ -319,14 +318,14 @@ def test_latex_is_balanced_and_escaped():
 @pytest.mark.parametrize("layout", ["md", "csv", "latex"])
 @pytest.mark.parametrize("name", ["ii", "iii", "IV"])
 def test_command_reads_records(cli, places, name, layout):
-    record.write(make(), places / "results")
+    write(make(), places / "results")
     shown = cli("table", name, "--format", layout)
     assert shown.endswith("\n")
     assert ("2.50" in shown or "2.5," in shown) == (name == "IV")
 
 
 def test_command_refuses_a_damaged_record(cli, places):
-    path = record.write(make(), places / "results")
+    path = write(make(), places / "results")
     path.write_text("{")
     assert cli("table", "iv", code=1).startswith(f"{path} is not a valid record: ")
 

@@ -3,13 +3,13 @@
 import pytest
 from sound_records import make_record, make_score
 
-from i2i_bench.record import Values
-from i2i_bench.report import tables
-from i2i_bench.report.comparison import comparison
+from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
+from i2i_bench.report.papers import tables
+from i2i_bench.report.papers.comparison import comparison
 from i2i_bench.report.render import to_markdown
 from i2i_bench.report.site import page
-from i2i_bench.report.site.gallery import Folders
+from i2i_bench.report.site.samples import Folders
 from i2i_bench.report.targets import in_words, means
 
 HAIR = ("+Black_Hair", "+Blond_Hair", "+Brown_Hair")

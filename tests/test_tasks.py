@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench.tasks import catalog, folders
+from i2i_bench.tasks import catalogue, two_domains
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
@@ -38,7 +38,7 @@ def make_task(root, counts=(2, 3, 1, 2), name="{folder}_{index}.png", size=(8, 8
 
 
 def test_embedded_names_are_found_without_data(tmp_path):
-    task = catalog.find("stripes", tmp_path / "nothing")
+    task = catalogue.find("stripes", tmp_path / "nothing")
     assert (task.kind, task.headline, task.paired) == ("embedded", "psnr_foreground", False)
 
 
@@ -53,13 +53,13 @@ def test_embedded_names_are_found_without_data(tmp_path):
 )
 def test_unknown_names_are_answered_with_what_is_possible(name, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        catalog.find(name, tmp_path)
+        catalogue.find(name, tmp_path)
 
 
 def test_missing_data_say_what_goes_where_under_which_licence(tmp_path):
     (tmp_path / "facades" / "trainA").mkdir(parents=True)
     with pytest.raises(ValueError) as error:
-        catalog.find("facades", tmp_path)
+        catalogue.find("facades", tmp_path)
     for part in ("trainB testA testB", str(tmp_path / "facades"), "https://", "licence"):
         assert part in str(error.value)
 
@@ -67,10 +67,10 @@ def test_missing_data_say_what_goes_where_under_which_licence(tmp_path):
 def test_wrong_counts_say_expected_and_found(tmp_path):
     make_task(tmp_path / "horse2zebra")
     with pytest.raises(ValueError, match=r"trainA has 2 images \(1067 expected\)"):
-        catalog.find("horse2zebra", tmp_path)
+        catalogue.find("horse2zebra", tmp_path)
 
 
-@pytest.mark.parametrize("source", catalog.sources().values(), ids=catalog.sources())
+@pytest.mark.parametrize("source", catalogue.sources().values(), ids=catalogue.sources())
 def test_every_source_keeps_to_one_interface(source, tmp_path):
     folder = tmp_path / source.name
     state = source.state(folder)
@@ -84,12 +84,12 @@ def test_every_source_keeps_to_one_interface(source, tmp_path):
 
 def test_tasks_by_hand_say_what_to_obtain(tmp_path):
     with pytest.raises(ValueError, match="accepting the CelebA agreement"):
-        catalog.find("celeba", tmp_path)
+        catalogue.find("celeba", tmp_path)
 
 
 def test_catalogued_folders_are_read(tmp_path):
     make_task(tmp_path / "photo2portrait")
-    task = catalog.find("photo2portrait", tmp_path)
+    task = catalogue.find("photo2portrait", tmp_path)
     assert (task.name, task.kind, task.headline) == ("photo2portrait", "catalogued", "kid")
     assert task.num_train == {"a": 2, "b": 3} and task.num_test == {"a": 1, "b": 2}
     assert task.image_size == 256 and not task.paired
@@ -98,18 +98,20 @@ def test_catalogued_folders_are_read(tmp_path):
 
 def test_catalogued_pairs_must_pair(tmp_path, monkeypatch):
     source = dataclasses.replace(
-        catalog.sources()["facades"], name="pairs", counts=dict.fromkeys(folders.FOLDERS.values())
+        catalogue.sources()["facades"],
+        name="pairs",
+        counts=dict.fromkeys(two_domains.FOLDERS.values()),
     )
-    monkeypatch.setitem(catalog.sources(), "pairs", source)
+    monkeypatch.setitem(catalogue.sources(), "pairs", source)
     make_task(tmp_path / "pairs")
     with pytest.raises(ValueError, match="names differ"):
-        catalog.find("pairs", tmp_path)
+        catalogue.find("pairs", tmp_path)
 
 
 def test_listing_states_what_can_be_run(tmp_path):
     make_task(tmp_path / "photo2portrait")
     make_task(tmp_path / "maps")
-    rows = {row.name: row for row in catalog.listing(tmp_path)}
+    rows = {row.name: row for row in catalogue.listing(tmp_path)}
     states = {name: rows[name].state for name in ("hue", "photo2portrait", "maps", "facades")}
     assert list(states.values()) == ["ready", "ready", "incomplete", "missing"]
     assert rows["celeba"].state == "by hand" and rows["celeba"].image_size == 128
@@ -135,11 +137,11 @@ def test_listing_imports_nothing_heavy():
 def test_folder_is_found_by_its_path(tmp_path, monkeypatch):
     make_task(tmp_path / "my data!")
     monkeypatch.chdir(tmp_path)
-    task = catalog.find("my data!", tmp_path)
+    task = catalogue.find("my data!", tmp_path)
     assert task.name.startswith("folder-my-data-") and len(task.name) == len("folder-my-data-") + 8
-    assert catalog.find("./my data!", tmp_path).name == task.name
+    assert catalogue.find("./my data!", tmp_path).name == task.name
     monkeypatch.chdir("my data!")
-    assert catalog.find("./", tmp_path).name == task.name
+    assert catalogue.find("./", tmp_path).name == task.name
     assert (task.kind, task.version, task.headline) == ("folder", 1, "kid")
 
 
@@ -147,23 +149,23 @@ def test_images_are_listed_by_name_whatever_their_suffix(tmp_path):
     make_task(tmp_path)
     for name in ("B.jpg", "a.JPEG", "c.webp", "d.bmp", "e.tif", "10.png", "9.png"):
         save(tmp_path / "testA" / name)
-    names = [image.name for image in folders.folder_task(tmp_path).images("test", "a")]
+    names = [image.name for image in two_domains.folder_task(tmp_path).images("test", "a")]
     assert names == sorted(names) and len(names) == 8
 
 
 def test_hidden_and_system_files_are_ignored(tmp_path):
     make_task(tmp_path)
-    before = folders.folder_task(tmp_path).name
+    before = two_domains.folder_task(tmp_path).name
     for name in (".DS_Store", "Thumbs.db", "._x.png"):
         (tmp_path / "trainA" / name).write_text("x")
     (tmp_path / "trainA" / ".cache").mkdir()
-    assert folders.folder_task(tmp_path).name == before
+    assert two_domains.folder_task(tmp_path).name == before
 
 
 @pytest.mark.parametrize("change", ["bytes", "name", "more"])
 def test_name_follows_the_contents(change, tmp_path):
     make_task(tmp_path)
-    before = folders.folder_task(tmp_path).name
+    before = two_domains.folder_task(tmp_path).name
     image = tmp_path / "testB" / "testB_0.png"
     if change == "bytes":
         save(image, size=(9, 9))
@@ -171,7 +173,7 @@ def test_name_follows_the_contents(change, tmp_path):
         image.rename(image.with_name("other.png"))
     else:
         save(image.with_name("other.png"))
-    assert folders.folder_task(tmp_path).name != before
+    assert two_domains.folder_task(tmp_path).name != before
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_name_follows_the_contents(change, tmp_path):
 )
 def test_image_size_follows_the_first_training_image(size, expected, tmp_path):
     make_task(tmp_path, counts=(1, 1, 1, 1), size=size)
-    assert folders.folder_task(tmp_path).image_size == expected
+    assert two_domains.folder_task(tmp_path).image_size == expected
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -187,7 +189,7 @@ def test_missing_folder_is_refused_by_name(folder, tmp_path):
     make_task(tmp_path)
     (tmp_path / folder).rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=f"has no {folder}; needed are trainA trainB testA testB"):
-        folders.folder_task(tmp_path)
+        two_domains.folder_task(tmp_path)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -196,7 +198,7 @@ def test_empty_folder_is_refused_by_name(folder, tmp_path):
     for path in (tmp_path / folder).iterdir():
         path.unlink()
     with pytest.raises(ValueError, match=f"{folder} is empty"):
-        folders.folder_task(tmp_path)
+        two_domains.folder_task(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +214,12 @@ def test_other_layouts_are_refused_with_the_reason(layout, message, tmp_path):
     for folder in layout:
         save(tmp_path / folder / "1.png")
     with pytest.raises(ValueError, match=message):
-        folders.folder_task(tmp_path)
+        two_domains.folder_task(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
-        folders.folder_task(save(tmp_path / "x" / "1.png"))
+        two_domains.folder_task(save(tmp_path / "x" / "1.png"))
 
 
 @pytest.mark.parametrize("kind", ["text", "duplicate", "subfolder", "loop", "broken"])
@@ -238,20 +240,20 @@ def test_strange_entries_are_refused_by_name(kind, tmp_path):
         (folder / "round.png").symlink_to(folder / target)
         name, message = "round.png", "broken link"
     with pytest.raises(ValueError, match=message) as error:
-        folders.folder_task(tmp_path)
+        two_domains.folder_task(tmp_path)
     assert name in str(error.value)
 
 
 def test_a_folder_that_links_to_itself_is_refused(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(ValueError, match="there is no folder"):
-        folders.folder_task(tmp_path / "loop")
+        two_domains.folder_task(tmp_path / "loop")
 
 
 def test_linked_folders_are_the_same_task(tmp_path):
     make_task(tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    names = {folders.folder_task(tmp_path / name).name for name in ("real", "link")}
+    names = {two_domains.folder_task(tmp_path / name).name for name in ("real", "link")}
     assert len(names) == 1
 
 
@@ -263,7 +265,7 @@ def test_pairs_are_found_by_stem_and_keep_one_order(names, tmp_path):
     for folder in FOLDERS:
         for stem in ("x", "x1", "x-1"):  # sorted otherwise with a suffix than without
             save(tmp_path / folder / names[folder[-1] == "B"].format(i=stem))
-    task = folders.folder_task(tmp_path)
+    task = two_domains.folder_task(tmp_path)
     assert task.paired and task.headline == "psnr"
     source, truth = task.images("test", "a"), task.truth("a", "b")
     assert truth
@@ -277,24 +279,24 @@ def test_pairs_are_found_by_stem_and_keep_one_order(names, tmp_path):
 
 def test_one_name_more_makes_a_set_unpaired(tmp_path):
     make_task(tmp_path, counts=(2, 2, 2, 2), name="{index}.png")
-    assert folders.folder_task(tmp_path).paired
+    assert two_domains.folder_task(tmp_path).paired
     save(tmp_path / "testB" / "more.png")
-    assert not folders.folder_task(tmp_path).paired
+    assert not two_domains.folder_task(tmp_path).paired
 
 
 def test_two_candidates_for_one_partner_are_no_pairs(tmp_path):
     make_task(tmp_path, counts=(2, 1, 1, 1), name="{index}.png")
     save(tmp_path / "trainB" / "0_B.png")
-    assert not folders.folder_task(tmp_path).paired
+    assert not two_domains.folder_task(tmp_path).paired
 
 
 def test_pairs_can_be_declined_and_demanded(tmp_path):
     make_task(tmp_path / "pairs", counts=(2, 2, 2, 2), name="{index}.png")
-    task = folders.folder_task(tmp_path / "pairs", paired=False)
+    task = two_domains.folder_task(tmp_path / "pairs", paired=False)
     assert not task.paired and task.headline == "kid" and task.truth("a", "b") is None
     make_task(tmp_path / "others")
     with pytest.raises(ValueError, match="do not pair"):
-        folders.folder_task(tmp_path / "others", paired=True)
+        two_domains.folder_task(tmp_path / "others", paired=True)
 
 
 # Files
@@ -304,14 +306,14 @@ def test_pairs_can_be_declined_and_demanded(tmp_path):
 def test_eight_bit_modes_are_converted_as_pil_does(mode, tmp_path):
     suffix = "tif" if mode == "CMYK" else "png"
     path = save(tmp_path / "x" / f"1.{suffix}", mode=mode)
-    image = folders.read_image(path)
+    image = two_domains.read_image(path)
     assert image.mode == "RGB"
     assert (np.asarray(image) == np.asarray(Image.open(path).convert("RGB"))).all()
 
 
 def test_alpha_is_dropped_and_not_blended(tmp_path):
     path = save(tmp_path / "x" / "1.png", mode="RGBA")
-    assert (np.asarray(folders.read_image(path)) == np.asarray(Image.open(path))[..., :3]).all()
+    assert (np.asarray(two_domains.read_image(path)) == np.asarray(Image.open(path))[..., :3]).all()
 
 
 @pytest.mark.parametrize("transparency", [None, 3, b"\x00\x80\xff"])
@@ -320,7 +322,7 @@ def test_palettes_are_converted_without_a_warning(transparency, tmp_path):
     options = {} if transparency is None else {"transparency": transparency}
     image.save(tmp_path / "1.png", **options)
     assert (
-        np.asarray(folders.read_image(tmp_path / "1.png")) == np.asarray(image.convert("RGB"))
+        np.asarray(two_domains.read_image(tmp_path / "1.png")) == np.asarray(image.convert("RGB"))
     ).all()
 
 
@@ -328,7 +330,7 @@ def test_exif_orientation_is_not_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = save(tmp_path / "x" / "1.jpg", size=(8, 12), exif=exif)
-    assert folders.read_image(path).size == (8, 12)
+    assert two_domains.read_image(path).size == (8, 12)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +340,7 @@ def test_deep_images_are_refused(dtype, suffix, tmp_path):
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray(np.ones((8, 8), dtype=dtype)).save(path)
     with pytest.raises(ValueError, match=rf"deep\.{suffix}.*scale it to 8 bits"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 def test_deep_colour_png_is_refused_though_pil_would_cut_it_to_8_bits(tmp_path):
@@ -352,21 +354,21 @@ def test_deep_colour_png_is_refused_though_pil_would_cut_it_to_8_bits(tmp_path):
     parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
     with pytest.raises(ValueError, match=r"deep\.png has 16-bit"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 def test_name_that_is_no_text_is_refused(tmp_path):
     folder = make_task(tmp_path)
     (folder / "testA" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
     with pytest.raises(ValueError, match=r"caf.{1,8}\.png.* is not printable UTF-8"):
-        folders.folder_task(folder)
+        two_domains.folder_task(folder)
 
 
 @pytest.mark.parametrize("size", [(3, 8), (8, 3), (1, 1)])
 def test_tiny_images_are_refused(size, tmp_path):
     path = save(tmp_path / "x" / "tiny.png", size=size)
     with pytest.raises(ValueError, match=r"tiny\.png of \dx\d pixels is too small"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tif"])
@@ -376,19 +378,19 @@ def test_truncated_files_are_refused(suffix, part, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ValueError, match=rf"cut\.{suffix} cannot be read as an image: \w"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 @pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff"])
 def test_what_is_no_image_is_refused(content, tmp_path):
     (tmp_path / "fake.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"fake\.png cannot be read as an image"):
-        folders.read_image(tmp_path / "fake.png")
+        two_domains.read_image(tmp_path / "fake.png")
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.png cannot be read"):
-        folders.read_image(tmp_path / "gone.png")
+        two_domains.read_image(tmp_path / "gone.png")
 
 
 @pytest.mark.filterwarnings("default")
@@ -397,14 +399,14 @@ def test_decompression_bombs_are_refused(side, tmp_path, monkeypatch, recwarn):
     path = save(tmp_path / "x" / "bomb.png", size=(side, side))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"bomb\.png.*too large"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 def test_decompression_bombs_are_refused_where_warnings_are_errors(tmp_path, monkeypatch):
     path = save(tmp_path / "x" / "bomb.png", size=(12, 12))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"bomb\.png.*too large"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "EPS", "ICO"])
@@ -413,27 +415,27 @@ def test_what_is_in_a_file_counts_and_not_its_name(kind, tmp_path, monkeypatch):
     path = tmp_path / "image.png"
     Image.new("RGB", (16, 16)).save(path, kind)
     with pytest.raises(ValueError, match=r"image\.png cannot be read as an image: its content is"):
-        folders.read_image(path)
+        two_domains.read_image(path)
 
 
 def test_folder_of_a_task_has_its_records_name(tmp_path):
     make_task(tmp_path / "mine")
     typed = str(tmp_path / "mine")
-    assert catalog.name_of(typed) == catalog.find(typed, tmp_path).name
-    assert catalog.name_of("stripes") == "stripes"
-    assert catalog.name_of("nothing") == "nothing"
+    assert catalogue.name_of(typed) == catalogue.find(typed, tmp_path).name
+    assert catalogue.name_of("stripes") == "stripes"
+    assert catalogue.name_of("nothing") == "nothing"
     (tmp_path / "results/gone/cyclegan").mkdir(parents=True)  # as of records
-    assert catalog.name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")
+    assert catalogue.name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")
 
 
 def test_contents_in_another_folder_are_other_contents(tmp_path):
     x, y, z = (save(tmp_path / f"{name}.png") for name in "xyz")
-    first = folders.hash_folders([("trainB", [x, y]), ("testA", [z])])
-    assert folders.hash_folders([("trainB", [x]), ("testA", [y, z])]) != first
+    first = two_domains.hash_folders([("trainB", [x, y]), ("testA", [z])])
+    assert two_domains.hash_folders([("trainB", [x]), ("testA", [y, z])]) != first
 
 
 def test_image_that_was_written_anew_is_refused_whatever_its_size(tmp_path):
-    task = folders.folder_task(make_task(tmp_path))
+    task = two_domains.folder_task(make_task(tmp_path))
     path = tmp_path / "trainA" / "trainA_0.png"
     path.write_bytes(path.read_bytes())
     os.utime(path, (0, 0))  # whatever the clock of the file system tells apart
@@ -445,4 +447,4 @@ def test_size_of_own_images_does_not_hang_on_one_of_them(tmp_path):
     make_task(tmp_path / "own", counts=(3, 3, 3, 3), size=(40, 36))
     first = sorted((tmp_path / "own" / "trainA").iterdir())[0]
     Image.new("RGB", (8, 8)).save(first)
-    assert folders.folder_task(tmp_path / "own").image_size == 36
+    assert two_domains.folder_task(tmp_path / "own").image_size == 36

@@ -8,13 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench import data, evaluation, external, protocols, registry, runner, test_set
-from i2i_bench.console import quiet
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data import training_images
 from i2i_bench.model import A2B, B2A, Direction, ResizeRule
-from i2i_bench.plan import Choices, Places, make_job
-from i2i_bench.tasks import catalog, labelled
-from i2i_bench.tasks.folders import folder_task
+from i2i_bench.plugins import registry
+from i2i_bench.runs import execute
+from i2i_bench.runs.plan import Choices, Places, make_job
+from i2i_bench.scoring import external, protocols, test_set, translations
+from i2i_bench.tasks import catalogue, many_domains
 from i2i_bench.tasks.task import SPLITS, TaskImage
+from i2i_bench.tasks.two_domains import folder_task
 
 RULE = ResizeRule(16)
 DOMAINS = ("happy", "neutral", "sad")
@@ -72,7 +75,7 @@ def faces(tmp_path_factory):
             for i in range(count):
                 noise = random.randint(0, 256, (16, 16, 3), np.uint8)
                 Image.fromarray(noise).save(folder / split / name / f"{i}.png")
-    return labelled.folder_task(folder)
+    return many_domains.folder_task(folder)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def task(request, tiny, pairs, faces):
     """Give a task of one kind, which counts what is read."""
     kinds = {"unpaired": lambda: folder_task(tiny), "paired": lambda: folder_task(pairs)}
     kinds |= {"labelled": lambda: faces}
-    kinds |= {name: lambda: catalog.EMBEDDED[request.param] for name in catalog.EMBEDDED}
+    kinds |= {name: lambda: catalogue.EMBEDDED[request.param] for name in catalogue.EMBEDDED}
     return counting(kinds[request.param]())
 
 
@@ -91,7 +94,7 @@ def truth_of(tests, direction, rows=None):
 
 
 def decoded(task, domain, rule=RULE):
-    return data.decode(task.reader.reader.images("test", domain), rule)
+    return training_images.decode(task.reader.reader.images("test", domain), rule)
 
 
 every_kind = pytest.mark.parametrize("task", ["unpaired", "paired", "labelled"], indirect=True)
@@ -109,26 +112,26 @@ def job(task):
 @pytest.fixture
 def bench(places):
     where = Places(places / "results", places / "runs", places / "data")
-    return runner.Bench(where, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    return execute.Bench(where, [protocols.find("i2i")], torch.device("cpu"), quiet)
 
 
 @every_kind
 def test_a_run_decodes_each_test_image_and_counts_multiply_adds_once(task, job, bench, monkeypatch):
-    counted, count_macs = [], evaluation.count_macs
+    counted, count_macs = [], translations.count_macs
     monkeypatch.setattr(
-        evaluation, "count_macs", lambda *a, **k: counted.append(a) or count_macs(*a, **k)
+        translations, "count_macs", lambda *a, **k: counted.append(a) or count_macs(*a, **k)
     )
-    runner.execute(job, bench)
+    execute.execute(job, bench)
     assert set(task.reader.times("test")) == {1}
     assert len(counted) == 1
     task.reader.reads.clear()
-    runner.evaluate(job, bench, force=True)
+    execute.evaluate(job, bench, force=True)
     assert set(task.reader.times("test")) == {1}
 
 
 @pytest.mark.parametrize("task", ["unpaired"], indirect=True)
 def test_a_run_decodes_a_training_image_at_most_for_training_and_for_a_half(task, job, bench):
-    runner.execute(job, bench)
+    execute.execute(job, bench)
     assert set(task.reader.times("train")) <= {1, 2}
 
 
@@ -136,7 +139,7 @@ def test_a_run_decodes_a_training_image_at_most_for_training_and_for_a_half(task
 def test_images_of_other_programs_are_scored_with_each_test_image_decoded_once(task, places):
     truth = decoded(task, "b", ResizeRule(32))
     names = [image.name for image in task.images("test", "a")]
-    evaluation.save_images(places / "fakes", names, truth)
+    translations.save_images(places / "fakes", names, truth)
     external.load(external.Images(places / "fakes", task, A2B))
     assert set(task.reader.times("test")) == {1}
 

@@ -11,19 +11,23 @@ from typing import Any
 import pytest
 import torch
 
-from i2i_bench import checkpoint, plan, protocols, record, registry, runner, training
-from i2i_bench.console import quiet
-from i2i_bench.data import TrainingImages
-from i2i_bench.plan import Choices
-from i2i_bench.tasks import catalog
-from i2i_bench.training import Schedule
+from i2i_bench.cli.progress import quiet
+from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
+from i2i_bench.runs import execute, plan
+from i2i_bench.runs.plan import Choices
+from i2i_bench.scoring import protocols
+from i2i_bench.tasks import catalogue
+from i2i_bench.training import checkpoint, loop
+from i2i_bench.training.loop import Schedule
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 
 
 @pytest.fixture(scope="module")
 def job():
-    task = catalog.find("stripes", Path())
+    task = catalogue.find("stripes", Path())
     choices = Choices("tiny", {}, 12)
     model_class = registry.load("attentiongan")
     return plan.make_job("attentiongan", model_class, ("stripes", task), 0, choices)
@@ -42,7 +46,7 @@ def train(job, images):
         torch.manual_seed(0)
         model = model or job.model_class(job.settings.config)
         schedule = Schedule(0, 2, 12, "bf16" if is_bf16 else "fp32", seconds)
-        position = training.train(
+        position = loop.train(
             model,
             images,
             schedule,
@@ -75,7 +79,7 @@ def assert_equal(one, other):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, number):
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(training.Stopped, match="saved in"):
+    with pytest.raises(loop.Stopped, match="saved in"):
         train(tmp_path / "parts", stop_after(4, number), seconds=1e9)
     model, position = train(tmp_path / "parts")
     assert position.images_seen == 12
@@ -84,7 +88,7 @@ def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, nu
 
 def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkeypatch):
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(training.Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
+    with pytest.raises(loop.Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
         train(tmp_path / "step", stop_after(12), seconds=1e9)
     save = checkpoint.save
 
@@ -94,7 +98,7 @@ def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", save_slowly)
-        with pytest.raises(training.Stopped, match="stopped by SIGINT after 12 of 12 images"):
+        with pytest.raises(loop.Stopped, match="stopped by SIGINT after 12 of 12 images"):
             train(tmp_path / "checkpoint", seconds=1e9)
     for folder in ("step", "checkpoint"):
         model, position = train(tmp_path / folder, stop_after(2))
@@ -103,12 +107,12 @@ def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkey
 
 
 def test_log_has_each_step_once_after_a_resume(train, tmp_path):
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path, stop_after(6))
-    with (tmp_path / training.LOG).open("a") as file:
+    with (tmp_path / loop.LOG).open("a") as file:
         file.write('{"step": 99, "images_seen": 198, "seconds": 1, "losses": {}}\n{"ste')
     train(tmp_path)
-    lines = (tmp_path / training.LOG).read_text().splitlines()
+    lines = (tmp_path / loop.LOG).read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 
@@ -156,7 +160,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
 
 def test_full_disk_leaves_the_old_checkpoint(train, tmp_path):
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path, stop_after(4), seconds=1e9)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint-*.pt")}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -199,7 +203,7 @@ def test_last_step_takes_what_is_left_of_the_budget(job, images, tmp_path):
     torch.manual_seed(0)
     model = job.model_class(job.settings.config)
     schedule = Schedule(0, 5, 12)
-    position = training.train(model, images, schedule, folder=tmp_path, identity={}, report=quiet)
+    position = loop.train(model, images, schedule, folder=tmp_path, identity={}, report=quiet)
     assert (position.step, position.images_seen) == (3, 12)
 
 
@@ -212,14 +216,14 @@ def test_bf16_trains(train, tmp_path):
 @pytest.mark.slow
 def test_scoring_again_gives_the_same_numbers(job, tmp_path):
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
-    path = runner.execute(job, bench)
+    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    path = execute.execute(job, bench)
     first = record.read(path)
     again = plan.find_job(str(job.run), places)
     assert dataclasses.replace(again.settings) == job.settings
-    assert record.read(runner.evaluate(again, bench, force=True)) == first
+    assert record.read(execute.evaluate(again, bench, force=True)) == first
     with pytest.raises(ValueError, match="--force replaces that"):
-        runner.evaluate(again, bench)
+        execute.evaluate(again, bench)
 
 
 @pytest.mark.parametrize("takes_pairs", [True, False])
@@ -234,13 +238,13 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
             return super().training_step(batch, random)
 
     choices = Choices("tiny", {}, 8)
-    task = catalog.find(str(pairs), Path())
+    task = catalogue.find(str(pairs), Path())
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
     paired = plan.make_job("attentiongan", Noting, (str(pairs), task), 0, choices)
-    runner.execute(paired, bench)
+    execute.execute(paired, bench)
     assert all(names["a"] == names["b"] for names in batches) == takes_pairs
-    stripes = ("stripes", catalog.find("stripes", Path()))
+    stripes = ("stripes", catalogue.find("stripes", Path()))
     if takes_pairs:
         with pytest.raises(ValueError, match="is trained on pairs, and the images of task stripes"):
             plan.make_job("attentiongan", Noting, stripes, 0, choices)
@@ -251,22 +255,22 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
 def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
     job, tiny, tmp_path
 ):
-    task = (str(tiny), catalog.find(str(tiny), Path()))  # of fewer images to score
+    task = (str(tiny), catalogue.find(str(tiny), Path()))  # of fewer images to score
     job = plan.make_job("attentiongan", job.model_class, task, 0, Choices("tiny", {}, 12))
     places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
-    path = runner.execute(job, bench)
+    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    path = execute.execute(job, bench)
     before = path.read_text()
     stopping = dataclasses.replace(bench, report=stop_after(4))
-    with pytest.raises(training.Stopped):
-        runner.carry_out([job], stopping, force=True, say=print)
+    with pytest.raises(loop.Stopped):
+        execute.carry_out([job], stopping, force=True, say=print)
     assert path.read_text() == before
     said = []
-    runner.carry_out([job], bench, force=False, say=said.append)
+    execute.carry_out([job], bench, force=False, say=said.append)
     assert "recorded in" in said[-1]
     first, second = json.loads(before), json.loads(path.read_text())
     assert first["scores"] == second["scores"]
-    runner.carry_out([job], bench, force=False, say=said.append)
+    execute.carry_out([job], bench, force=False, say=said.append)
     assert "recorded already" in said[-1]
 
 
@@ -297,7 +301,7 @@ def test_step_under_bf16_sees_weights_that_were_stepped_within_it(images, tmp_pa
 
     model: Any = TwoPhases()
     seen = []
-    training.train(
+    loop.train(
         model,
         images,
         Schedule(0, 2, 2, "bf16"),

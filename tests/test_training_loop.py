@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from i2i_bench import checkpoint, training
-from i2i_bench.checkpoint import Position
-from i2i_bench.data import TrainingImages
+from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Settings
-from i2i_bench.tasks import folders
-from i2i_bench.training import Schedule
+from i2i_bench.tasks import two_domains
+from i2i_bench.training import checkpoint, loop, snapshots
+from i2i_bench.training.checkpoint import Position
+from i2i_bench.training.loop import Schedule
 
 SIX = Schedule(0, 2, 12)  # steps
 IDENTITY = {
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("default_signals")
 
 @pytest.fixture(scope="module")
 def images(tiny):
-    return TrainingImages(folders.folder_task(tiny), Settings(None, 2, 12, 32, 32), 0)
+    return TrainingImages(two_domains.folder_task(tiny), Settings(None, 2, 12, 32, 32), 0)
 
 
 class Still:
@@ -63,7 +63,7 @@ def train(images, tmp_path):
 
     def run(model=None, schedule=SIX, report=lambda *_: None):
         still: Any = model or Still()
-        return training.train(
+        return loop.train(
             still, images, schedule, folder=tmp_path, identity=IDENTITY, report=report
         )
 
@@ -109,7 +109,7 @@ class Now:
 def now(monkeypatch):
     """Give the clock of a training whose steps take a second, and nothing else any time."""
     clock = Now()
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(loop, "time", clock)
     monkeypatch.setattr(Still, "training_step", clock.delay(Still.training_step, 1))
     return clock
 
@@ -118,7 +118,7 @@ OFTEN = Schedule(0, 2, 12, checkpoint_seconds=0.5)  # after each step
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(checkpoint, "save"), (training.Album, "take")], ids=["save", "snapshot"]
+    ("owner", "name"), [(checkpoint, "save"), (snapshots.Album, "take")], ids=["save", "snapshot"]
 )
 def test_what_is_written_takes_no_time_of_training(train, now, monkeypatch, owner, name):
     monkeypatch.setattr(owner, name, now.delay(getattr(owner, name), 50))
@@ -168,17 +168,17 @@ def test_peak_of_memory_is_the_highest_of_all_sessions(train, half_done):
 
 
 def test_line_has_the_mean_of_all_steps_since_the_line_before(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "LOG_LINES", 2)
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0.0)  # a report in between each step
+    monkeypatch.setattr(loop, "LOG_LINES", 2)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)  # a report in between each step
     train(Still([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    lines = [json.loads(line) for line in (tmp_path / training.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / loop.LOG).read_text().splitlines()]
     assert [(line["step"], line["losses"]["cycle_a"]) for line in lines] == [(3, 2.0), (6, 5.0)]
 
 
 def test_log_is_synced_before_the_checkpoint_that_says_its_steps_are_taken(train, tmp_path, synced):
     train()
     (saved,) = tmp_path.glob("checkpoint-*.pt")
-    log = synced.index((tmp_path / training.LOG).stat().st_ino)
+    log = synced.index((tmp_path / loop.LOG).stat().st_ino)
     assert log < synced.index(saved.stat().st_ino)
 
 

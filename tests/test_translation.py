@@ -13,14 +13,20 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from i2i_bench import checkpoint, contract, data, plan, registry, translation
-from i2i_bench.cli import main
-from i2i_bench.directions import request
+from i2i_bench.cli.main import main
+from i2i_bench.data import training_images
+from i2i_bench.data.directions import request
 from i2i_bench.model import A2B, ResizeRule
-from i2i_bench.plan import Choices
-from i2i_bench.tasks import folders
+from i2i_bench.plugins import contract, registry
+from i2i_bench.runs import plan
+from i2i_bench.runs import translate as runs_translate
+from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.translate import Translator, load, translate_files
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.translations import BATCH_SIZE
+from i2i_bench.tasks import two_domains
 from i2i_bench.tasks.task import TaskImage
-from i2i_bench.translation import BATCH_SIZE, Translator
+from i2i_bench.training import checkpoint
 
 CPU = torch.device("cpu")
 COUNT = 2 * BATCH_SIZE + 3
@@ -47,7 +53,7 @@ def photos(tmp_path):
 
 
 def translate(translator, source, target, *, report=lambda *_: None, with_masks=False):
-    return translation.translate_files(
+    return translate_files(
         translator, source, target, device=CPU, with_masks=with_masks, report=report
     )
 
@@ -69,12 +75,18 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
     target = tmp_path / "out"
     assert translate(translator, photos, target, with_masks=with_masks) == COUNT
     files = sorted(photos.iterdir())
-    images = [TaskImage(path.name, lambda path=path: folders.read_image(path)) for path in files]
-    whole = data.to_float(data.channels_first(data.decode(images, ResizeRule(SIZE))))
+    images = [
+        TaskImage(path.name, lambda path=path: two_domains.read_image(path)) for path in files
+    ]
+    whole = training_images.to_float(
+        training_images.channels_first(training_images.decode(images, ResizeRule(SIZE)))
+    )
     with torch.no_grad():
         for start in range(0, COUNT, BATCH_SIZE):
             batch = request(A2B, whole[start : start + BATCH_SIZE], None)
-            fakes = data.to_uint8(translator.model.translate(batch, A2B)).permute(0, 2, 3, 1)
+            fakes = training_images.to_uint8(translator.model.translate(batch, A2B)).permute(
+                0, 2, 3, 1
+            )
             masks = translator.model.masks(batch, A2B).attention
             for path, fake, attention in zip(files[start:], fakes, masks, strict=False):
                 assert (pixels(target / path.name) == fake.numpy()).all()
@@ -106,13 +118,13 @@ def test_files_are_translated_in_evaluation_mode(photos, tmp_path):
 def test_checkpoint_translates_at_the_crop_and_with_the_resize_of_its_training(tiny, tmp_path):
     changes = {"load_size": "40", "crop_size": "32"}
     changes |= {"resampling": "lanczos", "resize": "short_side"}
-    task, model_class = folders.folder_task(tiny), registry.load("cyclegan")
+    task, model_class = two_domains.folder_task(tiny), registry.load("cyclegan")
     choices = Choices("tiny", changes, 8)
     job = plan.make_job("cyclegan", model_class, (str(tiny), task), 0, choices)
     model = model_class(job.settings.config)
     path = checkpoint.save(tmp_path, model, job.identity(), checkpoint.Position())
     nowhere = plan.Places(tmp_path, tmp_path, tmp_path)
-    found = translation.load(nowhere, None, "cyclegan", path)
+    found = load(nowhere, None, "cyclegan", path)
     assert found.rule == ResizeRule(32, "lanczos", "short_side")
 
 
@@ -162,8 +174,8 @@ def test_file_that_cannot_be_written_is_named_and_no_draft_stays(translator, pho
 
 
 def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(translation, "WRITERS", 2)
-    monkeypatch.setattr(translation, "together", lambda *_: 2)
+    monkeypatch.setattr(runs_translate, "WRITERS", 2)
+    monkeypatch.setattr(runs_translate, "together", lambda *_: 2)
 
     def report(stage, done, of, values):
         if done == 2:
@@ -179,7 +191,7 @@ def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monk
 
 def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch, default_signals):
     (run,) = Path("runs").glob("*/cyclegan*/seed0")
-    write, written = translation.write_png, []
+    write, written = translations.write_png, []
 
     def write_and_end(path, image):
         write(path, image)
@@ -187,7 +199,7 @@ def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch, default_signals
         if len(written) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(translation, "write_png", write_and_end)
+    monkeypatch.setattr(runs_translate, "write_png", write_and_end)
     before = signal.getsignal(signal.SIGTERM)
     command = ["translate", "--run", str(run), str(photos), "out"]
     assert CliRunner().invoke(main, command).exit_code == 128 + signal.SIGTERM

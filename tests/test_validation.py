@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench import validation
+from i2i_bench.report import validation
 
 RESULTS = Path(__file__).parents[1] / "results"
 ONE = "stripes/attentiongan+preset=small/seed0.json"

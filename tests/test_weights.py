@@ -7,9 +7,10 @@ import shutil
 import pytest
 import torch
 
-from i2i_bench import ledger, weights
-from i2i_bench.download import DownloadError, Seen
-from i2i_bench.weights import ALEXNET_NAME, FILES, INCEPTION_NAME, weights_folder
+from i2i_bench import pretrained
+from i2i_bench.pretrained import ALEXNET_NAME, FILES, INCEPTION_NAME, weights_folder
+from i2i_bench.system import first_seen
+from i2i_bench.system.download import DownloadError, Seen
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def mirror(server, stand_in, monkeypatch):
 @pytest.fixture
 def published(stand_in, monkeypatch):
     """AlexNet's entry, as if the stand-in were what torchvision publishes."""
-    digits = weights.weights_hash(stand_in / ALEXNET_NAME)[:8]
+    digits = pretrained.weights_hash(stand_in / ALEXNET_NAME)[:8]
     file = dataclasses.replace(FILES[ALEXNET_NAME], digits=digits)
     monkeypatch.setitem(FILES, ALEXNET_NAME, file)
     return file
@@ -56,7 +57,7 @@ def test_weights_are_in_the_users_cache_by_default(places, monkeypatch):
 def test_weights_folder_may_be_chosen(stand_in, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
     assert weights_folder() == stand_in
-    assert weights.required(INCEPTION_NAME) == stand_in / INCEPTION_NAME
+    assert pretrained.required(INCEPTION_NAME) == stand_in / INCEPTION_NAME
 
 
 def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, monkeypatch):
@@ -64,9 +65,9 @@ def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, mon
     own = folder / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert weights.required(INCEPTION_NAME) == own
-    assert weights.place(ALEXNET_NAME) == folder / ALEXNET_NAME
-    found = weights.inspect(FILES[INCEPTION_NAME])
+    assert pretrained.required(INCEPTION_NAME) == own
+    assert pretrained.place(ALEXNET_NAME) == folder / ALEXNET_NAME
+    found = pretrained.inspect(FILES[INCEPTION_NAME])
     assert (found.state, found.path) == ("unverified", own)
 
 
@@ -74,16 +75,16 @@ def test_weights_hash_follows_the_file(tmp_path):
     path = tmp_path / "weights"
     for content in (b"one", b"another"):
         path.write_bytes(content)
-        assert weights.weights_hash(path) == hashlib.sha256(content).hexdigest()
+        assert pretrained.weights_hash(path) == hashlib.sha256(content).hexdigest()
 
 
 def test_weights_are_read_once_for_their_hash(tmp_path):
     path = tmp_path / "weights"
     path.write_bytes(b"one")
-    weights.weights_hash(path)
-    before = weights._file_hash.cache_info().hits
-    weights.weights_hash(path)
-    assert weights._file_hash.cache_info().hits == before + 1
+    pretrained.weights_hash(path)
+    before = pretrained._file_hash.cache_info().hits
+    pretrained.weights_hash(path)
+    assert pretrained._file_hash.cache_info().hits == before + 1
 
 
 # What is known
@@ -109,17 +110,17 @@ def test_addresses_are_those_of_the_packages_that_use_them():
 
 
 def test_a_file_is_verified_by_the_digits_of_its_publisher(stand_in, published):
-    assert weights.status(stand_in / published.name) == "verified"
-    assert weights.status(stand_in / INCEPTION_NAME) == "unverified"
+    assert pretrained.status(stand_in / published.name) == "verified"
+    assert pretrained.status(stand_in / INCEPTION_NAME) == "unverified"
 
 
 def test_a_stranger_under_a_published_name_is_told_once(stand_in, monkeypatch, caplog):
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
-    weights._warn_of_stranger.cache_clear()
+    pretrained._warn_of_stranger.cache_clear()
     for _ in range(2):
-        weights.required(ALEXNET_NAME)
+        pretrained.required(ALEXNET_NAME)
     assert caplog.text.count("is not the one that is published under this name") == 1
-    assert weights.status(stand_in / ALEXNET_NAME) == "unverified"
+    assert pretrained.status(stand_in / ALEXNET_NAME) == "unverified"
 
 
 def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch):
@@ -127,9 +128,9 @@ def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(places))
     shutil.copytree(stand_in, weights_folder())
     with pytest.raises(ValueError, match=r"^weights file alexnet.* is not the one .* --force gets"):
-        weights.required(ALEXNET_NAME)
+        pretrained.required(ALEXNET_NAME)
     assert (
-        weights.required(INCEPTION_NAME).parent == weights_folder()
+        pretrained.required(INCEPTION_NAME).parent == weights_folder()
     )  # of which no hash is published
 
 
@@ -138,10 +139,14 @@ def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch
 
 def test_fetch_takes_what_the_protocol_needs(cli, folder, mirror, published):
     output = cli("weights", "fetch")
-    assert {path.name for path in folder.iterdir()} == {INCEPTION_NAME, ALEXNET_NAME, ledger.NAME}
+    assert {path.name for path in folder.iterdir()} == {
+        INCEPTION_NAME,
+        ALEXNET_NAME,
+        first_seen.NAME,
+    }
     lines = [line for line in output.splitlines() if "sha256" in line]
     assert [line.split()[0] for line in lines] == ["unverified", "verified"]
-    assert weights.weights_hash(folder / ALEXNET_NAME) in lines[1] and mirror.url in lines[1]
+    assert pretrained.weights_hash(folder / ALEXNET_NAME) in lines[1] and mirror.url in lines[1]
     states = rows(cli("weights", "verify"))
     assert states[INCEPTION_NAME] == "unverified" and states[ALEXNET_NAME] == "verified"
     assert set(states.values()) == {"unverified", "verified", "missing"}
@@ -184,7 +189,7 @@ def test_a_dictionary_of_something_else_is_no_weights(folder, server, published,
     torch.save({"a": 1}, folder.parent / "x")
     url = server.serve("/x", (folder.parent / "x").read_bytes())
     with pytest.raises(DownloadError, match="something other than named tensors"):
-        weights.fetch(dataclasses.replace(published, digits=""), urls=[url])
+        pretrained.fetch(dataclasses.replace(published, digits=""), urls=[url])
 
 
 def test_another_file_than_the_first_needs_force(cli, folder, server, stand_in, save_traced):
@@ -198,8 +203,8 @@ def test_another_file_than_the_first_needs_force(cli, folder, server, stand_in, 
     assert not (folder / INCEPTION_NAME).exists()
     cli("weights", "fetch", INCEPTION_NAME, "--url", other, "--force")
     assert rows(cli("weights", "verify", INCEPTION_NAME))[INCEPTION_NAME] == "unverified"
-    known = ledger.read(folder / ledger.NAME)[INCEPTION_NAME]
-    assert known == Seen(weights.weights_hash(folder / INCEPTION_NAME), known.size, other)
+    known = first_seen.read(folder / first_seen.NAME)[INCEPTION_NAME]
+    assert known == Seen(pretrained.weights_hash(folder / INCEPTION_NAME), known.size, other)
 
 
 def test_a_local_file_is_copied(cli, folder, stand_in):
@@ -238,7 +243,7 @@ def test_what_is_unfit_stops_a_run_before_its_training(
     cli("weights", "verify", INCEPTION_NAME)
     content = (folder / INCEPTION_NAME).read_bytes()
     if harm == "truncated Inception":
-        (folder / ledger.NAME).unlink()
+        (folder / first_seen.NAME).unlink()
         (folder / INCEPTION_NAME).write_bytes(content[:1000])
     elif harm == "no AlexNet":
         torch.save([1, 2], folder / ALEXNET_NAME)
@@ -264,10 +269,10 @@ def test_another_inception_is_used_once_it_is_verified_anew(cli, folder, stand_i
     cli("weights", "verify", INCEPTION_NAME)
     with (folder / INCEPTION_NAME).open("ab") as file:
         file.write(b"x")
-    with pytest.raises(weights.UnfitWeights, match="weights verify --force takes this one"):
-        weights.required(INCEPTION_NAME)
+    with pytest.raises(pretrained.UnfitWeights, match="weights verify --force takes this one"):
+        pretrained.required(INCEPTION_NAME)
     cli("weights", "verify", INCEPTION_NAME, "--force")
-    assert weights.required(INCEPTION_NAME) == folder / INCEPTION_NAME
+    assert pretrained.required(INCEPTION_NAME) == folder / INCEPTION_NAME
 
 
 # Verifying
@@ -276,7 +281,7 @@ def test_another_inception_is_used_once_it_is_verified_anew(cli, folder, stand_i
 def test_missing_and_partial_files_say_what_to_do(cli, folder):
     folder.mkdir()
     (folder / f"{ALEXNET_NAME}.part").write_bytes(b"x")
-    found = {name: weights.inspect(FILES[name]).state for name in (INCEPTION_NAME, ALEXNET_NAME)}
+    found = {name: pretrained.inspect(FILES[name]).state for name in (INCEPTION_NAME, ALEXNET_NAME)}
     assert found == {INCEPTION_NAME: "missing", ALEXNET_NAME: "partial"}
     error = cli("weights", "verify", INCEPTION_NAME, ALEXNET_NAME, code=1)
     assert error == cli("weights", "verify", code=1)  # the optional ones may be missing

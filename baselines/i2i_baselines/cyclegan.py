@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from i2i_bench import blocks, official
+from i2i_bench import official
+from i2i_bench.blocks import layers
 from i2i_bench.model import (
     Batch,
     Clock,
@@ -39,21 +40,21 @@ class CycleGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = blocks.at_least(1, 64)
-    discriminator_width: int = blocks.at_least(1, 64)
-    num_blocks: int = blocks.at_least(0, 9)
-    discriminator_layers: int = blocks.at_least(1, 3)
-    lambda_cycle: float = blocks.at_least(0, 10.0)
-    lambda_identity: float = blocks.at_least(0, 5.0)
+    generator_width: int = layers.at_least(1, 64)
+    discriminator_width: int = layers.at_least(1, 64)
+    num_blocks: int = layers.at_least(0, 9)
+    discriminator_layers: int = layers.at_least(1, 3)
+    lambda_cycle: float = layers.at_least(0, 10.0)
+    lambda_identity: float = layers.at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = blocks.at_least(0, 50)
+    pool_size: int = layers.at_least(0, 50)
 
     def __post_init__(self) -> None:
-        blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.check_limits(self)
+        layers.require_schedule(self.constant_epochs, self.decay_epochs)
+        layers.check_limits(self)
 
 
 class CycleGAN(Model):
@@ -77,18 +78,18 @@ class CycleGAN(Model):
 
     def __init__(self, config: CycleGANConfig) -> None:
         self.config = config
-        self.generators, self.discriminators = blocks.two_way(
-            lambda: blocks.resnet_generator(config.generator_width, config.num_blocks),
-            lambda: blocks.PatchDiscriminator(
+        self.generators, self.discriminators = layers.two_way(
+            lambda: layers.resnet_generator(config.generator_width, config.num_blocks),
+            lambda: layers.PatchDiscriminator(
                 config.discriminator_width, config.discriminator_layers
             ),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        blocks.init_normal(self.networks)
-        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
+        layers.init_normal(self.networks)
+        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     @classmethod
@@ -107,13 +108,13 @@ class CycleGAN(Model):
                 generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             ),
         }[preset]
-        return blocks.cycle_gan_settings(cls.card, preset, task, config)
+        return layers.cycle_gan_settings(cls.card, preset, task, config)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""
         constant, decay = self.config.constant_epochs, self.config.decay_epochs
-        factor = blocks.decay_after(clock.epoch(constant + decay), constant, decay)
-        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        factor = layers.decay_after(clock.epoch(constant + decay), constant, decay)
+        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
@@ -122,7 +123,7 @@ class CycleGAN(Model):
             "cycle": self.config.lambda_cycle,
             "identity": self.config.lambda_identity,
         }
-        return blocks.cycle_gan_step(
+        return layers.cycle_gan_step(
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from i2i_bench.labelled import LabelConditioned, LabelledConfig
+from i2i_bench.blocks.label_conditioned import LabelConditioned, LabelledConfig
 from i2i_bench.model import ModelCard
 
 

@@ -11,7 +11,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench import blocks, official
+from i2i_bench import official
+from i2i_bench.blocks.layers import (
+    ConvLayer,
+    InstanceNorm,
+    ResidualBlock,
+    adam,
+    at_least,
+    check_limits,
+    descend,
+    differentiate,
+    frozen,
+    init_normal,
+    least_squares,
+    require_divisible,
+    require_size,
+    require_task_size,
+    restarted,
+    set_learning_rate,
+    weighted_sum,
+)
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -52,24 +71,24 @@ class UNITConfig:
             codes mean the same, as the paper's shared weights have it.
     """
 
-    generator_width: int = blocks.at_least(1, 64)
-    discriminator_width: int = blocks.at_least(1, 64)
-    num_blocks: int = blocks.at_least(0, 4)
-    discriminator_layers: int = blocks.at_least(1, 4)
-    discriminator_scales: int = blocks.at_least(1, 3)
-    lambda_reconstruction: float = blocks.at_least(0, 10.0)
-    lambda_cycle: float = blocks.at_least(0, 10.0)
-    lambda_kl: float = blocks.at_least(0, 0.01)
-    lambda_kl_cycle: float = blocks.at_least(0, 0.01)
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(0, 4)
+    discriminator_layers: int = at_least(1, 4)
+    discriminator_scales: int = at_least(1, 3)
+    lambda_reconstruction: float = at_least(0, 10.0)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_kl: float = at_least(0, 0.01)
+    lambda_kl_cycle: float = at_least(0, 0.01)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     weight_decay: float = 1e-4
-    decay_every: int = blocks.at_least(1, 100_000)
-    decay_factor: float = blocks.at_least(0, 0.5)
+    decay_every: int = at_least(1, 100_000)
+    decay_factor: float = at_least(0, 0.5)
     same_start: bool = False
 
     def __post_init__(self) -> None:
-        blocks.check_limits(self)
+        check_limits(self)
 
 
 class SampleNorm(nn.Module):
@@ -95,11 +114,11 @@ class Encoder(nn.Module):
         shapes = ((3, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2))
         self.down = nn.Sequential(
             *(
-                blocks.ConvLayer(i, o, k, stride=s, norm=blocks.InstanceNorm, activation=nn.ReLU())
+                ConvLayer(i, o, k, stride=s, norm=InstanceNorm, activation=nn.ReLU())
                 for i, o, k, s in shapes
             )
         )
-        self.blocks = nn.Sequential(*(blocks.ResidualBlock(4 * width) for _ in range(num_blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * width) for _ in range(num_blocks)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, 3, height, width) to the code's mean (batch, 4 width, height / 4, width / 4).
@@ -107,19 +126,19 @@ class Encoder(nn.Module):
         Raises:
             ValueError: If a side is not divisible by 4, or below 8 px.
         """
-        blocks.require_size(images, 8, "UNIT")
-        blocks.require_divisible(images, 4)
+        require_size(images, 8, "UNIT")
+        require_divisible(images, 4)
         return self.blocks(self.down(images))
 
 
 def decoder(width: int, num_blocks: int) -> nn.Sequential:
     """Build the way from a latent code back to images in [-1, 1] of four times its side."""
-    residual = (blocks.ResidualBlock(4 * width) for _ in range(num_blocks))
+    residual = (ResidualBlock(4 * width) for _ in range(num_blocks))
     up: list[nn.Module] = []
     for inputs in (4 * width, 2 * width):
-        layer = blocks.ConvLayer(inputs, inputs // 2, 5, norm=SampleNorm, activation=nn.ReLU())
+        layer = ConvLayer(inputs, inputs // 2, 5, norm=SampleNorm, activation=nn.ReLU())
         up += [nn.Upsample(scale_factor=2), layer]
-    head = blocks.ConvLayer(width, 3, 7, activation=nn.Tanh())
+    head = ConvLayer(width, 3, 7, activation=nn.Tanh())
     return nn.Sequential(nn.Sequential(*residual), *up, head)
 
 
@@ -133,7 +152,7 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList()
         for _ in range(num_scales):
             layers: list[nn.Module] = [
-                blocks.ConvLayer(inputs, outputs, 4, stride=2, activation=nn.LeakyReLU(0.2))
+                ConvLayer(inputs, outputs, 4, stride=2, activation=nn.LeakyReLU(0.2))
                 for inputs, outputs in pairwise(widths)
             ]
             self.scales.append(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1)))
@@ -144,7 +163,7 @@ class MultiScaleDiscriminator(nn.Module):
         Raises:
             ValueError: If a side is below ``minimum_size``.
         """
-        blocks.require_size(images, self.minimum_size, "this discriminator of UNIT")
+        require_size(images, self.minimum_size, "this discriminator of UNIT")
         logits: list[Tensor] = []
         for scale in self.scales:
             if logits:
@@ -199,8 +218,8 @@ class UNIT(Model):
         if config.same_start:
             for networks in (self.encoders, self.decoders):
                 networks["b"].load_state_dict(networks["a"].state_dict())
-        blocks.init_normal(self.discriminators)
-        self.optimizers = blocks.adam(
+        init_normal(self.discriminators)
+        self.optimizers = adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay
         )
         self.state = {}
@@ -235,14 +254,14 @@ class UNIT(Model):
             batch_size, budget, size = 2, 8, min(task.image_size, 32)
         least = minimum_size(config.discriminator_layers, config.discriminator_scales)
         needed = max(8, least + -least % 4)  # the generators halve images twice
-        blocks.require_task_size(task, needed, f"{cls.card.title}, {preset},")
+        require_task_size(task, needed, f"{cls.card.title}, {preset},")
         return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by steps."""
         # the authors' scheduler moves before the update: step 100,000 is the first at half the rate
         factor = self.config.decay_factor ** (clock.step // self.config.decay_every)
-        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update the discriminators, then encoders and decoders; real images are encoded once.
@@ -260,17 +279,17 @@ class UNIT(Model):
         }
         latent = {domain: self.encoders[domain](real[domain]) for domain in DOMAINS}
         judged = self._discriminator_losses(real, latent, random)
-        blocks.descend(self.optimizers["discriminators"], torch.stack(list(judged.values())).sum())
+        descend(self.optimizers["discriminators"], torch.stack(list(judged.values())).sum())
         losses = {name: value.detach() for name, value in judged.items()}
-        with blocks.frozen(self.discriminators), blocks.restarted(self.optimizers["generators"]):
+        with frozen(self.discriminators), restarted(self.optimizers["generators"]):
             codes = [sample(latent[d].detach(), random, f"generator_{d}") for d in DOMAINS]
             noisy = {d: c.requires_grad_() for d, c in zip(DOMAINS, codes, strict=True)}
             for direction in (A2B, B2A):
                 some = self._direction_losses(real, noisy, random, direction)
-                losses |= blocks.differentiate(some, weights)
+                losses |= differentiate(some, weights)
             divergence = {f"kl_{d}": latent[d].square().mean() for d in DOMAINS}
             losses |= {name: value.detach() for name, value in divergence.items()}
-            roots = [blocks.weighted_sum(divergence, weights), *latent.values()]
+            roots = [weighted_sum(divergence, weights), *latent.values()]
             gradients = [each.grad for each in noisy.values()]
             torch.autograd.backward(roots, [None, *gradients])
         return losses
@@ -288,8 +307,8 @@ class UNIT(Model):
             terms = []
             for logits in self.discriminators[target](torch.cat([real[target], fake])):
                 of_real, of_fake = logits.tensor_split([len(real[target])])
-                terms.append(blocks.least_squares(of_real, 1.0))
-                terms.append(blocks.least_squares(of_fake, 0.0))
+                terms.append(least_squares(of_real, 1.0))
+                terms.append(least_squares(of_fake, 0.0))
             losses[f"discriminator_{target}"] = torch.stack(terms).sum()
         return losses
 
@@ -306,7 +325,7 @@ class UNIT(Model):
         reconstructed, fake = outputs.tensor_split([len(noisy[target])])
         recoded = self.encoders[target](fake)  # the translated domain's encoder
         cycled = self.decoders[source](sample(recoded, random, f"cycle_{source}"))
-        judged = [blocks.least_squares(of, 1.0) for of in self.discriminators[target](fake)]
+        judged = [least_squares(of, 1.0) for of in self.discriminators[target](fake)]
         return {
             f"reconstruction_{target}": F.l1_loss(reconstructed, real[target]),
             f"cycle_{source}": F.l1_loss(cycled, real[source]),

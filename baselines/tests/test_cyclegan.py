@@ -6,8 +6,8 @@ import pytest
 import torch
 from i2i_baselines.cyclegan import CycleGAN, CycleGANConfig
 
-from i2i_bench import contract
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
+from i2i_bench.plugins import contract
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 NORMS = {  # positions of normalisations, which have no parameters

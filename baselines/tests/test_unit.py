@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from i2i_baselines.official.unit import discriminator_stems, generator_stems
-from i2i_baselines.unit import (
-    DOMAINS,
-    UNIT,
-    MultiScaleDiscriminator,
-    SampleNorm,
-    UNITConfig,
-)
+from i2i_baselines.unit import DOMAINS, UNIT, MultiScaleDiscriminator, SampleNorm, UNITConfig
 from torch import nn
 
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness

@@ -91,9 +91,9 @@ def require_sentence(error: ValueError) -> None:
     Raises:
         Found: If not.
     """
-    from i2i_bench import faults
+    from i2i_bench.system import messages
 
-    said = faults.reason(error)
+    said = messages.reason(error)
     if not said.isprintable() or len(said) > LONGEST:
         raise Found(f"no sentence: {said[:200]!r}... of {len(said)}") from error
 

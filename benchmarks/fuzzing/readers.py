@@ -13,8 +13,8 @@ from fuzzing.sound import OFFICIAL, sound_checkpoint
 
 def read_record(content: bytes, folder: Path) -> None:
     """Read a record and do with it all that is done with records."""
-    from i2i_bench import record, validation
-    from i2i_bench.report import render
+    from i2i_bench.records import record
+    from i2i_bench.report import render, validation
 
     path = folder / "results/stripes/cyclegan/seed0.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def read_record(content: bytes, folder: Path) -> None:
 
 def read_external(content: bytes, folder: Path) -> None:
     """Read the record of another program's images."""
-    from i2i_bench import record
+    from i2i_bench.records import record
 
     (folder / "x.json").write_bytes(content)
     record.write(record.read_external(folder / "x.json"), folder / "results")
@@ -40,27 +40,28 @@ def read_external(content: bytes, folder: Path) -> None:
 
 def read_notes(content: bytes, folder: Path) -> None:
     """Read the small files beside runs and downloads."""
-    from i2i_bench import claims, ledger, plan
-    from i2i_bench.report import figures
+    from i2i_bench.report.figures import samples
+    from i2i_bench.runs import lock, plan
+    from i2i_bench.system import first_seen
 
     run = folder / "seed0"
     run.mkdir(exist_ok=True)
-    for path in (run / plan.RUN_FILE, claims.place(run), run / "losses.jsonl", folder / "k.json"):
+    for path in (run / plan.RUN_FILE, lock.place(run), run / "losses.jsonl", folder / "k.json"):
         path.write_bytes(content)
     for read in (plan.noted_task, plan.is_unfinished, plan.is_imported):
         read(run)
-    with claims.claim(run, watch=0.0):
+    with lock.claim(run, watch=0.0):
         pass
     with contextlib.suppress(ValueError):
-        ledger.read(folder / "k.json")
-    figures._read_log(run / "losses.jsonl")
+        first_seen.read(folder / "k.json")
+    samples._read_log(run / "losses.jsonl")
 
 
 def read_setting(content: bytes, folder: Path) -> None:
     """Read a setting as typed."""
-    from i2i_bench import registry
-    from i2i_bench.contract import NOMINAL
-    from i2i_bench.settings import change_settings
+    from i2i_bench.plugins import registry
+    from i2i_bench.plugins.contract import NOMINAL
+    from i2i_bench.training.settings import change_settings
 
     del folder
     key, _, value = content.decode(errors="replace").partition("=")
@@ -71,19 +72,19 @@ def read_setting(content: bytes, folder: Path) -> None:
 
 def read_image(content: bytes, folder: Path) -> None:
     """Decode an image file."""
-    from i2i_bench.tasks import folders
+    from i2i_bench.tasks import two_domains
 
     (folder / "x.png").write_bytes(content)
     for is_plain in (False, True):
-        folders.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
+        two_domains.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
 def read_images(content: bytes, folder: Path) -> None:
     """Read an archive of another program's images."""
-    from i2i_bench import image_files
+    from i2i_bench.scoring import submission
 
     (folder / "x.zip").write_bytes(content)
-    with image_files.opened(folder / "x.zip") as files:
+    with submission.opened(folder / "x.zip") as files:
         for file in files[:20]:
             file.content()
 
@@ -104,8 +105,9 @@ def read_archive(content: bytes, folder: Path) -> None:
 
 def read_checkpoint(content: bytes, folder: Path) -> None:
     """Read a checkpoint, and build and restore the model that it is of."""
-    from i2i_bench import checkpoint, registry
-    from i2i_bench.settings import restore_settings, without_memory
+    from i2i_bench.plugins import registry
+    from i2i_bench.training import checkpoint
+    from i2i_bench.training.settings import restore_settings, without_memory
 
     path = folder / "checkpoint-000000000000.pt"
     path.write_bytes(content)
@@ -118,7 +120,8 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
 
 def read_official(content: bytes, folder: Path) -> None:
     """Build the model whose authors' file it is; the others refuse it, each in a sentence."""
-    from i2i_bench import importing, registry
+    from i2i_bench.plugins import registry
+    from i2i_bench.runs import importing
 
     path = folder / "netG_A2B.pth"  # a name that all of them take
     path.write_bytes(content)
@@ -136,7 +139,7 @@ def read_official(content: bytes, folder: Path) -> None:
 
 def read_metadata(content: bytes, folder: Path) -> None:
     """List models with a distribution of this metadata installed."""
-    from i2i_bench import registry
+    from i2i_bench.plugins import registry
 
     first, _, rest = content.partition(b"\x00")
     information = folder / "hostile-1.dist-info"

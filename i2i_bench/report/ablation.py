@@ -8,11 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from i2i_bench import disk
-from i2i_bench.metrics.masks import EFFECTIVE_MASKS
-from i2i_bench.record import AnyRecord, FileSafe, Line, Record, Run
-from i2i_bench.report import curves
+from i2i_bench.records.record import AnyRecord, FileSafe, Line, Record, Run
 from i2i_bench.report.columns import COSTS
+from i2i_bench.report.figures import curves
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import (
     markdown_text,
@@ -21,6 +19,8 @@ from i2i_bench.report.render import (
     tables_to_markdown,
 )
 from i2i_bench.report.rows import Row, Table
+from i2i_bench.scoring.metrics.masks import EFFECTIVE_MASKS
+from i2i_bench.system import files
 
 FOLDER = "ablations"  # below that of the records
 FIGURES = (".png", ".svg")
@@ -186,7 +186,7 @@ def write(study: Study, records: Sequence[AnyRecord], results: Path) -> list[Pat
     plan = study.model_dump_json(indent=1) + "\n"
     for suffix, text in {".json": plan, **texts(study, records)}.items():
         paths.append(_file(stem, suffix))
-        disk.write_text(paths[-1], text)
+        files.write_text(paths[-1], text)
     for suffix in FIGURES:
         paths.append(_file(stem, suffix))
         curves.draw(found, paths[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from i2i_bench.metric import Column
-from i2i_bench.metric_set import known_metrics
+from i2i_bench.scoring.metric_set import known_metrics
 
 SPREADS = {
     "se_jackknife": "jackknife standard error",

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from i2i_bench.metric import Column
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.metrics.distances import KID
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.metrics.distances import KID
 
 # A difference of so many standard errors has an error of 5 % if there is none in truth (normal
 # distribution, 1.96). The jackknife's are too large by 10 to 40 % rather than too small.

@@ -68,10 +68,10 @@ from typing import Any
 
 import pandas
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.record import AnyRecord, External, Record, Score, read_all, read_all_external
+from i2i_bench.records.record import AnyRecord, External, Record, Score, read_all, read_all_external
 from i2i_bench.report.columns import BASELINES
 from i2i_bench.report.rows import group_of
+from i2i_bench.scoring.metric_set import known_metrics
 
 DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("kind", "label", "model", "variant"), "string"),

@@ -7,29 +7,15 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from i2i_bench.faults import near
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.protocols import DISTANCE_KEYS, PROTOCOLS
-from i2i_bench.record import EXTERNAL, AnyRecord, External, Record, Score
-from i2i_bench.report.columns import (
-    BASELINES,
-    COST_KEYS,
-    COSTS,
-    Column,
-)
+from i2i_bench.metric import Column
+from i2i_bench.records.record import EXTERNAL, AnyRecord, External, Record, Score
+from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
 from i2i_bench.report.notes import explain, explain_split
-from i2i_bench.report.rows import (
-    Entry,
-    Group,
-    Mark,
-    Row,
-    Stat,
-    Table,
-    group_of,
-    have_one,
-    mixture,
-)
+from i2i_bench.report.rows import Entry, Group, Mark, Row, Stat, Table, group_of, have_one, mixture
 from i2i_bench.report.targets import MEAN, means
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.protocols import DISTANCE_KEYS, PROTOCOLS
+from i2i_bench.system.messages import near
 
 
 def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.metrics.distances import FID
-from i2i_bench.metrics.lpips import LPIPS
-from i2i_bench.metrics.recognition import TARGET_SHARE
-from i2i_bench.protocols import PROTOCOLS, remarks
-from i2i_bench.record import External, Record
-from i2i_bench.report.columns import SPREADS, Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import External, Record
+from i2i_bench.report.columns import SPREADS
 from i2i_bench.report.rows import Entry, Group, Row, have_one
 from i2i_bench.report.targets import MEAN
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.metrics.distances import FID
+from i2i_bench.scoring.metrics.lpips import LPIPS
+from i2i_bench.scoring.metrics.recognition import TARGET_SHARE
+from i2i_bench.scoring.protocols import PROTOCOLS, remarks
 
 LONGEST_REASON = 300  # characters
 UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank

@@ -10,12 +10,13 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.metrics.distances import KID
-from i2i_bench.record import AnyRecord
-from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS, Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import AnyRecord
+from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.rows import Group, Row, Stat, Table, cell
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.metrics.distances import KID
 
 WIDTH = 120  # columns of a terminal; a wider table continues in a second block
 EMPTY = "No record holds a score yet; `i2i-bench run` makes one."

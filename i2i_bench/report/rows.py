@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.record import EXTERNAL, AnyRecord, Record, Score
-from i2i_bench.report.columns import COST_KEYS, SPREADS, Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import EXTERNAL, AnyRecord, Record, Score
+from i2i_bench.report.columns import COST_KEYS, SPREADS
 from i2i_bench.report.targets import MEAN
+from i2i_bench.scoring.metric_set import known_metrics
 
 Mark = Literal["best", "second"]
 Entry = tuple[AnyRecord, Score]

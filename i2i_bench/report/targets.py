@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
-from i2i_bench.record import Score, Values
+from i2i_bench.records.record import Score, Values
 
 MEAN = "mean over "  # how the direction of a mean starts
 

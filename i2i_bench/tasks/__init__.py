@@ -1,1 +1,1 @@
-"""Where the tasks of the benchmark are defined."""
+"""What there is to run."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
-from i2i_bench.tasks.folders import SUFFIXES
+from i2i_bench.tasks.two_domains import SUFFIXES
 
 _CHUNK = 1 << 20  # bytes
 _LARGEST_HEADER = 1 << 22  # bytes that a tar may state for a name and the like

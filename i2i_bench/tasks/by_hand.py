@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from i2i_bench.tasks.folders import Stamp, read_image, read_unchanged, stamp
-from i2i_bench.tasks.labelled import LabelledImage, LabelledReader, make_task
 from i2i_bench.tasks.labels import Labels
+from i2i_bench.tasks.many_domains import LabelledImage, LabelledReader, make_task
 from i2i_bench.tasks.source import Offer, Report, Source, State
 from i2i_bench.tasks.task import SPLITS, Task, TaskImage
+from i2i_bench.tasks.two_domains import Stamp, read_image, read_unchanged, stamp
 
 if TYPE_CHECKING:
     from PIL import Image

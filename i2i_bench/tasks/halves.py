@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from i2i_bench.tasks.archives import ArchiveError
-from i2i_bench.tasks.folders import FOLDERS, SUFFIXES, read_image
 from i2i_bench.tasks.source import Report
 from i2i_bench.tasks.task import DOMAINS
+from i2i_bench.tasks.two_domains import FOLDERS, SUFFIXES, read_image
 
 _DEEPEST = 4  # folders an archive may put around trainA and the others
 _HALVES = {"train": "train", "test": "test", "val": "test"}  # of pix2pix; test goes before val

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from i2i_bench.faults import near
+from i2i_bench.system.messages import near
 
 EVERY = "all"  # the one domain of a labelled task in training: all its images, told apart by labels
 

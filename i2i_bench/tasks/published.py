@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i_bench.tasks.folders import (
+from i2i_bench.tasks.source import Offer, Report, Source, State, deviations
+from i2i_bench.tasks.task import DOMAINS, Task
+from i2i_bench.tasks.two_domains import (
     FOLDERS,
     PUBLISHED_SIZE,
     SUFFIXES,
@@ -17,8 +19,6 @@ from i2i_bench.tasks.folders import (
     scan,
     stamp,
 )
-from i2i_bench.tasks.source import Offer, Report, Source, State, deviations
-from i2i_bench.tasks.task import DOMAINS, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Published(Source):
         Raises:
             ValueError: If something else is there.
         """
-        from i2i_bench.tasks.download import count_images, num_bytes, read_first
+        from i2i_bench.tasks.fetch import count_images, num_bytes, read_first
 
         if not folder.exists():
             return None
@@ -108,7 +108,7 @@ class Published(Source):
         Raises:
             ValueError: If no address is known, or there is no such file.
         """
-        from i2i_bench import download
+        from i2i_bench.system import download
 
         where = tuple(urls) or download.with_mirror("data", self.archive, self.urls)
         for url in where:
@@ -144,8 +144,8 @@ class Published(Source):
             ValueError: If the archive cannot be had, is refused, or does not hold what was
                 published.
         """
-        from i2i_bench.download import alone
-        from i2i_bench.tasks.download import fetch_archive
+        from i2i_bench.system.download import alone
+        from i2i_bench.tasks.fetch import fetch_archive
 
         with alone(offer.target):
             if not force and (there := self.count_present(offer.target)):
@@ -158,7 +158,7 @@ class Published(Source):
         Raises:
             ValueError: If anything is not as it must be.
         """
-        from i2i_bench.tasks.download import count_images, remember, require_readable
+        from i2i_bench.tasks.fetch import count_images, remember, require_readable
 
         files = self._files(folder)
         require_readable(files, report)

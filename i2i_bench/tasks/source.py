@@ -46,7 +46,7 @@ class Offer:
 
     def lines(self) -> list[str]:
         """Say what will be fetched, from where, under which licence, and how large it is."""
-        from i2i_bench.download import shown
+        from i2i_bench.system.download import shown
 
         where = [str(self.file)] if self.file else [shown(url) for url in self.urls]
         counts = (f"{folder} {number or 'any number'}" for folder, number in self.counts.items())

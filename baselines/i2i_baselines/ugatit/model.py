@@ -12,13 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_baselines.ugatit.networks import (
-    Discriminator,
-    Generator,
-    LayerInstanceNorm,
-    minimum_size,
-)
-from i2i_bench import blocks, official
+from i2i_baselines.ugatit.networks import Discriminator, Generator, LayerInstanceNorm, minimum_size
+from i2i_bench import official
+from i2i_bench.blocks import layers
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -55,21 +51,21 @@ class UGATITConfig:
     """
 
     light: bool = False
-    image_size: int = blocks.at_least(8, 256)
-    generator_width: int = blocks.at_least(1, 64)
-    discriminator_width: int = blocks.at_least(1, 64)
-    num_blocks: int = blocks.at_least(0, 4)
-    global_layers: int = blocks.at_least(3, 7)
-    local_layers: int = blocks.at_least(3, 5)
-    lambda_cycle: float = blocks.at_least(0, 10.0)
-    lambda_identity: float = blocks.at_least(0, 10.0)
-    lambda_cam: float = blocks.at_least(0, 1000.0)
+    image_size: int = layers.at_least(8, 256)
+    generator_width: int = layers.at_least(1, 64)
+    discriminator_width: int = layers.at_least(1, 64)
+    num_blocks: int = layers.at_least(0, 4)
+    global_layers: int = layers.at_least(3, 7)
+    local_layers: int = layers.at_least(3, 5)
+    lambda_cycle: float = layers.at_least(0, 10.0)
+    lambda_identity: float = layers.at_least(0, 10.0)
+    lambda_cam: float = layers.at_least(0, 1000.0)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        blocks.check_limits(self)
+        layers.check_limits(self)
 
     @property
     def minimum_size(self) -> int:
@@ -124,7 +120,7 @@ class UGATIT(Model):
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        self.optimizers = blocks.adam(
+        self.optimizers = layers.adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay
         )
         self.state = {}
@@ -161,15 +157,15 @@ class UGATIT(Model):
                 global_layers=4,
                 local_layers=3,
             )
-        blocks.require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
-        loaded = blocks.load_size(task, size)
+        layers.require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
+        loaded = layers.load_size(task, size)
         return Settings(config, batch_size, budget, loaded, size, "bilinear")
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate to 0 over the second half of the steps."""
         half = max(1, clock.total_steps // 2)
         factor = max(0.0, 1 - max(0, clock.step - half) / half)
-        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update the discriminators, then the generators on the fakes that those were shown.
@@ -186,16 +182,16 @@ class UGATIT(Model):
             "identity": config.lambda_identity,
             "cam": config.lambda_cam,
         }
-        with blocks.restarted(self.optimizers["generators"]):
+        with layers.restarted(self.optimizers["generators"]):
             losses = self._identity_losses(real, weights)
             made = {d: self.generators[str(d)](real[d.source]) for d in (A2B, B2A)}
             judged = self._discriminator_losses(real, {d.target: f for d, (f, _) in made.items()})
             total = torch.stack(list(judged.values())).sum()
-            blocks.descend(self.optimizers["discriminators"], total)
-            with blocks.frozen(self.discriminators):
+            layers.descend(self.optimizers["discriminators"], total)
+            with layers.frozen(self.discriminators):
                 for direction, (fake, logits) in made.items():
                     some = self._direction_losses(real, fake, logits, direction)
-                    for name, value in blocks.differentiate(some, weights).items():
+                    for name, value in layers.differentiate(some, weights).items():
                         losses[name] = losses[name] + value if name in losses else value
         with torch.no_grad():
             for module in self.generators.modules():
@@ -215,7 +211,7 @@ class UGATIT(Model):
                 f"identity_{target}": F.l1_loss(same, real[target]),
                 f"cam_{direction}": classification_loss(logits, 0.0),
             }
-            losses |= blocks.differentiate(some, weights)
+            losses |= layers.differentiate(some, weights)
         return losses
 
     def _discriminator_losses(
@@ -277,4 +273,4 @@ def classification_loss(logits: Tensor, target: float) -> Tensor:
 def adversarial_loss(discriminators: nn.Module, images: Tensor, target: float) -> Tensor:
     """Sum the distances of all logits from a constant; each discriminator is called once."""
     outputs = [logits for network in discriminators.children() for logits in network(images)]
-    return torch.stack([blocks.least_squares(logits, target) for logits in outputs]).sum()
+    return torch.stack([layers.least_squares(logits, target) for logits in outputs]).sum()

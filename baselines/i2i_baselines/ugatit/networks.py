@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench import blocks
+from i2i_bench.blocks.layers import InstanceNorm, require_divisible, require_size
 
 
 class SpectralNorm(nn.Module):
@@ -155,8 +155,8 @@ class Generator(nn.Module):
         self.image_size, channels = image_size, 4 * width
         encoder: list[nn.Module] = []
         for shape in ((3, width, 7, 1), (width, 2 * width, 3, 2), (2 * width, channels, 3, 2)):
-            encoder += [convolution(*shape), blocks.InstanceNorm(shape[1]), nn.ReLU()]
-        encoder += [ResidualBlock(channels, blocks.InstanceNorm) for _ in range(num_blocks)]
+            encoder += [convolution(*shape), InstanceNorm(shape[1]), nn.ReLU()]
+        encoder += [ResidualBlock(channels, InstanceNorm) for _ in range(num_blocks)]
         self.encoder = nn.Sequential(*encoder)
         self.activation_map = ClassActivationMap(channels, spectral=False, activation=nn.ReLU())
         inputs = channels * (1 if image_size is None else (image_size // 4) ** 2)
@@ -187,14 +187,14 @@ class Generator(nn.Module):
         return self.decoder(x), logits
 
     def _check(self, images: Tensor) -> None:
-        blocks.require_size(images, 8, "U-GAT-IT")
+        require_size(images, 8, "U-GAT-IT")
         height, width = images.shape[-2:]
         if self.image_size and (height, width) != (self.image_size, self.image_size):
             raise ValueError(
                 f"this U-GAT-IT is for images of {self.image_size} px, not {width}x{height}; "
                 "the light model takes any size"
             )
-        blocks.require_divisible(images, 4)
+        require_divisible(images, 4)
 
 
 class Discriminator(nn.Module):
@@ -221,7 +221,7 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: If a side is below ``minimum_size``.
         """
-        blocks.require_size(images, self.minimum_size, "this discriminator of U-GAT-IT")
+        require_size(images, self.minimum_size, "this discriminator of U-GAT-IT")
         x, logits = self.activation_map(self.layers(images))
         return self.last(F.pad(x, (1, 1, 1, 1), "reflect")), logits
 

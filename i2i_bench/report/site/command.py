@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from i2i_bench.record import Record
-from i2i_bench.tasks.catalog import find_named
+from i2i_bench.records.record import Record
+from i2i_bench.tasks.catalogue import find_named
 
 DEFAULT_PROTOCOL = "i2i"
 FOLDER, FILES, RUN = "path/to/task", "path/to/files", "path/to/run"  # what a record does not know

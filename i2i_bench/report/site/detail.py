@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from i2i_bench.metric_set import known_metrics
-from i2i_bench.record import AnyRecord, External, Record, Score
-from i2i_bench.report.columns import COSTS, Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import AnyRecord, External, Record, Score
+from i2i_bench.report.columns import COSTS
 from i2i_bench.report.site.command import Command, repeat
+from i2i_bench.scoring.metric_set import known_metrics
 
 NONE = "\N{EN DASH}"  # in place of a value
 

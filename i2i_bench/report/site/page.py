@@ -13,17 +13,18 @@ from typing import NamedTuple
 
 import jinja2
 
-from i2i_bench.disk import write_text
-from i2i_bench.record import AnyRecord, Record, Score, text_of
-from i2i_bench.report.columns import COSTS, Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import AnyRecord, Record, Score, text_of
+from i2i_bench.report.columns import COSTS
 from i2i_bench.report.leaderboard import ranked_by, tabulate
 from i2i_bench.report.rows import Row, Table, cell
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import Entry, entry
-from i2i_bench.report.site.gallery import Folders, Gallery, Samples, Store
 from i2i_bench.report.site.plot import Plot
+from i2i_bench.report.site.samples import Folders, Gallery, Samples, Store
 from i2i_bench.report.targets import in_words
-from i2i_bench.tasks.catalog import find_named
+from i2i_bench.system.files import write_text
+from i2i_bench.tasks.catalogue import find_named
 
 PAGE = "index.html"
 GENERATOR = "i2i-bench"  # by which a page of ours is known

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from i2i_bench.record import Record
-from i2i_bench.report.columns import Column
+from i2i_bench.metric import Column
+from i2i_bench.records.record import Record
 from i2i_bench.report.rows import Row, Table
 
 WIDTH, HEIGHT = 480, 340  # of the drawing, in its own units

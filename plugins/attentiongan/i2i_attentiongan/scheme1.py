@@ -10,12 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_attentiongan.networks import (
-    ScalarDiscriminator,
-    SingleMaskGenerator,
-    minimum_scalar_size,
-)
-from i2i_bench import blocks, official
+from i2i_attentiongan.networks import ScalarDiscriminator, SingleMaskGenerator, minimum_scalar_size
+from i2i_bench.blocks import layers
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -32,6 +28,7 @@ from i2i_bench.model import (
     TaskFacts,
     Variation,
 )
+from i2i_bench.official import StateDict, Stems, below, build, read
 
 
 @dataclass(frozen=True)
@@ -58,26 +55,26 @@ class AttentionGANv1Config:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = blocks.at_least(1, 64)
-    discriminator_width: int = blocks.at_least(1, 64)
-    num_blocks: int = blocks.at_least(0, 6)
-    discriminator_layers: int = blocks.at_least(1, 4)
-    lambda_cycle: float = blocks.at_least(0, 10.0)
-    lambda_pixel: float = blocks.at_least(0, 1.0)
-    lambda_total_variation: float = blocks.at_least(0, 1e-6)
-    lambda_identity: float = blocks.at_least(0, 0.0)
-    curriculum_epochs: int = blocks.at_least(0, 10)
-    curriculum_rate: float = blocks.at_least(0, 0.01)
-    rate: float = blocks.at_least(0, 0.5)
+    generator_width: int = layers.at_least(1, 64)
+    discriminator_width: int = layers.at_least(1, 64)
+    num_blocks: int = layers.at_least(0, 6)
+    discriminator_layers: int = layers.at_least(1, 4)
+    lambda_cycle: float = layers.at_least(0, 10.0)
+    lambda_pixel: float = layers.at_least(0, 1.0)
+    lambda_total_variation: float = layers.at_least(0, 1e-6)
+    lambda_identity: float = layers.at_least(0, 0.0)
+    curriculum_epochs: int = layers.at_least(0, 10)
+    curriculum_rate: float = layers.at_least(0, 0.01)
+    rate: float = layers.at_least(0, 0.5)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = blocks.at_least(0, 50)
+    pool_size: int = layers.at_least(0, 50)
 
     def __post_init__(self) -> None:
-        blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.check_limits(self)
+        layers.require_schedule(self.constant_epochs, self.decay_epochs)
+        layers.check_limits(self)
         for name in ("curriculum_rate", "rate"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a share is 1 at most")
@@ -129,7 +126,7 @@ class AttentionGANv1(Model):
     def __init__(self, config: AttentionGANv1Config) -> None:
         self.config = config
         self.rate = config.curriculum_rate
-        self.generators, self.discriminators = blocks.two_way(
+        self.generators, self.discriminators = layers.two_way(
             lambda: SingleMaskGenerator(config.generator_width, config.num_blocks),
             lambda: ScalarDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
@@ -137,18 +134,18 @@ class AttentionGANv1(Model):
             {"generators": self.generators, "discriminators": self.discriminators}
         )
         init_scheme1(self.networks)
-        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
+        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule (100 + 100 epochs, batch 1, flips only), or a smaller one."""
         if preset == "published":
-            blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
+            layers.require_task_size(task, cls.card.minimum_size, cls.card.title)
             size, budget = task.image_size, 200 * max(task.num_train.values())
             return Settings(AttentionGANv1Config(), 1, budget, size, size)
-        blocks.require_task_size(task, minimum_scalar_size(2), f"{cls.card.title}, {preset},")
+        layers.require_task_size(task, minimum_scalar_size(2), f"{cls.card.title}, {preset},")
         if preset == "small":
             size = min(task.image_size, 64)
             config = AttentionGANv1Config(
@@ -178,22 +175,22 @@ class AttentionGANv1(Model):
         self.rate = config.curriculum_rate if epoch < config.curriculum_epochs else config.rate
         past = max(0, epoch - config.constant_epochs)
         factor = 1 - past / config.decay_epochs if config.decay_epochs else 1.0
-        blocks.set_learning_rate(self.optimizers, config.learning_rate * factor)
+        layers.set_learning_rate(self.optimizers, config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
         real = batch.images
-        with blocks.frozen(self.discriminators):
+        with layers.frozen(self.discriminators):
             losses, fake = self._generator_losses(real)
-            total = blocks.weighted_sum(losses, self._weights())
-            blocks.descend(self.optimizers["generators"], total)
+            total = layers.weighted_sum(losses, self._weights())
+            layers.descend(self.optimizers["generators"], total)
         for domain, judge in self.discriminators.items():
-            of_real = blocks.least_squares(judge(real[domain]), 1.0)
+            of_real = layers.least_squares(judge(real[domain]), 1.0)
             shown = self.pools[domain].query(fake[domain].detach(), random, f"pool_{domain}")
-            of_fake = blocks.least_squares(judge(shown), 0.0)
+            of_fake = layers.least_squares(judge(shown), 0.0)
             losses[f"discriminator_{domain}"] = 0.25 * (of_real + of_fake)
         both = losses["discriminator_a"] + losses["discriminator_b"]
-        blocks.descend(self.optimizers["discriminators"], both)
+        layers.descend(self.optimizers["discriminators"], both)
         return {name: value.detach() for name, value in losses.items()}
 
     def _generator_losses(
@@ -214,7 +211,7 @@ class AttentionGANv1(Model):
             fake[direction.target] = translated = content * mask + source * (1 - mask)
             judged = self.discriminators[direction.target](translated)
             reconstructed = self.generators[str(direction.reverse)](translated)
-            losses[f"adversarial_{name}"] = blocks.least_squares(judged, 1.0)
+            losses[f"adversarial_{name}"] = layers.least_squares(judged, 1.0)
             losses[f"pixel_{name}"] = F.l1_loss(translated, source)
             losses[f"total_variation_{name}"] = total_variation(mask)
             losses[f"cycle_{direction.source}"] = F.l1_loss(reconstructed, source)
@@ -251,15 +248,13 @@ class AttentionGANv1(Model):
         """
         found = [path] if path.is_file() else [path / f"net{name}.pth" for name in NETWORKS]
         names = {file.stem.removeprefix("net"): file for file in found if file.is_file()}
-        files = {name: official.read(names[name]) for name in NETWORKS if name in names}
+        files = {name: read(names[name]) for name in NETWORKS if name in names}
         if not files.keys() & {"G_A2B", "G_B2A"}:
             raise ValueError(f"{path} holds no generator: netG_A2B.pth or netG_B2A.pth is needed")
         config = infer_config(files)
         stems = {"G": generator_stems(config), "D": judge_stems(config)}
-        parts = [
-            (state, official.below(NETWORKS[name], stems[name[0]])) for name, state in files.items()
-        ]
-        return official.build(cls, config, parts)
+        parts = [(state, below(NETWORKS[name], stems[name[0]])) for name, state in files.items()]
+        return build(cls, config, parts)
 
 
 NETWORKS = {
@@ -290,7 +285,7 @@ def init_scheme1(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANv1Config:
+def infer_config(files: Mapping[str, StateDict]) -> AttentionGANv1Config:
     """Read the configuration off the shapes of official networks.
 
     Raises:
@@ -309,7 +304,7 @@ def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANv1Confi
     return AttentionGANv1Config(**shape)
 
 
-def generator_stems(config: AttentionGANv1Config) -> official.Stems:
+def generator_stems(config: AttentionGANv1Config) -> Stems:
     """Pair our generator's modules with the authors' positions in their ``model`` sequence."""
     pairs = [("encoder.stem", 1), ("encoder.down.0", 4), ("encoder.down.1", 7)]
     stems = [
@@ -329,7 +324,7 @@ def generator_stems(config: AttentionGANv1Config) -> official.Stems:
     return [*stems, ("decoder.2.conv", f"model.{start + 16}")]
 
 
-def judge_stems(config: AttentionGANv1Config) -> official.Stems:
+def judge_stems(config: AttentionGANv1Config) -> Stems:
     """Pair our discriminator's modules with the authors' positions in ``conv_tower``."""
     parameters = {0, 1}  # convolution and batch normalisation of each triple
     tower = [3 * i + p for i in range(config.discriminator_layers) for p in sorted(parameters)]

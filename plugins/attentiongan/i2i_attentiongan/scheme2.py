@@ -12,7 +12,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from i2i_attentiongan.networks import AttentionGenerator
-from i2i_bench import blocks, official
+from i2i_bench import official
+from i2i_bench.blocks import layers
 from i2i_bench.model import (
     Ablation,
     Batch,
@@ -50,23 +51,23 @@ class AttentionGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    num_masks: int = blocks.at_least(1, 10)
+    num_masks: int = layers.at_least(1, 10)
     background: Literal["input", "generated"] = "input"
-    generator_width: int = blocks.at_least(1, 64)
-    discriminator_width: int = blocks.at_least(1, 64)
-    num_blocks: int = blocks.at_least(0, 9)
-    discriminator_layers: int = blocks.at_least(1, 3)
-    lambda_cycle: float = blocks.at_least(0, 10.0)
-    lambda_identity: float = blocks.at_least(0, 5.0)
+    generator_width: int = layers.at_least(1, 64)
+    discriminator_width: int = layers.at_least(1, 64)
+    num_blocks: int = layers.at_least(0, 9)
+    discriminator_layers: int = layers.at_least(1, 3)
+    lambda_cycle: float = layers.at_least(0, 10.0)
+    lambda_identity: float = layers.at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = blocks.at_least(0, 50)
+    pool_size: int = layers.at_least(0, 50)
 
     def __post_init__(self) -> None:
-        blocks.require_schedule(self.constant_epochs, self.decay_epochs)
-        blocks.check_limits(self)
+        layers.require_schedule(self.constant_epochs, self.decay_epochs)
+        layers.check_limits(self)
         if self.background not in ("input", "generated"):
             raise ValueError(f"background is {self.background!r}; possible: input, generated")
 
@@ -127,18 +128,18 @@ class AttentionGAN(Model):
 
     def __init__(self, config: AttentionGANConfig) -> None:
         self.config = config
-        self.generators, self.discriminators = blocks.two_way(
+        self.generators, self.discriminators = layers.two_way(
             self._generator,
-            lambda: blocks.PatchDiscriminator(
+            lambda: layers.PatchDiscriminator(
                 config.discriminator_width, config.discriminator_layers
             ),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        blocks.init_normal(self.networks)
-        self.optimizers = blocks.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: blocks.ImagePool(config.pool_size) for domain in ("a", "b")}
+        layers.init_normal(self.networks)
+        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     def _generator(self) -> AttentionGenerator:
@@ -158,7 +159,7 @@ class AttentionGAN(Model):
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule for horse2zebra and selfie2anime, or a smaller one."""
         if preset == "published":
-            blocks.require_task_size(task, cls.card.minimum_size, cls.card.title)
+            layers.require_task_size(task, cls.card.minimum_size, cls.card.title)
             return cls._published(task)
         if preset == "small":
             config = AttentionGANConfig(
@@ -173,7 +174,7 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(
                 num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             )
-        return blocks.cycle_gan_settings(cls.card, preset, task, config)
+        return layers.cycle_gan_settings(cls.card, preset, task, config)
 
     @classmethod
     def _published(cls, task: TaskFacts) -> Settings:
@@ -184,13 +185,13 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(background="generated")
         epochs = config.constant_epochs + config.decay_epochs
         budget, size = epochs * max(task.num_train.values()), task.image_size
-        return Settings(config, 4, budget, blocks.load_size(task, size), size)
+        return Settings(config, 4, budget, layers.load_size(task, size), size)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""
         constant, decay = self.config.constant_epochs, self.config.decay_epochs
-        factor = blocks.decay_after(clock.epoch(constant + decay), constant, decay)
-        blocks.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        factor = layers.decay_after(clock.epoch(constant + decay), constant, decay)
+        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
@@ -199,7 +200,7 @@ class AttentionGAN(Model):
             "cycle": self.config.lambda_cycle,
             "identity": self.config.lambda_identity,
         }
-        return blocks.cycle_gan_step(
+        return layers.cycle_gan_step(
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 

@@ -2,14 +2,10 @@
 
 import pytest
 import torch
-from i2i_attentiongan.multi import (
-    AttentionGANMulti,
-    AttentionGANMultiConfig,
-    LabelledMaskGenerator,
-)
+from i2i_attentiongan.multi import AttentionGANMulti, AttentionGANMultiConfig, LabelledMaskGenerator
 
-from i2i_bench import contract
 from i2i_bench.model import Batch, Direction
+from i2i_bench.plugins import contract
 
 DIRECTION = Direction("-Male", "+Male")
 

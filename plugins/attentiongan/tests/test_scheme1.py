@@ -8,8 +8,8 @@ from i2i_attentiongan.networks import SingleMaskGenerator
 from i2i_attentiongan.scheme1 import AttentionGANv1, AttentionGANv1Config
 from torch import nn
 
-from i2i_bench import contract
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
+from i2i_bench.plugins import contract
 
 FILES = {f"net{name}.pth": f"net{name}" for name in ("G_A2B", "G_B2A", "D_A", "D_B")}
 LAYOUTS = {

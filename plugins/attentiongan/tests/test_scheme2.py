@@ -7,8 +7,8 @@ import torch
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_attentiongan.scheme2 import AttentionGAN, AttentionGANConfig
 
-from i2i_bench import contract
 from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
+from i2i_bench.plugins import contract
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 

@@ -1,0 +1,36 @@
+"""The command for who writes a model."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command("new-model")
+@click.argument("name")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder to create; default: i2i-NAME in the working directory.",
+)
+def new_model(name: str, output: Path | None) -> None:
+    """Write a plugin with a small model called NAME that trains as generated.
+
+    A module, a pyproject.toml and a test; docs/tutorial.md takes it from there.
+
+    \b
+    Example:
+      i2i-bench new-model my-model
+      pip install --editable i2i-my-model
+      i2i-bench check my-model
+    """
+    from i2i_bench.plugins import skeleton
+
+    folder = skeleton.write(name, output)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        click.echo(f"wrote {path}")
+    where = shlex.quote(str(folder))
+    click.echo(f"next: pip install --editable {where} && i2i-bench check {name}")

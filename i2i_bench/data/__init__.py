@@ -1,0 +1,1 @@
+"""Images of a task as tensors, and the batches made of them."""

@@ -1,1 +1,0 @@
-"""Pure functions from arrays to a value and its spread."""

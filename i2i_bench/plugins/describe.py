@@ -1,0 +1,97 @@
+"""What ``i2i-bench models NAME`` says of a model: its card, parameters and cost."""
+
+from __future__ import annotations
+
+import torch
+
+from i2i_bench.model import Model, Settings
+from i2i_bench.plugins import contract, registry
+from i2i_bench.runs.execute import count_parameters
+from i2i_bench.scoring import translations
+
+NUM_DOMAINS = 2  # of models for labels; the others have no choice
+
+
+def describe(name: str, *, tolerant: bool) -> str:
+    """Describe an installed model under its published settings at 256 px, for labels at 128 px.
+
+    Args:
+        name: Of the model.
+        tolerant: Whether a broken model is described by its reason instead of raising it.
+
+    Raises:
+        ValueError: If there is no such model, or it is broken.
+    """
+    try:
+        return "\n".join(_lines(name))
+    except registry.BrokenModel as error:
+        if not tolerant:
+            raise
+        return f"{name}\n  broken: {error}"
+
+
+def _lines(name: str) -> list[str]:
+    model_class = registry.load(name)
+    entry = registry.find(name)
+    whose = f"{name} ({entry.distribution} {entry.version})"
+    try:
+        return [whose, *_card(model_class), *_cost(model_class)]
+    except Exception as error:  # a plugin may fail in any way; the others are described
+        raise registry.BrokenModel(f"model {whose}: {registry.reason_of(error)}") from error
+
+
+def _card(model_class: type[Model]) -> list[str]:
+    card = model_class.card
+    source = f"{card.authors}. {card.venue} {card.year}" if card.year else card.venue
+    lines = [
+        f"  {card.title}: {source}" + (f", arXiv {card.arxiv}" if card.arxiv else ""),
+        f"  licence: {card.licence}",
+        f"  smallest image: {card.minimum_size} px",
+    ]
+    if card.takes_labels:
+        lines.append("  translates between any number of labels; counted for 2")
+    if card.takes_pairs:
+        lines.append("  is trained on pairs, for paired tasks only")
+    if card.samples_interact:
+        lines.append("  samples of a training batch influence each other")
+    lines += [f"  - {deviation}" for deviation in card.deviations]
+    studies = model_class.ablations.items()
+    return lines + [f"  study {name}: {study.title}" for name, study in studies]
+
+
+def count_published(name: str, num_domains: int) -> int:
+    """Count the parameters of an installed model under its published settings.
+
+    Images are of 256 px, and of 128 px for a model of labels.
+
+    Args:
+        name: Of the model.
+        num_domains: At least 2; those of the task for which it gives its settings.
+
+    Raises:
+        ValueError: If there is no such model, or it is broken.
+    """
+    model_class = registry.load(name)
+    try:
+        model, _ = _build(model_class, contract.nominal(model_class, num_domains))
+        return sum(count_parameters(model).values())
+    except Exception as error:  # a plugin may fail in any way
+        raise registry.BrokenModel(f"model {name!r}: {registry.reason_of(error)}") from error
+
+
+def _build(model_class: type[Model], task: contract.Toy) -> tuple[Model, Settings]:
+    """Build a model on the meta device, where no memory is taken."""
+    settings = model_class.settings("published", task)
+    with torch.device("meta"):
+        return model_class(settings.config), settings
+
+
+def _cost(model_class: type[Model]) -> list[str]:
+    task = contract.nominal(model_class, NUM_DOMAINS)
+    model, settings = _build(model_class, task)
+    counts = count_parameters(model)
+    lines = [f"  parameters of {network}: {count:,}" for network, count in counts.items()]
+    lines.append(f"  parameters in total: {sum(counts.values()):,}")
+    macs = translations.count_macs(model, settings, task, device=torch.device("meta"))
+    size = f"{task.image_size}x{task.image_size}"
+    return [*lines, f"  multiply-adds of a translation at {size}: {macs / 1e9:.2f} G"]

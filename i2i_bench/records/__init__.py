@@ -1,0 +1,1 @@
+"""Identity and schema of what is written, and where a run lies on disk."""

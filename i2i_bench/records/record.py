@@ -1,0 +1,424 @@
+"""The identity of a piece of work, and what it produced: one JSON file, validated both ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from i2i_bench.system.files import read_bounded, require_no_dead_link, write_text
+
+SCHEMA_VERSION = 1
+LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
+LONGEST_VARIANT = 80  # characters
+EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
+
+Line = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)
+]  # no control characters
+FileSafe = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.,=_-]*$", max_length=100)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e30)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]  # sums stay finite
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _estimator(content: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(content.get("distances", []), list):
+        raise ValueError("distances are a list")
+    return content
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(content.get("config", {}), dict):
+        raise ValueError("config is an object")
+    return content
+
+
+AnySchema = TypeVar("AnySchema", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The identity of a piece of work.
+
+    Attributes:
+        model: Name in the registry.
+        variant: Settings that differ from the published ones (see ``variant_name``), or "".
+        task: Name of the task.
+        seed: Seed of the run.
+    """
+
+    model: str
+    variant: str
+    task: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.label == EXTERNAL:
+            raise ValueError(f"no model can be named {EXTERNAL!r}, as images of other programs are")
+
+    @property
+    def label(self) -> str:
+        """Model and variant, as a leaderboard shows them."""
+        return f"{self.model}+{self.variant}" if self.variant else self.model
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives below ``runs/``."""
+        return Path(self.task) / self.label / f"seed{self.seed}"
+
+    @property
+    def file(self) -> Path:
+        """Where its record lives below ``results/``."""
+        return file_of(self.folder)
+
+    def __str__(self) -> str:
+        return self.folder.as_posix()
+
+
+def seed_of(folder: Path) -> int | None:
+    """Return the seed of a run's folder; None for one of another name, such as a copy's."""
+    digits = folder.name.removeprefix("seed")
+    is_run = folder.name.startswith("seed") and digits.isascii() and digits.isdigit()
+    return int(digits) if is_run else None
+
+
+def file_of(folder: Path) -> Path:
+    """Return where below ``results/`` a run's record lies, given its folder below ``runs/``."""
+    return folder.with_name(f"{folder.name}.json")
+
+
+def variant_name(preset: str, changes: Mapping[str, object]) -> str:
+    """Name what differs from the published settings, safe as a file name, hashed when it must be.
+
+    Args:
+        preset: Named first unless it is ``published``.
+        changes: Settings that differ from the preset's.
+    """
+    parts = [f"{key}={changes[key]}" for key in sorted(changes)]
+    if preset != "published":
+        parts.insert(0, f"preset={preset}")
+    name = ",".join(parts)
+    safe = re.sub(r"[^A-Za-z0-9.,=_-]", "_", name)
+    is_clear = not any(set(",=") & set(str(value)) for value in changes.values())
+    if is_clear and safe == name and len(name) <= LONGEST_VARIANT:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Values(_Strict):
+    """Metrics by name, and why those that are None could not be computed.
+
+    ``kid``, ``kid_se`` and ``fid`` are raw (tables show the KID times 100), PSNR is in dB.
+    """
+
+    values: dict[str, Finite | None]
+    reasons: dict[str, str] = {}
+
+
+class Score(Values):
+    """What one protocol found in one direction.
+
+    Attributes:
+        protocol: Name of the protocol.
+        protocol_version: Its version.
+        direction: Such as ``a2b``.
+        image_size: Side in pixels at which everything was compared.
+        n_real: Images of the reference.
+        n_fake: Translations.
+        files_sha256: Of the sorted list of file names, by ``real`` and ``fake``.
+        pixels_sha256: Of the pixels in that order, by ``real`` and ``fake``.
+        recipe: Feature recipe.
+        weights_sha256: Of the feature network's file; None when nothing was extracted.
+        weights_status: ``unverified`` while no hash is known for that file.
+        estimator: Parameters of the estimators.
+        spread_kind: What the spread of the KID is.
+        checkpoint: ``last``, or which.
+        selected_on: Split and metric that chose the checkpoint; None for ``last``.
+        task_version: Of the task that was scored.
+        libraries: Versions of what computed the numbers.
+        partial: Whether test images are missing.
+        baselines: ``identity`` (the source as translation) and ``real`` (real against real).
+        lpips_sha256: Of the file of weights behind LPIPS; None where there is none.
+        classifier_sha256: Of the weights of the suite's own classifier of labels (8 digits); None
+            where there is none.
+    """
+
+    protocol: Line
+    protocol_version: int
+    direction: Line
+    image_size: Count
+    n_real: Count
+    n_fake: Count
+    files_sha256: dict[str, str]
+    pixels_sha256: dict[str, str]
+    recipe: Line
+    weights_sha256: Line | None
+    weights_status: Line | None
+    estimator: Annotated[dict[str, Any], AfterValidator(_estimator)]
+    spread_kind: Line
+    checkpoint: Line
+    selected_on: Line | None
+    task_version: int
+    libraries: dict[str, str]
+    partial: bool
+    baselines: dict[str, Values]
+    lpips_sha256: Line | None = None
+    classifier_sha256: Line | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), ("lpips_sha256", "classifier_sha256"))
+
+
+Scores = dict[str, Score]  # by ``protocol@version/direction``
+
+
+class Record(_Strict):
+    """What a run produced; what its training cost is None for networks trained elsewhere.
+
+    Attributes:
+        schema_version: Of this file's layout.
+        model: Name in the registry.
+        distribution: That brought the model.
+        distribution_version: Its version.
+        variant: See ``variant_name``.
+        preset: The settings' starting point.
+        task: Name of the task.
+        task_version: Its version.
+        headline: Key of the metric that ranks models on this task.
+        seed: Seed of the run.
+        settings: Every setting, the model's configuration under ``config``.
+        parameters: Of each network that is there.
+        absent: Networks that the authors' files lacked; what needs them is not scored.
+        macs: Multiply-adds of the translation of one image as the suite computes it, a to b if that
+            is possible.
+        images_seen: Batch positions consumed.
+        steps: Training steps taken.
+        seconds: Of training, without loading and scoring.
+        images_per_second: In training.
+        peak_memory_bytes: In training.
+        peak_memory_of: ``process`` (resident, on the CPU) or ``device``.
+        modes: How training steps were carried out in the last session, beside plainly.
+        device: Name of the device.
+        torch_version: Version of torch.
+        harness_version: Version of i2i-bench.
+        commit: Of the harness's checkout; None outside one.
+        checkpoint: ``last``, or which.
+        selected_on: Split and metric that chose the checkpoint; None for ``last``.
+        scores: By ``protocol@version/direction``.
+        alarms: What the scores tell is wrong with the model, a sentence each, direction first.
+        artefacts: Files of the run, relative to its folder below ``runs/``.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model: FileSafe
+    distribution: Line
+    distribution_version: Line
+    variant: FileSafe | Literal[""]
+    preset: Line
+    task: FileSafe
+    task_version: int
+    headline: Line
+    seed: Annotated[int, Field(ge=0, lt=2**64)]  # as torch takes it
+    settings: Annotated[dict[str, Any], AfterValidator(_settings)]
+    parameters: dict[str, Count]
+    absent: list[Line] = []
+    macs: Count
+    images_seen: Count | None
+    steps: Count | None
+    seconds: Finite | None
+    images_per_second: Positive | None
+    peak_memory_bytes: Count | None
+    peak_memory_of: Line | None
+    modes: list[Line] = []
+    device: Line
+    torch_version: Line
+    harness_version: Line
+    commit: Line | None
+    checkpoint: Line = "last"
+    selected_on: Line | None = None
+    scores: Scores
+    alarms: list[Line] = []
+    artefacts: list[str] = []
+
+    @model_validator(mode="after")
+    def _scores_lie_under_their_names(self) -> Record:
+        _check_names(self.scores)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), ("absent", "alarms", "modes"))
+
+    @property
+    def run(self) -> Run:
+        """Whose record this is."""
+        return Run(self.model, self.variant, self.task, self.seed)
+
+
+class External(_Strict):
+    """Scores of images that another program made; how it made them is not known.
+
+    Attributes:
+        schema_version: Of this file's layout.
+        name: Which the user gave.
+        task: Name of the task whose test images were translated.
+        headline: Key of the metric that ranks on this task.
+        harness_version: Version of i2i-bench.
+        formats: Number of files of each format, by direction.
+        scores: By ``protocol@version/direction``.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: FileSafe
+    task: FileSafe
+    headline: Line
+    harness_version: Line
+    formats: dict[str, dict[str, Count]]
+    scores: Scores
+
+    @model_validator(mode="after")
+    def _scores_lie_under_their_names(self) -> External:
+        _check_names(self.scores)
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Where it lives below ``results/``."""
+        return Path(self.task) / EXTERNAL / f"{self.name}.json"
+
+    def __str__(self) -> str:
+        return self.file.with_suffix("").as_posix()
+
+
+AnyRecord = Record | External
+
+
+def _check_names(scores: Scores) -> None:
+    for key, score in scores.items():
+        name = f"{score.protocol}@{score.protocol_version}/{score.direction}"
+        if key != name:
+            raise ValueError(f"the scores under {key!r} are those of {name!r}")
+
+
+def _without_unset(content: dict[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    """Drop fields that came later and are not set: older records stay as they were written."""
+    return {key: value for key, value in content.items() if value or key not in later}
+
+
+def read(path: Path) -> Record:
+    """Read the record of a run.
+
+    Raises:
+        ValueError: Naming the file and the first thing that is wrong with it.
+    """
+    return _read(path, Record)
+
+
+def read_external(path: Path) -> External:
+    """Read the record of another program's images.
+
+    Raises:
+        ValueError: Naming the file and the first thing that is wrong with it.
+    """
+    return _read(path, External)
+
+
+def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
+    try:
+        return schema.model_validate_json(read_bounded(path, LARGEST_RECORD))
+    except OSError as error:
+        raise ValueError(f"record {path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ValueError(f"{path} is not a valid record: {place}: {first['msg']}") from None
+
+
+def require_results(results: Path) -> None:
+    """Raise ValueError if there is no folder of records, which readers take for an empty one."""
+    if not results.is_dir():
+        raise ValueError(f"there is no folder of records {results}")
+
+
+def read_all(results: Path) -> list[Record]:
+    """Read the records of runs below a folder, in the order of their paths; it need not exist.
+
+    Raises:
+        ValueError: For a file that is no record, or that lies where another run's belongs.
+    """
+    records = []
+    for path in _files(results):
+        if path.parent.name == EXTERNAL or not path.name.startswith("seed"):
+            continue
+        record = read(path)
+        if results / record.run.file != path:
+            raise ValueError(f"{path} holds the record of {record.run}; move it to its place")
+        records.append(record)
+    return records
+
+
+def _files(results: Path) -> list[Path]:
+    """List where records lie below a folder, which need not exist, in order.
+
+    Raises:
+        OSError: If a folder cannot be listed, whose records would be missing otherwise.
+    """
+    require_no_dead_link(results)
+    found = [results] if results.exists() else []
+    for _ in range(2):  # the task's, the model's
+        found = [child for folder in found for child in folder.iterdir() if child.is_dir()]
+    files = [file for folder in found for file in folder.iterdir()]
+    return sorted(file for file in files if file.suffix == ".json")
+
+
+def read_all_external(results: Path) -> list[External]:
+    """Read the records of other programs' images below a folder, in the order of their paths.
+
+    Raises:
+        ValueError: For a file that is no such record, or that lies where another's belongs.
+    """
+    records = []
+    for path in _files(results):
+        if path.parent.name != EXTERNAL or path.name.startswith("."):  # a killed process's draft
+            continue
+        record = read_external(path)
+        if results / record.file != path:
+            raise ValueError(f"{path} holds the record of {record}; move it to its place")
+        records.append(record)
+    return records
+
+
+def write(record: AnyRecord, results: Path) -> Path:
+    """Write a record to its place below ``results``, atomically; give that place."""
+    path = results / (record.run.file if isinstance(record, Record) else record.file)
+    write_text(path, text_of(record))
+    return path
+
+
+def text_of(record: AnyRecord) -> str:
+    """Return a record as it is written: keys sorted, one a line."""
+    content = record.model_dump(mode="json")
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

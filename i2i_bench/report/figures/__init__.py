@@ -1,0 +1,1 @@
+"""Losses, samples, mosaics and curves as figures."""

@@ -1,0 +1,175 @@
+"""The figure of an ablation: what becomes of each metric as the settings change."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from i2i_bench.metric import Column
+from i2i_bench.report.figures import style
+from i2i_bench.report.rows import Table
+from i2i_bench.report.targets import in_words
+from i2i_bench.scoring.metrics.masks import BACKGROUND_SHARE, EFFECTIVE_MASKS, MASK_IOU
+from i2i_bench.scoring.metrics.pixels import PSNR_BACKGROUND
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EQUAL = 100.0  # dB, the PSNR of equal images
+PANEL = 1.0  # inches, the height of a panel
+HEAD = 0.75  # inches, of titles, legend and the labels below
+CLOSEST = 0.04  # of the range of numbers: closer ones are spread evenly
+DODGE = 0.12  # of the distance of two names, between points that would lie on each other
+BESIDE = (PSNR_BACKGROUND, MASK_IOU, BACKGROUND_SHARE, EFFECTIVE_MASKS)  # the headline
+MOST_LETTERS = 20  # of all tick labels that still lie side by side
+LEGEND_LETTERS = 60  # of a line of the legend
+
+
+def draw(tables: Sequence[Table], output: Path) -> None:
+    """Draw a panel for each metric and direction, under the protocol of the first table.
+
+    What else varies than the first key has a curve for each of its values. Bars reach one standard
+    deviation over seeds up and down.
+
+    Args:
+        tables: Of an ablation, at least one.
+        output: PNG, SVG or PDF to write.
+    """
+    shown = [t for t in tables if t.group.protocol == tables[0].group.protocol]
+    metrics = _metrics(shown)
+    values = [row.values for table in shown for row in table.rows if row.kind == "model"]
+    places = _places(list(dict.fromkeys(first for first, *_ in values)))
+    curves = list(dict.fromkeys(each[1:] for each in values))
+    with style.style():
+        height = HEAD + PANEL * len(metrics)
+        figure = style.new_figure(style.COLUMN, height)
+        grid = figure.subplots(len(metrics), len(shown), squeeze=False, sharex=True, sharey="row")
+        for line, column in zip(grid, metrics, strict=True):
+            line[0].set_ylabel(column.header, parse_math=False)
+            for axes, table in zip(line, shown, strict=True):
+                _panel(axes, table, column, places=places, curves=curves)
+            _cut(line, shown, column)
+        for axes, table in zip(grid[0], shown, strict=True):
+            axes.set_title(in_words(table.group.direction), parse_math=False)
+        for axes in grid[-1]:
+            axes.set_xlabel(tables[0].keys[0], parse_math=False)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        if any(labels):
+            columns = max(1, min(len(labels), LEGEND_LETTERS // max(map(len, labels))))
+            figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
+        style.save(figure, output)
+
+
+def _metrics(tables: Sequence[Table]) -> list[Column]:
+    """Choose the headline, and what beside it tells whether the right thing was translated."""
+    columns = {column.key: column for table in tables for column in table.columns}
+    first = next(iter(columns))
+    chosen = dict.fromkeys([first, *(metric.key for metric in BESIDE)])
+    return [columns[key] for key in chosen if key in columns]
+
+
+def _panel(
+    axes: Axes,
+    table: Table,
+    column: Column,
+    *,
+    places: Mapping[str, float],
+    curves: Sequence[tuple[str, ...]],
+) -> None:
+    """Draw one metric of one table, at the places and in the looks that all panels share."""
+    is_curve = _are_numbers(list(places))
+    for number, rest in enumerate(curves):
+        rows = [r for r in table.rows if r.kind == "model" and r.values[1:] == rest]
+        rows = [row for row in rows if column.key in row.stats]
+        shift = 0.0 if is_curve else DODGE * (number - (len(curves) - 1) / 2)
+        stats = [row.stats[column.key] for row in rows]
+        has_spread = any(stat.sd is not None for stat in stats)
+        axes.errorbar(
+            [places[row.values[0]] + shift for row in rows],
+            [stat.mean * column.scale for stat in stats],
+            [(stat.sd or 0) * column.scale for stat in stats] if has_spread else None,
+            label=_label(table.keys[1:], rest, has_spread=has_spread),
+            linestyle=None if is_curve else "none",
+            elinewidth=0.8,
+        )
+    if column.key == table.columns[0].key:
+        _draw_identity(axes, table, column)
+    _ticks(axes, places)
+
+
+def _label(keys: Sequence[str], values: Sequence[str], *, has_spread: bool) -> str:
+    """Name a curve by what else varies, or say what its bars are."""
+    named = ", ".join(f"{k} = {v}" for k, v in zip(keys, values, strict=True))
+    return named or ("mean ± standard deviation over seeds" if has_spread else "one seed")
+
+
+def _draw_identity(axes: Axes, table: Table, column: Column) -> None:
+    """Show where the unchanged source stands."""
+    for row in table.rows:
+        if row.kind == "identity" and column.key in row.stats:
+            value = row.stats[column.key].mean * column.scale
+            look = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (1, 1)), "marker": ""}
+            axes.axhline(value, label="source unchanged", **look)
+
+
+def _cut(line: Sequence[Axes], tables: Sequence[Table], column: Column) -> None:
+    """Keep the PSNR of equal images, 100 by convention, from pressing all others together."""
+    import numpy as np
+
+    if column.unit != "dB":
+        return
+    stats = [r.stats[column.key] for t in tables for r in t.rows if column.key in r.stats]
+    others = [stat for stat in stats if stat.mean < EQUAL]
+    if not others or len(others) == len(stats):
+        return
+    low = min(stat.mean - (stat.sd or 0) for stat in others)
+    high = max(stat.mean + (stat.sd or 0) for stat in others)
+    margin = 0.1 * (high - low) + 0.5
+    for axes in line:
+        axes.set_ylim(low - margin, high + margin)
+        beyond = set()
+        for curve in axes.lines:
+            x, y = np.asarray(curve.get_xdata()), np.asarray(curve.get_ydata(), dtype=float)
+            beyond |= set(x[y >= EQUAL].tolist())
+            curve.set_data(x, np.where(y < EQUAL, y, np.nan))
+        for x in beyond:
+            side = -1 if x > sum(axes.get_xlim()) / 2 else 1  # stay inside of the panel
+            look: dict[str, Any] = {
+                "ha": "left" if side > 0 else "right",
+                "va": "top",
+                "fontsize": 6,
+            }
+            axes.annotate(
+                "100 ↑", (x, high + margin), (2 * side, 0), textcoords="offset points", **look
+            )
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    try:
+        return all(math.isfinite(float(value)) for value in values)
+    except ValueError:
+        return False
+
+
+def _places(values: Sequence[str]) -> dict[str, float]:
+    """Put numbers where they belong, unless some would lie on each other; the rest evenly."""
+    if _are_numbers(values) and len(values) > 1:
+        numbers = sorted(float(value) for value in values)
+        span = numbers[-1] - numbers[0]
+        if min(b - a for a, b in itertools.pairwise(numbers)) >= CLOSEST * span > 0:
+            return {value: float(value) for value in values}
+        values = sorted(values, key=float)
+    return {value: float(i) for i, value in enumerate(values)}
+
+
+def _ticks(axes: Axes, places: Mapping[str, float]) -> None:
+    are_long = sum(map(len, places)) > MOST_LETTERS
+    look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if are_long else {}
+    axes.set_xticks(list(places.values()), list(places), parse_math=False, **look)
+    width = max(places.values()) - min(places.values())
+    margin = 0.08 * width + 0.2 * (len(places) == 1 or not _are_numbers(list(places)))
+    axes.set_xlim(min(places.values()) - margin, max(places.values()) + margin)

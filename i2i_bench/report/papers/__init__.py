@@ -1,0 +1,1 @@
+"""The tables of the AttentionGAN paper beside our values."""

@@ -1,0 +1,1 @@
+"""From names and settings to a recorded run."""

@@ -1,0 +1,203 @@
+"""From what an ablation varies to its runs, and to the plan that its tables are made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import logging
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from i2i_bench.model import Ablation
+from i2i_bench.plugins import registry
+from i2i_bench.records import record
+from i2i_bench.report.ablation import Point, Study
+from i2i_bench.runs import plan
+from i2i_bench.runs.plan import Choices, Job
+from i2i_bench.system.messages import near
+from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.task import Task
+
+logger = logging.getLogger(__name__)
+
+BUDGET = "budget"  # can be varied too, though it is no key of --set
+LONGEST_NAME = 100  # letters, without suffix
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A point of an ablation before it has a task and a seed.
+
+    Attributes:
+        label: What a reader sees; None where that is the values of what varies.
+        model: Name in the registry.
+        choices: Of all of its runs.
+    """
+
+    label: str | None
+    model: str
+    choices: Choices
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What an ablation is about, whatever the task.
+
+    Attributes:
+        name: Of its files, behind the task's.
+        title: One line for people.
+        keys: What varies.
+        variants: In the order of the table.
+        command: What makes it, but for the task.
+        protocols: Names of those that score it.
+    """
+
+    name: str
+    title: str
+    keys: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    command: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+
+def product(model: str, axes: Mapping[str, Sequence[str]], choices: Choices) -> list[Variant]:
+    """Make the product of the values of each key.
+
+    Raises:
+        ValueError: If a value is no number of images, or a key has a fixed value already.
+    """
+    _require_free(axes, choices)
+    variants = []
+    for values in itertools.product(*axes.values()):
+        changes = dict(zip(axes, values, strict=True))
+        budget = changes.pop(BUDGET, None)
+        given = _changed(choices, changes)
+        if budget is not None:
+            given = dataclasses.replace(given, budget=_images(budget))
+        variants.append(Variant(None, model, given))
+    return variants
+
+
+def _require_free(keys: Mapping[str, Any], choices: Choices) -> None:
+    fixed = [*choices.changes, *([BUDGET] if choices.budget is not None else [])]
+    both = [key for key in keys if key in fixed]
+    if both:
+        raise ValueError(f"{both[0]} is varied, so it cannot be set as well; leave one out")
+
+
+def _changed(choices: Choices, changes: Mapping[str, str]) -> Choices:
+    return dataclasses.replace(choices, changes={**choices.changes, **changes})
+
+
+def _images(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{BUDGET}={text}: a number of images, at least 1, is needed")
+    return int(text)
+
+
+def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Variant]]:
+    """Return a study that a model declares, and its points.
+
+    Raises:
+        ValueError: If there is none of this name, or a key that it varies has a fixed value.
+    """
+    studies = registry.load(model).ablations
+    if name not in studies:
+        known = f"{near(name, studies)}possible: {', '.join(studies) or 'none; use --vary'}"
+        raise ValueError(f"model {model!r} has no study {name!r}; {known}")
+    found = studies[name]
+    _require_free({key: None for point in found.points for key in point.changes}, choices)
+    variants = [
+        Variant(point.label, point.model or model, _changed(choices, point.changes))
+        for point in found.points
+    ]
+    return found, variants
+
+
+def studies() -> Iterator[tuple[str, str, Ablation]]:
+    """Return every study that an installed model declares: model, name and study."""
+    for model in registry.available_models():
+        try:
+            found = registry.load(model).ablations
+        except registry.BrokenModel as error:  # the others are listed
+            logger.warning("%s", error)
+            continue
+        for name, study in found.items():
+            yield model, name, study
+
+
+def default_name(model: str, what: Sequence[str], choices: Choices) -> str:
+    """Name the files after model, what varies, and what differs from the published settings."""
+    fixed: dict[str, object] = dict(choices.changes)
+    if choices.budget is not None:
+        fixed[BUDGET] = choices.budget
+    if choices.precision != "fp32":
+        fixed["precision"] = choices.precision
+    variant = record.variant_name(choices.preset, fixed)
+    return "-".join([model, *what, *([variant] if variant else [])])
+
+
+def make(theme: Theme, task: str, seeds: Sequence[int], data: Path) -> tuple[Study, list[Job]]:
+    """Settle the runs of an ablation on one task, point by point.
+
+    Raises:
+        ValueError: For a task, model or setting that is not possible, or if two points are one run.
+    """
+    found = catalogue.find(task, data)
+    chosen = tuple(dict.fromkeys(seeds))
+    points: dict[str, Point] = {}
+    jobs: list[Job] = []
+    for variant in theme.variants:
+        of_point = _jobs(variant, (task, found), chosen)
+        run = of_point[0].run.folder.parent.as_posix()
+        values = (variant.label,) if variant.label else _values(of_point[0], theme.keys)
+        if run in points:
+            both = " and ".join(", ".join(v) for v in (points[run].values, values))
+            raise ValueError(f"{both} are the same run, {run}; leave one out")
+        points[run] = Point(values=values, run=run)
+        jobs += of_point
+    study = Study(
+        name=_file_name(f"{found.name}-{theme.name}"),
+        title=f"{theme.title}: {found.name}",
+        command=shlex.join([*theme.command, "--task", task]),
+        task=found.name,
+        keys=theme.keys,
+        points=tuple(points.values()),
+        seeds=chosen,
+        protocols=theme.protocols,
+    )
+    return study, jobs
+
+
+def _file_name(name: str) -> str:
+    """Give a name that files can have, hashed when long.
+
+    Raises:
+        ValueError: If it has characters that are not safe.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9.,=_-]+", name):
+        raise ValueError(
+            f"no files can be named {name!r}: letters, digits, '.', ',', '=', '_', '-'"
+        )
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _jobs(variant: Variant, named_task: tuple[str, Task], seeds: Sequence[int]) -> list[Job]:
+    model_class = registry.load(variant.model)
+    return [
+        plan.make_job(variant.model, model_class, named_task, seed, variant.choices)
+        for seed in seeds
+    ]
+
+
+def _values(job: Job, keys: Sequence[str]) -> tuple[str, ...]:
+    """Give the settled value of each key, which may have been typed in several ways."""
+    settings = job.plain_settings()
+    return tuple(str(settings["config"].get(key, settings.get(key))) for key in keys)

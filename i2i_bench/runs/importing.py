@@ -1,0 +1,157 @@
+"""Turn the files of a model's authors into a run, for ``translate``, ``evaluate`` and ``run``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from i2i_bench import official
+from i2i_bench.model import Model, Settings, named_networks
+from i2i_bench.plugins import contract, registry
+from i2i_bench.runs import plan
+from i2i_bench.runs.execute import count_parameters
+from i2i_bench.system.files import sync
+from i2i_bench.training import checkpoint
+from i2i_bench.training.checkpoint import Position
+from i2i_bench.training.settings import with_config
+
+SUFFIXES = {".pt", ".pth", ".ckpt"}
+MOST_FILES = 4  # that are looked into for another family's tensors
+
+
+def import_official(name: str, source: Path, target: Path, *, force: bool) -> str:
+    """Write the authors' networks as a run into a folder, wholly or not at all.
+
+    Args:
+        name: Of the model.
+        source: Folder of the authors' files, or their one file.
+        target: Folder of the run.
+        force: Whether to replace what was imported there before.
+
+    Returns:
+        What was found, line by line.
+
+    Raises:
+        ValueError: If the files do not fit, or ``target`` holds something else.
+    """
+    _require_free(target, force=force)
+    model, settings = load_official(name, source)
+    identity = _identity(name, model, settings)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
+        made = checkpoint.save(Path(partial), model, identity, Position())
+        plan.write_import_file(made.parent, source)
+        target.mkdir(exist_ok=True)
+        for name_of in (plan.RUN_FILE, made.name):
+            (made.parent / name_of).replace(target / name_of)
+        sync(target)
+    return "\n".join([f"{name}, read from {source}:", *_found(model), f"written to {target}"])
+
+
+def load_official(name: str, source: Path) -> tuple[Model, Settings]:
+    """Build a model from its authors' files, with the settings to translate other images.
+
+    Raises:
+        ValueError: If they do not fit, with the first tensors that disagree and the installed
+            model that they do fit, or else the family that they look like.
+    """
+    model_class = registry.load(name)
+    if not source.exists():
+        raise ValueError(f"there is no folder or file {source}")
+    try:
+        model = _from_official(model_class, source)
+    except ValueError as error:
+        raise ValueError(f"{error}{_hint(name, source)}") from error
+    settings = model_class.settings("published", contract.nominal(model_class, 2))
+    return model, with_config(settings, model.config)
+
+
+def _from_official(model_class: type[Model], source: Path) -> Model:
+    """Build a model; what its files lack is the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model_class.from_official(source)
+
+
+def _hint(name: str, source: Path) -> str:
+    """Say whose files these are instead, as far as that can be seen."""
+    others = [other for other in registry.available_models() if other != name]
+    if fitting := [other for other in others if _fits(other, source)]:
+        return f"; these files fit {' and '.join(fitting)}"
+    if family := _family(source):
+        return f"; this looks like {family}, and fits no installed model"
+    return ""
+
+
+def _family(source: Path) -> str | None:
+    """Name the family of ``families.toml`` to which files of no installed model belong."""
+    families = tomllib.loads(files("i2i_bench.runs").joinpath("families.toml").read_text("utf-8"))
+    found = [source] if source.is_file() else sorted(source.iterdir())
+    for path in [path for path in found if path.suffix in SUFFIXES][:MOST_FILES]:
+        try:
+            names = list(_names(official.read_untrusted(path)))
+        except ValueError:  # damaged, which is said elsewhere if it matters
+            continue
+        for family, facts in families.items():
+            if any(re.search(facts["names"], name) for name in names):
+                return family
+    return None
+
+
+def _names(content: Any) -> Iterator[str]:
+    """Give names of tensors, below those of the parts that hold them."""
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        yield str(name)
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{below}" for below in value)
+
+
+def _fits(name: str, source: Path) -> bool:
+    try:
+        _from_official(registry.load(name), source)
+    except Exception:  # a plugin may fail in any way
+        return False
+    return True
+
+
+def _require_free(target: Path, *, force: bool) -> None:
+    """Refuse to write where anything but an earlier import lies."""
+    if target.is_dir() and any(target.iterdir()):
+        if not plan.is_imported(target):
+            raise ValueError(f"{target} holds something other than an import; give another folder")
+        if not force:
+            raise ValueError(f"{target} holds an import already; --force replaces it")
+
+
+def _identity(name: str, model: Model, settings: Settings) -> dict[str, Any]:
+    networks = checkpoint.present(model.networks.state_dict(), model.absent)
+    plain = dataclasses.asdict(settings) | {"precision": "fp32"}
+    return {
+        "model": name,
+        "task": "",
+        "task_version": 0,
+        "seed": 0,
+        "preset": plan.OFFICIAL,
+        "variant": f"{plan.OFFICIAL}-{checkpoint.digest(networks)}",
+        "settings": json.loads(json.dumps(plain)),
+    }
+
+
+def _found(model: Model) -> list[str]:
+    """Say what the files hold."""
+    config = dataclasses.asdict(model.config)
+    counts = count_parameters(model)
+    lines = [f"  config.{key}: {value}" for key, value in config.items()]
+    for network, _ in named_networks(model.networks):
+        what = f"{counts[network]:,} parameters" if network in counts else "absent"
+        lines.append(f"  {network}: {what}")
+    return lines

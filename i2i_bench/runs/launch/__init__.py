@@ -1,0 +1,1 @@
+"""Several runs at once, on this machine or on those of a cluster."""

@@ -1,0 +1,101 @@
+"""One run as a process of its own: ``i2i-bench run`` with a single run in its plan."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+# A process ends with the one that started it (Linux: 1 is PR_SET_PDEATHSIG), however that ends.
+PROGRAM = """
+import ctypes, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # even if ignored there: it is told to end by it
+from i2i_bench.cli.main import main
+main(prog_name="i2i-bench")
+"""
+
+
+def several() -> bool:
+    """Tell whether torchrun, say, started this process and others; no torch is needed for it.
+
+    Raises:
+        ValueError: If the variables that tell so are no numbers.
+    """
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        return False
+    for name in ("RANK", "WORLD_SIZE"):
+        if not os.environ[name].isdecimal():
+            raise ValueError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
+    return True
+
+
+@dataclass(frozen=True)
+class Command:
+    """What carries out one run.
+
+    Attributes:
+        arguments: After ``i2i-bench run``.
+        folder: Where it is started, which relative paths are from.
+    """
+
+    arguments: tuple[str, ...]
+    folder: str
+
+
+def execute(
+    command: Command, variables: Mapping[str, str], is_stopped: Callable[[], bool]
+) -> Iterator[str | int]:
+    """Start a command as a process; give its lines, then its exit code.
+
+    It is told to end when nobody wants its lines any more.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "run", *command.arguments],
+        cwd=command.folder,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a terminal's Ctrl-C is for the parent, which tells it once
+    )
+    told = False
+    try:
+        for line in _lines(process):
+            if is_stopped() and not told:
+                told = True
+                process.send_signal(signal.SIGTERM)
+            if line:
+                yield line
+        yield process.wait()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate()  # reads on, so that it can save and say so, and closes
+
+
+def work(command: Command, variables: Mapping[str, str]) -> Iterator[str | int]:
+    """Do ``execute`` on the machine that this is called on, by name and without torch."""
+    yield from execute(command, variables, lambda: False)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Give the lines of a process until it closes its output; an empty one while it is silent."""
+    assert process.stdout
+    handle, rest = process.stdout.fileno(), b""
+    with selectors.DefaultSelector() as ready:
+        ready.register(handle, selectors.EVENT_READ)
+        while True:
+            if not ready.select(timeout=0.2):
+                yield ""
+                continue
+            data = os.read(handle, 65536)
+            *whole, rest = (rest + data).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip() for line in whole)
+            if not data:
+                yield rest.decode(errors="replace").rstrip()
+                return

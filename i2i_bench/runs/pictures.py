@@ -1,0 +1,316 @@
+"""Pictures of finished runs: masks and contents, attention over training, models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from i2i_bench.data.directions import directions_of, find_direction, labels_of, request
+from i2i_bench.data.training_images import (
+    channels_first,
+    channels_last,
+    recorded_rule,
+    to_float,
+    to_uint8,
+)
+from i2i_bench.model import Direction, Masks, Model
+from i2i_bench.records.record import Record, seed_of
+from i2i_bench.report.figures.mosaic import Block, Strip
+from i2i_bench.runs import plan
+from i2i_bench.runs.plan import Job, Places
+from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.tasks.task import Task
+from i2i_bench.training import checkpoint, snapshots
+from i2i_bench.training.snapshots import Snapshot
+
+SHORT_NAME = 8  # letters of a file's name that fit above its image
+PER_LINE = 11  # masks; more of them go on in a further line
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which test images are shown.
+
+    Attributes:
+        directions: Names of directions; () for all.
+        names: File names of sources, with or without suffix; () for the first ``count``.
+        count: Number of images of a direction.
+    """
+
+    directions: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    count: int = 2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is to be drawn.
+
+    Attributes:
+        blocks: Of pictures.
+        caption: What a reader must know.
+        folder: Where it belongs.
+        kind: ``masks``, ``evolution`` or ``comparison``, which names its files there.
+        name: Their name anywhere else.
+    """
+
+    blocks: list[Block]
+    caption: str
+    folder: Path
+    kind: str
+    name: str
+
+
+def masks(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
+    """Show attention and content of every mask, as figures 11 and 12 of arXiv 1911.11897 do.
+
+    Raises:
+        ValueError: If there is no such run, or its model has no attention masks.
+    """
+    job = plan.find_job(run, places, task)
+    folder = plan.find_folder(run, places)
+    model = _load(job, folder)
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    blocks, copies = [], set()
+    for direction in _directions(job.task, choice):
+        rows = _chosen(job.task, direction, choice)
+        sources = test_set.images(direction.source, rows)
+        labels = labels_of(job.task, direction)
+        chosen = None if labels is None else (labels[0][rows], labels[1][rows])
+        batch = request(direction, to_float(channels_first(sources)), chosen)
+        with torch.no_grad():
+            fakes = to_uint8(model.translate(batch, direction))
+            found = model.masks(batch, direction)
+        if found is None:
+            raise ValueError(f"{model.card.title} has no attention masks to show")
+        copies.add(found.background)
+        pictures = sources, channels_last(fakes)
+        strips = [s for i in range(len(sources)) for s in _mask_strips(found, pictures, i)]
+        blocks.append(Block(_arrow(direction), _heads(found), strips))
+    what = _what_is_copied(copies)
+    caption = f"Attention and contents of {_named(job)}. {what}"
+    return Figure(blocks, caption, folder, "masks", _file_name(job, "masks"))
+
+
+def _what_is_copied(backgrounds: set[int | None]) -> str:
+    known = sorted(number + 1 for number in backgrounds if number is not None)
+    if not known:
+        return "No mask copies the input."
+    return f"Mask {known[0]} copies the input, so that it has no content."
+
+
+def _mask_strips(
+    found: Masks, pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]], index: int
+) -> Iterator[Strip]:
+    """Give source and attention, then translation and contents, of one image."""
+    attention = list(found.attention[index].float().numpy())
+    contents = [] if found.content is None else list(channels_last(to_uint8(found.content[index])))
+    gap = found.background
+    aligned = contents if gap is None else [*contents[:gap], None, *contents[gap:]]
+    for start in range(0, len(attention), PER_LINE):
+        is_first = start == 0
+        part = slice(start, start + PER_LINE)
+        source, fake = (whole[index] if is_first else None for whole in pictures)
+        which = "" if len(attention) <= PER_LINE else f" from {start + 1}"
+        yield Strip(f"attention{which}", [source, *attention[part]], is_new=is_first)
+        yield Strip(f"content{which}", [fake, *aligned[part]])
+
+
+def _heads(found: Masks) -> list[str]:
+    count = found.attention.shape[1]
+    numbers = [str(k) for k in range(1, count + 1)] if count <= PER_LINE else [""] * PER_LINE
+    return ["source,\nresult", *numbers]
+
+
+def evolution(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
+    """Show translation and attention over the training, as figures 13 and 14 of 1911.11897 do.
+
+    Raises:
+        ValueError: If there is no such run, or it has no snapshots.
+    """
+    folder = plan.find_folder(run, places)
+    job = plan.find_job(run, places, task)
+    blocks = []
+    for direction in _directions(job.task, choice):
+        found = snapshots.read(folder, str(direction))
+        heads = ["source", *(_short(shot.images_seen) for shot in found)]
+        if choice.count > len(found[0].sources):
+            raise ValueError(f"snapshots hold {len(found[0].sources)} images of a direction")
+        strips = [strip for i in range(choice.count) for strip in _evolution_strips(found, i)]
+        blocks.append(Block(_arrow(direction), heads, strips))
+    caption = f"{_named(job)}, after the number of images seen in training that is above each."
+    return Figure(blocks, caption, folder, "evolution", _file_name(job, "evolution"))
+
+
+def _evolution_strips(found: Sequence[Snapshot], index: int) -> Iterator[Strip]:
+    translations = [shot.fakes[index] for shot in found]
+    yield Strip("translation", [found[0].sources[index], *translations], is_new=True)
+    first = found[0].attention
+    for k in range(0 if first is None else first.shape[1]):
+        copied = " (copies)" if k == found[0].background else ""
+        masks = [shot.attention[index, k] for shot in found if shot.attention is not None]
+        cells = [(mask / 255).astype(np.float32) for mask in masks]
+        yield Strip(f"mask {k + 1}{copied}", [None, *cells])
+
+
+def _short(number: int) -> str:
+    """Print a number of images in at most four letters."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A finished run of a comparison: its record, its folder and its task."""
+
+    record: Record
+    folder: Path
+    task: Task
+
+
+def comparison(
+    runs: Sequence[str], task: str | None, choice: Choice, places: Places
+) -> list[Figure]:
+    """Show what several models make of the same sources, a figure for each task.
+
+    Args:
+        runs: Which.
+        task: Of all of them; None for what each has noted.
+        choice: Of directions and images.
+        places: Where things are.
+
+    Raises:
+        ValueError: If there is no such run, or its record or translations are not there.
+    """
+    tasks: dict[str, list[_Member]] = {}
+    for run in dict.fromkeys(runs):
+        member = _member(run, task, places)
+        tasks.setdefault(member.task.name, []).append(member)
+    return [_compared(found, choice, places) for found in tasks.values()]
+
+
+def _member(run: str, task: str | None, places: Places) -> _Member:
+    folder, found = plan.find_record(run, places)
+    named = task or (None if plan.noted_task(folder) else found.task)
+    now, _ = plan.find_task(folder, named, places)
+    if (now.name, now.version) != (found.task, found.task_version):
+        raise ValueError(
+            f"{found.run} is of version {found.task_version} of its task, and {named or now.name} "
+            f"is {now.name}, version {now.version}"
+        )
+    return _Member(found, folder, now)
+
+
+def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Figure:
+    task = members[0].task
+    largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
+    test_set, blocks = TestSet(task, recorded_rule(largest)), []
+    for direction in _directions(task, choice):
+        rows = _chosen(task, direction, choice)
+        names = test_set.names(direction.source)
+        stems = [Path(names[row]).stem for row in rows]
+        strips = [Strip("source", list(test_set.images(direction.source, rows)))]
+        for member in members:
+            folder = member.folder / f"translations-{direction}"
+            cells = [_saved(folder / f"{stem}.png") for stem in stems]
+            strips.append(Strip(_distinct(member, members), cells))
+        truth = test_set.truth(direction, rows)
+        if truth is not None:
+            strips.append(Strip("truth", list(truth)))
+        heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
+        blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
+    shown = sorted({member.record.seed for member in members})
+    which = f", seed {shown[0]}" if len(shown) == 1 else ""
+    caption = f"The same test images of {task.name}, translated by each model{which}."
+    folder, name = places.runs / task.name, f"{task.name}-comparison"
+    return Figure(blocks, caption, folder, "comparison", name)
+
+
+def _distinct(member: _Member, members: Sequence[_Member]) -> str:
+    """Name a run by what tells it from the others."""
+    found = member.record
+    variants = {each.record.variant for each in members}
+    seeds = {each.record.seed for each in members}
+    variant = found.variant.removeprefix(f"preset={found.preset}").removeprefix(",")
+    name = found.model + (f" {variant}" if variant and len(variants) > 1 else "")
+    return name + (f" seed {found.seed}" if len(seeds) > 1 else "")
+
+
+def _saved(path: Path) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise ValueError(f"no translation {path}; i2i-bench evaluate --force makes it again")
+    with Image.open(path, formats=["PNG"]) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def finished_runs(task: str, places: Places) -> list[str]:
+    """Name the runs of a task whose translations are there, of each the lowest seed.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    folders = sorted((places.runs / task).glob("*/seed*/translations-*"))
+    runs: dict[str, Path] = {}
+    known = {each.parent for each in folders if seed_of(each.parent) is not None}
+    for folder in sorted(known, key=lambda each: (seed_of(each), each)):
+        runs.setdefault(folder.parent.name, folder)
+    if not runs:
+        raise ValueError(f"no finished run of {task} in {places.runs}; i2i-bench run makes one")
+    return [str(runs[name]) for name in sorted(runs)]
+
+
+def _load(job: Job, folder: Path) -> Model:
+    """Give the networks of a run as they translate."""
+    content = checkpoint.latest(folder)
+    assert content is not None, "plan.find_job has read it"
+    model = job.model_class(job.settings.config)
+    checkpoint.restore_networks(model, content)
+    model.networks.eval()
+    return model
+
+
+def _directions(task: Task, choice: Choice) -> list[Direction]:
+    if not choice.directions:
+        return directions_of(task)
+    return [find_direction(task, name) for name in choice.directions]
+
+
+def _chosen(task: Task, direction: Direction, choice: Choice) -> list[int]:
+    """Give the rows of the test images to show, among those of the source.
+
+    Raises:
+        ValueError: If there is none of a name.
+    """
+    images = task.images("test", direction.source)
+    if not choice.names:
+        return list(range(len(images)))[: choice.count]
+    known = {
+        key: i for i, image in enumerate(images) for key in (image.name, Path(image.name).stem)
+    }
+    missing = [name for name in choice.names if name not in known]
+    if missing:
+        raise ValueError(
+            f"no test image {missing[0]} of domain {direction.source} in {task.name}; "
+            f"there are {len(images)}, first {images[0].name}"
+        )
+    return [known[name] for name in choice.names]
+
+
+def _arrow(direction: Direction) -> str:
+    return f"{direction.source} to {direction.target}"
+
+
+def _file_name(job: Job, kind: str) -> str:
+    return f"{job.run.task}-{job.run.label}-seed{job.run.seed}-{kind}"
+
+
+def _named(job: Job) -> str:
+    return f"{job.run.label} on {job.run.task}, seed {job.run.seed}"

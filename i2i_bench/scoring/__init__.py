@@ -1,0 +1,1 @@
+"""From a test set to values, under named protocols."""

@@ -1,0 +1,297 @@
+"""Score images that any other program made of a task's test images."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+from pydantic import ValidationError
+
+from i2i_bench.data import training_images
+from i2i_bench.data.directions import LabelArray, labels_of
+from i2i_bench.data.training_images import decode
+from i2i_bench.model import Direction, ResizeRule
+from i2i_bench.records import record
+from i2i_bench.records.record import External, Scores
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.scorer import Scorer
+from i2i_bench.scoring.submission import ImageFile, opened
+from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.scoring.translations import Reference, Translations
+from i2i_bench.system.files import locked, require_writable
+from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.two_domains import FORMATS, read_image
+
+logger = logging.getLogger(__name__)
+
+NUM_SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """What is to be scored.
+
+    Attributes:
+        source: Folder or zip archive of the images.
+        task: Whose test images they translate.
+        direction: From which domain to which.
+        size: Side in pixels which the images must have; None for that of the task.
+        allow_partial: Whether images may be missing.
+    """
+
+    source: Path
+    task: Task
+    direction: Direction
+    size: int | None = None
+    allow_partial: bool = False
+
+
+def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bool) -> External:
+    """Score another program's images and add the scores to the record of its name.
+
+    Args:
+        images: What to score.
+        name: Of the record.
+        scorer: How to score.
+        results: Folder of the records.
+        force: Whether scores that are there are replaced.
+
+    Raises:
+        ValueError: If the name is unfit, there are scores already, or as in ``load``.
+    """
+    new = _empty_record(name, images.task)
+    keys = [f"{protocol}/{images.direction}" for protocol in scorer.protocols]
+    require_writable(results / new.file)
+    scorer.require_possible()
+    if not force:
+        _require_new(_recorded(new, results), keys, results)
+    found, against, formats = load(images)
+    _warn_of_losses(formats)
+    scores = scorer.score(images.task, found, against)
+    with locked((results / new.file).parent):
+        before = _recorded(new, results)
+        kept = _of_the_same_images(before, scores, str(images.direction))
+        if not force:
+            _require_new(before, [*keys, *(before.scores.keys() - kept.keys())], results)
+        whole = {
+            "formats": before.formats | {str(images.direction): formats},
+            "scores": kept | scores,
+            "harness_version": new.harness_version,
+        }
+        made = before.model_copy(update=whole)
+        record.write(made, results)
+    return made
+
+
+def _empty_record(name: str, task: Task) -> External:
+    try:
+        return External(
+            name=name,
+            task=task.name,
+            headline=task.headline,
+            harness_version=version("i2i-bench"),
+            formats={},
+            scores={},
+        )
+    except ValidationError:
+        raise ValueError(
+            f"{name!r} cannot name a file: up to 100 letters, digits and . , = _ - are "
+            "possible, the first of them a letter or digit"
+        ) from None
+
+
+def _recorded(new: External, results: Path) -> External:
+    path = results / new.file
+    return record.read_external(path) if path.exists() else new
+
+
+def _of_the_same_images(before: External, scores: Scores, direction: str) -> Scores:
+    """Give the scores of other directions, and of this one those of the very images scored now."""
+    pixels = {score.pixels_sha256["fake"] for score in scores.values()}
+    return {
+        key: score
+        for key, score in before.scores.items()
+        if score.direction != direction or score.pixels_sha256.get("fake") in pixels
+    }
+
+
+def _require_new(before: External, keys: Sequence[str], results: Path) -> None:
+    present = [key for key in keys if key in before.scores]
+    if present:
+        raise ValueError(
+            f"{results / before.file} holds {', '.join(present)} already; choose another name, or "
+            "--force, which replaces that"
+        )
+
+
+def _warn_of_losses(formats: dict[str, int]) -> None:
+    lossy = sum(formats.get(name, 0) for name in ("jpeg", "webp"))
+    if lossy:
+        logger.warning(
+            "%d of %d images are JPEG or WebP: their compression loss is scored too",
+            lossy,
+            sum(formats.values()),
+        )
+
+
+def load(images: Images) -> tuple[Translations, Reference, dict[str, int]]:
+    """Read images, pair them with the test images by name, and gather what they are compared with.
+
+    Returns:
+        The translations in the order of their sources, the reference for just these, and the number
+        of files of each format.
+
+    Raises:
+        ValueError: As in ``read``.
+    """
+    task, direction = images.task, images.direction
+    indices, fakes, formats = read(images)
+    test_set = TestSet(task, ResizeRule(fakes.shape[1]))
+    names = test_set.names(direction.source)
+    found = Translations(
+        direction,
+        [names[i] for i in indices],
+        sources=test_set.images(direction.source, indices),
+        fakes=fakes,
+        reconstructions="images of another program cannot be translated back",
+        checkpoint="unknown",
+        partial=len(indices) < len(names),
+        labels=_labels(task, direction, indices),
+    )
+    return found, _only(translations.reference(test_set, direction), indices), formats
+
+
+def _labels(
+    task: Task, direction: Direction, indices: list[int]
+) -> tuple[LabelArray, LabelArray] | None:
+    """Give the labels of the chosen sources, and those they were to get."""
+    found = labels_of(task, direction)
+    return None if found is None else (found[0][indices], found[1][indices])
+
+
+def read(images: Images) -> tuple[list[int], training_images.Images, dict[str, int]]:
+    """Read images that translate a task's test images, and pair them with these by name.
+
+    Each must be of 8 bits, opaque and square, all of one size: that of the task, or the one that is
+    chosen, to which the references are then resized. Grey becomes RGB.
+
+    Returns:
+        The index of the source of each image, rising; the images; the number of files of each
+        format.
+
+    Raises:
+        ValueError: If an image is missing or unknown, there twice, unfit or of another size.
+    """
+    task, direction = images.task, images.direction
+    size = _size(images)
+    names = [image.name for image in task.images("test", direction.source)]
+    with opened(images.source) as files:
+        found = pair(images, files, names)
+        fakes = decode(
+            [TaskImage(str(f.path), partial(_read, f, size)) for f in found.values()],
+            ResizeRule(size),
+        )
+        formats = Counter(_format(file) for file in found.values())
+    return list(found), fakes, dict(sorted(formats.items()))
+
+
+def _format(file: ImageFile) -> str:
+    """Name the format of an image by its content, which its suffix need not tell."""
+    with Image.open(io.BytesIO(file.content()), formats=FORMATS) as image:
+        return "jpeg" if image.format in ("JPEG", "MPO") else str(image.format).lower()
+
+
+def _size(images: Images) -> int:
+    """Give the side in pixels at which everything is compared."""
+    task = images.task
+    if images.size is None or images.size == task.image_size:
+        return task.image_size
+    if task.kind == "embedded":
+        raise ValueError(
+            f"task {task.name} is exact in pixels: images must be of {task.image_size} px"
+        )
+    return images.size
+
+
+def _only(reference: Reference, indices: list[int]) -> Reference:
+    """Keep what is known of the chosen sources alone."""
+    truth, foreground = reference.truth, reference.foreground
+    return replace(
+        reference,
+        truth=None if truth is None else truth[indices],
+        foreground=None if foreground is None else [foreground[i] for i in indices],
+    )
+
+
+def pair(images: Images, files: Sequence[ImageFile], names: Sequence[str]) -> dict[int, ImageFile]:
+    """Find the translation of each test image, by the index of that, in the order of the task.
+
+    ``x.png`` is the translation of ``x.jpg``, in any folder. Where every file has the same ending
+    of another program, ``x_fake_B.png`` (the domain into which is translated) or ``x_fake.png`` is.
+
+    Raises:
+        ValueError: If a name is unknown or there twice, or one is missing and none may be.
+    """
+    stems = _by_stem(images.source, files)
+    wanted = {PurePosixPath(name).stem: index for index, name in enumerate(names)}
+    endings = ("", f"_fake_{images.direction.target.upper()}", "_fake")
+    named = [_without(stems, ending) for ending in endings]
+    found = max(named, key=lambda known: len(known.keys() & wanted.keys()))
+    unknown = [str(stems[stem].path) for stem in sorted(found.keys() - wanted.keys())]
+    where = f"test images of {images.task.name}, domain {images.direction.source}"
+    if unknown or not found:
+        raise ValueError(
+            f"{images.source} holds {_listed(unknown) if unknown else 'no images'}; names must be "
+            f"those of the {where}, such as {next(iter(wanted))}.png, and nothing else may be there"
+        )
+    missing = [stem for stem in wanted if stem not in found]
+    if missing and not images.allow_partial:
+        raise ValueError(
+            f"{images.source} has translations of {len(found)} of the {len(wanted)} "
+            f"{where}, and lacks {_listed(missing)}; --allow-partial scores them all the same, in "
+            "a row that is marked and never ranked"
+        )
+    return {wanted[stem]: found[stem] for stem in wanted if stem in found}
+
+
+def _by_stem(source: Path, files: Sequence[ImageFile]) -> dict[str, ImageFile]:
+    stems: dict[str, ImageFile] = {}
+    for file in files:
+        other = stems.setdefault(file.path.stem, file)
+        if other is not file:
+            raise ValueError(
+                f"{other.path} and {file.path} in {source} have one name; remove one of the two"
+            )
+    return stems
+
+
+def _without(stems: dict[str, ImageFile], ending: str) -> dict[str, ImageFile]:
+    """Take an ending from stems; empty where not all have it."""
+    if not all(stem.endswith(ending) for stem in stems):
+        return {}
+    return {stem.removesuffix(ending): file for stem, file in stems.items()}
+
+
+def _read(file: ImageFile, size: int) -> Image.Image:
+    """Read an image of 8 bits that has the size at which it is scored."""
+    path = Path(file.path)
+    image = read_image(path, io.BytesIO(file.content()), is_plain=True)
+    if image.size != (size, size):
+        width, height = image.size
+        raise ValueError(
+            f"{path} has {width}x{height} pixels, not {size}x{size}; save translations at the size "
+            "at which they are scored, or choose one with --size"
+        )
+    return image
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
+    return ", ".join(names[:NUM_SHOWN]) + more

@@ -1,0 +1,1 @@
+"""Inception and LPIPS features, and the cache of the former."""

@@ -1,0 +1,1 @@
+"""Metrics: a module a family, each with its key, unit, bounds and function."""

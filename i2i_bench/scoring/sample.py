@@ -1,0 +1,130 @@
+"""What the functions of metrics are given of one set of translations, and what they find."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from i2i_bench.metric import Metric, Need
+from i2i_bench.pretrained import MissingWeights, UnfitWeights
+from i2i_bench.scoring.protocols import Found
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What there is of one set of translations.
+
+    Attributes:
+        given: What metrics may need, by name; a text is the reason why the model has none of it.
+        absent: What the task lacks, with the reason that metrics state which every score holds.
+    """
+
+    given: Mapping[Need, Any]
+    absent: Mapping[Need, str] = field(default_factory=dict)
+
+    def more(self, given: Mapping[Need, Any]) -> Sample:
+        """Return a sample that has something else too."""
+        return Sample({**self.given, **given}, self.absent)
+
+    def is_for(self, metric: Metric) -> bool:
+        """Tell whether the task has what a metric needs; never true of one without a function."""
+        return bool(metric.needs) and all(need in self.given for need in metric.needs)
+
+    def arguments(self, metric: Metric) -> list[Any]:
+        """Return what the functions of a metric are called with.
+
+        Raises:
+            ValueError: If the model lacks something of it; the text is the reason.
+        """
+        found = [self.given[need] for need in metric.needs]
+        for need, each in zip(metric.needs, found, strict=True):
+            if isinstance(each, str) and need != "device":
+                raise ValueError(each)
+        return found
+
+
+class Meter:
+    """Computes metrics; a function by image once for the same arguments, whatever the metric.
+
+    Args:
+        again: What to do once weights that are missing are there, for the warning.
+    """
+
+    def __init__(self, again: str = "score again with --force") -> None:
+        self._again = again
+        self._known: dict[tuple[object, ...], tuple[list[Any], Sequence[float]]] = {}
+
+    def values(self, metrics: Iterable[Metric], sample: Sample) -> Found:
+        """Return values and spreads of metrics by key, or the reasons why there are none.
+
+        Raises:
+            UnfitWeights: If weights are there and unfit.
+        """
+        found: Found = {}
+        for metric in metrics:
+            found |= self._value(metric, sample)
+        return found
+
+    def by_image(self, metric: Metric, sample: Sample) -> Sequence[float] | str:
+        """Return the value of each image, or the reason why there is none."""
+        try:
+            return self._by_image(metric, sample)
+        except ValueError as error:
+            return reason(error, self._again)
+
+    def _value(self, metric: Metric, sample: Sample) -> Found:
+        if not sample.is_for(metric):
+            missing = [sample.absent[need] for need in metric.needs if need in sample.absent]
+            return {metric.key: missing[0]} if missing and metric.is_required else {}
+        keys = (metric.key, *metric.spreads[:1])
+        try:
+            numbers = self._numbers(metric, sample)
+            return {key: _finite(number) for key, number in zip(keys, numbers, strict=True)}
+        except UnfitWeights:
+            raise
+        except ValueError as error:
+            return dict.fromkeys(keys, reason(error, self._again))
+
+    def _numbers(self, metric: Metric, sample: Sample) -> tuple[float, ...]:
+        """Give the value, and its spread where the metric has one."""
+        if metric.of_set is None:
+            values = self._by_image(metric, sample)
+            return (float(np.mean(values)) if metric.mean is None else metric.mean(values),)
+        found = metric.of_set(*sample.arguments(metric))
+        return found if isinstance(found, tuple) else (found,)
+
+    def _by_image(self, metric: Metric, sample: Sample) -> Sequence[float]:
+        arguments = sample.arguments(metric)
+        key = metric.by_image, *map(id, arguments)
+        if key not in self._known:
+            assert metric.by_image is not None
+            values, count = metric.by_image(*arguments), len(arguments[0])
+            if len(values) != count:
+                raise ValueError(f"{metric.key} gives values of {len(values)} of {count} images")
+            self._known[key] = arguments, values  # arguments are kept, so that their ids last
+        return self._known[key][1]
+
+
+def _finite(number: float) -> float | str:
+    return float(number) if math.isfinite(number) else f"the metric gives {number}"
+
+
+def reason(error: ValueError, again: str = "score again with --force") -> str:
+    """Say why a metric is missing, without folders of this machine; warn of what to do."""
+    if not isinstance(error, MissingWeights):
+        return str(error)
+    _warn(f"{error}; then {again}")
+    return error.reason
+
+
+@functools.cache  # once is enough
+def _warn(message: str) -> None:
+    logger.warning(message)

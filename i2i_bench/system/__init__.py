@@ -1,0 +1,1 @@
+"""Files, downloads, threads, processes, memory and messages: no image, no model."""

@@ -1,0 +1,64 @@
+"""What files were when they were seen first, where their publishers state no hash."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from i2i_bench.system.download import Seen, alone
+from i2i_bench.system.files import read_json, write_text
+
+NAME = "known.json"
+
+logger = logging.getLogger(__name__)
+
+
+def read(path: Path) -> dict[str, Seen]:
+    """Read what files were when they were seen first; nothing where there is no ledger.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        entries = read_json(path)
+        return {name: Seen(**entry) for name, entry in entries.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it; it is created again") from None
+
+
+def check_known(path: Path, name: str, sha256: str) -> None:
+    """Compare a file with what the ledger says of its first one, if anything.
+
+    Raises:
+        ValueError: If it was another.
+    """
+    first = read(path).get(name)
+    if first and first.sha256 != sha256:
+        raise ValueError(
+            f"sha256 {sha256[:8]}... differs from {first.sha256[:8]}... of {first.origin}, "
+            f"seen first; --force takes the new one"
+        )
+
+
+def remember(path: Path, name: str, seen: Seen, *, replace: bool = False) -> None:
+    """Write what a file was when it was seen first into a ledger.
+
+    Raises:
+        ValueError: If another was seen before, and not ``replace``.
+    """
+    if not replace:
+        check_known(path, name, seen.sha256)
+    if name in (found := read(path)) and found[name].sha256 == seen.sha256:
+        return
+    try:
+        with alone(path):
+            if not replace:  # another process may have written since
+                check_known(path, name, seen.sha256)
+            entries = {key: asdict(value) for key, value in (read(path) | {name: seen}).items()}
+            write_text(path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
+    except OSError as error:  # a folder that cannot be written is no fault of the file
+        logger.warning("the hash of %s is not remembered: %s", name, error)

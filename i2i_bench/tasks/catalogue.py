@@ -1,0 +1,142 @@
+"""The tasks that have a name, and the way from a name or a folder to its task."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from i2i_bench.system.messages import near
+from i2i_bench.tasks import faces, many_domains
+from i2i_bench.tasks.embedded import shapes, shapes_attributes
+from i2i_bench.tasks.published import Published
+from i2i_bench.tasks.source import Source, State
+from i2i_bench.tasks.task import SPLITS, Kind, Task
+from i2i_bench.tasks.two_domains import FOLDERS, folder_task
+
+TABLE = Path(__file__).with_name("catalogue.toml")  # of what is published
+EMBEDDED: dict[str, Task] = shapes.tasks() | shapes_attributes.tasks()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``i2i-bench tasks``.
+
+    Attributes:
+        name: As typed after ``--task``.
+        kind: Embedded or catalogued.
+        title: One line for people.
+        image_size: Side in pixels.
+        counts: Folder name such as ``trainA`` → images expected in it; None where not known. Of a
+            labelled task by split.
+        licence: Of the images.
+        state: Whether it can be run now.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    image_size: int
+    counts: Mapping[str, int | None]
+    licence: str
+    state: State
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Give the source of each catalogued task by its name: those of ``catalogue.toml`` first."""
+    table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    published = {name: _published(name, **entry) for name, entry in table.items()}
+    return {**published, **{source.name: source for source in faces.SOURCES}}
+
+
+def _published(
+    name: str, *, counts: Mapping[str, int] | None = None, urls: tuple[str, ...] = (), **entry: Any
+) -> Published:
+    """Make the source of a table of ``catalogue.toml``."""
+    expected = dict.fromkeys(FOLDERS.values()) | dict(counts or {})
+    return Published(name=name, counts=expected, urls=tuple(urls), **entry)
+
+
+def find_named(name: str) -> Task | Source | None:
+    """Give the embedded task or the source of a name; None for that of a folder, or of nothing."""
+    return EMBEDDED.get(name) or sources().get(name)
+
+
+def find_source(name: str) -> Source:
+    """Give the source of a catalogued task.
+
+    Raises:
+        ValueError: If it is no name of one, with what to do.
+    """
+    if name in EMBEDDED:
+        raise ValueError(f"task {name!r} is made by this package and needs no files")
+    if name not in sources() and Path(name).is_dir():
+        raise ValueError(
+            f"{name} is a folder of your own: it needs no fetching; i2i-bench run checks it"
+        )
+    if name not in sources():
+        find(name, Path())  # raises, with the nearest names
+    return sources()[name]
+
+
+def find(name_or_path: str, data: Path) -> Task:
+    """Give the task of a name, or of a folder.
+
+    Args:
+        name_or_path: An embedded or catalogued name, else the path of a folder of images.
+        data: Folder that holds one folder for each catalogued task.
+
+    Raises:
+        ValueError: If the name is unknown, or data are missing, incomplete or not readable.
+    """
+    if name_or_path in EMBEDDED:
+        return EMBEDDED[name_or_path]
+    if name_or_path in sources():
+        return sources()[name_or_path].make_task(data / name_or_path)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    if any(separator in name_or_path for separator in separators) or Path(name_or_path).exists():
+        path = Path(name_or_path)
+        return many_domains.folder_task(path) if many_domains.is_layout(path) else folder_task(path)
+    known = [*EMBEDDED, *sources()]
+    possible = f"{near(name_or_path, known)}known: {', '.join(known)}"
+    raise ValueError(f"unknown task {name_or_path!r}; {possible}")
+
+
+def name_of(typed: str) -> str:
+    """Give the name under which the records of a task stand, of a folder with a hash of its files.
+
+    A folder of no images is taken for a name: those of records and runs are named so.
+
+    Raises:
+        ValueError: If it is a folder of images that are no task.
+    """
+    path = Path(typed)
+    is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
+    return find(typed, Path()).name if is_folder and not find_named(typed) else typed
+
+
+def listing(data: Path) -> list[Row]:
+    """List the embedded and the catalogued tasks, embedded first."""
+    rows = [_row(task, "embedded", _counts_of(task), "ready") for task in EMBEDDED.values()]
+    for name, source in sources().items():
+        rows.append(_row(source, "catalogued", source.counts, source.state(data / name)))
+    return rows
+
+
+def _row(each: Task | Source, kind: Kind, counts: Mapping[str, int | None], state: State) -> Row:
+    return Row(each.name, kind, each.title, each.image_size, counts, each.licence, state)
+
+
+def _counts_of(task: Task) -> dict[str, int | None]:
+    """Give the number of images in each folder, or in each split where images have labels."""
+    if task.attributes:
+        return {"train": sum(task.num_train.values()), "test": sum(task.num_test.values())}
+    return {
+        folder: (task.num_train if split == "train" else task.num_test)[domain]
+        for (split, domain), folder in FOLDERS.items()
+    }

@@ -1,0 +1,1 @@
+"""Synthetic tasks with exact truth, made by the package."""

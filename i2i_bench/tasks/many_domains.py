@@ -1,0 +1,195 @@
+"""Labelled tasks from files, such as a folder for each domain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from i2i_bench.tasks.labels import EVERY, Label, Labels
+from i2i_bench.tasks.task import SPLITS, Task, TaskImage
+from i2i_bench.tasks.two_domains import (
+    hash_folders,
+    image_size,
+    list_images,
+    name_of,
+    read_unchanged,
+    stamp,
+)
+
+if TYPE_CHECKING:
+    from numpy import bool_
+    from numpy.typing import NDArray
+
+_LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image, what it shows, and what else shows the same but for the label.
+
+    Attributes:
+        image: To be read when asked for.
+        label: Of the image.
+        view: Shared by images that differ by their labels alone; "" where that is unknown.
+    """
+
+    image: TaskImage
+    label: Label
+    view: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledReader:
+    """Read the images of a labelled task.
+
+    Attributes:
+        labelling: What the labels say.
+        splits: Images of each split, in the order of the task.
+    """
+
+    labelling: Labels
+    splits: Mapping[str, Sequence[LabelledImage]]
+
+    def images(self, split: str, domain: str) -> list[TaskImage]:
+        """List the images of one split and domain."""
+        return [each.image for each in self._chosen(split, domain)]
+
+    def labels(self, split: str, domain: str) -> list[Label]:
+        """List their labels."""
+        return [each.label for each in self._chosen(split, domain)]
+
+    def truth(self, source: str, target: str) -> list[TaskImage] | None:
+        """List the image of the same view with the label that each test image is to get."""
+        found = [
+            self._partners.get((each.view, self.labelling.changed(each.label, target)))
+            for each in self._chosen("test", source)
+        ]
+        return None if None in found else [image for image in found if image]
+
+    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
+        """Know nothing of objects."""
+        del source, target
+        return None
+
+    @cached_property
+    def _partners(self) -> dict[tuple[str, Label], TaskImage]:
+        return {(each.view, each.label): each.image for each in self.splits["test"] if each.view}
+
+    def _chosen(self, split: str, domain: str) -> Sequence[LabelledImage]:
+        if domain == EVERY:
+            return self.splits[split]
+        chooses = self.labelling.chooses
+        return [each for each in self.splits[split] if chooses(domain, each.label)]
+
+
+def make_task(name: str, reader: LabelledReader, **facts: object) -> Task:
+    """Make a task of labelled images; ``facts`` are what else a task states.
+
+    Raises:
+        ValueError: If two images of a split share a name, or a domain lacks images of one.
+    """
+    labelling = reader.labelling
+    for split, images in reader.splits.items():
+        _check(name, split, images, labelling)
+    counts = {split: {EVERY: len(images)} for split, images in reader.splits.items()}
+    return Task(
+        name=name,
+        domains=(EVERY,),
+        num_train=counts["train"],
+        num_test=counts["test"],
+        paired=False,
+        reader=reader,
+        attributes=labelling.attributes,
+        exclusive=labelling.exclusive,
+        **facts,  # pyright: ignore[reportArgumentType] - Task checks no types either
+    )
+
+
+def _check(name: str, split: str, images: Sequence[LabelledImage], labelling: Labels) -> None:
+    stems = Counter(Path(each.image.name).stem for each in images)
+    twice = [stem for stem, count in stems.items() if count > 1]
+    if twice:
+        raise ValueError(f"two {split} images of task {name} have the name {twice[0]}; rename one")
+    for source, _ in labelling.changes():
+        for domain in (source, f"{'-' if source[0] == '+' else '+'}{source[1:]}"):
+            if not any(labelling.chooses(domain, each.label) for each in images):
+                raise ValueError(
+                    f"task {name} has no {split} image of {domain}; images with and without each "
+                    "attribute are needed"
+                )
+
+
+# --- folders
+
+
+def is_layout(path: Path) -> bool:
+    """Tell whether a folder holds a folder for each domain, other than train/A and train/B."""
+    domains = {child.name for split in SPLITS for child in _visible(path / split) if child.is_dir()}
+    return bool(domains) and not domains <= {"A", "B"}
+
+
+def folder_task(path: Path) -> Task:
+    """Make a task of a folder with ``train/<domain>`` and ``test/<domain>``.
+
+    Raises:
+        ValueError: If the folder has another layout, or anything in it is no image.
+    """
+    domains = _domains(path)
+    labelling = Labels(domains, (domains,))
+    files = {
+        f"{split}/{domain}": list_images(path / split / domain, _LAYOUT)
+        for split in SPLITS
+        for domain in domains
+    }
+    stamps = stamp(files.values())
+    splits = {
+        split: [
+            LabelledImage(
+                TaskImage(f"{domain}-{file.name}", partial(read_unchanged, file, stamps[file])),
+                _one_hot(domains, domain),
+            )
+            for domain in domains
+            for file in files[f"{split}/{domain}"]
+        ]
+        for split in SPLITS
+    }
+    return make_task(
+        name_of(path, hash_folders(files.items())),
+        LabelledReader(labelling, splits),
+        version=1,
+        title=f"Images of the folder {path.resolve().name}: {', '.join(domains)}",
+        kind="folder",
+        image_size=image_size(files.values()),
+        headline="kid",
+        licence="not stated",
+        origin="a folder of your own",
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []
+
+
+def _domains(path: Path) -> tuple[str, ...]:
+    """Give the domains of which there are images in both splits."""
+    found = {split: [child.name for child in _visible(path / split)] for split in SPLITS}
+    files = [path / s / n for s, names in found.items() for n in names if (path / s / n).is_file()]
+    if files:
+        raise ValueError(f"{files[0]} lies outside the folders of domains; {_LAYOUT} with images")
+    train, test = (set(found[split]) for split in SPLITS)
+    if unmatched := sorted(train ^ test):
+        where = "train" if unmatched[0] in train else "test"
+        raise ValueError(f"{path} has {unmatched[0]} only in {where}; {_LAYOUT} with images")
+    if len(train) < 2:
+        raise ValueError(f"{path} has only the domain {', '.join(train)}; {_LAYOUT} with images")
+    if EVERY in train:
+        raise ValueError(f"{path} has a domain {EVERY!r}, which stands for all; rename the folder")
+    return tuple(sorted(train))
+
+
+def _one_hot(names: Sequence[str], name: str) -> Label:
+    return tuple(int(each == name) for each in names)

@@ -1,0 +1,209 @@
+"""How much memory a run needs, found before it starts by a training step without data."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from i2i_bench.model import Batch, Clock, Model, Randomness, Settings, TaskFacts
+from i2i_bench.system.messages import shown_bytes
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run takes, in bytes, without what libraries use.
+
+    Attributes:
+        images: Decoded training images, which stay where there is room for them.
+        states: Weights, gradients and the optimisers' state.
+        step: The highest point of a training step without these; None where it cannot be told.
+    """
+
+    images: int
+    states: int
+    step: int | None
+
+    @property
+    def total(self) -> int:
+        """All that is known."""
+        return self.images + self.states + (self.step or 0)
+
+    @property
+    def beside(self) -> int:
+        """What the device must have free, whatever becomes of the images."""
+        return self.states + (self.step or 0)
+
+    def __str__(self) -> str:
+        parts = [f"{shown_bytes(self.states)} for weights, gradients and optimisers"]
+        if self.step is not None:
+            parts.append(f"{shown_bytes(self.step)} for what a step keeps")
+        parts.append(f"{shown_bytes(self.images)} for training images")
+        least = "at least " if self.step is None else ""
+        return f"{least}{shown_bytes(self.total)} ({', '.join(parts)})"
+
+
+def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
+    """Take two training steps on the meta device, where tensors have a size and no content.
+
+    The second step is the first with the optimisers' state in place. Precision is taken for fp32.
+    Training images are not among what is found. Runs that differ in their seed only, or in the
+    images, are counted once.
+
+    Raises:
+        ValueError: If the model refuses images of this size.
+    """
+    facts = (settings, tuple(task.domains), len(task.attributes))
+    try:
+        hash(facts)
+    except TypeError:  # a plugin's setting may be a list
+        return _count(model_class, *facts)
+    return _remember(model_class, *facts)
+
+
+def _count(
+    model_class: type[Model], settings: Settings, domains: Sequence[str], num_attributes: int
+) -> Need:
+    with torch.device("meta"), _Peak() as memory:
+        model = model_class(settings.config)
+        parameters = memory.live
+        try:
+            _train_twice(model, settings, domains, num_attributes)
+        except ValueError:  # what the model says of sizes holds for images with content too
+            raise
+        except Exception:  # it may need values; what else is wrong, training will say
+            return Need(0, states=4 * parameters, step=None)  # the same again thrice, as Adam
+        return Need(0, states=memory.live, step=memory.peak - memory.live)
+
+
+_remember = functools.lru_cache(maxsize=64)(_count)
+
+
+def _train_twice(
+    model: Model, settings: Settings, domains: Sequence[str], num_attributes: int
+) -> None:
+    shape = (min(settings.batch_size, settings.budget), 3, settings.crop_size, settings.crop_size)
+    model.networks.train()
+    for step in (1, 2):
+        model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
+        images = {domain: torch.zeros(shape) for domain in domains}
+        labels = {d: torch.zeros(shape[0], num_attributes) for d in domains}
+        batch = Batch(images, labels if num_attributes else None)
+        model.training_step(batch, Randomness(0, 0, "meta"))
+
+
+@contextlib.contextmanager
+def bounded(operations: int | None) -> Iterator[None]:
+    """Let no more operations on tensors be done than so many; any number if None.
+
+    Raises:
+        ValueError: In the block, at the first that is too many.
+    """
+    if operations is None:
+        yield
+        return
+    with _Bounded(operations):
+        yield
+
+
+class _Bounded(TorchDispatchMode):
+    def __init__(self, operations: int) -> None:
+        super().__init__()
+        self._left = operations
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("they need far more tensors than the checkpoint holds")
+        return func(*args, **(kwargs or {}))
+
+
+class _Peak(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return 1.0  # an optimiser asks for its number of steps
+        result = func(*args, **(kwargs or {}))
+        for each in tree_iter(result):
+            if isinstance(each, torch.Tensor):
+                self._add(each.untyped_storage())
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.live += storage.nbytes()
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._remove, key)
+
+    def _remove(self, key: int) -> None:
+        self.live -= self._sizes.pop(key)
+
+
+def require(need: Need, device: torch.device) -> None:
+    """Refuse a run that the device has no memory for; its images may stay elsewhere.
+
+    Raises:
+        ValueError: If more is needed beside them than is free.
+    """
+    free = available(device)
+    if free is not None and need.beside > free:
+        raise ValueError(
+            f"the run needs {need} of memory, and {device.type} has {shown_bytes(free)} free; a "
+            "smaller batch_size, crop_size or width may fit"
+        )
+
+
+def available(device: torch.device) -> int | None:
+    """Return the free bytes of a device, with swap on a CPU; None if the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limits = [free for free in (_system(), _control_group()) if free is not None]
+    return min(limits, default=None)
+
+
+def _system(information: Path = Path("/proc/meminfo")) -> int | None:
+    fields = _numbers(information)
+    if "MemAvailable:" not in fields:
+        return None
+    return 1024 * (fields["MemAvailable:"] + fields.get("SwapFree:", 0))
+
+
+def _control_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Give what the control group, as of a container or a batch job, leaves; file cache is free."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no group, or no limit
+        return None
+    return max(0, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0))
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Read a file of lines that start with a name and a number."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}

@@ -1,0 +1,154 @@
+"""Snapshots of a training: what becomes of the same few test images, at moments of the budget."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from i2i_bench.data.directions import directions_of, labels_of, request
+from i2i_bench.data.training_images import channels_first, channels_last, to_float, to_uint8
+from i2i_bench.model import Direction, Model
+from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.system.files import replacing
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "snapshots"  # in that of a run
+MOMENTS = 8  # the start, and the budget halved up to six times
+COUNT = (
+    2  # images of each direction: 8 bits, without contents, so that ten masks at 256 px fit 3 MB
+)
+NO_BACKGROUND = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Some test images and what a model makes of them at one moment.
+
+    Attributes:
+        images_seen: In training until then.
+        sources: (images, height, width, 3), uint8.
+        fakes: The same shape.
+        attention: (images, n, height, width), uint8, 255 for 1; None for a model without masks.
+        background: Index of the mask that copies the input; None where there is none.
+    """
+
+    images_seen: int
+    sources: NDArray[np.uint8]
+    fakes: NDArray[np.uint8]
+    attention: NDArray[np.uint8] | None
+    background: int | None
+
+
+def moments(budget: int) -> list[int]:
+    """Return the numbers of images seen at which a snapshot is due: 0, and the budget halved."""
+    return sorted({0, *(-(-budget // 2**k) for k in range(MOMENTS - 1))})
+
+
+class Album:
+    """Takes the snapshots of one run; they change neither the networks nor any chance.
+
+    Args:
+        model: In training.
+        test_set: Of which the first few images of each direction are shown.
+        folder: Of the run.
+        budget: Images seen in the whole run.
+        device: Of the model.
+    """
+
+    def __init__(
+        self, model: Model, test_set: TestSet, folder: Path, budget: int, *, device: torch.device
+    ) -> None:
+        self._model, self._device, self._folder = model, device, folder / FOLDER
+        self._moments = moments(budget)
+        task = test_set.task
+        self._labels = {d: labels_of(task, d) for d in directions_of(task)}
+        counts = {d: min(COUNT, len(test_set.names(d.source))) for d in self._labels}
+        self._sources = {d: test_set.images(d.source, range(counts[d])) for d in counts}
+
+    def is_due(self, before: int, now: int) -> bool:
+        """Tell whether a moment came to pass in the step between two numbers of images seen."""
+        return any(before < moment <= now for moment in self._moments)
+
+    def take(self, images_seen: int) -> None:
+        """Write a snapshot; a disk that takes no more costs the snapshot only."""
+        content: dict[str, NDArray] = {}
+        with evaluating(self._model, self._device):
+            for direction in self._sources:
+                parts = self._look(direction)
+                content |= {f"{direction}/{name}": part for name, part in parts.items()}
+        path = self._folder / f"{images_seen:012d}.npz"
+        try:
+            with replacing(path) as partial, partial.open("wb") as file:
+                np.savez_compressed(file, **content)  # pyright: ignore[reportArgumentType]
+        except OSError as error:
+            logger.warning("snapshot %s could not be saved: %s", path, error.strerror or error)
+
+    def _look(self, direction: Direction) -> dict[str, NDArray]:
+        sources, labels = self._sources[direction], self._labels[direction]
+        known = None if labels is None else (labels[0][:COUNT], labels[1][:COUNT])
+        images = channels_first(sources).to(self._device)
+        batch = request(direction, to_float(images), known)
+        fakes = to_uint8(self._model.translate(batch, direction))
+        found = {"sources": sources, "fakes": channels_last(fakes)}
+        masks = self._model.masks(batch, direction)
+        if masks is None:
+            return found
+        attention = (masks.attention.float() * 255).clamp(0, 255).round().to(torch.uint8)
+        background = NO_BACKGROUND if masks.background is None else masks.background
+        return found | {"attention": attention.cpu().numpy(), "background": np.int64(background)}
+
+
+@contextlib.contextmanager
+def evaluating(model: Model, device: torch.device) -> Iterator[None]:
+    """Put a model in training into the mode in which it translates, and back; chance likewise."""
+    before = [(module, module.training) for module in model.networks.modules()]
+    model.networks.eval()
+    devices = [device] if device.type == "cuda" else []
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for module, is_training in before:
+            module.training = is_training
+
+
+def read(folder: Path, direction: str) -> list[Snapshot]:
+    """Read the snapshots of a run in one direction, in the order of training.
+
+    Raises:
+        ValueError: If there is none, or one is damaged.
+    """
+    found = []
+    for path in sorted((folder / FOLDER).glob("*.npz")):
+        try:
+            found.append(_read(path, direction))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"snapshot {path} is damaged or has no {direction}: {error}") from None
+    if not found:
+        raise ValueError(
+            f"no snapshots in {folder / FOLDER}: this run predates snapshots; "
+            "i2i-bench run --force trains again"
+        )
+    return found
+
+
+def _read(path: Path, direction: str) -> Snapshot:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        attention = content.get(f"{direction}/attention")
+        background = int(content[f"{direction}/background"]) if attention is not None else None
+        return Snapshot(
+            int(path.stem),
+            content[f"{direction}/sources"],
+            content[f"{direction}/fakes"],
+            attention,
+            None if background == NO_BACKGROUND else background,
+        )
