@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.runs import execute, plan
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs import plan
+from i2i_bench.runs.job import Choices, build_model
 from i2i_bench.training import loop
 from i2i_bench.training.loop import Schedule
 
@@ -68,7 +68,7 @@ def watch(
 ) -> list[State]:
     """Train, saving every so many seconds; tell and give the states along the way."""
     choices = Choices("tiny", WIDTHS | {"batch_size": "1"}, steps)
-    (job,) = plan.plan([model], ["stripes"], [0], choices, Path())
+    (job,) = plan.plan_runs([model], ["stripes"], [0], choices, Path())
     images = TrainingImages(job.task, job.settings, 0)
     found: list[State] = []
 
@@ -78,7 +78,7 @@ def watch(
             told(found[-1])
 
     loop.train(
-        execute.build(job),
+        build_model(job),
         images,
         Schedule(0, 1, steps, checkpoint_seconds=seconds),
         folder=folder,

@@ -33,12 +33,17 @@ import torch
 from PIL import Image
 
 from i2i_bench.cli import main as cli_main
-from i2i_bench.cli.progress import quiet
 from i2i_bench.data.directions import directions_of
-from i2i_bench.runs import execute, plan
-from i2i_bench.runs.plan import Choices, Places
+from i2i_bench.records.folders import Places
+from i2i_bench.runs import plan
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.find import find_job
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.one_by_one import run_one_by_one
 from i2i_bench.scoring import external, protocols
 from i2i_bench.scoring.scorer import Scorer
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import checkpoint
 
@@ -58,18 +63,20 @@ def say_nothing(line: str) -> None:
     """Print nothing."""
 
 
-def bench() -> execute.Bench:
+def bench() -> Bench:
     """Save after every step, so that kills fall into the writing of checkpoints."""
-    chosen = [protocols.find("i2i")]
+    chosen = [protocols.find_protocol("i2i")]
     here = Path.cwd()
     places = Places(here / "results", here / "runs", here)
-    return execute.Bench(places, chosen, torch.device("cpu"), quiet, checkpoint_seconds=0.0)
+    return Bench(places, chosen, torch.device("cpu"), quiet, checkpoint_seconds=0.0)
 
 
 def carry_out(models: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     """Do what ``i2i-bench run`` does."""
-    jobs = plan.plan(models, [str(Path("task").resolve())], seeds, Choices("tiny", {}, 8), Path())
-    execute.carry_out(jobs, bench(), force=False, say=say_nothing)
+    jobs = plan.plan_runs(
+        models, [str(Path("task").resolve())], seeds, Choices("tiny", {}, 8), Path()
+    )
+    run_one_by_one(jobs, bench(), force=False, say=say_nothing)
 
 
 def train() -> None:
@@ -98,18 +105,18 @@ def vary() -> None:
 def evaluate() -> None:
     """Score a finished run anew."""
     (folder,) = Path("runs").glob("*/*/seed0")
-    job = plan.find_job(str(folder), bench().places)
-    execute.evaluate(job, bench(), force=True)
+    job = find_job(str(folder), bench().places)
+    evaluate_run(job, bench(), force=True)
 
 
 def score() -> None:
     """Score images of another program in both directions."""
-    task = catalogue.find(str(Path("task").resolve()), Path())
-    scorer = Scorer([protocols.find("i2i")], torch.device("cpu"), quiet)
+    task = catalogue.find_task(str(Path("task").resolve()), Path())
+    scorer = Scorer([protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
     for direction in directions_of(task):
         folder = Path("task") / f"test{direction.source.upper()}"
-        images = external.Images(folder, task, direction)
-        external.score(images, "unchanged", scorer, Path("results"), force=True)
+        images = external.Submission(folder, task, direction)
+        external.score_submission(images, "unchanged", scorer, Path("results"), force=True)
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,7 @@ def outcome(folder: Path) -> dict[str, str]:
         }
     for path in sorted(folder.glob("runs/*/*/seed*")):
         name = str(path.relative_to(folder))
-        content = checkpoint.latest(path)
+        content = checkpoint.latest_checkpoint(path)
         assert content is not None, f"{path} has no checkpoint"
         content["position"] = _without(content["position"], ("seconds", "peak_memory"))
         found[name] = _hash(content)

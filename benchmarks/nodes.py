@@ -85,7 +85,7 @@ def _require_equal(folder: Path) -> None:
     for seed in (0, 1):
         (alone,) = folder.glob(f"alone/*/*/seed{seed}")
         (other,) = folder.glob(f"runs/*/*/seed{seed}")
-        both = [checkpoint.latest(each) for each in (alone, other)]
+        both = [checkpoint.latest_checkpoint(each) for each in (alone, other)]
         assert both[0] is not None
         assert both[1] is not None
         first, second = (content["networks"] for content in both if content)

@@ -23,18 +23,20 @@ from typing import Any
 import torch
 
 from i2i_bench.data.directions import directions_of
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.model import Clock, Model, Preset, Randomness
+from i2i_bench.model import Clock, Model, Preset
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.gradients import recorded_gradients, relative_difference
+from i2i_bench.randomness import Randomness
 from i2i_bench.runs import plan
-from i2i_bench.runs.execute import device_name
-from i2i_bench.runs.plan import Choices, Job
+from i2i_bench.runs.job import Choices, Job
+from i2i_bench.runs.provenance import device_name
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.metrics import pixels
-from i2i_bench.scoring.test_set import TestSet
 from i2i_bench.tasks import catalogue
-from i2i_bench.training.fast.modes import Step, choose, prepared, tensor_floats
+from i2i_bench.training.fast.modes import choose_modes, prepared, tensor_floats
+from i2i_bench.training.fast.step import Step
 from i2i_bench.training.loop import Precision
 
 HERE = Path(__file__).parent
@@ -64,8 +66,8 @@ def ways_of(device: torch.device) -> dict[str, tuple[str, Precision]]:
 
 def make_job(model: str, preset: Preset) -> Job:
     """Settle the run on ``stripes``."""
-    task = catalogue.find("stripes", Path())
-    model_class = registry.load(model)
+    task = catalogue.find_task("stripes", Path())
+    model_class = registry.load_model(model)
     choices = Choices(preset)
     return plan.make_job(model, model_class, ("stripes", task), 0, choices)
 
@@ -79,7 +81,7 @@ def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, A
     if way == "last digit":
         _move_last_digits(model)
     model.networks.to(device).train()
-    modes = choose(typed.split(","), device)
+    modes = choose_modes(typed.split(","), device)
     found = []
     with (
         tensor_floats(allowed=precision == "tf32"),

@@ -22,8 +22,11 @@ from i2i_baselines.ugatit.model import UGATITLight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import ConvLayer, frozen, least_squares
-from i2i_bench.model import A2B, B2A, Batch, Model, Randomness
+from i2i_bench.blocks.layers import ConvLayer
+from i2i_bench.blocks.losses import least_squares
+from i2i_bench.blocks.optimise import frozen
+from i2i_bench.model import A2B, B2A, Batch, Model
+from i2i_bench.randomness import Randomness
 
 DIRECTIONS = (A2B, B2A)
 Losses = dict[str, Tensor]

@@ -144,7 +144,7 @@ def seconds(work: Callable[[], object], repetitions: int = 1) -> float:
 def timed_network() -> Iterator[list[float]]:
     """Collect the seconds that each batch spends in the network."""
     taken: list[float] = []
-    original = inception.Network.features
+    original = inception.InceptionNetwork.features
 
     def timed(self: Any, resized: Any, recipe: Any) -> Any:
         start = time.thread_time()  # of this thread: others decode meanwhile
@@ -152,11 +152,11 @@ def timed_network() -> Iterator[list[float]]:
         taken.append(time.thread_time() - start)
         return found
 
-    inception.Network.features = timed
+    inception.InceptionNetwork.features = timed
     try:
         yield taken
     finally:
-        inception.Network.features = original
+        inception.InceptionNetwork.features = original
 
 
 def evaluate(folders: Sequence[Path]) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def evaluate(folders: Sequence[Path]) -> dict[str, Any]:
         images = Decoded(folder)
         identity = extract.content_hash([path.name for path in images.paths], images)
         found.append(extract.extract_features(images, "clean", digests=identity.digests))
-    return dict(protocols.score(protocols.find("i2i"), found[0], found[1]))
+    return dict(protocols.score_features(protocols.find_protocol("i2i"), found[0], found[1]))
 
 
 def evaluate_clean_fid(folders: Sequence[Path], weights: Path) -> None:
@@ -261,7 +261,7 @@ def evaluation_table(root: Path, count: int) -> Iterator[str]:
     evaluate(warm)  # imports, which are counted for nobody
     for module in ("cleanfid.fid", "torch_fidelity"):
         importlib.import_module(module)
-    inception.network.cache_clear()  # everybody loads the network
+    inception.load_network.cache_clear()  # everybody loads the network
     with timed_network() as network:
         ours = seconds(lambda: evaluate(folders))
     inside = sum(network)

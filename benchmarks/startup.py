@@ -44,22 +44,27 @@ def mark(name):
 import torch
 mark("import torch")
 from pathlib import Path
-from i2i_bench import cli, console, evaluation, plan, protocols, runner, test_set, training
+from i2i_bench.cli import carry_out, progress
+from i2i_bench.data import test_set, training_images
+from i2i_bench.plugins import cost
+from i2i_bench.records.folders import Places
+from i2i_bench.runs import job as jobs, one_by_one, plan
+from i2i_bench.training import loop
 mark("other imports")
 model_name, task, preset, folder = sys.argv[2:]
-places = plan.Places(Path(folder), Path(folder), Path(folder))
-(job,) = plan.plan([model_name], [task], [0], plan.Choices(preset), places.data)
+places = Places(Path(folder), Path(folder), Path(folder))
+(job,) = plan.plan_runs([model_name], [task], [0], jobs.Choices(preset), places.data)
 mark("task and plan")
 device = torch.device("cpu")
-need, store = plan.expect_memory(job, device, places.runs)
+need, store = jobs.expect_memory(job, device, places.runs)
 mark("memory expected")
-model = runner.build(job)
-evaluation.count_macs(model, job.settings, job.task, device=device)
+model = jobs.build_model(job)
+cost.count_macs(model, job.settings, job.task, device=device)
 mark("networks built")
 shown = test_set.TestSet(job.task, job.settings.resize_rule)
 shown.decode_all()
 mark("test images decoded")
-images = training.TrainingImages(job.task, job.settings, 0, device, store=store)
+images = training_images.TrainingImages(job.task, job.settings, 0, device, store=store)
 mark("training images decoded")
 class Done(Exception):
     pass
@@ -67,9 +72,9 @@ def report(stage, done, of, values):
     mark("first step")
     raise Done
 settings = job.settings
-schedule = training.Schedule(0, settings.batch_size, settings.batch_size)
+schedule = loop.Schedule(0, settings.batch_size, settings.batch_size)
 try:
-    training.train(model, images, schedule, folder=Path(folder) / "run",
+    loop.train(model, images, schedule, folder=Path(folder) / "run",
                    identity=job.identity(), report=report, test_set=shown)
 except Done:
     pass

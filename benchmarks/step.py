@@ -41,21 +41,15 @@ sys.path.insert(0, str(HERE))
 
 from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be installed
 
-from i2i_bench.model import Batch, Clock, Model, Randomness  # noqa: E402
+from i2i_bench.model import Batch, Clock, Model  # noqa: E402
 from i2i_bench.plugins.gradients import (  # noqa: E402
     Gradients,
     recorded_gradients,
     relative_difference,
 )
-from i2i_bench.training.fast.modes import (  # noqa: E402
-    BEST,
-    Body,
-    Modes,
-    Step,
-    capture,
-    choose,
-    prepared,
-)
+from i2i_bench.randomness import Randomness  # noqa: E402
+from i2i_bench.training.fast.modes import BEST, Modes, choose_modes, prepared  # noqa: E402
+from i2i_bench.training.fast.step import Body, Step, capture  # noqa: E402
 
 GIB = 2**30
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
@@ -163,7 +157,7 @@ def modes_of(row: Row, device: torch.device) -> Modes:
     """Give the modes of a row; the authors of the reference have cuDNN choose its algorithms."""
     if row.is_reference:
         return Modes(tune=device.type == "cuda")
-    return choose(row.modes.split(",") if row.modes else [], device)
+    return choose_modes(row.modes.split(",") if row.modes else [], device)
 
 
 def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:

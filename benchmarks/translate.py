@@ -27,20 +27,23 @@ import numpy as np
 import torch
 from PIL import Image
 
+from i2i_bench.data.decode import decode_one, to_float, to_uint8
 from i2i_bench.data.directions import request
-from i2i_bench.data.training_images import decode_one, to_float, to_uint8
+from i2i_bench.data.png import PNG_LEVEL, save_images
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import A2B, Batch, Direction, Model, ResizeRule
-from i2i_bench.plugins import contract, registry
-from i2i_bench.runs.plan import Choices, plan
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.plan import plan_runs
 from i2i_bench.runs.translate import Translator, translate_files
 from i2i_bench.scoring import translations
-from i2i_bench.scoring.test_set import TestSet
-from i2i_bench.scoring.translations import BATCH_SIZE, PNG_LEVEL
+from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.system import prefetch
 from i2i_bench.system.prefetch import WRITERS
+from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.task import TaskImage
-from i2i_bench.tasks.two_domains import read_image
-from i2i_bench.training import loop
+from i2i_bench.training import memory
 
 MODELS = ("cyclegan", "attentiongan")
 GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
@@ -64,9 +67,9 @@ def write_images(folder: Path, count: int, size: int) -> list[Path]:
 
 def published(name: str) -> Model:
     """Build a model at its published configuration, with random weights."""
-    model_class = registry.load(name)
+    model_class = registry.load_model(name)
     torch.manual_seed(0)
-    model = model_class(model_class.settings("published", contract.toy(model_class)).config)
+    model = model_class(model_class.settings("published", toy(model_class)).config)
     model.networks.eval()
     return model
 
@@ -154,8 +157,8 @@ def small(count: int) -> None:
     device, clock = torch.device("cpu"), time.perf_counter
     torch.set_num_threads(1)
     os.cpu_count = lambda: 16
-    model_class = registry.load("cyclegan")
-    config = model_class.settings("published", contract.toy(model_class)).config
+    model_class = registry.load_model("cyclegan")
+    config = model_class.settings("published", toy(model_class)).config
     model = model_class(dataclasses.replace(config, generator_width=1, discriminator_width=1))
     model.networks.eval()
     print(f"| {count} files of {SMALL} px, 16 threads that read, {WRITERS} that write ", end="")
@@ -231,19 +234,21 @@ def one(count: int, clock: Clock) -> None:
             for domain in "AB":
                 write_images(folder / "set" / f"{split}{domain}", number, GROWTH_SIZE)
         changes = {"load_size": str(GROWTH_SIZE), "crop_size": str(GROWTH_SIZE)}
-        found = plan([GROWTH_MODEL], [str(folder / "set")], [0], Choices("tiny", changes), folder)
+        found = plan_runs(
+            [GROWTH_MODEL], [str(folder / "set")], [0], Choices("tiny", changes), folder
+        )
         (job,) = found
         model = job.model_class(job.settings.config)
-        loop.reset_peak_memory(device)
-        before, moments = loop.peak_memory(device), [clock()]
+        memory.reset_peak_memory(device)
+        before, moments = memory.peak_memory(device), [clock()]
         test_set = TestSet(job.task, job.settings.resize_rule)
         against = translations.reference(test_set, A2B)
         moments.append(clock())
         made = translations.translate_test_set(model, test_set, A2B, device=device)
         moments.append(clock())
-        translations.save_images(folder / "out", made.names, made.fakes)
+        save_images(folder / "out", made.names, made.fakes)
         moments.append(clock())
-        more = (loop.peak_memory(device) - before) / 2**20
+        more = (memory.peak_memory(device) - before) / 2**20
     assert len(against.real) == len(made.fakes) == count
     seconds = [later - earlier for earlier, later in itertools.pairwise(moments)]
     print(f"| {count} | {' | '.join(f'{each:.2f}' for each in seconds)} | {more:.0f} |")

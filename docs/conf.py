@@ -34,7 +34,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
-def counts(row: catalogue.Row) -> str:
+def counts(row: catalogue.TaskRow) -> str:
     """Return the images of each folder, with a question mark where the number is unknown."""
     return " / ".join("?" if number is None else str(number) for number in row.counts.values())
 
@@ -57,7 +57,7 @@ myst_substitutions = {
         ("task", "kind", "size", "trainA / trainB / testA / testB", "what", "licence"),
         [
             (row.name, row.kind, f"{row.image_size} px", counts(row), row.title, row.licence)
-            for row in catalogue.listing(Path())
+            for row in catalogue.list_tasks(Path())
         ],
     ),
     "protocols": table(

@@ -6,10 +6,7 @@ its configuration from ``StateDict.shape`` and ``StateDict.count``, and has ``bu
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +18,7 @@ from torch import Tensor, nn
 
 from i2i_bench.model import Model, named_networks
 from i2i_bench.system.messages import printable
+from i2i_bench.system.tensors import not_finite, read_untrusted
 
 COUNTER = "num_batches_tracked"
 STATISTICS = {"running_mean", "running_var", COUNTER}
@@ -34,7 +32,9 @@ PAIR = {  # CycleGAN's authors name a discriminator after the generator it judge
 }
 
 AnyModel = TypeVar("AnyModel", bound=Model)
-Stems = Sequence[tuple[str, str]]  # (our module, official module) for every module with tensors
+ModuleNames = Sequence[
+    tuple[str, str]
+]  # (our module, official module) for every module with tensors
 
 
 class AbsentNetwork(ValueError):
@@ -76,10 +76,10 @@ class StateDict:
         return len({match[1] for match in found if match})
 
 
-Part = tuple[StateDict, Stems]  # an official network, and the modules of which it has tensors
+Part = tuple[StateDict, ModuleNames]  # an official network, and the modules of which it has tensors
 
 
-def read(path: Path) -> StateDict:
+def read_state_dict(path: Path) -> StateDict:
     """Read a file that holds one state dict.
 
     Raises:
@@ -112,10 +112,14 @@ def read_pair(path: Path) -> dict[str, StateDict]:
         ValueError: If there is no generator, or a file is damaged.
     """
     if path.is_file():
-        return {PAIR["G_B" if path.name.endswith("_net_G_B.pth") else "G_A"]: read(path)}
+        return {PAIR["G_B" if path.name.endswith("_net_G_B.pth") else "G_A"]: read_state_dict(path)}
     files = _pair_files(path)
     single = {"G": PAIR["G_A"]}
-    return {ours: read(files[name]) for name, ours in (single | PAIR).items() if name in files}
+    return {
+        ours: read_state_dict(files[name])
+        for name, ours in (single | PAIR).items()
+        if name in files
+    }
 
 
 def _pair_files(folder: Path) -> dict[str, Path]:
@@ -145,51 +149,9 @@ def patch_discriminator(files: Mapping[str, StateDict]) -> dict[str, int]:
     return {"discriminator_width": width, "discriminator_layers": layers - 2}
 
 
-def patch_discriminator_stems(num_layers: int) -> Stems:
+def patch_discriminator_stems(num_layers: int) -> ModuleNames:
     """Pair the convolutions of a ``PatchDiscriminator`` with those of CycleGAN's authors."""
     return [(f"layers.{i}", f"model.{i}") for i in (0, *range(2, 3 * num_layers + 3, 3))]
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Name the tensors of which a value is not finite."""
-    return [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
-
-
-def read_untrusted(path: Path) -> Any:
-    """Read what any version of torch saved, executing nothing in it.
-
-    Raises:
-        ValueError: If there is no such file, it is damaged, or it holds more than plain values.
-        PermissionError: If it may not be read.
-    """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        if zipfile.is_zipfile(path):
-            _require_checksums(path)
-        with warnings.catch_warnings(action="ignore"):  # the error says it as well
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (MemoryError, PermissionError):
-        raise
-    except Exception as error:  # whatever a hostile file may provoke
-        raise ValueError(f"{path} is damaged{_damage(error)}") from error
-
-
-def _damage(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
-        return ", or holds more than tensors and plain values; nothing in it is executed"
-    if not isinstance(error, RuntimeError | OSError | ValueError | zipfile.BadZipFile):
-        return ", or was not written by torch"
-    return f": {printable(next(iter(str(error).splitlines()), type(error).__name__), 200)}"
-
-
-def _require_checksums(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-            raise ValueError("it is compressed, as torch never does, and may be of any size")
-        damaged = archive.testzip()  # torch does not compare the checksums
-    if damaged:
-        raise ValueError(f"{damaged} does not match its checksum")
 
 
 def _state_dicts(path: Path, parts: Mapping[str, Any]) -> dict[str, StateDict]:
@@ -235,7 +197,7 @@ def _as_floats(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def below(network: str, stems: Stems) -> Stems:
+def below(network: str, stems: ModuleNames) -> ModuleNames:
     """Return the pairs of one network with our side as seen from ``Model.networks``."""
     return [(f"{network}.{ours}", official) for ours, official in stems]
 
@@ -269,7 +231,7 @@ def build(model_class: type[AnyModel], config: Any, files: Iterable[Part]) -> An
     return model
 
 
-def _wanted(ours: Mapping[str, Tensor], stems: Stems) -> dict[str, tuple[str, Tensor]]:
+def _wanted(ours: Mapping[str, Tensor], stems: ModuleNames) -> dict[str, tuple[str, Tensor]]:
     """Give our names and tensors by the official names."""
     modules = {own: official for own, official in stems}
     wanted = {}

@@ -15,8 +15,11 @@ from typing import Literal
 
 from i2i_bench.system import download, first_seen
 from i2i_bench.system.download import Seen, Wanted
+from i2i_bench.system.files import user_cache
 from i2i_bench.system.messages import near
-from i2i_bench.system.transfer import Progress
+from i2i_bench.system.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 INCEPTION_NAME = (
     "inception-2015-12-05.pt"  # TorchScript, as NVlabs/stylegan2-ada-pytorch publishes it
@@ -36,10 +39,8 @@ UNREADABLE = (  # what reading a file of weights may end in
     pickle.UnpicklingError,
 )
 
-logger = logging.getLogger(__name__)
-
-State = Literal["missing", "partial", "damaged", "wrong", "unverified", "verified"]
-Status = Literal["verified", "unverified"]
+WeightsState = Literal["missing", "partial", "damaged", "wrong", "unverified", "verified"]
+WeightsStatus = Literal["verified", "unverified"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class UnfitWeights(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundWeights:
     """What is there of a file of weights.
 
     Attributes:
@@ -165,7 +166,7 @@ class Found:
     """
 
     name: str
-    state: State
+    state: WeightsState
     path: Path
     sha256: str = ""
     advice: str = ""
@@ -183,7 +184,7 @@ def weights_folder() -> Path:
     return path.parent if path.is_file() else path
 
 
-def required(name: str) -> Path:
+def required_weights(name: str) -> Path:
     """Return the file of weights of this name.
 
     Another file than the published one is used only from where the user said, I2I_BENCH_WEIGHTS,
@@ -195,7 +196,7 @@ def required(name: str) -> Path:
             first.
         ValueError: If what was seen first cannot be read.
     """
-    path = place(name)
+    path = weights_path(name)
     if not path.is_file():
         raise MissingWeights(path)
     if name in FILES and path.name == name and not FILES[name].digits:
@@ -210,15 +211,15 @@ def required(name: str) -> Path:
     return path
 
 
-def require_sound(name: str) -> None:
+def require_sound_weights(name: str) -> None:
     """Find out, before the work that is to use a file of weights, whether it can be loaded.
 
     Raises:
         As ``required``; and UnfitWeights if it cannot.
     """
-    path = required(name)
-    if status(path) != "verified":
-        _require_loads(path, weights_hash(path), is_script=find(name).is_script)
+    path = required_weights(name)
+    if weights_status(path) != "verified":
+        _require_loads(path, weights_hash(path), is_script=find_weights(name).is_script)
 
 
 @functools.lru_cache  # the hash tells whether the file has changed
@@ -230,14 +231,14 @@ def _require_loads(path: Path, sha256: str, *, is_script: bool) -> None:
         raise UnfitWeights(f"weights file {path.name} is unfit: {error}; get it again") from error
 
 
-def place(name: str) -> Path:
+def weights_path(name: str) -> Path:
     """Return where a file of weights belongs; I2I_BENCH_WEIGHTS may name the Inception's itself."""
     chosen = Path(os.environ.get("I2I_BENCH_WEIGHTS", "")).expanduser()
     return chosen if name == INCEPTION_NAME and chosen.is_file() else weights_folder() / name
 
 
 def _require_as_seen_first(path: Path) -> None:
-    first = first_seen.read(_ledger(path)).get(path.name)
+    first = first_seen.read_first_seen(_ledger(path)).get(path.name)
     if first and first.sha256 != weights_hash(path):
         raise UnfitWeights(
             f"weights file {path.name} is not the one that was seen first, {first.sha256[:8]}...; "
@@ -261,13 +262,13 @@ def weights_hash(path: Path) -> str:
     return _file_hash(path.resolve(), state.st_size, state.st_mtime_ns)
 
 
-def status(path: Path) -> Status:
+def weights_status(path: Path) -> WeightsStatus:
     """Tell whether a file is known to be the published one, as far as digits of it are known."""
     known = FILES[path.name].digits if path.name in FILES else ""
     return "verified" if known and weights_hash(path).startswith(known) else "unverified"
 
 
-def find(name: str) -> WeightsFile:
+def find_weights(name: str) -> WeightsFile:
     """Return the file of this name.
 
     Raises:
@@ -279,7 +280,7 @@ def find(name: str) -> WeightsFile:
     raise ValueError(f"unknown weights file {name!r}; {known}")
 
 
-def fetch(
+def obtain_weights(
     file: WeightsFile,
     *,
     urls: Sequence[str] = (),
@@ -303,18 +304,18 @@ def fetch(
         DownloadError: If no address gives it.
         ValueError: If what was given, or is there already, is not this file.
     """
-    target = place(file.name)
+    target = weights_path(file.name)
     wanted = _wanted(file, urls, force=force)
     if source is not None:
-        seen = download.adopt(wanted, source, target)
+        seen = download.adopt_file(wanted, source, target)
     else:
-        seen = download.fetch(wanted, target, replace=force, progress=progress)
-    first_seen.remember(_ledger(target), file.name, seen, replace=force)
+        seen = download.download_file(wanted, target, replace=force, progress=progress)
+    first_seen.remember_first(_ledger(target), file.name, seen, replace=force)
     return seen
 
 
 def _wanted(file: WeightsFile, urls: Sequence[str], *, force: bool) -> Wanted:
-    known = _ledger(place(file.name))
+    known = _ledger(weights_path(file.name))
 
     def accept(path: Path, sha256: str) -> None:
         _check_loads(path, is_script=file.is_script)
@@ -325,7 +326,7 @@ def _wanted(file: WeightsFile, urls: Sequence[str], *, force: bool) -> Wanted:
     return Wanted(f"weights file {file.name}", where, file.largest, file.digits, accept)
 
 
-def inspect(file: WeightsFile, *, load: bool = True, force: bool = False) -> Found:
+def inspect_weights(file: WeightsFile, *, load: bool = True, force: bool = False) -> FoundWeights:
     """Say what is there of a file; the hash of one without a published hash is remembered.
 
     Args:
@@ -333,13 +334,13 @@ def inspect(file: WeightsFile, *, load: bool = True, force: bool = False) -> Fou
         load: Whether to load it too, which finds damage that no known hash would show.
         force: Whether to remember another hash than the one seen first.
     """
-    path = place(file.name)
+    path = weights_path(file.name)
     again = f"i2i-bench weights fetch {file.name}"
     if not path.is_file():
         is_partial = path.with_name(f"{path.name}.part").is_file()
         goes_on = f"{again} resumes it" if is_partial else f"{again} ({file.size})"
-        return Found(file.name, "partial" if is_partial else "missing", path, "", goes_on)
-    found = Found(file.name, status(path), path, weights_hash(path))
+        return FoundWeights(file.name, "partial" if is_partial else "missing", path, "", goes_on)
+    found = FoundWeights(file.name, weights_status(path), path, weights_hash(path))
     if file.digits and found.state == "unverified" and path.name == file.name:
         fault = f"its sha256 does not begin {file.digits} as the publisher's; {again} --force"
         return replace(found, state="wrong", advice=fault)
@@ -350,7 +351,7 @@ def inspect(file: WeightsFile, *, load: bool = True, force: bool = False) -> Fou
         return replace(found, state="damaged", advice=f"{error}; {again} --force")
     try:
         seen = Seen(found.sha256, path.stat().st_size, path.name)
-        first_seen.remember(_ledger(path), file.name, seen, replace=force)
+        first_seen.remember_first(_ledger(path), file.name, seen, replace=force)
     except ValueError as error:
         return replace(found, state="wrong", advice=str(error))
     return found
@@ -379,12 +380,6 @@ def _check_loads(path: Path, *, is_script: bool) -> None:
         raise ValueError("it is damaged or not a torch file") from error
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise ValueError("it holds something other than named tensors")
-
-
-def user_cache() -> Path:
-    """Return the folder of this program in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "i2i-bench"
 
 
 @functools.lru_cache

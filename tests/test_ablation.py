@@ -11,13 +11,13 @@ from PIL import Image
 from sound_records import make_record, make_score
 
 from i2i_bench.plugins import registry
+from i2i_bench.records.ablation import FOLDER, AblationPlan, AblationPoint, read_ablations
 from i2i_bench.records.record import Values
 from i2i_bench.report import ablation
-from i2i_bench.report.ablation import Point, Study
 from i2i_bench.report.figures import curves, style
 from i2i_bench.runs import ablation as runs_ablation
 from i2i_bench.runs.ablation import LONGEST_NAME, Theme, declared, product
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.job import Choices
 
 # --- from records to tables
 
@@ -42,14 +42,14 @@ def make(masks, background="input", seed=0, **values):
 def study(masks=(1, 2, 10), backgrounds=("input",), seeds=(0, 1)):
     keys = ("num_masks",) if len(backgrounds) == 1 else ("num_masks", "background")
     points = [
-        Point(
+        AblationPoint(
             values=(str(n), kind)[: len(keys)],
             run=f"stripes/some+preset=small,background={kind},num_masks={n}",
         )
         for n in masks
         for kind in backgrounds
     ]
-    return Study(
+    return AblationPlan(
         name="stripes-some-num_masks",
         title="some by num_masks: stripes",
         command="i2i-bench ablate --task stripes",
@@ -69,7 +69,7 @@ def lines(text):
 
 
 def test_rows_are_points_in_the_order_of_the_plan_in_both_directions():
-    boards = ablation.tables(study(), [*RECORDS, make(4)])
+    boards = ablation.ablation_tables(study(), [*RECORDS, make(4)])
     assert [board.group.direction for board in boards] == ["a2b", "b2a"]
     for board in boards:
         assert [row.values[0] for row in board.rows] == ["1", "2", "10", board.rows[-1].label]
@@ -80,7 +80,7 @@ def test_rows_are_points_in_the_order_of_the_plan_in_both_directions():
 
 
 def test_values_are_mean_and_deviation_over_the_seeds_of_the_plan():
-    text = ablation.texts(study(), [*RECORDS, make(2, seed=7)])[".md"]
+    text = ablation.ablation_texts(study(), [*RECORDS, make(2, seed=7)])[".md"]
     (row, *_) = [line for line in lines(text) if line.startswith("| 2 ")]
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[2:4] == ["2", "12.50 ± 0.71"]  # seed 7 is not of the plan
@@ -89,7 +89,7 @@ def test_values_are_mean_and_deviation_over_the_seeds_of_the_plan():
 def test_grid_has_a_column_for_each_key():
     records = [make(n, b) for n in (1, 2) for b in ("input", "generated")]
     plan = study((1, 2), ("input", "generated"), (0,))
-    text = ablation.texts(plan, records)[".md"]
+    text = ablation.ablation_texts(plan, records)[".md"]
     heads = [line for line in lines(text) if "num_masks" in line]
     assert all(line.startswith("| num_masks") and "| background" in line for line in heads)
     rows = [line.split("|")[1:3] for line in lines(text) if line.startswith(("| 1 ", "| 2 "))]
@@ -98,7 +98,7 @@ def test_grid_has_a_column_for_each_key():
 
 
 def test_markdown_is_aligned_and_fits_a_terminal():
-    text = ablation.texts(study(), RECORDS)[".md"]
+    text = ablation.ablation_texts(study(), RECORDS)[".md"]
     for block in text.split("\n\n"):
         widths = {len(line) for line in lines(block)}
         assert len(widths) <= 1
@@ -107,38 +107,38 @@ def test_markdown_is_aligned_and_fits_a_terminal():
 
 def test_older_records_without_mask_health_show_a_dash():
     old = [make(n, seed=s, effective_masks=None) for n in (1,) for s in (0, 1)]
-    text = ablation.texts(study(), [*old, *RECORDS[:2], *RECORDS[4:]])[".csv"]
+    text = ablation.ablation_texts(study(), [*old, *RECORDS[:2], *RECORDS[4:]])[".csv"]
     rows = list(csv.DictReader(text.splitlines()))
     found = {row["num_masks"]: row["effective_masks_mean"] for row in rows}
     assert (found["1"], found["10"]) == ("", "5.0")
 
 
 def test_missing_runs_are_named():
-    text = ablation.texts(study(), RECORDS[:3])[".md"]
+    text = ablation.ablation_texts(study(), RECORDS[:3])[".md"]
     assert "- No record of 1, seed 0." in text
     assert "- No record of 2, seeds 0, 1." in text
 
 
 def test_equal_records_give_equal_files_whatever_their_order(tmp_path):
     for name, records in (("one", RECORDS), ("two", RECORDS[::-1])):
-        ablation.write(study(), records, tmp_path / name)
-    names = sorted(path.name for path in (tmp_path / "one" / ablation.FOLDER).iterdir())
+        ablation.write_ablation(study(), records, tmp_path / name)
+    names = sorted(path.name for path in (tmp_path / "one" / FOLDER).iterdir())
     suffixes = ["csv", "json", "md", "png", "svg", "tex"]
     assert names == [f"stripes-some-num_masks.{suffix}" for suffix in suffixes]
     for name in names:
-        one, two = (tmp_path / each / ablation.FOLDER / name for each in ("one", "two"))
+        one, two = (tmp_path / each / FOLDER / name for each in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
 
 def test_plan_is_read_back_and_text_that_the_records_no_longer_give_is_stale(tmp_path):
-    ablation.write(study(), RECORDS, tmp_path)
-    (found,) = ablation.read_studies(tmp_path)
+    ablation.write_ablation(study(), RECORDS, tmp_path)
+    (found,) = read_ablations(tmp_path)
     assert found == study()
-    assert ablation.stale(found, RECORDS, tmp_path) == []
-    wrong = [path.suffix for path in ablation.stale(found, RECORDS[1:], tmp_path)]
+    assert ablation.stale_files(found, RECORDS, tmp_path) == []
+    wrong = [path.suffix for path in ablation.stale_files(found, RECORDS[1:], tmp_path)]
     assert wrong == [".md", ".csv", ".tex"]
-    (tmp_path / ablation.FOLDER / "stripes-some-num_masks.svg").unlink()
-    (gone,) = ablation.stale(found, RECORDS, tmp_path)
+    (tmp_path / FOLDER / "stripes-some-num_masks.svg").unlink()
+    (gone,) = ablation.stale_files(found, RECORDS, tmp_path)
     assert gone.suffix == ".svg"
 
 
@@ -147,11 +147,11 @@ def test_plan_is_read_back_and_text_that_the_records_no_longer_give_is_stale(tmp
     [("{}", "name: Field required"), ("[", "Invalid JSON"), (None, "is the plan of stripes-some")],
 )
 def test_broken_plan_is_refused_by_name(tmp_path, content, part):
-    path = tmp_path / ablation.FOLDER / "other.json"
+    path = tmp_path / FOLDER / "other.json"
     path.parent.mkdir()
     path.write_text(content or study().model_dump_json())
     with pytest.raises(ValueError, match=part) as caught:
-        ablation.read_studies(tmp_path)
+        read_ablations(tmp_path)
     assert str(path) in str(caught.value)
 
 
@@ -166,16 +166,16 @@ def test_broken_plan_is_refused_by_name(tmp_path, content, part):
 )
 def test_curves_are_a_column_wide(tmp_path, masks, backgrounds, values):
     records = [make(n, b, s, **values) for n in masks for b in backgrounds for s in (0, 1)]
-    ablation.write(study(masks, backgrounds), records, tmp_path)
-    with Image.open(tmp_path / ablation.FOLDER / "stripes-some-num_masks.png") as image:
+    ablation.write_ablation(study(masks, backgrounds), records, tmp_path)
+    with Image.open(tmp_path / FOLDER / "stripes-some-num_masks.png") as image:
         assert image.width == style.COLUMN * style.DPI
 
 
 def test_tables_that_lack_points_keep_their_places(monkeypatch):
     """As where some records were scored with weights, and others without."""
     seen = []
-    monkeypatch.setattr(style, "save", lambda figure, output: seen.append(figure))
-    boards = ablation.tables(study(seeds=(0,)), [make(n) for n in (1, 2, 10)])
+    monkeypatch.setattr(style, "save_figure", lambda figure, output: seen.append(figure))
+    boards = ablation.ablation_tables(study(seeds=(0,)), [make(n) for n in (1, 2, 10)])
     words = {"1": "none", "2": "few", "10": "many"}
     boards = [
         dataclasses.replace(
@@ -187,7 +187,7 @@ def test_tables_that_lack_points_keep_their_places(monkeypatch):
         )
         for skipped, board in enumerate(boards)
     ]
-    curves.draw(boards, Path("unused.png"))
+    curves.draw_curves(boards, Path("unused.png"))
     first, second = seen[0].axes[:2]
     assert list(first.lines[0].get_xdata()) == [0, 1, 2]
     assert list(second.lines[0].get_xdata()) == [1, 2]
@@ -205,7 +205,9 @@ def theme(variants, keys=("num_masks",)):
 def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
     axes = {"num_masks": ("1", "4"), "budget": ("8", "16")}
     variants = product("attentiongan", axes, Choices("small", {"beta1": "0.4"}))
-    found, jobs = runs_ablation.make(theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path)
+    found, jobs = runs_ablation.plan_ablation(
+        theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path
+    )
     assert [point.values for point in found.points] == [
         *(("1", "8"), ("1", "16"), ("4", "8"), ("4", "16"))
     ]
@@ -227,7 +229,7 @@ def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
 )
 def test_what_cannot_be_varied_is_refused_before_anything_runs(tmp_path, axes, choices, part):
     with pytest.raises(ValueError, match=part):
-        runs_ablation.make(
+        runs_ablation.plan_ablation(
             theme(product("attentiongan", axes, choices), tuple(axes)),
             *("stripes", [0], tmp_path),
         )
@@ -236,18 +238,20 @@ def test_what_cannot_be_varied_is_refused_before_anything_runs(tmp_path, axes, c
 def test_names_of_files_are_safe_and_bounded(tmp_path):
     variants = product("attentiongan", {"num_masks": ("1", "2")}, Choices("tiny"))
     long = dataclasses.replace(theme(variants), name="n" * 200)
-    found, _ = runs_ablation.make(long, "stripes", [0], tmp_path)
+    found, _ = runs_ablation.plan_ablation(long, "stripes", [0], tmp_path)
     assert len(found.name) == LONGEST_NAME
     hostile = dataclasses.replace(theme(variants), name="../out")
     with pytest.raises(ValueError, match=r"no files can be named 'stripes-\.\./out'"):
-        runs_ablation.make(hostile, "stripes", [0], tmp_path)
+        runs_ablation.plan_ablation(hostile, "stripes", [0], tmp_path)
 
 
 @pytest.mark.parametrize("model", registry.available_models())
 def test_declared_studies_can_be_planned(tmp_path, model):
-    for name in registry.load(model).ablations:
+    for name in registry.load_model(model).ablations:
         found, variants = declared(model, name, Choices("small"))
-        made, jobs = runs_ablation.make(theme(variants, (found.key,)), "stripes", [0], tmp_path)
+        made, jobs = runs_ablation.plan_ablation(
+            theme(variants, (found.key,)), "stripes", [0], tmp_path
+        )
         assert [point.values[0] for point in made.points] == [p.label for p in found.points]
         assert len({job.run for job in jobs}) == len(found.points)
 
@@ -268,11 +272,11 @@ def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny
     arguments = (*VARY, "--task", tiny, "--seed", 0, "--seed", 1)
     planned = cli(*arguments, "--dry-run")
     assert planned.count(" no ") == 2  # three masks are the tiny preset's own
-    assert not (finished / "results" / ablation.FOLDER).exists()
+    assert not (finished / "results" / FOLDER).exists()
     first = cli(*arguments)
     assert first.count("recorded already") == 2
     assert first.count(": recorded in") == 2
-    folder = finished / "results" / ablation.FOLDER
+    folder = finished / "results" / FOLDER
     before = {path: path.read_bytes() for path in folder.iterdir()}
     again = cli(*arguments)
     assert again.count("recorded already") == 4
@@ -295,7 +299,7 @@ def test_points_that_fail_do_not_keep_the_others_from_being_shown(places, cli, t
     values = f"generator_width=4,{10**7}"  # of which no machine holds the second
     arguments = ("ablate", "--model", "cyclegan", "--preset", "tiny", "--task", tiny)
     assert "1 of 2 runs failed" in cli(*arguments, "--vary", values, "--name", "own", code=1)
-    (path,) = (places / "results" / ablation.FOLDER).glob("*-own.md")
+    (path,) = (places / "results" / FOLDER).glob("*-own.md")
     assert "No record of 10000000, seed 0." in path.read_text()
 
 

@@ -14,11 +14,13 @@ import torch
 
 from i2i_bench.cli.main import main
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.model import Clock, Randomness
+from i2i_bench.model import Clock
 from i2i_bench.plugins import contract, registry
-from i2i_bench.records.record import Record, read
+from i2i_bench.plugins.toy import toy
+from i2i_bench.randomness import Randomness
+from i2i_bench.records.record import Record, read_record
 from i2i_bench.runs import plan
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.job import Choices
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import loop
 from i2i_bench.training.fast import modes as fast_modes
@@ -26,21 +28,22 @@ from i2i_bench.training.fast.modes import (
     BEST,
     NAMES,
     Modes,
-    Step,
-    choose,
+    choose_modes,
     importlib,
     prepared,
     tensor_floats,
 )
+from i2i_bench.training.fast.step import Step
 from i2i_bench.training.loop import Schedule
+from i2i_bench.training.signals import Stopped
 
 CPU = torch.device("cpu")
 STATIC = Modes(fused=True, capture=True)  # on a CPU: all of a capture but the graph
 
 
 def subject_of(name):
-    model_class = registry.load(name)
-    task = contract.toy(model_class)
+    model_class = registry.load_model(name)
+    task = toy(model_class)
     return contract.Subject(model_class, model_class.settings("tiny", task))
 
 
@@ -159,7 +162,7 @@ def test_captured_steps_equal_plain_ones(name):
     assert plain[2] == pytest.approx(captured[2], rel=1e-2)
 
 
-class Restless(registry.load("cyclegan")):
+class Restless(registry.load_model("cyclegan")):
     """A model with a fault: it alternates in its step, or its schedule never rests."""
 
     def advance(self, clock):
@@ -180,7 +183,7 @@ class Restless(registry.load("cyclegan")):
     [(2, "changes Python values during a step"), (3, "too often"), (4, "too often to be captured")],
 )
 def test_what_cannot_be_captured_is_refused(pool_size, reason):
-    settings = Restless.settings("tiny", contract.toy(Restless))
+    settings = Restless.settings("tiny", toy(Restless))
     config = dataclasses.replace(settings.config, pool_size=pool_size)
     subject = contract.Subject(Restless, dataclasses.replace(settings, config=config))
     with pytest.raises(ValueError, match=reason):
@@ -204,7 +207,7 @@ def test_option_has_every_mode():
     ],
 )
 def test_modes_are_as_typed(typed, expected):
-    chosen = choose(typed, CPU)
+    chosen = choose_modes(typed, CPU)
     assert chosen == expected
     assert set(chosen.names()) <= set(NAMES)
 
@@ -227,11 +230,11 @@ def compiler(monkeypatch):
     ],
 )
 def test_modes_of_a_gpu_are_as_typed(typed, expected, compiler):
-    assert choose(typed, CUDA) == expected
+    assert choose_modes(typed, CUDA) == expected
 
 
 def test_auto_leaves_out_what_processes_cannot_share(compiler):
-    shared = choose(["auto"], CUDA, is_shared=True)
+    shared = choose_modes(["auto"], CUDA, is_shared=True)
     assert shared == dataclasses.replace(BEST["cuda"], capture=False)
 
 
@@ -240,12 +243,12 @@ def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypa
     if lack == "Triton":
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(fast_modes.shutil, "which", lambda name: None)
-    found = choose(["auto"], CUDA)
+    found = choose_modes(["auto"], CUDA)
     assert found == Modes(fused=True, capture=True, tune=True)
     assert f"kernels need {lack}" in caplog.text
     with pytest.raises(ValueError, match=f"kernels needs {lack}, which is not there"):
-        choose(["kernels"], CUDA)
-    assert choose(["auto"], CPU) == BEST["cpu"]
+        choose_modes(["kernels"], CUDA)
+    assert choose_modes(["auto"], CPU) == BEST["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypa
 )
 def test_impossible_modes_are_refused(typed, device, is_shared, reason):
     with pytest.raises(ValueError, match=reason):
-        choose(typed, device, is_shared=is_shared)
+        choose_modes(typed, device, is_shared=is_shared)
 
 
 def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
@@ -276,8 +279,8 @@ def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
 
 @pytest.fixture(scope="module")
 def job():
-    task = catalogue.find("stripes", Path())
-    model_class = registry.load("cyclegan")
+    task = catalogue.find_task("stripes", Path())
+    model_class = registry.load_model("cyclegan")
     return plan.make_job("cyclegan", model_class, ("stripes", task), 0, Choices("tiny", {}, 12))
 
 
@@ -308,7 +311,7 @@ FAST = Modes(channels_last=True, fused=True)
 @pytest.mark.parametrize("modes", [Modes(fused=True), FAST], ids=str)
 def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
     whole = train(tmp_path / "whole", modes)
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Stopped):
         train(tmp_path / "parts", modes, stop_after=6)
     resumed = train(tmp_path / "parts", modes)
     assert all(torch.equal(t, resumed[name]) for name, t in whole.items())
@@ -317,7 +320,7 @@ def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
 @pytest.mark.parametrize(("first", "then"), [(FAST, Modes()), (Modes(), FAST)], ids=str)
 def test_checkpoints_go_from_mode_to_mode(train, tmp_path, first, then):
     whole = train(tmp_path / "whole", Modes())
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Stopped):
         train(tmp_path / "parts", first, stop_after=6)
     resumed = train(tmp_path / "parts", then)
     assert all(tensor.is_contiguous() for tensor in resumed.values())
@@ -329,7 +332,7 @@ def test_records_name_the_modes_and_old_ones_have_none(finished):
     paths = sorted((finished / "results").glob("*/*/seed*.json"))
     assert len(paths) == 4
     for path in paths:
-        assert read(path).modes == BEST["cpu"].names()
+        assert read_record(path).modes == BEST["cpu"].names()
         plain = json.loads(path.read_text())
         del plain["modes"]
         assert Record.model_validate(plain).modes == []

@@ -6,14 +6,14 @@ import itertools
 import numpy as np
 import pytest
 
+from i2i_bench.labels import Labels
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.embedded import shapes, shapes_attributes
-from i2i_bench.tasks.labels import Labels
 
 TASK = catalogue.EMBEDDED["shapes-attributes"]
 LABELS = list(itertools.product((0, 1), repeat=3))
 CHANGES = list(Labels(shapes_attributes.ATTRIBUTES).changes())
-SCENES = [shapes_attributes.scene("test", index) for index in range(200)]
+SCENES = [shapes_attributes.attributes_scene("test", index) for index in range(200)]
 
 each_change = pytest.mark.parametrize(("source", "target"), CHANGES)
 
@@ -72,9 +72,9 @@ def test_truth_changes_nothing_but_the_foreground_and_every_object(source, targe
         old = shapes_attributes.label_of(index)
         new = Labels(shapes_attributes.ATTRIBUTES).changed(old, target)
         for figure in SCENES[index].objects:
-            own = shapes_attributes.object_mask(figure, old) | shapes_attributes.object_mask(
-                figure, new
-            )
+            own = shapes_attributes.attributes_object_mask(
+                figure, old
+            ) | shapes_attributes.attributes_object_mask(figure, new)
             changed = abs(before[i].astype(int) - after[i]).max(axis=2)[own] > 30
             assert changed.mean() > 0.25
 
@@ -84,20 +84,27 @@ def test_truth_is_the_scene_under_the_changed_label(source, target):
     truth = TASK.truth(source, target) or []
     index = int(truth[3].name[:4])
     label = Labels(shapes_attributes.ATTRIBUTES).changed(shapes_attributes.label_of(index), target)
-    assert (np.asarray(truth[3].read()) == shapes_attributes.render(SCENES[index], label)).all()
+    assert (
+        np.asarray(truth[3].read()) == shapes_attributes.render_attributes(SCENES[index], label)
+    ).all()
 
 
 def test_every_label_shows_a_scene_in_another_way():
     for scene in SCENES[:40]:
-        assert len({shapes_attributes.render(scene, label).tobytes() for label in LABELS}) == 8
+        assert (
+            len({shapes_attributes.render_attributes(scene, label).tobytes() for label in LABELS})
+            == 8
+        )
 
 
 def test_cold_objects_are_warm_ones_with_red_and_blue_exchanged():
     for scene, (striped, cross) in itertools.product(
         SCENES[:40], itertools.product((0, 1), (0, 1))
     ):
-        warm, cold = (shapes_attributes.render(scene, (value, striped, cross)) for value in (0, 1))
-        mask = shapes_attributes.foreground(scene, (0, 0, cross), (0, 0, cross))
+        warm, cold = (
+            shapes_attributes.render_attributes(scene, (value, striped, cross)) for value in (0, 1)
+        )
+        mask = shapes_attributes.attributes_foreground(scene, (0, 0, cross), (0, 0, cross))
         assert (cold[mask] == warm[mask][:, ::-1]).all()
         assert (cold[~mask] == warm[~mask]).all()
 
@@ -106,14 +113,17 @@ def test_objects_cover_5_to_25_percent_under_every_label():
     for scene in SCENES:
         for label in LABELS:
             shares = [
-                shapes_attributes.object_mask(figure, label).mean() for figure in scene.objects
+                shapes_attributes.attributes_object_mask(figure, label).mean()
+                for figure in scene.objects
             ]
             assert 0.05 <= sum(shares) <= 0.25
 
 
 def test_figures_keep_apart_and_inside_even_as_crosses():
     for scene in SCENES:
-        masks = [shapes_attributes.object_mask(figure, (0, 0, 1)) for figure in scene.objects]
+        masks = [
+            shapes_attributes.attributes_object_mask(figure, (0, 0, 1)) for figure in scene.objects
+        ]
         masks += [shapes.triangle(figure) for figure in scene.distractors]
         assert np.sum(masks, axis=0).max() == 1
         grown = [(f.left - 1, f.top - 1, f.size + 2) for f in scene.objects]
@@ -142,8 +152,8 @@ def test_objects_differ_from_the_background_under_every_label():
     for scene in SCENES[:60]:
         mean = scene.background.reshape(-1, 3).mean(axis=0)
         for label, figure in itertools.product(LABELS, scene.objects):
-            colours = shapes_attributes.render(scene, label)[
-                shapes_attributes.object_mask(figure, label)
+            colours = shapes_attributes.render_attributes(scene, label)[
+                shapes_attributes.attributes_object_mask(figure, label)
             ]
             assert abs(colours.astype(float) - mean).max() > 50
 
@@ -156,7 +166,7 @@ def test_splits_share_no_image():
 @pytest.mark.parametrize("key", [("val", 0), ("test", 200), ("train", -1)])
 def test_scenes_that_do_not_exist_are_refused(key):
     with pytest.raises(ValueError, match="no image"):
-        shapes_attributes.scene(*key)
+        shapes_attributes.attributes_scene(*key)
 
 
 def test_unknown_domains_are_refused_naming_the_nearest():

@@ -10,9 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks import layers
-from i2i_bench.blocks.label_conditioned import TrackingInstanceNorm
-from i2i_bench.model import Clock, Randomness
+from i2i_bench.blocks.discriminators import PatchDiscriminator
+from i2i_bench.blocks.limits import at_least, check_limits
+from i2i_bench.blocks.losses import least_squares
+from i2i_bench.blocks.normalise import InstanceNorm, TrackingInstanceNorm, contiguous_gradient
+from i2i_bench.blocks.optimise import frozen
+from i2i_bench.blocks.pool import ImagePool
+from i2i_bench.blocks.schedules import decay_after
+from i2i_bench.model import Clock
+from i2i_bench.randomness import Randomness
 
 AUX = json.loads((Path(__file__).parent / "golden/aux/pool_and_lr.json").read_text())
 
@@ -41,7 +47,7 @@ class OfficialDraws(Randomness):
 
 @pytest.mark.parametrize("case", AUX["image_pool"])
 def test_image_pool_is_the_authors(case):
-    pool, shown, number = layers.ImagePool(case["pool_size"]), [], 0
+    pool, shown, number = ImagePool(case["pool_size"]), [], 0
     draws = OfficialDraws(case["python_random_seed"], case["pool_size"])
     for size in case["batch_sizes"]:
         images = torch.arange(number, number + size).float().view(size, 1, 1, 1)
@@ -54,7 +60,7 @@ def test_image_pool_is_the_authors(case):
 
 def test_image_pool_continues_from_its_state():
     images = torch.randn(30, 3, 2, 2)
-    whole, first, second = (layers.ImagePool(4) for _ in range(3))
+    whole, first, second = (ImagePool(4) for _ in range(3))
     random = Randomness(1)
     expected = [whole.query(images[i : i + 2], random.at(i), "p") for i in range(0, 30, 2)]
     for i in range(0, 14, 2):
@@ -66,7 +72,7 @@ def test_image_pool_continues_from_its_state():
 
 def test_empty_pool_shows_what_it_is_given():
     images = torch.randn(2, 3, 2, 2)
-    assert layers.ImagePool(0).query(images, Randomness(0), "p") is images
+    assert ImagePool(0).query(images, Randomness(0), "p") is images
 
 
 SCHEDULES = [key for key in AUX["lr_per_epoch"] if key.startswith("niter")]
@@ -80,12 +86,12 @@ def test_learning_rate_is_the_authors_in_every_epoch(name):
     for epoch, expected in enumerate(AUX["lr_per_epoch"][name]):
         for seen in (epoch * images, epoch * images + images - 1):
             clock = Clock(1, 1, seen, budget)
-            factor = layers.decay_after(clock.epoch(constant + decay), constant, decay)
+            factor = decay_after(clock.epoch(constant + decay), constant, decay)
             assert 2e-4 * factor == pytest.approx(expected, rel=1e-8)
 
 
 def test_patch_discriminator_states_its_smallest_image():
-    discriminator = layers.PatchDiscriminator(2, 3)
+    discriminator = PatchDiscriminator(2, 3)
     assert discriminator(torch.zeros(1, 3, 24, 24)).shape == (1, 1, 1, 1)
     with pytest.raises(ValueError, match="at least 24 px, not 20x24"):
         discriminator(torch.zeros(1, 3, 24, 20))
@@ -94,7 +100,7 @@ def test_patch_discriminator_states_its_smallest_image():
 def test_frozen_spares_weight_gradients_and_gives_them_back():
     network = torch.nn.Linear(2, 2)
     x = torch.ones(1, 2, requires_grad=True)
-    with layers.frozen(network):
+    with frozen(network):
         network(x).sum().backward()
     assert network.weight.grad is None
     assert x.grad is not None
@@ -103,19 +109,19 @@ def test_frozen_spares_weight_gradients_and_gives_them_back():
 
 def test_least_squares_are_exact_in_half_precision_too():
     logits = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
-    loss = layers.least_squares(logits, 0.999)  # 1 in bfloat16
+    loss = least_squares(logits, 0.999)  # 1 in bfloat16
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx((0.001**2 + 1.001**2) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Limited:
-    width: int = layers.at_least(1, 64)
-    weight: float = layers.at_least(0, 10.0)
+    width: int = at_least(1, 64)
+    weight: float = at_least(0, 10.0)
     rate: float = 2e-4
 
     def __post_init__(self):
-        layers.check_limits(self)
+        check_limits(self)
 
 
 def test_a_field_has_its_default_and_its_least_value():
@@ -155,10 +161,10 @@ LAYOUTS = {
     "expanded": lambda x: x[:, :1].expand(x.shape),
 }
 NORMS = {
-    "plain": lambda: layers.InstanceNorm(6),
-    "affine": lambda: layers.InstanceNorm(6, affine=True),
-    "running": lambda: layers.InstanceNorm(6, affine=True, track_running_stats=True),
-    "running, plain": lambda: layers.InstanceNorm(6, track_running_stats=True),
+    "plain": lambda: InstanceNorm(6),
+    "affine": lambda: InstanceNorm(6, affine=True),
+    "running": lambda: InstanceNorm(6, affine=True, track_running_stats=True),
+    "running, plain": lambda: InstanceNorm(6, track_running_stats=True),
     "tracking": lambda: TrackingInstanceNorm(6),
 }
 
@@ -221,7 +227,7 @@ def test_gradient_of_instance_norm_is_right_in_every_layout(
 @pytest.mark.parametrize("options", [{}, {"affine": True, "track_running_stats": True}])
 def test_instance_norm_is_pytorchs_to_the_bit_where_that_is_right(options, batch):
     torch.manual_seed(0)
-    theirs, ours = nn.InstanceNorm2d(6, **options), layers.InstanceNorm(6, **options)
+    theirs, ours = nn.InstanceNorm2d(6, **options), InstanceNorm(6, **options)
     ours.load_state_dict(theirs.state_dict())
     assert ours.extra_repr() == theirs.extra_repr()
     x, gradient = torch.randn(2, batch, 6, 7, 9)
@@ -236,7 +242,7 @@ def test_instance_norm_is_pytorchs_to_the_bit_where_that_is_right(options, batch
 
 def test_instance_norm_is_differentiated_twice_and_may_be_activated_in_place():
     torch.manual_seed(0)
-    layer = layers.InstanceNorm(2, affine=True).double()
+    layer = InstanceNorm(2, affine=True).double()
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     gradient = by_pixel(torch.randn_like(x)).requires_grad_()
     assert torch.autograd.gradgradcheck(layer, (x,), (gradient,))
@@ -246,7 +252,7 @@ def test_instance_norm_is_differentiated_twice_and_may_be_activated_in_place():
 
 def test_instance_norm_has_a_right_gradient_under_autocast():
     torch.manual_seed(0)
-    convolution, layer = nn.Conv2d(3, 6, 3), layers.InstanceNorm(6)
+    convolution, layer = nn.Conv2d(3, 6, 3), InstanceNorm(6)
     convolution.to(memory_format=torch.channels_last)
     x, gradient = torch.randn(1, 3, 9, 11), by_pixel(torch.randn(1, 6, 7, 9))
     (wanted,) = torch.autograd.grad(
@@ -261,7 +267,7 @@ def test_instance_norm_has_a_right_gradient_under_autocast():
 @pytest.mark.slow
 def test_compiled_instance_norm_is_one_graph_with_a_right_gradient():
     torch.manual_seed(0)
-    layer = layers.InstanceNorm(6).double()
+    layer = InstanceNorm(6).double()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     x = by_pixel(torch.randn(1, 6, 7, 9, dtype=torch.float64)).requires_grad_()
     gradient = by_pixel(torch.randn_like(x))
@@ -272,4 +278,4 @@ def test_compiled_instance_norm_is_one_graph_with_a_right_gradient():
 
 def test_instance_norm_costs_nothing_on_another_device():
     x = torch.zeros(1, 6, 7, 9, device="meta")
-    assert layers.contiguous_gradient(x) is x
+    assert contiguous_gradient(x) is x

@@ -13,7 +13,7 @@ from i2i_bench.cli.main import main
 from i2i_bench.plugins.describe import count_published
 from i2i_bench.plugins.registry import BrokenModel
 from i2i_bench.report.papers import layers, published, tables
-from i2i_bench.report.papers.capacity import capacity
+from i2i_bench.report.papers.capacity import capacity_table
 
 # Trainable parameters of the networks built in torch 2.12.1, independently of our descriptions;
 # those of StarGAN, AttentionGAN-v1-multi, DiscoGAN, BicycleGAN and the latest ComboGAN are equal in
@@ -69,7 +69,7 @@ NEAR = {  # tried, but not the listed figure
 
 
 def table(num_domains=8, count=lambda name, domains: 1000):
-    return capacity(num_domains, count)
+    return capacity_table(num_domains, count)
 
 
 def parse(text):
@@ -77,7 +77,7 @@ def parse(text):
 
 
 def lines(num_domains=8, kind=None, **arguments):
-    found = parse(tables.to_csv(table(num_domains, **arguments)))
+    found = parse(tables.paper_csv(table(num_domains, **arguments)))
     return [line for line in found if kind in (None, line["kind"])]
 
 
@@ -92,13 +92,13 @@ def cells(text, start):
 @pytest.mark.parametrize("name", EXACT)
 def test_configuration_has_exactly_the_parameters_of_the_networks(name):
     parts, total = EXACT[name]
-    count = layers.read().count(name, 8)
+    count = layers.read_descriptions().count(name, 8)
     assert count.total == total
     assert parts in (None, str(count))
 
 
 def test_every_configuration_and_every_network_is_checked():
-    descriptions = layers.read()
+    descriptions = layers.read_descriptions()
     assert set(descriptions.configurations) == set(EXACT)
     used = {n for c in descriptions.configurations.values() for n in c.networks}
     assert used == set(descriptions.networks)
@@ -108,11 +108,13 @@ def test_every_configuration_and_every_network_is_checked():
     ("num_domains", "parts"), [(5, "8,433,664 + 44,762,048"), (8, "8,443,072 + 44,786,624")]
 )
 def test_label_planes_and_the_class_head_grow_with_the_domains(num_domains, parts):
-    assert str(layers.read().count("attentiongan-multi", num_domains)) == parts
+    assert str(layers.read_descriptions().count("attentiongan-multi", num_domains)) == parts
 
 
 def test_class_head_grows_with_the_image():
-    small, large = (layers.read().count(f"attentiongan-multi{x}", 8).total for x in ("", "-256"))
+    small, large = (
+        layers.read_descriptions().count(f"attentiongan-multi{x}", 8).total for x in ("", "-256")
+    )
     assert large - small == 2048 * 8 * (4**2 - 2**2)
 
 
@@ -137,13 +139,13 @@ def test_layer_counts_as_in_torch(kind, bias, affine):
     ("expression", "value"), [(3, 3), ("3 + m", 8), ("m - 1", 4), ("2 * m", 10), ("m // 2", 2)]
 )
 def test_expression_has_its_value(expression, value):
-    assert layers.evaluate(expression, {"m": 5}) == value
+    assert layers.evaluate_formula(expression, {"m": 5}) == value
 
 
 @pytest.mark.parametrize("expression", ["n", "m / 2", "m ** 9", "f(m)", "1.5", "m if m else 1"])
 def test_other_expression_is_refused(expression):
     with pytest.raises(ValueError, match=r"has no value; there are \+ - \* //, and m$"):
-        layers.evaluate(expression, {"m": 5})
+        layers.evaluate_formula(expression, {"m": 5})
 
 
 def test_unknown_layer_is_refused():
@@ -179,7 +181,7 @@ def test_configuration_as_listed_rounds_to_the_listed_figure_and_near_misses_do_
 
 def test_listed_figure_stands_beside_both_counts():
     expected = ["CycleGAN", "28", "52.6", "1,472.8", "52,562,496", "yes", "1,471,749,888"]
-    text = tables.to_markdown(table())
+    text = tables.paper_markdown(table())
     main = text.split("\n## ")[0]
     assert cells(main, "CycleGAN") == [*expected, "28,285,832", "792,003,296"]
     assert cells(main, "ContrastGAN")[-2:] == ["", ""]
@@ -214,8 +216,8 @@ def test_whether_a_figure_fits_is_told_for_the_papers_domains():
     assert [line["fits_listed"] for line in lines(1000)] == [
         line["fits_listed"] for line in lines()
     ]
-    assert "- fits is told for 8 domains, as printed." in tables.to_markdown(table(1000))
-    assert "fits is told" not in tables.to_markdown(table(8))
+    assert "- fits is told for 8 domains, as printed." in tables.paper_markdown(table(1000))
+    assert "fits is told" not in tables.paper_markdown(table(8))
 
 
 # --- installed models
@@ -255,7 +257,7 @@ def test_models_of_labels_are_counted_as_their_authors_are(name, num_domains, pa
 def test_model_that_is_not_installed_has_an_empty_cell_with_the_reason():
     (line,) = (line for line in lines(kind="installed") if line["name"] == "pix2pix")
     assert (line["parameters"], line["total"], line["reason"]) == ("", "", "not installed")
-    assert "| pix2pix: not installed " in tables.to_markdown(table())
+    assert "| pix2pix: not installed " in tables.paper_markdown(table())
 
 
 def test_model_that_cannot_be_counted_says_why_and_breaks_nothing_else():
@@ -268,7 +270,7 @@ def test_model_that_cannot_be_counted_says_why_and_breaks_nothing_else():
     assert found["cyclegan"]["parameters"] == ""
     assert found["cyclegan"]["reason"].endswith("x" * 200)
     assert found["attentiongan"]["parameters"] == "1000"
-    text = tables.to_markdown(table(count=count))
+    text = tables.paper_markdown(table(count=count))
     assert "| cyclegan: model 'cyclegan' is broken: xxx" in text
     assert "x" * 101 not in text
 
@@ -350,7 +352,7 @@ def test_model_installed_by_a_third_party_is_counted_or_says_why(
 
 
 def test_markdown_fits_a_terminal():
-    text = tables.to_markdown(table())
+    text = tables.paper_markdown(table())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert max(map(len, rows)) <= 120
     for section in text.split("\n## "):
@@ -365,7 +367,7 @@ def test_csv_has_the_source_of_every_count_and_figure():
 
 
 def test_latex_is_balanced_and_holds_every_row():
-    text = tables.to_latex(table())
+    text = tables.paper_latex(table())
     assert text.startswith("% needs \\usepackage{booktabs}\n\\begin{table}[t]\n")
     for kind in ("table", "tabular"):
         assert text.count(f"\\begin{{{kind}}}") == text.count(f"\\end{{{kind}}}") == 3

@@ -12,14 +12,14 @@ import pytest
 
 from i2i_bench.runs import lock as runs_lock
 from i2i_bench.runs.lock import (
-    Claimed,
-    Lost,
+    Locked,
+    LockLost,
     Owner,
     _born,
     _is_dead_here,
     _machine,
-    claim,
-    place,
+    lock_path,
+    lock_run,
     socket,
     time,
 )
@@ -41,7 +41,7 @@ def owner(**changes):
 
 
 def test_second_process_is_told_who_works_and_since_when(run):
-    with claim(run), pytest.raises(Claimed) as told, claim(run):
+    with lock_run(run), pytest.raises(Locked) as told, lock_run(run):
         pass
     assert f"process {os.getpid()} on " in str(told.value)
     assert "for less than a minute" in str(told.value)
@@ -51,7 +51,7 @@ def test_second_process_is_told_who_works_and_since_when(run):
 def test_claim_ends_with_its_work_and_leaves_nothing(run, error):
     for _ in range(2):
         try:
-            with claim(run):
+            with lock_run(run):
                 if error:
                     raise error
         except (KeyError, KeyboardInterrupt):
@@ -60,7 +60,7 @@ def test_claim_ends_with_its_work_and_leaves_nothing(run, error):
 
 
 def hold(run, ready):
-    with claim(run):
+    with lock_run(run):
         ready.set()
         signal.pause()
 
@@ -71,11 +71,11 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
     process = context.Process(target=hold, args=(run, ready))
     process.start()
     assert ready.wait(30)
-    with pytest.raises(Claimed, match=f"process {process.pid} "), claim(run):
+    with pytest.raises(Locked, match=f"process {process.pid} "), lock_run(run):
         pass
     process.kill()
     process.join()
-    with claim(run) as ours:
+    with lock_run(run) as ours:
         ours.require()
     assert f"process {process.pid} " in caplog.text
     assert "it is dead, taking its place" in caplog.text
@@ -87,30 +87,30 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
 )
 def test_damaged_claim_of_nobody_is_taken_over(run, content):
     run.parent.mkdir(parents=True)
-    place(run).write_text(content)
-    with claim(run) as ours:
+    lock_path(run).write_text(content)
+    with lock_run(run) as ours:
         ours.require()
 
 
 def test_host_of_a_claim_cannot_steer_a_terminal(run, caplog):
     run.parent.mkdir(parents=True)
-    place(run).write_text(owner(host="\x1b[31m"))
-    with claim(run):
+    lock_path(run).write_text(owner(host="\x1b[31m"))
+    with lock_run(run):
         pass
     assert "\x1b" not in caplog.text
 
 
 def test_silent_owner_on_another_machine_is_dead(run, caplog):
     run.parent.mkdir(parents=True)
-    place(run).write_text(owner(machine="another", host="far"))
-    with claim(run, watch=0.2):
+    lock_path(run).write_text(owner(machine="another", host="far"))
+    with lock_run(run, watch=0.2):
         pass
     assert "on far" in caplog.text
 
 
 def test_owner_on_another_machine_that_shows_life_is_left_alone(run, monkeypatch):
     run.parent.mkdir(parents=True)
-    path = place(run)
+    path = lock_path(run)
     path.write_text(owner(machine="another", host="far"))
     sleep = time.sleep
 
@@ -119,7 +119,7 @@ def test_owner_on_another_machine_that_shows_life_is_left_alone(run, monkeypatch
         os.utime(path)  # as its owner does
 
     monkeypatch.setattr(time, "sleep", beat)
-    with pytest.raises(Claimed, match="on far"), claim(run, watch=30):
+    with pytest.raises(Locked, match="on far"), lock_run(run, watch=30):
         pass
 
 
@@ -133,8 +133,8 @@ def test_without_locks_a_process_is_told_from_a_later_one_of_its_number(born, is
 
 def test_claims_beat(run, monkeypatch):
     monkeypatch.setattr(runs_lock, "BEAT_SECONDS", 0.01)
-    with claim(run):
-        path = place(run)
+    with lock_run(run):
+        path = lock_path(run)
         os.utime(path, (0, 0))
         for _ in range(500):
             if path.stat().st_mtime:
@@ -145,15 +145,15 @@ def test_claims_beat(run, monkeypatch):
 
 @pytest.mark.parametrize("how", ["taken over by process", "removed"])
 def test_who_lost_its_claim_writes_no_more(run, how):
-    with claim(run) as ours:
+    with lock_run(run) as ours:
         ours.require()
         if how == "removed":
-            place(run).unlink()
+            lock_path(run).unlink()
         else:
-            place(run).write_text(owner(token="bb"))
-        with pytest.raises(Lost, match=how):
+            lock_path(run).write_text(owner(token="bb"))
+        with pytest.raises(LockLost, match=how):
             ours.require()
-    assert place(run).exists() is (how != "removed")  # another's is not removed
+    assert lock_path(run).exists() is (how != "removed")  # another's is not removed
 
 
 def test_training_that_lost_its_claim_saves_no_checkpoint(cli, places, tiny, monkeypatch):
@@ -175,7 +175,7 @@ def test_run_in_work_is_left_to_who_works_on_it(cli, places, tiny, caplog):
     cli(*arguments)
     (record,) = Path("results").glob("*/*/seed0.json")
     before = record.read_bytes()
-    with claim(Path("runs") / record.relative_to("results").with_suffix("")):
+    with lock_run(Path("runs") / record.relative_to("results").with_suffix("")):
         caplog.set_level(logging.ERROR)
         said = cli(*arguments, "--force", code=1)
         assert f"is in progress: process {os.getpid()} on " in said

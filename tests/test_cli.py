@@ -195,7 +195,7 @@ def test_setting_that_the_model_refuses_is_one_sentence(cli, places, tiny):
 
 
 def test_plan_is_the_product_of_models_and_seeds(finished):
-    found = sorted(f"{r.model} {r.seed}" for r in record.read_all(finished / "results"))
+    found = sorted(f"{r.model} {r.seed}" for r in record.read_records(finished / "results"))
     assert found == ["attentiongan 0", "attentiongan 1", "cyclegan 0", "cyclegan 1"]
     lines = (finished / "output.txt").read_text().splitlines()
     assert [line[:5] for line in lines if ": recorded in " in line] == [
@@ -207,7 +207,7 @@ def test_plan_is_the_product_of_models_and_seeds(finished):
 
 
 def test_record_says_what_was_done(finished):
-    found = record.read(record_of("attentiongan"))
+    found = record.read_record(record_of("attentiongan"))
     assert (found.images_seen, found.steps, found.settings["crop_size"]) == (8, 4, 32)
     assert set(found.scores) == {"i2i@1/a2b", "i2i@1/b2a"}
     assert found.scores["i2i@1/a2b"].n_fake == 2
@@ -232,7 +232,7 @@ def test_force_replaces_a_record(cli, finished, tiny):
     path = record_of("cyclegan")
     path.write_text("{}", encoding="utf-8")
     cli(*CYCLEGAN, "--task", tiny, "--force")
-    assert record.read(path).images_seen == 8
+    assert record.read_record(path).images_seen == 8
 
 
 def test_record_made_with_other_settings_is_not_taken_for_this_one(cli, finished, tiny):

@@ -13,10 +13,10 @@ from i2i_bench.records import record
 
 def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     name = runs_of("cyclegan")
-    before = record.read(record_of("cyclegan"))
+    before = record.read_record(record_of("cyclegan"))
     assert "--force replaces that" in cli("evaluate", name, code=1)
     assert "scored " in cli("evaluate", name, "--force")
-    assert record.read(record_of("cyclegan")) == before
+    assert record.read_record(record_of("cyclegan")) == before
 
 
 def test_places_of_the_environment_may_begin_with_the_home_folder(cli, tiny, places, monkeypatch):
@@ -30,11 +30,11 @@ def test_places_of_the_environment_may_begin_with_the_home_folder(cli, tiny, pla
 
 def test_direction_that_a_record_lost_is_scored_again(cli, finished, tiny):
     path = record_of("cyclegan")
-    before = record.read(path)
+    before = record.read_record(path)
     scores = {key: score for key, score in before.scores.items() if not key.endswith("/b2a")}
-    record.write(before.model_copy(update={"scores": scores}), Path("results"))
+    record.write_record(before.model_copy(update={"scores": scores}), Path("results"))
     assert "scored again" in cli(*CYCLEGAN, "--task", tiny)
-    assert record.read(path) == before
+    assert record.read_record(path) == before
     assert "recorded already" in cli(*CYCLEGAN, "--task", tiny)
 
 
@@ -76,7 +76,7 @@ def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finish
     assert lines[2] == (  # PSNR is the same by every protocol
         "cut@1, a2b, n = 2: weights file pt_inception-2015-12-05-6726825d.pth is missing"
     )
-    found = record.read(record_of("cyclegan")).scores
+    found = record.read_record(record_of("cyclegan")).scores
     assert {key.split("/")[0] for key in found} == {"i2i@1", "clean@1", "cut@1"}
     assert "fid" in found["cut@1/a2b"].values
     assert "kid" not in found["cut@1/a2b"].values

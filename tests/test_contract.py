@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import InstanceNorm
+from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
 from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins.toy import Toy, nominal, toy
 from i2i_bench.training.settings import change_settings
 
 SLOW = {"gradients do not depend on the memory format"}  # eight steps in float64
@@ -21,16 +22,16 @@ CHECKS = [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", registry.available_models())
 def test_installed_models_keep_the_contract(name, check):
-    model_class = registry.load(name)
-    subject = contract.Subject(model_class, model_class.settings("tiny", contract.toy(model_class)))
-    assert contract.run(contract.CHECKS[check], subject) is None
+    model_class = registry.load_model(name)
+    subject = contract.Subject(model_class, model_class.settings("tiny", toy(model_class)))
+    assert contract.run_check(contract.CHECKS[check], subject) is None
 
 
 @pytest.mark.parametrize("preset", ["published", "small", "tiny"])
 @pytest.mark.parametrize("name", registry.available_models())
 def test_presets_are_possible_at_the_usual_size(name, preset):
-    model_class = registry.load(name)
-    task = dataclasses.replace(contract.nominal(model_class, 2), image_size=256)
+    model_class = registry.load_model(name)
+    task = dataclasses.replace(nominal(model_class, 2), image_size=256)
     settings = model_class.settings(preset, task)
     assert 0 < settings.crop_size <= settings.load_size
     assert settings.batch_size > 0
@@ -38,7 +39,9 @@ def test_presets_are_possible_at_the_usual_size(name, preset):
 
 
 def test_one_mask_is_exempt_from_moving():
-    found = contract.check(registry.load("attentiongan"), "attentiongan", {"num_masks": "1"})
+    found = contract.check_model(
+        registry.load_model("attentiongan"), "attentiongan", {"num_masks": "1"}
+    )
     assert [result for result in found if result.reason] == []
 
 
@@ -132,12 +135,12 @@ FAULTS = {
 
 
 def test_a_sound_model_passes():
-    assert [r for r in contract.check(Shift, "shift") if r.reason] == []
+    assert [r for r in contract.check_model(Shift, "shift") if r.reason] == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_noticed(fault):
-    found = contract.check(Shift, "shift", {"fault": fault})
+    found = contract.check_model(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
 
 
@@ -155,7 +158,7 @@ class Normalised(Shift):
 
 
 def reads_channels_last_gradients_wrongly():
-    """Tell whether this PyTorch does what ``layers.contiguous_gradient`` is for."""
+    """Tell whether this PyTorch does what ``normalise.contiguous_gradient`` is for."""
     x, gradient = torch.randn(2, 1, 3, 4, 5, dtype=torch.float64)
     x.requires_grad_()
     layouts = torch.contiguous_format, torch.channels_last
@@ -169,7 +172,7 @@ def reads_channels_last_gradients_wrongly():
 @pytest.mark.parametrize("norm", [nn.InstanceNorm2d, InstanceNorm])
 def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, norm):
     monkeypatch.setattr(Normalised, "norm", norm, raising=False)
-    subject = contract.Subject(Normalised, Normalised.settings("tiny", contract.Toy()))
+    subject = contract.Subject(Normalised, Normalised.settings("tiny", Toy()))
     reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
     if norm is nn.InstanceNorm2d and reads_channels_last_gradients_wrongly():
         assert reason is not None
@@ -181,7 +184,7 @@ def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, nor
 
 
 def test_a_wrong_gradient_is_named_with_its_size():
-    settings = Shift.settings("tiny", contract.Toy())
+    settings = Shift.settings("tiny", Toy())
     config = dataclasses.replace(settings.config, fault="memory format")
     subject = contract.Subject(Shift, dataclasses.replace(settings, config=config))
     reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
@@ -200,12 +203,12 @@ def test_a_wrong_gradient_is_named_with_its_size():
 )
 def test_impossible_ablation_is_noticed(monkeypatch, points, part):
     monkeypatch.setattr(Shift, "ablations", {"study": Ablation("A study", "fault", points)})
-    (reason,) = [r.reason for r in contract.check(Shift, "shift") if r.reason]
+    (reason,) = [r.reason for r in contract.check_model(Shift, "shift") if r.reason]
     assert part in reason
 
 
 def test_settings_are_changed_by_typed_values():
-    settings = registry.load("attentiongan").settings("small", contract.Toy())
+    settings = registry.load_model("attentiongan").settings("small", Toy())
     typed = {"num_masks": "2", "batch_size": "3", "background": "generated", "beta1": "0.25"}
     changed = change_settings("attentiongan", settings, typed)
     assert dataclasses.replace(

@@ -12,8 +12,10 @@ from PIL import Image
 
 from i2i_bench.data import store as data_store
 from i2i_bench.data import training_images
+from i2i_bench.data.decode import decode_images, to_float, to_uint8
 from i2i_bench.data.store import Store
-from i2i_bench.model import Randomness, ResizeRule, Settings
+from i2i_bench.model import ResizeRule, Settings
+from i2i_bench.randomness import Randomness
 from i2i_bench.tasks import catalogue, two_domains
 from i2i_bench.tasks.embedded import shapes
 from i2i_bench.tasks.task import TaskImage
@@ -42,7 +44,7 @@ def make_task(root, *, counts=(5, 3, 2, 2), sizes=((20, 16), (12, 18)), name="{f
             pixels = random.randint(0, 256, (height, width, 3)).astype(np.uint8)
             stem = name.format(folder=folder, index=index)
             Image.fromarray(pixels).save(root / folder / f"{stem}.png")
-    return two_domains.folder_task(root)
+    return two_domains.two_domain_task(root)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def pairs(tmp_path):
 @pytest.mark.parametrize("resampling", ["bicubic", "bilinear", "lanczos"])
 def test_decode_is_pils_resize(task, resampling):
     images = task.images("train", "a")
-    decoded = training_images.decode(images, ResizeRule(14, resampling))
+    decoded = decode_images(images, ResizeRule(14, resampling))
     assert decoded.dtype == np.uint8 and decoded.shape == (5, 14, 14, 3)
     for image, found in zip(images, decoded, strict=True):
         filter_ = Image.Resampling[resampling.upper()]
@@ -70,8 +72,8 @@ def test_decode_is_pils_resize(task, resampling):
 
 
 def test_images_of_the_size_are_not_resampled():
-    images = shapes.tasks()["hue"].images("test", "a")[:5]
-    decoded = training_images.decode(images, ResizeRule(32))
+    images = shapes.shapes_tasks()["hue"].images("test", "a")[:5]
+    decoded = decode_images(images, ResizeRule(32))
     assert (decoded[3] == np.asarray(images[3].read())).all()
 
 
@@ -80,7 +82,7 @@ def test_short_side_agrees_with_torchvision(task):
 
     reference = v2.Compose([v2.Resize(7, v2.InterpolationMode.BICUBIC), v2.CenterCrop(7)])
     images = task.images("train", "a")
-    decoded = training_images.decode(images, ResizeRule(7, resize="short_side"))
+    decoded = decode_images(images, ResizeRule(7, resize="short_side"))
     for image, found in zip(images, decoded, strict=True):
         assert (found == np.asarray(reference(image.read()))).all()
 
@@ -93,7 +95,7 @@ def _raise(error):
 def test_an_image_that_fails_is_named(task, error):
     images = [*task.images("train", "a"), TaskImage("bad.png", lambda: _raise(error))]
     with pytest.raises(ValueError, match=r"bad\.png"):
-        training_images.decode(images, ResizeRule(14))
+        decode_images(images, ResizeRule(14))
 
 
 def test_damaged_files_are_named_once(tmp_path):
@@ -237,7 +239,7 @@ def test_crops_and_flips_reach_every_place(tmp_path):
     folder = tmp_path / "one"
     make_task(folder, counts=(1, 1, 1, 1), sizes=((6, 6),))
     images = training_images.TrainingImages(
-        two_domains.folder_task(folder), settings(load_size=6, crop_size=4), seed=0
+        two_domains.two_domain_task(folder), settings(load_size=6, crop_size=4), seed=0
     ).batch(0, 400)
     assert len({image.numpy().tobytes() for image in images.images["a"]}) == 3 * 3 * 2
 
@@ -256,7 +258,7 @@ def test_pairs_stay_pairs(pairs, resize, tmp_path):
     assert pairs.paired
     for path in (tmp_path / "pairs" / "trainA").iterdir():  # equal partners must stay equal
         (tmp_path / "pairs" / "trainB" / path.name).write_bytes(path.read_bytes())
-    changed = two_domains.folder_task(tmp_path / "pairs")
+    changed = two_domains.two_domain_task(tmp_path / "pairs")
     images = training_images.TrainingImages(changed, settings(resize=resize), seed=2, in_pairs=True)
     batch = images.batch(0, 12)
     assert batch.names and batch.names["a"] == batch.names["b"]
@@ -297,13 +299,13 @@ def test_to_float_is_totensor_and_normalize_bit_for_bit():
     plain = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     wanted = torch.as_tensor(plain(image))
-    assert torch.equal(training_images.to_float(pixels), wanted)
+    assert torch.equal(to_float(pixels), wanted)
 
 
 def test_to_uint8_inverts_to_float_and_rounds_and_clips():
     values = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(training_images.to_uint8(training_images.to_float(values)), values)
-    found = training_images.to_uint8(torch.tensor([-1.5, -1 + 0.6 / 127.5, -1 + 0.4 / 127.5, 2.0]))
+    assert torch.equal(to_uint8(to_float(values)), values)
+    found = to_uint8(torch.tensor([-1.5, -1 + 0.6 / 127.5, -1 + 0.4 / 127.5, 2.0]))
     assert found.tolist() == [0, 1, 0, 255]
 
 
@@ -355,7 +357,7 @@ def test_batches_are_the_same_on_a_gpu(task, tmp_path, home):
 
 
 def test_facades_are_pairs_by_stem():
-    task = two_domains.folder_task(fixtures_folder("facades"))
+    task = two_domains.two_domain_task(fixtures_folder("facades"))
     assert task.paired and task.headline == "psnr" and task.image_size == 256
     assert task.num_train == {"a": 400, "b": 400} and task.num_test == {"a": 206, "b": 206}
     truth = task.truth("a", "b")
@@ -367,13 +369,13 @@ def test_facades_are_pairs_by_stem():
 def test_facades_of_the_catalogue_have_another_split():
     folder = fixtures_folder("facades")
     with pytest.raises(ValueError, match=r"testA has 206 images \(106 expected\)"):
-        catalogue.find("facades", folder.parent)
+        catalogue.find_task("facades", folder.parent)
 
 
 def test_cat2dog_is_decoded_as_pil_does():
-    task = two_domains.folder_task(fixtures_folder("cat2dog"))
+    task = two_domains.two_domain_task(fixtures_folder("cat2dog"))
     assert not task.paired and task.num_train == {"a": 400, "b": 400}
-    decoded = training_images.decode(task.images("test", "a"), ResizeRule(64))
+    decoded = decode_images(task.images("test", "a"), ResizeRule(64))
     assert len(decoded) == 100
     image = task.images("test", "a")[17].read().resize((64, 64), Image.Resampling.BICUBIC)
     assert (decoded[17] == np.asarray(image)).all()

@@ -57,7 +57,7 @@ def test_versions_devices_and_models_are_named(cli, healthy):
     ):
         assert name in versions
     assert "cores" in found["devices"][0]
-    for entry in registry.entries():
+    for entry in registry.find_entries():
         whose = f"{entry.name} ({entry.distribution} {entry.version})"
         assert any(whose in line for line in found["models"])
 
@@ -113,7 +113,7 @@ def test_a_broken_model_is_a_failure(cli, healthy, monkeypatch):
     def load(name):
         raise registry.BrokenModel(f"model {name!r} is broken: ImportError: no module named x")
 
-    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(registry, "load_model", load)
     assert "ImportError: no module named x" in cli("doctor", code=1)
 
 

@@ -24,8 +24,8 @@ PATIENCE = Patience(connect=5, read=0.5, attempts=3, pause=0.01)
 PROGRAM = """
 import sys
 from pathlib import Path
-from i2i_bench.system.download import Wanted, fetch
-fetch(Wanted("the file", [sys.argv[1]], 10**6), Path(sys.argv[2]))
+from i2i_bench.system.download import Wanted, download_file
+download_file(Wanted("the file", [sys.argv[1]], 10**6), Path(sys.argv[2]))
 """
 
 
@@ -36,7 +36,7 @@ def target(tmp_path):
 
 def fetch(target, *urls, digits="", largest=10**6, patience=PATIENCE, **options):
     wanted = Wanted("the file", urls, largest, digits, **options)
-    return download.fetch(wanted, target, patience=patience)
+    return download.download_file(wanted, target, patience=patience)
 
 
 def assert_whole_and_alone(target):
@@ -64,7 +64,7 @@ def test_a_file_arrives_whole_with_its_hash_and_origin(server, target):
 def test_progress_grows_to_the_total(server, target):
     calls = []
     wanted = Wanted("the file", [server.serve("/file", CONTENT)], 10**6)
-    download.fetch(wanted, target, progress=lambda *call: calls.append(call))
+    download.download_file(wanted, target, progress=lambda *call: calls.append(call))
     assert calls == sorted(calls) and calls[-1] == (len(CONTENT), len(CONTENT))
     assert len(calls) > 3
 
@@ -83,7 +83,7 @@ def test_what_is_there_and_wrong_is_refused_until_it_may_be_replaced(server, tar
     with pytest.raises(ValueError, match=r"not as it must be .*--force replaces it"):
         fetch(target, url, digits=SHA256)
     wanted = Wanted("the file", [url], 10**6, SHA256)
-    download.fetch(wanted, target, replace=True)
+    download.download_file(wanted, target, replace=True)
     assert_whole_and_alone(target)
 
 
@@ -419,10 +419,10 @@ def test_a_file_of_the_users_is_copied_verified(target, tmp_path):
     source = tmp_path / "mine.bin"
     source.write_bytes(CONTENT)
     wanted = Wanted("the file", [], 10**6, SHA256)
-    assert download.adopt(wanted, source, target).sha256 == SHA256
+    assert download.adopt_file(wanted, source, target).sha256 == SHA256
     assert_whole_and_alone(target)
     assert source.exists()
-    assert download.adopt(wanted, target, target).sha256 == SHA256  # in its place already
+    assert download.adopt_file(wanted, target, target).sha256 == SHA256  # in its place already
 
 
 @pytest.mark.parametrize("content", [b"", b"other", b"<html>", None])
@@ -433,7 +433,7 @@ def test_a_wrong_file_of_the_users_is_refused(content, target, tmp_path):
     with pytest.raises(
         ValueError, match=r"mine\.bin is not the file: .*(bytes|sha256|web page)|no file .*mine"
     ):
-        download.adopt(Wanted("the file", [], 10**6, SHA256), source, target)
+        download.adopt_file(Wanted("the file", [], 10**6, SHA256), source, target)
     assert_nothing_left(target)
 
 
@@ -442,13 +442,13 @@ def test_a_wrong_file_of_the_users_is_refused(content, target, tmp_path):
 
 def test_the_first_hash_is_remembered_and_others_are_refused(tmp_path):
     path = tmp_path / first_seen.NAME
-    first_seen.remember(path, "file", Seen("a" * 64, 1, "here"))
-    first_seen.remember(path, "file", Seen("a" * 64, 1, "there"))
-    assert first_seen.read(path) == {"file": Seen("a" * 64, 1, "here")}
+    first_seen.remember_first(path, "file", Seen("a" * 64, 1, "here"))
+    first_seen.remember_first(path, "file", Seen("a" * 64, 1, "there"))
+    assert first_seen.read_first_seen(path) == {"file": Seen("a" * 64, 1, "here")}
     with pytest.raises(ValueError, match=r"bbbbbbbb.*aaaaaaaa.* of here.*--force"):
-        first_seen.remember(path, "file", Seen("b" * 64, 1, "there"))
-    first_seen.remember(path, "file", Seen("b" * 64, 1, "there"), replace=True)
-    assert first_seen.read(path)["file"].sha256 == "b" * 64
+        first_seen.remember_first(path, "file", Seen("b" * 64, 1, "there"))
+    first_seen.remember_first(path, "file", Seen("b" * 64, 1, "there"), replace=True)
+    assert first_seen.read_first_seen(path)["file"].sha256 == "b" * 64
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -456,14 +456,18 @@ def test_two_at_once_lose_nothing_of_each_other(tmp_path):
     path = tmp_path / first_seen.NAME
     names = [f"file{i}" for i in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: first_seen.remember(path, name, Seen("a" * 64, 1, name)), names))
-    assert set(first_seen.read(path)) == set(names)
+        list(
+            pool.map(
+                lambda name: first_seen.remember_first(path, name, Seen("a" * 64, 1, name)), names
+            )
+        )
+    assert set(first_seen.read_first_seen(path)) == set(names)
 
 
 def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
     path = tmp_path / first_seen.NAME
     with ThreadPoolExecutor(1) as pool, download.alone(path):
-        second = pool.submit(first_seen.remember, path, "file", Seen("b" * 64, 1, "second"))
+        second = pool.submit(first_seen.remember_first, path, "file", Seen("b" * 64, 1, "second"))
         while not second.running():
             time.sleep(0.01)
         time.sleep(0.2)  # for it to have found nothing yet
@@ -471,7 +475,7 @@ def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
         path.write_text(json.dumps({"file": entry}))
     with pytest.raises(ValueError, match="differs from aaaaaaaa"):
         second.result()
-    assert first_seen.read(path)["file"].origin == "first"
+    assert first_seen.read_first_seen(path)["file"].origin == "first"
 
 
 def test_without_locks_files_are_fetched_all_the_same(server, target, without_locks):
@@ -490,9 +494,9 @@ def test_a_damaged_ledger_is_named(text, tmp_path):
 def test_a_ledger_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
-    first_seen.remember(tmp_path / "gone" / first_seen.NAME, "a", Seen("a", 1, "x"))
+    first_seen.remember_first(tmp_path / "gone" / first_seen.NAME, "a", Seen("a", 1, "x"))
     assert json.loads((tmp_path / "gone" / first_seen.NAME).read_text())
     if os.geteuid():  # root writes everywhere
         (tmp_path / "gone").chmod(0o555)
-        first_seen.remember(tmp_path / "gone" / first_seen.NAME, "b", Seen("a", 1, "x"))
+        first_seen.remember_first(tmp_path / "gone" / first_seen.NAME, "b", Seen("a", 1, "x"))
         assert "is not remembered" in caplog.text

@@ -12,9 +12,11 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from i2i_bench import official
-from i2i_bench.data import training_images
+from i2i_bench.data import test_set
+from i2i_bench.data.decode import decode_images, to_float, to_uint8
+from i2i_bench.data.png import save_images
 from i2i_bench.model import A2B, B2A, Masks, ResizeRule
-from i2i_bench.scoring import test_set, translations
+from i2i_bench.scoring import translations
 from i2i_bench.tasks import catalogue, two_domains
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ def test_halves_are_disjoint_and_do_not_follow_the_names():
     first, second = translations.reference(test_set.TestSet(task, ResizeRule(32)), B2A).halves
     both = {image.tobytes() for image in (*first, *second)}
     assert len(both) == 200
-    by_name = training_images.decode(task.images("train", "a")[:100], ResizeRule(32))
+    by_name = decode_images(task.images("train", "a")[:100], ResizeRule(32))
     named = {image.tobytes() for image in by_name}
     assert 0 < len(named & both) < 100
 
@@ -41,7 +43,7 @@ def oblong(tmp_path):
         for i in range(4):
             noise = random.randint(0, 256, (40, 64, 3), np.uint8)
             Image.fromarray(noise).save(tmp_path / name / f"{name[:-1]}{i}.png")
-    return two_domains.folder_task(tmp_path)
+    return two_domains.two_domain_task(tmp_path)
 
 
 KEEPING = ResizeRule(32, "bilinear", "short_side")
@@ -99,7 +101,7 @@ def test_translations_that_are_none_are_refused(fake, message):
 def test_translations_are_rounded_and_saved_as_they_are_scored(tmp_path):
     model: Any = Strange(lambda x: x * 0.5)
     found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
-    translations.save_images(tmp_path, found.names, found.fakes)
+    save_images(tmp_path, found.names, found.fakes)
     for name, fake in zip(found.names, found.fakes, strict=True):
         assert (np.asarray(Image.open(tmp_path / name)) == fake).all()
     expected = np.round((found.sources / 127.5 - 1) * 0.5 * 127.5 + 127.5)
@@ -111,8 +113,8 @@ def test_what_is_translated_back_are_the_images_as_saved():
     model: Any = Strange(lambda x: seen.append(x) or x * 0.3)
     found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     there, back = (torch.cat(part) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
-    assert torch.equal(back, training_images.to_float(training_images.to_uint8(there * 0.3)))
-    expected = training_images.to_uint8(back * 0.3).permute(0, 2, 3, 1).numpy()
+    assert torch.equal(back, to_float(to_uint8(there * 0.3)))
+    expected = to_uint8(back * 0.3).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(found.reconstructions, expected)
 
 
@@ -187,10 +189,10 @@ def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "disk full")
 
     old, new = (np.full((1, 8, 8, 3), value, np.uint8) for value in (1, 2))
-    translations.save_images(tmp_path, ["x.jpg"], old)
+    save_images(tmp_path, ["x.jpg"], old)
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=r"disk full: '.*x\.png'"):
-        translations.save_images(tmp_path, ["x.jpg"], new)
+        save_images(tmp_path, ["x.jpg"], new)
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     assert (np.asarray(Image.open(tmp_path / "x.png")) == 1).all()
@@ -198,7 +200,7 @@ def test_failed_save_leaves_the_image_that_was_there(tmp_path, monkeypatch):
 
 def test_names_of_saved_images_are_synced_after_them(tmp_path, synced):
     folder = tmp_path / "images"
-    translations.save_images(folder, ["x.jpg", "y.jpg"], np.zeros((2, 8, 8, 3), np.uint8))
+    save_images(folder, ["x.jpg", "y.jpg"], np.zeros((2, 8, 8, 3), np.uint8))
     images = {path.stat().st_ino for path in folder.iterdir()}
     assert images <= set(synced)
     assert synced[-1] == folder.stat().st_ino

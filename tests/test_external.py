@@ -12,13 +12,16 @@ import torch
 from PIL import Image
 
 from i2i_bench import pretrained
-from i2i_bench.cli.progress import quiet
+from i2i_bench.data import test_set
+from i2i_bench.data.png import save_images
 from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.records import record
-from i2i_bench.scoring import external, protocols, submission, test_set, translations
-from i2i_bench.scoring.scorer import Scorer, alarms
+from i2i_bench.records.run import Run
+from i2i_bench.scoring import external, protocols, submission, translations
+from i2i_bench.scoring.scorer import Scorer, alarms_of_scores
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
-from i2i_bench.tasks.two_domains import folder_task
+from i2i_bench.tasks.two_domains import two_domain_task
 
 CPU = torch.device("cpu")
 NAMES = [f"test{i}.png" for i in range(8)]
@@ -26,7 +29,7 @@ NAMES = [f"test{i}.png" for i in range(8)]
 
 @pytest.fixture(scope="module")
 def task(pairs):
-    return folder_task(pairs)
+    return two_domain_task(pairs)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +44,14 @@ def fakes(task):
 @pytest.fixture
 def folder(fakes, places):
     """Give a folder of translations."""
-    translations.save_images(places / "fakes", NAMES, fakes)
+    save_images(places / "fakes", NAMES, fakes)
     return Path("fakes")
 
 
 @pytest.fixture
 def read(task):
     """Give a function that reads images in the order of their sources."""
-    return lambda source: external.read(external.Images(source, task, A2B))[1]
+    return lambda source: external.read_submission(external.Submission(source, task, A2B))[1]
 
 
 @pytest.fixture
@@ -83,12 +86,12 @@ def rename(folder, change):
 def test_copy_of_translations_gets_exactly_their_scores(folder, fakes, task, stand_in):
     Path("weights").mkdir()
     shutil.copy(stand_in / pretrained.INCEPTION_NAME, "weights")
-    given = external.Images(folder, task, A2B)
-    own = translations.Translations(A2B, NAMES, external.load(given)[0].sources, fakes)
+    given = external.Submission(folder, task, A2B)
+    own = translations.Translations(A2B, NAMES, external.load_submission(given)[0].sources, fakes)
     against = translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
-    scorer = Scorer([protocols.find("i2i")], CPU, quiet)
+    scorer = Scorer([protocols.find_protocol("i2i")], CPU, quiet)
     expected = scorer.score(task, own, against)["i2i@1/a2b"]
-    made = external.score(given, "copy", scorer, Path("results"), force=False)
+    made = external.score_submission(given, "copy", scorer, Path("results"), force=False)
     found = made.scores["i2i@1/a2b"]
     assert found.values["kid"] is not None
     assert found.values == expected.values
@@ -313,7 +316,7 @@ def test_incomplete_set_is_scored_against_its_own_sources_and_marked(score, fold
     for name in (*NAMES[:2], *NAMES[5:]):
         (folder / name).unlink()
     assert "i2i@1, a2b, n = 3, partial: " in score("--allow-partial")
-    found = record.read_external(path).scores["i2i@1/a2b"]
+    found = record.read_external_record(path).scores["i2i@1/a2b"]
     assert (found.n_fake, found.n_real, found.partial) == (3, 8, True)
     assert "other (external, partial): not ranked" in cli("leaderboard")
 
@@ -324,9 +327,9 @@ def test_incomplete_set_is_compared_with_the_truth_of_its_own_sources(places):
     assert whole.truth is not None
     assert whole.foreground is not None
     names = [image.name for image in stripes.images("test", "a")][50:60]
-    translations.save_images(Path("few"), names, whole.truth[50:60])
-    given = external.Images(Path("few"), stripes, A2B, allow_partial=True)
-    found, against, _ = external.load(given)
+    save_images(Path("few"), names, whole.truth[50:60])
+    given = external.Submission(Path("few"), stripes, A2B, allow_partial=True)
+    found, against, _ = external.load_submission(given)
     assert found.names == names
     assert against.truth is not None
     assert np.array_equal(found.fakes, against.truth)
@@ -350,16 +353,16 @@ def test_record_says_what_was_scored_and_no_more(score, folder, path):
     assert set(content) == {
         *("schema_version", "name", "task", "headline", "harness_version", "formats", "scores")
     }
-    assert record.read_all_external(Path("results"))[0].name == "other"
-    assert record.read_all(Path("results")) == []
+    assert record.read_external_records(Path("results"))[0].name == "other"
+    assert record.read_records(Path("results")) == []
 
 
 def test_directions_and_protocols_of_one_name_share_a_record(score, path):
     score()
-    before = record.read_external(path)
+    before = record.read_external_record(path)
     score("--protocol", "clean")
     score("--direction", "b2a")  # here the names are the same
-    after = record.read_external(path)
+    after = record.read_external_record(path)
     assert list(after.scores) == ["clean@1/a2b", "i2i@1/a2b", "i2i@1/b2a"]
     assert after.scores["i2i@1/a2b"] == before.scores["i2i@1/a2b"]
     assert after.formats.keys() == {"a2b", "b2a"}
@@ -379,7 +382,7 @@ def test_record_never_mixes_the_scores_of_two_sets_of_images(score, folder, fake
     Image.fromarray(255 - fakes[0]).save(first(folder))
     assert "holds i2i@1/a2b already" in score("--protocol", "clean", code=1)
     score("--protocol", "clean", "--force")
-    assert list(record.read_external(path).scores) == ["clean@1/a2b"]
+    assert list(record.read_external_record(path).scores) == ["clean@1/a2b"]
 
 
 def test_losses_of_compression_are_warned_of(score, folder, fakes, caplog):
@@ -403,7 +406,7 @@ def test_run_and_external_images_of_any_name_stay_apart(score, cli):
     score("--name", "seed0")
     assert "seed0 (external)" in cli("leaderboard")
     with pytest.raises(ValueError, match="no model can be named 'external'"):
-        record.Run("external", "", "stripes", 0)
+        Run("external", "", "stripes", 0)
 
 
 def test_images_of_another_size_need_the_size_said(cli, finished, tiny):
@@ -413,9 +416,9 @@ def test_images_of_another_size_need_the_size_said(cli, finished, tiny):
     assert "has 32x32 pixels, not 36x36; save" in cli(*arguments, code=1)
     cli(*arguments, "--size", 32)
     (path,) = Path("results").glob("*/external/copy.json")
-    found = record.read_external(path).scores["i2i@1/a2b"]
-    ours = record.read(path.parent.parent / "attentiongan+preset=tiny/seed0.json")
+    found = record.read_external_record(path).scores["i2i@1/a2b"]
+    ours = record.read_record(path.parent.parent / "attentiongan+preset=tiny/seed0.json")
     expected = ours.scores["i2i@1/a2b"]
     assert found.pixels_sha256 == expected.pixels_sha256
     assert found.files_sha256 == expected.files_sha256
-    assert alarms({"": found}) == []
+    assert alarms_of_scores({"": found}) == []

@@ -21,13 +21,17 @@ from click.testing import CliRunner
 from PIL import Image
 
 from i2i_bench.cli.main import main
-from i2i_bench.cli.progress import quiet
 from i2i_bench.records import record
+from i2i_bench.records.folders import Places
 from i2i_bench.runs import execute, lock, plan
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.one_by_one import run_one_by_one
 from i2i_bench.scoring import protocols
 from i2i_bench.system import messages
+from i2i_bench.system.progress import quiet
 from i2i_bench.training import checkpoint
+from i2i_bench.training.checkpoint_file import read_checkpoint
 
 TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
 
@@ -38,19 +42,19 @@ def the_run():
 
 
 def jobs(task):
-    return plan.plan(["cyclegan"], [str(task)], [0], Choices("tiny", {}, 4), Path())
+    return plan.plan_runs(["cyclegan"], [str(task)], [0], Choices("tiny", {}, 4), Path())
 
 
 def bench(report=quiet):
     here = Path.cwd()
-    where = plan.Places(here / "results", here / "runs", here)
-    return execute.Bench(where, [protocols.find("i2i")], torch.device("cpu"), report, 0.0)
+    where = Places(here / "results", here / "runs", here)
+    return Bench(where, [protocols.find_protocol("i2i")], torch.device("cpu"), report, 0.0)
 
 
 def carry_out(task, report=quiet):
     """Carry out one run, saving after every step; give its record without what was measured."""
-    execute.carry_out(jobs(task), bench(report), force=False, say=lambda line: None)
-    (found,) = record.read_all(Path("results"))
+    run_one_by_one(jobs(task), bench(report), force=False, say=lambda line: None)
+    (found,) = record.read_records(Path("results"))
     return found.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"})
 
 
@@ -133,7 +137,7 @@ def test_fault_during_training_costs_nothing_once_it_is_mended(places, own, faul
         carry_out(own, report)
     assert len(messages.reason(failed.value).splitlines()) == 1
     remedy(own)
-    content = checkpoint.latest(the_run())
+    content = checkpoint.latest_checkpoint(the_run())
     assert content is not None
     assert content["position"]["images_seen"] == 4
     assert carry_out(own) == expected
@@ -149,7 +153,7 @@ def test_clock_that_jumps_changes_nothing(places, own, monkeypatch):
     older, newer = sorted(the_run().glob("checkpoint-*"))
     for path, when in ((older, 4e9), (newer, 0)):
         os.utime(path, (when, when))
-    content = checkpoint.latest(the_run())
+    content = checkpoint.latest_checkpoint(the_run())
     assert content is not None
     assert content["position"]["images_seen"] == 4
 
@@ -179,11 +183,11 @@ def test_memory_that_runs_out_in_a_step_says_what_to_lower_and_keeps_the_checkpo
             return super().training_step(batch, random)
 
     with pytest.raises((RuntimeError, MemoryError)) as failed:
-        execute.execute(dataclasses.replace(job, model_class=Hungry), bench())
+        execute.execute_run(dataclasses.replace(job, model_class=Hungry), bench())
     assert "a smaller batch_size, crop_size, load_size or width may fit" in messages.reason(
         failed.value
     )
-    assert checkpoint.latest(the_run()) is not None
+    assert checkpoint.latest_checkpoint(the_run()) is not None
 
 
 def test_room_for_checkpoints_is_asked_for_before_training(tmp_path, tiny):
@@ -253,16 +257,16 @@ def test_run_of_imported_memory_errors_is_no_damage(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "load", load)
     with pytest.raises(MemoryError):
-        checkpoint.read(tmp_path / "x.pt")
+        read_checkpoint(tmp_path / "x.pt")
 
 
 def test_two_processes_of_one_plan_leave_each_other_their_runs(places, own, caplog):
     (job,) = jobs(own)
     caplog.set_level(logging.ERROR)
     said = []
-    with lock.claim(Path("runs") / job.run.folder), pytest.raises(ValueError) as failed:
+    with lock.lock_run(Path("runs") / job.run.folder), pytest.raises(ValueError) as failed:
         both = [job, dataclasses.replace(job, run=dataclasses.replace(job.run, seed=1))]
-        execute.carry_out(both, bench(), force=False, say=said.append)
+        run_one_by_one(both, bench(), force=False, say=said.append)
     assert "1 of 2 runs failed, first" in str(failed.value)
     assert "is in progress: process" in str(failed.value)
     assert "recorded in" in said[-1]

@@ -24,12 +24,8 @@ from i2i_bench.pretrained import (
     MissingWeights,
 )
 from i2i_bench.scoring.features import inception
-from i2i_bench.scoring.features.extract import (
-    LPIPS_MINIMUM_SIZE,
-    content_hash,
-    extract_features,
-    lpips_distance,
-)
+from i2i_bench.scoring.features.extract import content_hash, extract_features
+from i2i_bench.scoring.features.lpips import LPIPS_MINIMUM_SIZE, lpips_distance
 from i2i_bench.scoring.metrics.distances import kid_unbiased
 
 
@@ -79,7 +75,7 @@ def test_weights_may_be_a_file_of_any_name(places, stand_in, monkeypatch):
     own = places / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert pretrained.required(INCEPTION_NAME) == own
+    assert pretrained.required_weights(INCEPTION_NAME) == own
     assert extract_features(make_images(1)).shape == (1, 2048)
 
 
@@ -88,7 +84,7 @@ def test_missing_weights_say_what_is_missing_where_and_what_to_do(places, monkey
     empty.mkdir()
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(empty))
     for name, attempt in (
-        (INCEPTION_NAME, lambda: pretrained.required(INCEPTION_NAME)),
+        (INCEPTION_NAME, lambda: pretrained.required_weights(INCEPTION_NAME)),
         (INCEPTION_NAME, lambda: extract_features(make_images(2))),
         (ALEXNET_NAME, lambda: lpips_distance(make_images(1), make_images(1))),
     ):
@@ -166,7 +162,7 @@ def test_an_array_of_images_is_a_sequence_of_them(places):
 def test_seen_images_come_from_the_cache_in_the_order_asked(places, monkeypatch):
     images = make_images(4)
     found = extract_features([*images, images[0]])  # one of them twice
-    monkeypatch.setattr(inception.Network, "features", None)  # would fail if called
+    monkeypatch.setattr(inception.InceptionNetwork, "features", None)  # would fail if called
     assert np.array_equal(extract_features([images[0], *images[::-1]]), found[[4, 3, 2, 1, 0]])
     assert len(cached_files(places)) == 1
 
@@ -272,7 +268,7 @@ def test_recipe_takes_no_other_conversion_of_its_network(places):
 def test_corrupt_state_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is corrupt"):
-        inception.Network(tmp_path / name, "cpu", is_script=False)
+        inception.InceptionNetwork(tmp_path / name, "cpu", is_script=False)
 
 
 # LPIPS
@@ -445,7 +441,7 @@ def test_resizes_equal_the_originals_to_the_last_bit(size):
         "tf-scipy": make_resizer("PIL", True, "bilinear", (299, 299))(image),
     }
     for name, resized in expected.items():
-        found = inception.find(name).resize(image)
+        found = inception.find_recipe(name).resize(image)
         assert found.dtype == np.float32
         assert np.array_equal(found, resized), name
 
@@ -480,5 +476,5 @@ def test_resizes_take_images_that_may_not_be_written():
     ],
 )
 def test_scales_are_those_of_section_1(name, low, high):
-    found = inception.find(name).scale(torch.tensor([0.0, 255.0]))
+    found = inception.find_recipe(name).scale(torch.tensor([0.0, 255.0]))
     assert found.tolist() == pytest.approx([low, high], abs=1e-7)

@@ -132,7 +132,7 @@ def test_the_folder_appears_whole_and_nothing_else(cli, places, small):
     assert {path.name for path in data.iterdir()} == {"small", first_seen.NAME}
     found = {p.relative_to(data / "small").as_posix(): p for p in data.rglob("*.png")}
     assert {name: path.read_bytes() for name, path in found.items()} == images(COUNTS)
-    assert catalogue.find("small", data).num_test == {"a": 3, "b": 2}
+    assert catalogue.find_task("small", data).num_test == {"a": 3, "b": 2}
 
 
 def test_terms_come_first_and_have_to_be_agreed_to(cli, places, small):
@@ -279,7 +279,7 @@ def test_halves_become_pairs_with_a_on_the_left(cli, places, pairs):
     files = {f"set/{name}.png": png(seed[1], (24, 8)) for name, seed in wide.items()}
     pairs.serve("/pairs.tar.gz", tarred(files))
     cli("data", "fetch", "pairs", "--yes")
-    task = catalogue.find("pairs", places / "data")
+    task = catalogue.find_task("pairs", places / "data")
     assert task.num_train == {"a": 2, "b": 2} and task.num_test == {"a": 1, "b": 1}
     for split, names in (("train", ["train/0_AB", "train/1_AB"]), ("test", ["val/2_AB"])):
         for domain, part in (("a", slice(0, 12)), ("b", slice(12, 24))):
@@ -292,7 +292,9 @@ def test_test_goes_before_val(cli, places, pairs):
     files = {"train/0.png": png(0), "train/1.png": png(1), "test/2.png": png(2)}
     pairs.serve("/pairs.tar.gz", tarred(files | {"val/3.png": png(3), "val/4.png": png(4)}))
     cli("data", "fetch", "pairs", "--yes")
-    names = [image.name for image in catalogue.find("pairs", places / "data").images("test", "a")]
+    names = [
+        image.name for image in catalogue.find_task("pairs", places / "data").images("test", "a")
+    ]
     assert names == ["2.png"]
 
 

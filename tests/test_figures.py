@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench.report.figures import samples
-from i2i_bench.report.figures.samples import loss_curves, sample_grid
+from i2i_bench.report.figures import losses, samples
+from i2i_bench.report.figures.losses import loss_curves
+from i2i_bench.report.figures.samples import sample_grid
 
 NAMES = ("adversarial_a2b", "adversarial_b2a", "cycle_a", "cycle_b", "kl_cycle_a", "classification")
 
@@ -43,7 +44,7 @@ def test_loss_curves_are_a_png_of_sensible_size(tmp_path, steps):
 
 
 def test_losses_are_sorted_by_term_and_suffix(tmp_path):
-    families = samples._families(samples._read_log(write_log(tmp_path / "log", 2)))
+    families = losses._families(losses._read_log(write_log(tmp_path / "log", 2)))
     assert {family: list(curves) for family, curves in families.items()} == {
         "adversarial": ["a2b", "b2a"],
         "cycle": ["a", "b"],

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sound_records import keyed, make_record, make_score
 
-from i2i_bench.records.record import AnyRecord, External, Values, read_all, write
+from i2i_bench.records.record import AnyRecord, External, Values, read_records, write_record
 from i2i_bench.report import frame
 from i2i_bench.report.frame import make_frame, read_frame
 from i2i_bench.report.leaderboard import tabulate
@@ -143,8 +143,8 @@ def test_images_of_another_program_have_a_row_without_identity_and_cost_of_a_run
 
 
 def test_both_kinds_of_records_are_read(tmp_path):
-    write(make_record(make_score()), tmp_path)
-    write(make_external(make_score()), tmp_path)
+    write_record(make_record(make_score()), tmp_path)
+    write_record(make_external(make_score()), tmp_path)
     assert list(read_frame(tmp_path)["kind"]) == ["run", "external"]
 
 
@@ -157,13 +157,13 @@ def test_every_direction_of_a_labelled_task_has_a_row_and_their_mean_has_none():
 
 @pytest.mark.parametrize("spoil", ["damage", "move"])
 def test_bad_record_is_refused_in_the_words_of_read_all(tmp_path, spoil):
-    path = write(make_record(make_score()), tmp_path)
+    path = write_record(make_record(make_score()), tmp_path)
     if spoil == "damage":
         path.write_text("{", encoding="utf-8")
     else:
         path.rename(path.with_name("seed9.json"))
     with pytest.raises(ValueError) as expected:
-        read_all(tmp_path)
+        read_records(tmp_path)
     with pytest.raises(ValueError, match=f"^{re.escape(str(expected.value))}$"):
         read_frame(tmp_path)
 
@@ -292,7 +292,7 @@ def rows_of(table: Table) -> pandas.DataFrame:
     return part if "direction" in group else over_targets(part)
 
 
-TABLES = tabulate(read_all(RESULTS))
+TABLES = tabulate(read_records(RESULTS))
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.heading)

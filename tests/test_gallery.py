@@ -35,7 +35,7 @@ def test_masks_are_black_at_0_and_white_at_1_and_pictures_keep_their_colours(tmp
     red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
     cells = [red, np.zeros((8, 8), np.float32), np.ones((8, 8), np.float32)]
     block = Block("a to b", ["", "1", "2"], [Strip("x", cells)])
-    mosaic.draw([block], tmp_path / "out.png", caption="What it is.")
+    mosaic.draw_mosaic([block], tmp_path / "out.png", caption="What it is.")
     found = pixels(tmp_path / "out.png").reshape(-1, 3)
     counts = {colour: int((found == colour).all(1).sum()) for colour in ((255, 0, 0), (0, 0, 0))}
     side = 256  # the largest multiple of 8 px that a cell may have
@@ -61,7 +61,7 @@ def test_labels_break_behind_words_and_signs(label, lines):
 def test_no_figure_is_wider_than_a_column(tmp_path, columns):
     picture = np.zeros((32, 32, 3), np.uint8)
     block = Block("a", [""] * columns, [Strip("a rather long label", [picture] * columns)])
-    mosaic.draw([block], tmp_path / "out.png", caption="c " * 200)
+    mosaic.draw_mosaic([block], tmp_path / "out.png", caption="c " * 200)
     assert pixels(tmp_path / "out.png").shape[1] <= style.COLUMN * style.DPI
 
 
@@ -70,13 +70,13 @@ def test_equal_pictures_give_equal_files(tmp_path, suffix):
     block = Block("a", ["$x_"], [Strip("$m_{", [np.eye(8, dtype=np.float32)])])
     paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
     for path in paths:
-        mosaic.draw([block], path, caption="$c")
+        mosaic.draw_mosaic([block], path, caption="$c")
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_nothing_to_draw_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no images"):
-        mosaic.draw([Block("a", [], [])], tmp_path / "out.png", caption="")
+        mosaic.draw_mosaic([Block("a", [], [])], tmp_path / "out.png", caption="")
 
 
 def test_more_masks_than_fit_go_on_in_further_lines():

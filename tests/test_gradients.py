@@ -5,11 +5,12 @@ import torch
 
 from i2i_bench.plugins import contract, registry
 from i2i_bench.plugins.gradients import largest_difference, recorded_gradients, relative_difference
+from i2i_bench.plugins.toy import Toy
 
 
 def test_every_parameter_is_recorded_at_each_step_of_its_optimiser():
-    model_class = registry.load("cyclegan")
-    subject = contract.Subject(model_class, model_class.settings("tiny", contract.Toy()))
+    model_class = registry.load_model("cyclegan")
+    subject = contract.Subject(model_class, model_class.settings("tiny", Toy()))
     model = subject.build()
     with recorded_gradients(model) as found:
         subject.step(model, 0)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from i2i_bench.cli.progress import quiet
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import A2B, Masks, Model, Settings
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
 from i2i_bench.scoring import health
-from i2i_bench.scoring.health import MASK_METRICS, Watch, alarms, join, mask_values, measure
+from i2i_bench.scoring.health import MASK_METRICS, alarms_of_values, join, mask_values, measure
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
+from i2i_bench.training.watch import LOOKS, Watch, _look_at
 
 STRIPES = catalogue.EMBEDDED["stripes"]
 SETTINGS = Settings(None, 4, 8, 32, 32)
@@ -43,7 +44,7 @@ def test_single_mask_is_never_called_collapsed():
     found = mask_values(measure(masks(1.0)))
     assert found["attention_saturated"] == 1
     assert found["effective_masks"] == found["attention_entropy"] == "a single mask shares nothing"
-    assert not alarms(found)
+    assert not alarms_of_values(found)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_images_of_one_luminance_do_not_count():
     ],
 )
 def test_alarm_is_raised_where_the_thresholds_say(values, alarm):
-    assert list(alarms(values)) == ([alarm] if alarm else [])
+    assert list(alarms_of_values(values)) == ([alarm] if alarm else [])
 
 
 def test_thresholds_of_masks_agree_for_two_masks():
@@ -139,7 +140,7 @@ def test_sound_model_is_looked_at_in_silence_and_rarely(training_images, caplog)
     model = Inverting(sign=1.0, usage=(0.5, 0.5))
     watch(model, training_images, steps=400)
     assert not caplog.records
-    assert len(model.modes) == 2 * health.LOOKS
+    assert len(model.modes) == 2 * LOOKS
 
 
 def test_look_translates_in_evaluation_and_leaves_the_mode_as_it_was(training_images):
@@ -160,7 +161,7 @@ def test_other_stages_are_not_looked_at(training_images):
 
 @pytest.mark.parametrize("name", ["attentiongan", "cyclegan"])
 def test_look_changes_nothing_of_a_model_in_training(name, training_images):
-    model_class: type[Model] = registry.load(name)
+    model_class: type[Model] = registry.load_model(name)
     settings = model_class.settings("tiny", STRIPES)
     torch.manual_seed(0)
     model = model_class(settings.config)
@@ -177,8 +178,8 @@ def test_look_changes_nothing_of_a_model_in_training(name, training_images):
 def test_background_is_seen_in_training(training_images):
     model: Any = Inverting(sign=1.0)
     model.masks = lambda batch, direction: masks(0.005, 0.995, images=4, background=1)
-    found = health._look_at(model, training_images.batch(0, 4), A2B)
-    assert list(alarms(found)) == ["background_share"]
+    found = _look_at(model, training_images.batch(0, 4), A2B)
+    assert list(alarms_of_values(found)) == ["background_share"]
 
 
 def test_alarm_of_a_run_is_warned_of_recorded_and_shown(cli, places, tiny, monkeypatch, caplog):
@@ -187,7 +188,7 @@ def test_alarm_of_a_run_is_warned_of_recorded_and_shown(cli, places, tiny, monke
     warned = [entry.getMessage() for entry in caplog.records if "translated" in entry.getMessage()]
     assert [text.split(":")[0] for text in warned] == ["a2b after 2 images", "b2a after 2 images"]
     (path,) = places.glob("results/*/*/seed0.json")
-    found = record.read(path).alarms
+    found = record.read_record(path).alarms
     assert [text.split(":")[0] for text in found] == ["a2b", "b2a"]
     assert all("nothing is translated" in text for text in found)
     assert cli("leaderboard").count("- Alarm of attentiongan") == 2

@@ -15,11 +15,11 @@ import torch
 
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
+from i2i_bench.records.folders import RUN_FILE, noted_task
 from i2i_bench.report import render
-from i2i_bench.runs import plan
 from i2i_bench.scoring import submission
-from i2i_bench.tasks import two_domains
-from i2i_bench.training import checkpoint
+from i2i_bench.tasks.image_file import read_image
+from i2i_bench.training.checkpoint_file import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TARGETS = (
@@ -86,7 +86,7 @@ def test_image_of_ten_thousand_million_pixels_is_refused_by_its_header(tmp_path)
     path = tmp_path / "x.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.raises(ValueError, match=r"x\.png.*too large to be decoded safely"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 def test_record_of_a_gigabyte_is_not_read(tmp_path):
@@ -94,31 +94,31 @@ def test_record_of_a_gigabyte_is_not_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(2**30)
     with pytest.raises(ValueError, match="larger than 16 MiB"):
-        record.read(path)
+        record.read_record(path)
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/stdin", "pipe"])
 @pytest.mark.parametrize("kind", ["record", "image", "run file"])
 def test_what_never_ends_is_not_read(tmp_path, name, kind):
-    path = tmp_path / {"record": "seed0.json", "image": "x.png", "run file": plan.RUN_FILE}[kind]
+    path = tmp_path / {"record": "seed0.json", "image": "x.png", "run file": RUN_FILE}[kind]
     if name == "pipe":
         os.mkfifo(path)
     else:
         path.symlink_to(name)
     if kind == "run file":
-        assert plan.noted_task(tmp_path) is None
+        assert noted_task(tmp_path) is None
         return
-    read = record.read if kind == "record" else two_domains.read_image
+    read = record.read_record if kind == "record" else read_image
     with pytest.raises(ValueError, match="is not a file"):
         read(path)
 
 
 @pytest.mark.parametrize("depth", [100, 100_000])
 def test_deep_notes_are_no_notes(tmp_path, depth):
-    (tmp_path / plan.RUN_FILE).write_text("[" * depth + "]" * depth)
-    assert plan.noted_task(tmp_path) is None
+    (tmp_path / RUN_FILE).write_text("[" * depth + "]" * depth)
+    assert noted_task(tmp_path) is None
     with pytest.raises(ValueError, match="not a valid record"):
-        record.read(tmp_path / plan.RUN_FILE)
+        record.read_record(tmp_path / RUN_FILE)
 
 
 def doubled(content):
@@ -177,7 +177,7 @@ def test_compressed_checkpoint_takes_no_more_memory_than_its_size_allows(fuzz, t
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     with pytest.raises(ValueError, match=r"x\.pt is damaged: .*compressed"):
-        checkpoint.read(packed)
+        read_checkpoint(packed)
 
 
 def install(folder, name, metadata, points):
@@ -222,7 +222,7 @@ def test_names_in_records_are_names_of_files(tmp_path, key, name):
     content = json.loads(committed.read_text()) | {key: name}
     (tmp_path / "seed0.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"is not a valid record: {key}"):
-        record.read(tmp_path / "seed0.json")
+        record.read_record(tmp_path / "seed0.json")
 
 
 def test_texts_in_records_steer_no_terminal(tmp_path):
@@ -233,12 +233,12 @@ def test_texts_in_records_steer_no_terminal(tmp_path):
         score["recipe"] = "\x1b[31m"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"is not a valid record: scores\..*\.recipe"):
-        record.read(path)
+        record.read_record(path)
     for score in content["scores"].values():
         score["recipe"] = "\u202e=1+1"  # turns the line around
     path.write_text(json.dumps(content))
-    for show in (render.readme, render.to_csv, render.to_latex):
-        assert show([record.read(path)]).replace("\n", "").isprintable()
+    for show in (render.readme, render.leaderboard_csv, render.leaderboard_latex):
+        assert show([record.read_record(path)]).replace("\n", "").isprintable()
 
 
 def test_file_without_a_name_in_an_archive_is_refused(tmp_path):

@@ -10,12 +10,16 @@ from PIL import Image
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
+from i2i_bench.records.folders import Places
 from i2i_bench.report.columns import COST_KEYS
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.runs import execute, importing, plan
-from i2i_bench.runs.plan import Choices, Places
+from i2i_bench.runs import importing, plan
+from i2i_bench.runs.find import find_start
+from i2i_bench.runs.job import Choices, build_model
 from i2i_bench.training import checkpoint, loop
+from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.loop import Schedule
+from i2i_bench.training.start import present
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
@@ -109,13 +113,13 @@ def same(first, second) -> bool:
 @pytest.mark.parametrize(("fixture", "name"), FAMILIES.items())
 def test_import_keeps_every_tensor_of_every_family(cli, save, places, fixture, name):
     text = cli("import", name, save(fixture), "out")
-    model = registry.load(name).from_official(places / "official")
-    content = checkpoint.latest(Path("out"))
+    model = registry.load_model(name).from_official(places / "official")
+    content = checkpoint.latest_checkpoint(Path("out"))
     assert content is not None
     ours = model.networks.state_dict()
     assert content["networks"].keys() == ours.keys()
-    there = checkpoint.present(ours, model.absent)
-    assert same(checkpoint.present(content["networks"], model.absent), there)
+    there = present(ours, model.absent)
+    assert same(present(content["networks"], model.absent), there)
     assert content["absent"] == sorted(model.absent)
     assert len(there) == len(ours) if fixture != "attentiongan_v2_geo" else len(there) < len(ours)
     assert f"  config.generator_width: {model.config.generator_width}\n" in text
@@ -152,7 +156,7 @@ def test_imported_networks_translate_by_default_as_their_model_is_published(save
 
 def test_import_is_the_same_each_time_and_knows_its_weights(cli, pair, imported):
     cli("import", "cyclegan", pair, "again")
-    first, second = (checkpoint.latest(folder) for folder in (imported, Path("again")))
+    first, second = (checkpoint.latest_checkpoint(folder) for folder in (imported, Path("again")))
     assert first is not None
     assert second is not None
     assert first["identity"] == second["identity"]
@@ -161,14 +165,14 @@ def test_import_is_the_same_each_time_and_knows_its_weights(cli, pair, imported)
     tensors["model.26.bias"][0] += 1e-6
     torch.save(tensors, pair / "latest_net_G_B.pth")
     cli("import", "cyclegan", pair, "other")
-    other = checkpoint.latest(Path("other"))
+    other = checkpoint.latest_checkpoint(Path("other"))
     assert other is not None
     assert other["identity"]["variant"] != first["identity"]["variant"]
 
 
 def test_what_the_files_lack_is_the_same_at_each_import(cli, single):
     cli("import", "cyclegan", "single", "again")
-    first, second = (checkpoint.latest(folder) for folder in (single, Path("again")))
+    first, second = (checkpoint.latest_checkpoint(folder) for folder in (single, Path("again")))
     assert first is not None
     assert second is not None
     assert same(first["networks"], second["networks"])
@@ -293,7 +297,7 @@ def test_direction_without_its_networks_is_refused_and_nothing_is_written(cli, s
 def evaluated(cli, run: Path, task: object, *options: object) -> record.Record:
     text = cli("evaluate", run, "--task", task, *options)
     (line,) = [line for line in text.splitlines() if line.startswith("scored ")]
-    return record.read(Path(line.removeprefix("scored ")))
+    return record.read_record(Path(line.removeprefix("scored ")))
 
 
 def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tiny):
@@ -307,7 +311,7 @@ def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tin
     assert found.settings["config"]["generator_width"] == 8
     assert found.macs > 0
     cli("run", "--model", "cyclegan", "--task", tiny, *TINY)
-    tables = tabulate(record.read_all(Path("results")))
+    tables = tabulate(record.read_records(Path("results")))
     rows = {
         table.group.preset: [row for row in table.rows if row.kind == "model"] for table in tables
     }
@@ -376,7 +380,7 @@ def test_full_model_of_another_size_is_one_sentence(cli, save, places):
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "results").glob("*/*/*.json")))
 def test_older_records_stay_as_they_were_written(tmp_path, path):
-    again = record.write(record.read(path), tmp_path)
+    again = record.write_record(record.read_record(path), tmp_path)
     assert again.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
 
 
@@ -385,15 +389,15 @@ def test_older_records_stay_as_they_were_written(tmp_path, path):
 
 def started(run: Path, *, changes=None, seed=0, model="cyclegan", task="stripes"):
     """Plan a training that begins with the networks of a run."""
-    choices = Choices("tiny", changes or {}, 2, start=plan.find_start(str(run), here()))
-    (job,) = plan.plan([model], [task], [seed], choices, Path("data"))
+    choices = Choices("tiny", changes or {}, 2, start=find_start(str(run), here()))
+    (job,) = plan.plan_runs([model], [task], [seed], choices, Path("data"))
     return job
 
 
 def test_training_starts_from_the_networks_bit_for_bit(imported):
-    job, content = started(imported), checkpoint.latest(imported)
+    job, content = started(imported), checkpoint.latest_checkpoint(imported)
     assert content is not None
-    assert same(execute.build(job).networks.state_dict(), content["networks"])
+    assert same(build_model(job).networks.state_dict(), content["networks"])
     assert job.settings.config.generator_width == 8  # tiny has 4
     digest = content["identity"]["variant"].removeprefix("official-")
     assert job.run.variant == f"preset=tiny,budget=2,start={digest}"
@@ -401,7 +405,7 @@ def test_training_starts_from_the_networks_bit_for_bit(imported):
 
 
 def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
-    first, second, other = (execute.build(started(single, seed=seed)) for seed in (1, 1, 2))
+    first, second, other = (build_model(started(single, seed=seed)) for seed in (1, 1, 2))
     states = [model.networks.state_dict() for model in (first, second, other)]
     assert same(states[0], states[1])
     equal = {name for name, tensor in states[0].items() if torch.equal(tensor, states[2][name])}
@@ -416,7 +420,7 @@ def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
 def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
     command = ("run", "--model", "cyclegan", "--task", tiny, *TINY)
     cli(*command, "--start", imported)
-    (found,) = record.read_all(Path("results"))
+    (found,) = record.read_records(Path("results"))
     assert found.settings["config"]["generator_width"] == 8  # tiny has 4
     assert found.run.variant.startswith("preset=tiny,budget=2,start=")
     assert "recorded already" in cli(*command, "--start", imported)
@@ -429,7 +433,7 @@ def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
 def test_stopped_run_goes_on_from_its_checkpoint_not_from_the_start(imported, tiny, tmp_path):
     job = started(imported, task=str(tiny))
     images = TrainingImages(job.task, job.settings, 0)
-    models = [execute.build(job) for _ in range(2)]
+    models = [build_model(job) for _ in range(2)]
     for model in models:
         loop.train(
             model,
@@ -439,18 +443,18 @@ def test_stopped_run_goes_on_from_its_checkpoint_not_from_the_start(imported, ti
             identity=job.identity(),
             report=lambda *progress: None,
         )
-    begun, first, second = (m.networks.state_dict() for m in (execute.build(job), *models))
+    begun, first, second = (m.networks.state_dict() for m in (build_model(job), *models))
     assert same(first, second)
     assert not same(first, begun)
 
 
 def test_training_starts_from_a_finished_run_and_from_a_checkpoint(trained):
     (path,) = trained.glob("checkpoint-*.pt")
-    networks = checkpoint.read(path)["networks"]
+    networks = read_checkpoint(path)["networks"]
     (written,) = Path("results").glob("*/*/seed0.json")
     jobs = [started(each) for each in (trained, path, trained.relative_to("runs"), written)]
     assert len({job.run for job in jobs}) == 1
-    assert all(same(execute.build(job).networks.state_dict(), networks) for job in jobs)
+    assert all(same(build_model(job).networks.state_dict(), networks) for job in jobs)
 
 
 def test_dry_run_shows_where_a_run_starts(cli, single, tiny):

@@ -110,4 +110,4 @@ def test_no_model_is_built_that_is_larger_than_the_file(pair):
             pair / name, lambda tensors: tensors | {"model.1.weight": torch.ones(30_000, 1, 1, 1)}
         )
     with pytest.raises(ValueError, match=r"model\.1\.weight \(30000, 1, 1, 1\) instead of"):
-        registry.load("cyclegan").from_official(pair)
+        registry.load_model("cyclegan").from_official(pair)

@@ -8,16 +8,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import InstanceNorm
-from i2i_bench.model import Batch, Clock, Randomness
+from i2i_bench.blocks.normalise import InstanceNorm
+from i2i_bench.model import Batch, Clock
 from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins.toy import toy
+from i2i_bench.randomness import Randomness
 from i2i_bench.training import checkpoint
-from i2i_bench.training.fast.modes import Modes, Step, prepared
+from i2i_bench.training.checkpoint_file import Position
+from i2i_bench.training.fast.modes import Modes, prepared
+from i2i_bench.training.fast.step import Step
 
 kernels = pytest.importorskip("i2i_bench.training.fast.kernels", reason="Triton is not installed")
-by_pixel = pytest.importorskip(
+channels_last_layers = pytest.importorskip(
     "i2i_bench.training.fast.layers", reason="Triton is not installed"
-).by_pixel
+).channels_last_layers
 pytestmark = pytest.mark.gpu  # where there is one, that is where they must be right
 
 SHAPES = [  # fewer and more channels and pixels than a tile has, one part and many
@@ -101,7 +105,7 @@ def test_what_has_no_variance_or_no_mirror_is_refused(device):
         kernels.instance_norm(torch.zeros(2, 3, 4, 9, device=device, dtype=torch.float64))
 
 
-CYCLEGAN: Any = registry.load("cyclegan")
+CYCLEGAN: Any = registry.load_model("cyclegan")
 PLAIN, OURS = Modes(fused=True), Modes(channels_last=True, fused=True, kernels=True)
 
 
@@ -184,7 +188,7 @@ def test_replaced_layers_do_the_same_and_are_put_back(device):
     plain.backward(gradient)
     wanted = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     network.zero_grad(set_to_none=True)
-    with by_pixel(network):
+    with channels_last_layers(network):
         replaced = [name for name, layer in network.named_children() if "forward" in vars(layer)]
         found = network(x)
         found.backward(gradient)
@@ -232,14 +236,14 @@ def test_checkpoints_go_from_mode_to_mode(first, then, tmp_path, device):
     batch = Batch({domain: draw((1, 3, 16, 16), device, seed=i) for i, domain in enumerate("ab")})
     stopped = CYCLEGAN(config)
     losses_of(stopped, batch, first, device, steps=1)
-    checkpoint.save(tmp_path, stopped, identity, checkpoint.Position(1, 1))
+    checkpoint.save_checkpoint(tmp_path, stopped, identity, Position(1, 1))
     found = []
     for modes in (then, first):
         resumed = CYCLEGAN(config)
         resumed.networks.to(device)
-        content = checkpoint.latest(tmp_path)
+        content = checkpoint.latest_checkpoint(tmp_path)
         assert content is not None
-        assert checkpoint.restore(resumed, content, identity).step == 1
+        assert checkpoint.restore_checkpoint(resumed, content, identity).step == 1
         found.append(losses_of(resumed, batch, modes, device, steps=2))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
     assert found[0][1] == pytest.approx(found[1][1], rel=2e-2)
@@ -248,8 +252,8 @@ def test_checkpoints_go_from_mode_to_mode(first, then, tmp_path, device):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", registry.available_models())
 def test_steps_of_every_model_by_pixel_move_last_digits_only(name, device):
-    model_class = registry.load(name)
-    subject = contract.Subject(model_class, model_class.settings("tiny", contract.toy(model_class)))
+    model_class = registry.load_model(name)
+    subject = contract.Subject(model_class, model_class.settings("tiny", toy(model_class)))
     batch = subject.batch(0)
     parts = {
         key: part and {domain: each.to(device) for domain, each in part.items()}

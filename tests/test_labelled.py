@@ -7,15 +7,21 @@ import pytest
 import torch
 
 from i2i_bench import official
-from i2i_bench.blocks import label_conditioned
+from i2i_bench.blocks.discriminators import LabelledDiscriminator
 from i2i_bench.blocks.label_conditioned import (
     LabelConditioned,
     LabelledConfig,
-    LabelledDiscriminator,
+    generator_stems,
+    infer,
+    judge_stems,
 )
-from i2i_bench.model import Batch, Clock, Direction, Randomness
-from i2i_bench.plugins import contract, registry
-from i2i_bench.tasks.labels import EVERY
+from i2i_bench.blocks.losses import gradient_penalty
+from i2i_bench.blocks.schedules import learning_rate_factor
+from i2i_bench.labels import EVERY
+from i2i_bench.model import Batch, Clock, Direction
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
+from i2i_bench.randomness import Randomness
 from i2i_bench.training import memory
 from i2i_bench.training.settings import change_settings
 
@@ -26,7 +32,7 @@ RAFD = (*("angry", "contemptuous", "disgusted", "fearful"), "happy", "neutral", 
 
 
 def load(name: str) -> type[LabelConditioned]:
-    return cast(type[LabelConditioned], registry.load(name))
+    return cast(type[LabelConditioned], registry.load_model(name))
 
 
 def assert_same_image(found: torch.Tensor, truth: torch.Tensor) -> None:
@@ -132,11 +138,7 @@ def gradient_norms(model, network, stems):
 
 
 def check_norms(model, network, expected, letter):
-    stems = (
-        label_conditioned.generator_stems(model.config.num_blocks)
-        if letter == "G"
-        else label_conditioned.judge_stems(model.config)
-    )
+    stems = generator_stems(model.config.num_blocks) if letter == "G" else judge_stems(model.config)
     found = gradient_norms(model, network, stems)
     assert {f"{letter}/{n}" for n in found} == set(expected)
     for each, value in found.items():
@@ -196,7 +198,7 @@ def test_five_critic_steps_and_one_of_the_generator_equal_the_authors(model, num
         assert torch.equal(labels[order], numbers.io[f"train/label_trg_{i}"])
     check_norms(model, "generator", steps["grad_l2_first_G_step_float64"], "G")
     for kept in ("main.1", "main.19", "main.9.main.4"):
-        stem = dict((b, a) for a, b in label_conditioned.generator_stems(6))[kept]
+        stem = dict((b, a) for a, b in generator_stems(6))[kept]
         buffers = dict(model.generator.named_buffers())
         for statistic in ("running_mean", "running_var"):
             truth = numbers.io[f"after5_f64/running/G/{kept}.{statistic}"]
@@ -268,7 +270,7 @@ def test_penalty_is_of_the_sum_over_an_images_values(name, numbers, tmp_path, fa
     with torch.no_grad():
         for parameter in model.discriminator.parameters():
             parameter *= factor
-    penalty = label_conditioned.gradient_penalty(model.discriminator, mosaic.double())
+    penalty = gradient_penalty(model.discriminator, mosaic.double())
     truth = numbers.steps["size128"]["float64"]
     assert penalty.item() == pytest.approx(truth[f"gradient_penalty{suffix}"], rel=1e-6)
 
@@ -304,11 +306,11 @@ def test_no_file_is_a_sentence(name, tmp_path):
 
 def test_labels_of_unknown_number_are_numbered():
     tensors = {"main.0.weight": torch.zeros(4, 6, 7, 7)}
-    found = label_conditioned.infer({"G": official.StateDict("G", tensors)})
+    found = infer({"G": official.StateDict("G", tensors)})
     assert (found["attributes"], found["exclusive"]) == (("label1", "label2", "label3"), ())
     tensors = {"main.0.weight": torch.zeros(4, 3, 7, 7)}
     with pytest.raises(ValueError, match="takes 3 channels"):
-        label_conditioned.infer({"G": official.StateDict("G", tensors)})
+        infer({"G": official.StateDict("G", tensors)})
 
 
 # --- what the authors' files do not say
@@ -317,7 +319,7 @@ def test_labels_of_unknown_number_are_numbered():
 def test_authors_rate_falls_by_a_thousandth_and_the_linear_one_to_nothing():
     def rates(decay):
         clocks = [Clock(s, 200_000, 0, 1) for s in (1, 101_000, 101_001, 150_001, 200_000)]
-        return [label_conditioned.learning_rate_factor(clock, decay) for clock in clocks]
+        return [learning_rate_factor(clock, decay) for clock in clocks]
 
     authors = [1, 1, 1 - 1e-5, 1 - 50e-5, 1 - 99e-5]
     assert rates("authors") == pytest.approx(authors, rel=1e-12)
@@ -388,10 +390,10 @@ def test_translation_is_clipped_and_follows_the_target(model, numbers):
 
 def test_memory_of_the_generators_rare_step_is_counted(name):
     model_class = load(name)
-    task = contract.toy(model_class)
+    task = toy(model_class)
     settings = model_class.settings("tiny", task)
     needs = [
-        memory.expect(model_class, change_settings(name, settings, {"critic_steps": n}), task)
+        memory.measure_need(model_class, change_settings(name, settings, {"critic_steps": n}), task)
         for n in ("1", "5")
     ]
     assert needs[0].states == needs[1].states

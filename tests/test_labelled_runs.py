@@ -11,19 +11,22 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench.cli.progress import quiet
-from i2i_bench.data.training_images import TrainingImages, to_float
+from i2i_bench.data import test_set
+from i2i_bench.data.decode import to_float
+from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Batch, Direction
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
-from i2i_bench.runs import execute, plan
-from i2i_bench.runs.plan import Choices
-from i2i_bench.scoring import classifier, health, test_set, translations
+from i2i_bench.runs import plan
+from i2i_bench.runs.job import Choices, build_model
+from i2i_bench.scoring import classifier, translations
 from i2i_bench.scoring.metrics.recognition import KEPT_SHARE, NOTHING_ELSE, TARGET_SHARE
 from i2i_bench.scoring.sample import Meter, Sample
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import checkpoint, loop
 from i2i_bench.training.loop import Schedule
+from i2i_bench.training.watch import Watch
 
 MODELS = ("stargan", "attentiongan-multi")
 COLOURS = {"blue": (20, 60, 210), "green": (30, 190, 60), "red": (200, 40, 30)}
@@ -69,7 +72,7 @@ def run_of(model):
 
 def record_of(model):
     (path,) = Path("results").glob(f"folder-colours-*/{model}+preset=tiny/seed0.json")
-    return record.read(path)
+    return record.read_record(path)
 
 
 # --- run, evaluate, score, compare, leaderboard
@@ -124,7 +127,7 @@ def test_images_of_other_programs_are_scored_by_target_and_compared(done, colour
     fakes = run_of("stargan") / "translations-+red"
     cli("score", fakes, "--task", colours, "--direction", "+red", "--name", "mine")
     (path,) = Path("results").glob("folder-colours-*/external/mine.json")
-    mine, theirs = record.read_external(path), record_of("stargan")
+    mine, theirs = record.read_external_record(path), record_of("stargan")
     key = "i2i@1/+red"
     assert mine.scores[key].values["target_share"] == theirs.scores[key].values["target_share"]
     sides = (path, run_of("stargan"), "--images-a", fakes, "--task", colours)
@@ -249,16 +252,18 @@ def test_sizes_that_disagree_are_refused_before_training(places, colours, cli):
 
 @pytest.fixture(scope="module")
 def job(colours):
-    task = catalogue.find(str(colours), Path())
+    task = catalogue.find_task(str(colours), Path())
     choices = Choices("tiny", {}, 12)
-    return plan.make_job("stargan", registry.load("stargan"), (str(colours), task), 0, choices)
+    return plan.make_job(
+        "stargan", registry.load_model("stargan"), (str(colours), task), 0, choices
+    )
 
 
 def test_resumed_training_ends_in_the_same_networks(job, tmp_path):
     images = TrainingImages(job.task, job.settings, 0)
 
     def train(folder, report=quiet):
-        model = execute.build(job)
+        model = build_model(job)
         schedule = Schedule(0, 2, 12, checkpoint_seconds=0.0)
         loop.train(model, images, schedule, folder=folder, identity=job.identity(), report=report)
         return model.networks.state_dict()
@@ -296,7 +301,7 @@ class Inverted:
 def test_training_is_watched_in_every_change_of_a_label(job, caplog):
     model = Inverted()
     images = TrainingImages(job.task, job.settings, 0)
-    watch = health.Watch(model, images, quiet)  # pyright: ignore[reportArgumentType]
+    watch = Watch(model, images, quiet)  # pyright: ignore[reportArgumentType]
     with caplog.at_level(logging.WARNING):
         watch("train", 10, 10, {})
     assert len(caplog.messages) == 1
@@ -307,7 +312,7 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
     class Painter(Inverted):
         """Fill an image with the number of its label."""
 
-        card = registry.load("stargan").card
+        card = registry.load_model("stargan").card
 
         def translate(self, batch: Batch, direction: Direction) -> torch.Tensor:
             assert batch.labels is not None
@@ -332,15 +337,15 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
 
 def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
-    first = classifier.trained(job.task, CPU, quiet)
+    first = classifier.trained_classifier(job.task, CPU, quiet)
     (path,) = tmp_path.glob("classifiers/*.pt")
     written = path.stat().st_mtime_ns
-    assert classifier.trained(job.task, CPU, quiet).sha256 == first.sha256
+    assert classifier.trained_classifier(job.task, CPU, quiet).sha256 == first.sha256
     assert path.stat().st_mtime_ns == written
     path.write_bytes(b"damaged")
-    assert classifier.trained(job.task, CPU, quiet).sha256 == first.sha256
+    assert classifier.trained_classifier(job.task, CPU, quiet).sha256 == first.sha256
     assert "is trained again" in caplog.text
-    assert not checkpoint.latest(tmp_path)
+    assert not checkpoint.latest_checkpoint(tmp_path)
 
 
 def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, monkeypatch):
@@ -349,13 +354,13 @@ def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, 
     @contextlib.contextmanager
     def alone(path):  # the other one is done first
         monkeypatch.setattr(classifier, "alone", contextlib.nullcontext)
-        made.append(classifier.trained(job.task, CPU, quiet).sha256)
+        made.append(classifier.trained_classifier(job.task, CPU, quiet).sha256)
         monkeypatch.setattr(classifier, "_train", None)
         yield
 
     made = []
     monkeypatch.setattr(classifier, "alone", alone)
-    assert [classifier.trained(job.task, CPU, quiet).sha256] == made
+    assert [classifier.trained_classifier(job.task, CPU, quiet).sha256] == made
 
 
 def shares(judge, images, labels):
@@ -364,7 +369,7 @@ def shares(judge, images, labels):
 
 
 def test_classifier_tells_targets_and_what_is_kept():
-    class Reads(classifier.Network):
+    class Reads(classifier.ClassifierNetwork):
         """Read the labels off the first pixel: red is cold, green striped, blue cross."""
 
         def forward(self, images):

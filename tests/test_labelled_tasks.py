@@ -10,9 +10,9 @@ from PIL import Image
 
 from i2i_bench.data import training_images
 from i2i_bench.data.directions import directions_of, find_direction, labels_of
+from i2i_bench.labels import EVERY
 from i2i_bench.model import Direction, Settings
 from i2i_bench.tasks import catalogue, faces
-from i2i_bench.tasks.labels import EVERY
 
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 SETTINGS = Settings(None, 4, 8, 8, 8)
@@ -72,7 +72,7 @@ def write_rafd(root, persons=10, size=(12, 16)):
 
 
 def test_a_folder_for_each_domain_is_a_task_of_labels(folder, tmp_path):
-    task = catalogue.find(str(folder), tmp_path)
+    task = catalogue.find_task(str(folder), tmp_path)
     assert task.attributes == ("happy", "neutral", "sad")
     assert task.exclusive == (task.attributes,)
     assert (task.domains, task.kind, task.headline) == ((EVERY,), "folder", "kid")
@@ -86,15 +86,15 @@ def test_a_folder_for_each_domain_is_a_task_of_labels(folder, tmp_path):
 
 
 def test_names_of_folders_follow_their_contents(folder, tmp_path):
-    before = catalogue.find(str(folder), tmp_path).name
+    before = catalogue.find_task(str(folder), tmp_path).name
     assert before.startswith("folder-moods-")
-    assert catalogue.find(str(folder), tmp_path).name == before
+    assert catalogue.find_task(str(folder), tmp_path).name == before
     (folder / "train" / "sad" / "0.png").rename(folder / "train" / "happy" / "9.png")
-    assert catalogue.find(str(folder), tmp_path).name != before
+    assert catalogue.find_task(str(folder), tmp_path).name != before
 
 
 def test_images_that_are_replaced_meanwhile_are_refused(folder, tmp_path):
-    (image, *_) = catalogue.find(str(folder), tmp_path).images("test", "+sad")
+    (image, *_) = catalogue.find_task(str(folder), tmp_path).images("test", "+sad")
     image.read()
     save(folder / "test" / "sad" / "0.png", 1, (9, 9))
     with pytest.raises(ValueError, match=r"0\.png was changed since this command began"):
@@ -125,7 +125,7 @@ def spoil(path, what):
 def test_damaged_folders_are_refused_in_a_sentence(folder, tmp_path, what, message):
     spoil(folder, what)
     with pytest.raises(ValueError, match=message):
-        catalogue.find(str(folder), tmp_path)
+        catalogue.find_task(str(folder), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_impossible_domains_are_refused_in_a_sentence(tmp_path, names, message):
         for name in names:
             save(tmp_path / "task" / split / name / "0.png", 1)
     with pytest.raises(ValueError, match=message):
-        catalogue.find(str(tmp_path / "task"), tmp_path)
+        catalogue.find_task(str(tmp_path / "task"), tmp_path)
 
 
 def test_images_of_domains_that_come_to_one_name_are_refused(tmp_path):
@@ -150,14 +150,14 @@ def test_images_of_domains_that_come_to_one_name_are_refused(tmp_path):
         save(tmp_path / "task" / split / "x" / "y-0.png", 1)
         save(tmp_path / "task" / split / "x-y" / "0.png", 2)
     with pytest.raises(ValueError, match=r"two train images .* have the name x-y-0"):
-        catalogue.find(str(tmp_path / "task"), tmp_path)
+        catalogue.find_task(str(tmp_path / "task"), tmp_path)
 
 
 # --- sets obtained by hand
 
 
 def test_celeba_has_the_five_attributes_and_crops(celeba):
-    task = catalogue.find("celeba", celeba)
+    task = catalogue.find_task("celeba", celeba)
     assert (task.attributes, task.exclusive) == (CELEBA, (CELEBA[:3],))
     assert (task.num_train[EVERY], task.num_test[EVERY], task.image_size) == (36, 24, 128)
     names = [image.name for image in task.images("test", EVERY)]
@@ -171,7 +171,7 @@ def test_celeba_has_the_five_attributes_and_crops(celeba):
 
 
 def test_a_new_hair_colour_takes_the_place_of_the_old_one(celeba):
-    task = catalogue.find("celeba", celeba)
+    task = catalogue.find_task("celeba", celeba)
     found = labels_of(task, find_direction(task, "+Blond_Hair"))
     assert found is not None
     before, after = found
@@ -203,13 +203,13 @@ def test_a_new_hair_colour_takes_the_place_of_the_old_one(celeba):
 def test_a_damaged_celeba_is_refused_in_a_sentence(celeba, break_it, message):
     break_it(celeba / "celeba")
     with pytest.raises(ValueError, match=message):
-        catalogue.find("celeba", celeba)
+        catalogue.find_task("celeba", celeba)
 
 
 def test_an_image_smaller_than_the_crop_is_refused_by_name(celeba):
-    name = catalogue.find("celeba", celeba).images("train", EVERY)[0].name
+    name = catalogue.find_task("celeba", celeba).images("train", EVERY)[0].name
     save(celeba / "celeba" / "img_align_celeba" / name, 1, (12, 24))
-    task = catalogue.find("celeba", celeba)
+    task = catalogue.find_task("celeba", celeba)
     with pytest.raises(ValueError, match=rf"{name} of 12x24 pixels is smaller than 16 pixels"):
         training_images.TrainingImages(task, SETTINGS, 0)
 
@@ -220,12 +220,12 @@ def test_an_attribute_that_no_test_image_has_is_refused(celeba):
     rows = [" ".join([line.split()[0], "-1", *line.split()[2:]]) for line in lines[2:]]
     path.write_text("\n".join([*lines[:2], *rows]) + "\n")
     with pytest.raises(ValueError, match=r"celeba has no train image of \+Black_Hair"):
-        catalogue.find("celeba", celeba)
+        catalogue.find_task("celeba", celeba)
 
 
 def test_rafd_has_the_same_persons_as_truth(tmp_path):
     write_rafd(tmp_path)
-    task = catalogue.find("rafd", tmp_path)
+    task = catalogue.find_task("rafd", tmp_path)
     assert task.attributes == faces.RAFD_EXPRESSIONS
     assert (task.num_train[EVERY], task.num_test[EVERY]) == (72, 8)
     direction = find_direction(task, "neutral2happy")
@@ -238,10 +238,10 @@ def test_rafd_has_the_same_persons_as_truth(tmp_path):
 
 
 def test_missing_sets_say_what_goes_where(tmp_path):
-    states = {row.name: row.state for row in catalogue.listing(tmp_path)}
+    states = {row.name: row.state for row in catalogue.list_tasks(tmp_path)}
     assert states["rafd"] == "by hand"
     write_rafd(tmp_path)
-    states = {row.name: row.state for row in catalogue.listing(tmp_path)}
+    states = {row.name: row.state for row in catalogue.list_tasks(tmp_path)}
     assert (states["rafd"], states["celeba"]) == ("ready", "by hand")
 
 
@@ -249,7 +249,7 @@ def test_ar_faces_without_an_expression_of_a_session_have_no_truth(tmp_path):
     for person in range(1, 11):
         for photo in (1, 2, 3, 4, 14, 15):
             save(tmp_path / "ar-face" / "images" / f"m-{person:03}-{photo:02}.png", person + photo)
-    task = catalogue.find("ar-face", tmp_path)
+    task = catalogue.find_task("ar-face", tmp_path)
     truth = task.truth("neutral", "smile")
     assert [image.name for image in truth or []] == ["m-010-02.png", "m-010-15.png"]
     assert task.truth("neutral", "anger") is None
@@ -260,14 +260,14 @@ def test_the_same_photo_twice_is_refused(tmp_path):
     images = tmp_path / "rafd" / "images"
     save(images / "Rafd090_03_Caucasian_male_sad_frontal.jpg", 1)
     with pytest.raises(ValueError, match="has sad of angle 090, person 03, gaze frontal twice"):
-        catalogue.find("rafd", tmp_path)
+        catalogue.find_task("rafd", tmp_path)
 
 
 # --- what training and testing make of them
 
 
 def test_batches_carry_the_labels_of_their_images(folder, tmp_path):
-    task = catalogue.find(str(folder), tmp_path)
+    task = catalogue.find_task(str(folder), tmp_path)
     images = training_images.TrainingImages(task, SETTINGS, 3)
     known = dict(
         zip(
@@ -288,7 +288,7 @@ def test_batches_carry_the_labels_of_their_images(folder, tmp_path):
 
 
 def test_directions_go_by_change_or_by_pair_and_the_nearest_are_named(folder, tmp_path):
-    task = catalogue.find(str(folder), tmp_path)
+    task = catalogue.find_task(str(folder), tmp_path)
     assert [str(d) for d in directions_of(task)] == ["+happy", "+neutral", "+sad"]
     assert find_direction(task, "neutral2sad") == Direction("neutral", "sad")
     assert find_direction(task, "+sad") == Direction("-sad", "+sad")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from i2i_bench.tasks.labels import Labels
+from i2i_bench.labels import Labels
 
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 FACES = Labels(CELEBA, (CELEBA[:3],))

@@ -6,11 +6,11 @@ import subprocess
 import pytest
 from sound_records import make_record, make_score
 
+from i2i_bench.records.ablation import AblationPlan, AblationPoint
 from i2i_bench.records.record import Values
 from i2i_bench.report import ablation, render
-from i2i_bench.report.ablation import Point, Study
 from i2i_bench.report.papers import tables
-from i2i_bench.report.papers.comparison import comparison
+from i2i_bench.report.papers.comparison import comparison_table
 
 PREAMBLE = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
 HOSTILE = "a_b%c&d#e~f^g\\h$i{j}k|l<m>n\"o`p'q --all [r] ± → ↑ é ß € 中 µ"
@@ -28,24 +28,29 @@ def record(label="model", **changes):
     return made.model_copy(update={"model": label, **changes})  # not validated
 
 
-LEADERBOARD = render.to_latex([record(HOSTILE), record("second", seed=1), record("third_")])
-STUDY = Study(
+LEADERBOARD = render.leaderboard_latex(
+    [record(HOSTILE), record("second", seed=1), record("third_")]
+)
+STUDY = AblationPlan(
     name="study",
     title="title",
     command="i2i-bench ablate --vary some_key=1,2",
     task="stripes",
     keys=("some_key", "second & third"),
     points=(
-        Point(values=("1%", "a_b"), run="stripes/one"),
-        Point(values=("2", "#"), run="stripes/two"),
+        AblationPoint(values=("1%", "a_b"), run="stripes/one"),
+        AblationPoint(values=("2", "#"), run="stripes/two"),
     ),
     seeds=(0,),
     protocols=("i2i",),
 )
 TABLES = {
-    "ablation": ablation.texts(STUDY, [record("one"), record("two")])[".tex"],
+    "ablation": ablation.ablation_texts(STUDY, [record("one"), record("two")])[".tex"],
     "leaderboard": LEADERBOARD,
-    **{name: tables.to_latex(comparison(name, [], further=True)) for name in ("ii", "iii", "iv")},
+    **{
+        name: tables.paper_latex(comparison_table(name, [], further=True))
+        for name in ("ii", "iii", "iv")
+    },
 }
 
 

@@ -13,12 +13,17 @@ import pytest
 import torch
 
 from i2i_bench.records import record
-from i2i_bench.runs import execute, plan
+from i2i_bench.records.folders import Places
+from i2i_bench.runs import plan
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.job import Choices
 from i2i_bench.runs.launch import at_once
-from i2i_bench.runs.launch.process import Command
-from i2i_bench.runs.launch.process import execute as execute_command
+from i2i_bench.runs.launch.local import LocalSite
+from i2i_bench.runs.launch.process import RunCommand, execute_command
+from i2i_bench.runs.launch.site import Vanished, visible_devices
 from i2i_bench.scoring import protocols
-from i2i_bench.training import checkpoint, loop, parallel
+from i2i_bench.training import checkpoint, parallel
+from i2i_bench.training.signals import Stopped
 
 ROOT = Path(__file__).parents[1]
 SAME = ("--preset", "tiny", "--device", "cpu")
@@ -36,22 +41,22 @@ def quiet(*report):
 
 
 def jobs_of(task, *seeds, **choices):
-    return plan.plan(["cyclegan"], [str(task)], seeds, plan.Choices("tiny", **choices), Path())
+    return plan.plan_runs(["cyclegan"], [str(task)], seeds, Choices("tiny", **choices), Path())
 
 
 @pytest.fixture
 def bench(places):
-    where = plan.Places(Path("results"), Path("runs"), Path("data"))
-    chosen = [protocols.find(name) for name in ("i2i", "uvcgan2")]
-    return execute.Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
+    where = Places(Path("results"), Path("runs"), Path("data"))
+    chosen = [protocols.find_protocol(name) for name in ("i2i", "uvcgan2")]
+    return Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
 
 
 def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     changes = {"pool_size": "3", "batch_size": "1"}
     (job,) = jobs_of(tiny, 5, changes=changes, budget=6, precision="bf16")
-    command = at_once.command_of(job, bench, device="cpu", modes=["none"], force=True)
+    command = at_once.command_of_job(job, bench, device="cpu", modes=["none"], force=True)
     cli("run", *command.arguments)
-    found = record.read(bench.places.results / job.run.file)
+    found = record.read_record(bench.places.results / job.run.file)
     assert found.settings == job.plain_settings()
     assert {key.partition("@")[0] for key in found.scores} == {"i2i", "uvcgan2"}
 
@@ -124,7 +129,7 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
     folders = {path.parent for path in Path("runs").rglob("checkpoint-*.pt")}
     assert len(folders) == 2
     for folder in folders:
-        assert checkpoint.latest(folder) is not None
+        assert checkpoint.latest_checkpoint(folder) is not None
     assert not list(Path("results").rglob("*.json"))
     if number == signal.SIGINT:
         assert process.returncode == 1
@@ -137,7 +142,7 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
 
 
 def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):
-    command = Command(("--model", "nothing", "--task", "stripes"), str(places))
+    command = RunCommand(("--model", "nothing", "--task", "stripes"), str(places))
     *lines, code = execute_command(command, {}, lambda: False)
     assert code == 1
     assert str(lines[-1]).startswith("Error: unknown model 'nothing'")
@@ -148,11 +153,11 @@ def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):
 )
 def test_devices_are_those_that_may_be_seen(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert at_once.devices() == expected
+    assert visible_devices() == expected
 
 
 def test_devices_are_dealt_in_turn():
-    site = at_once.Local(3, ["4", "7"])
+    site = LocalSite(3, ["4", "7"])
     found = [site._variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)]
     assert found == ["4", "7", "4"]
 
@@ -216,8 +221,8 @@ class Instant:
 def test_runs_are_counted_one_by_one(tiny):
     said = []
     jobs = jobs_of(tiny, *range(8))
-    command = lambda job, _: Command((str(job.run),), ".")  # noqa: E731 - a callback
-    at_once.carry_out(jobs, Instant(), command, show=quiet, say=said.append)
+    command = lambda job, _: RunCommand((str(job.run),), ".")  # noqa: E731 - a callback
+    at_once.run_at_once(jobs, Instant(), command, show=quiet, say=said.append)
     assert [line.split()[0] for line in said] == [f"[{n}/8]" for n in range(1, 9)]
 
 
@@ -231,7 +236,7 @@ class Shaky:
 
     def lines(self, command):
         self.begun.append(command)
-        raise at_once.Vanished("it died")
+        raise Vanished("it died")
 
     def stop(self):
         self.stopped.set()
@@ -243,10 +248,10 @@ class Shaky:
 
 def test_run_whose_machine_died_is_not_begun_anew_after_a_signal(tiny, monkeypatch):
     site, said = Shaky(), []
-    command = Command((), ".")
+    command = RunCommand((), ".")
     monkeypatch.setattr(at_once.time, "sleep", site.pause)
-    with pytest.raises(loop.Stopped, match="stopped by SIGINT"):
-        at_once.carry_out(
+    with pytest.raises(Stopped, match="stopped by SIGINT"):
+        at_once.run_at_once(
             jobs_of(tiny, 0), site, lambda job, is_begun: command, show=quiet, say=said.append
         )
     assert len(site.begun) == 1

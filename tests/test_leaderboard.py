@@ -6,7 +6,7 @@ from leaderboard_records import MISSING, kid, make, models, parse, psnr
 
 from i2i_bench.report import columns, render
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.report.render import readme, to_csv, to_latex, to_markdown
+from i2i_bench.report.render import leaderboard_csv, leaderboard_latex, leaderboard_markdown, readme
 from i2i_bench.report.rows import cell
 from i2i_bench.scoring.metric_set import known_metrics
 
@@ -196,7 +196,7 @@ def test_task_chooses_and_an_unknown_one_lists_those_with_records():
     expected = (
         r"^no records of task 'stripe'; did you mean 'stripes'\? there are some of: hue, stripes"
     )
-    for make_text in (tabulate, to_markdown, to_csv, to_latex):
+    for make_text in (tabulate, leaderboard_markdown, leaderboard_csv, leaderboard_latex):
         with pytest.raises(ValueError, match=expected):
             make_text(records, "stripe")
 
@@ -244,7 +244,7 @@ PRINTED = """\
 
 def test_markdown_of_a_small_leaderboard():
     records = [psnr("unit", 20.0), psnr("unit", 21.0, seed=1), psnr("cyclegan", 21.25)]
-    assert to_markdown(records) == PRINTED
+    assert leaderboard_markdown(records) == PRINTED
 
 
 def full_values(shift=0.0):
@@ -254,7 +254,7 @@ def full_values(shift=0.0):
 
 def test_wide_markdown_continues_in_a_second_block_within_the_terminal():
     records = [make(m, s, values=full_values(s)) for m in ("attentiongan", "unit") for s in (0, 1)]
-    text = to_markdown(records)
+    text = leaderboard_markdown(records)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert max(map(len, table)) <= render.WIDTH
     for title in [column.header for column in (*known_metrics().shown, *columns.COSTS)]:
@@ -267,15 +267,17 @@ def test_wide_markdown_continues_in_a_second_block_within_the_terminal():
 def test_columns_without_values_vanish():
     reasons = {"fid": MISSING, "kid": MISSING, "kid_se": MISSING}
     values = {"psnr_foreground": 20.0, "fid": None, "kid": None, "kid_se": None}
-    text = to_markdown([make(values=values, reasons=reasons)])
+    text = leaderboard_markdown([make(values=values, reasons=reasons)])
     assert f"- No FID, KID: {MISSING}" in text
     assert "FID" not in "".join(line for line in text.splitlines() if line.startswith("|"))
 
 
 def test_fid_of_few_images_is_called_biased():
-    text = to_markdown([kid("unit", 0.1)])
+    text = leaderboard_markdown([kid("unit", 0.1)])
     assert "FID is biased at n = 100, below 2048" in text
-    assert "biased" not in to_markdown([kid("unit", 0.1, score={"n_real": 5000, "n_fake": 5000})])
+    assert "biased" not in leaderboard_markdown(
+        [kid("unit", 0.1, score={"n_real": 5000, "n_fake": 5000})]
+    )
 
 
 def test_unequal_sets_and_the_weights_are_named():
@@ -289,7 +291,7 @@ def test_costs_of_several_devices_are_called_not_comparable():
     records = [make("unit"), make("ugatit", device="H200", peak_memory_of="device")]
     assert (
         "not comparable across devices: H200 (device memory): ugatit; "
-        "a processor, 2 threads (resident memory): unit." in to_markdown(records)
+        "a processor, 2 threads (resident memory): unit." in leaderboard_markdown(records)
     )
 
 
@@ -302,7 +304,7 @@ def test_markdown_escapes_hostile_names():
     records = [
         make(HOSTILE, variant=HOSTILE, device=HOSTILE, headline="psnr", reasons={"psnr": HOSTILE})
     ]
-    text = to_markdown([*records, make("unit", headline="psnr")])
+    text = leaderboard_markdown([*records, make("unit", headline="psnr")])
     blocks = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
     assert all(len({line.count("|") for line in block}) == 1 for block in blocks)
     assert not set("\x1b\u202e<>") & set(text)
@@ -316,7 +318,7 @@ def test_underscores_within_words_stay_readable():
 
 
 def test_long_reasons_are_cut():
-    text = to_markdown([make(values={}, reasons={"psnr_foreground": "x" * 10_000})])
+    text = leaderboard_markdown([make(values={}, reasons={"psnr_foreground": "x" * 10_000})])
     assert "x" * 200 in text
     assert max(map(len, text.splitlines())) < 400
 
@@ -324,17 +326,17 @@ def test_long_reasons_are_cut():
 @pytest.mark.parametrize("records", [[], [make(scores={})]], ids=["none", "unscored"])
 def test_no_scores_give_one_clear_sentence(records):
     sentence = "No record holds a score yet; `i2i-bench run` makes one.\n"
-    assert to_markdown(records) == sentence
+    assert leaderboard_markdown(records) == sentence
     assert readme(records).endswith(f"\n\n{sentence}")
-    assert to_latex(records) == f"% {sentence}"
-    assert len(to_csv(records).splitlines()) == 1
+    assert leaderboard_latex(records) == f"% {sentence}"
+    assert len(leaderboard_csv(records).splitlines()) == 1
 
 
 def test_readme_names_its_command_and_holds_the_tables():
     text = readme([make()])
     assert text.startswith("# Results\n\nGenerated from the records in this folder by `i2i-bench ")
     assert "`i2i-bench leaderboard --write`" in text
-    assert text.endswith(to_markdown([make()]))
+    assert text.endswith(leaderboard_markdown([make()]))
     assert text == readme([make()])
 
 
@@ -343,7 +345,7 @@ def test_readme_names_its_command_and_holds_the_tables():
 
 def test_csv_parses_back_raw_and_exact():
     values = [0.1 + 0.2, 1 / 3]
-    lines = parse(to_csv([kid("unit", value, seed=i) for i, value in enumerate(values)]))
+    lines = parse(leaderboard_csv([kid("unit", value, seed=i) for i, value in enumerate(values)]))
     assert [line["kind"] for line in lines] == ["model", "identity", "real"]
     unit = lines[0]
     assert float(unit["kid_mean"]) == pytest.approx(sum(values) / 2, rel=1e-15)
@@ -358,11 +360,11 @@ def test_csv_parses_back_raw_and_exact():
 
 def test_csv_has_a_line_for_each_row_and_direction():
     records = [make(), make("unit"), make(score={"direction": "b2a"}, seed=0, variant="x=1")]
-    assert len(parse(to_csv(records))) == (2 + 2) + (1 + 2)
+    assert len(parse(leaderboard_csv(records))) == (2 + 2) + (1 + 2)
 
 
 def test_csv_keeps_hostile_names_in_their_cell_and_inert():
-    lines = parse(to_csv([make(f'{HOSTILE},"q"'), make("=HYPERLINK(1)")]))
+    lines = parse(leaderboard_csv([make(f'{HOSTILE},"q"'), make("=HYPERLINK(1)")]))
     shown = "".join(c if c.isprintable() else " " for c in f'{HOSTILE},"q"')
     assert sorted(line["model"] for line in lines)[2:] == ["'=HYPERLINK(1)", shown]
 
@@ -371,7 +373,7 @@ def test_csv_keeps_hostile_names_in_their_cell_and_inert():
 
 
 def test_latex_is_balanced_booktabs():
-    text = to_latex([make("attention_gan", s, values=full_values(s)) for s in (0, 1)])
+    text = leaderboard_latex([make("attention_gan", s, values=full_values(s)) for s in (0, 1)])
     assert text.startswith("% needs \\usepackage{booktabs}\n\\begin{table}[t]\n")
     for kind in ("table", "tabular"):
         assert text.count(f"\\begin{{{kind}}}") == text.count(f"\\end{{{kind}}}") > 0
@@ -385,14 +387,14 @@ def test_latex_is_balanced_booktabs():
 
 
 def test_latex_marks_best_bold_and_second_underlined():
-    text = to_latex([kid("unit", -0.01), kid("ugatit", 0.02), kid("munit", 0.03)])
+    text = leaderboard_latex([kid("unit", -0.01), kid("ugatit", 0.02), kid("munit", 0.03)])
     assert r"1 & unit & 1 & \textbf{$-$1.00} $\pm$ 0.10" in text
     assert r"2 & ugatit & 1 & \underline{2.00} $\pm$ 0.10" in text
     assert r"3 & munit & 1 & 3.00 $\pm$ 0.10" in text
 
 
 def test_latex_escapes_hostile_names():
-    text = to_latex([make(HOSTILE)])
+    text = leaderboard_latex([make(HOSTILE)])
     assert r"\# `x`".replace("`", r"\textasciigrave{}") in text
     assert r"\textbackslash{} \& 5\% \$x\$ \{y\}\textasciitilde{}\textasciicircum{}" in text
     assert r"a\textbar{}b" in text

@@ -5,7 +5,7 @@ from leaderboard_records import cells, make, make_external, models, parse, psnr
 
 from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.report.render import to_csv, to_latex, to_markdown
+from i2i_bench.report.render import leaderboard_csv, leaderboard_latex, leaderboard_markdown
 from i2i_bench.report.rows import cell
 
 MIXED = {
@@ -142,9 +142,9 @@ def test_partial_external_images_are_marked_and_never_ranked():
 
 def test_every_layout_takes_external_images():
     records = [make_external(), psnr("unit", 20.0)]
-    assert cells(to_markdown(records), "cut (external)")[2] == "-"
-    assert "cut (external) & --" in to_latex(records)
-    (line,) = [line for line in parse(to_csv(records)) if line["kind"] == "external"]
+    assert cells(leaderboard_markdown(records), "cut (external)")[2] == "-"
+    assert "cut (external) & --" in leaderboard_latex(records)
+    (line,) = [line for line in parse(leaderboard_csv(records)) if line["kind"] == "external"]
     assert (line["model"], line["label"], line["preset"]) == ("", "cut (external)", "external")
 
 
@@ -159,7 +159,7 @@ def test_baselines_stand_last_and_unranked_in_every_table():
 
 
 def test_baselines_without_values_still_stand():
-    text = to_markdown([make(score={"baselines": {}})])
+    text = leaderboard_markdown([make(score={"baselines": {}})])
     assert cells(text, "identity (source unchanged)")[3:5] == ["-", "-"]
 
 

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from i2i_bench.model import Settings
-from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import Toy, toy
+from i2i_bench.system.memory import _control_group, _system, available_memory
 from i2i_bench.training import memory
 from i2i_bench.training.memory import Need
 
-TASK = contract.Toy("toy", kind="folder", image_size=32, num_train={"a": 3, "b": 4})
+TASK = Toy("toy", kind="folder", image_size=32, num_train={"a": 3, "b": 4})
 CPU = torch.device("cpu")
 GIB = 2**30
 
@@ -43,7 +45,7 @@ class Undecided(Linear):
 
 
 def expect(model_class: Any, settings: Settings) -> Need:
-    return memory.expect(model_class, settings, TASK)
+    return memory.measure_need(model_class, settings, TASK)
 
 
 @pytest.fixture
@@ -70,9 +72,9 @@ def test_a_model_that_looks_at_values_is_counted_by_its_weights(settings):
 
 @pytest.mark.parametrize("name", registry.available_models())
 def test_every_model_can_be_counted(name):
-    model = registry.load(name)
-    task = contract.toy(model)
-    need = memory.expect(model, model.settings("tiny", task), task)
+    model = registry.load_model(name)
+    task = toy(model)
+    need = memory.measure_need(model, model.settings("tiny", task), task)
     assert need.step
     assert need.states > 0
 
@@ -81,7 +83,7 @@ def test_runs_that_differ_in_their_images_only_are_counted_once(settings):
     model_class: Any = Linear
     other = dataclasses.replace(TASK, num_train={"a": 9, "b": 9})
     memory._remember.cache_clear()
-    need = memory.expect(model_class, dataclasses.replace(settings), other)
+    need = memory.measure_need(model_class, dataclasses.replace(settings), other)
     assert expect(Linear, settings) == need
     assert memory._remember.cache_info().misses == 1
 
@@ -100,22 +102,22 @@ def test_a_larger_batch_needs_more_for_the_step_only(settings):
 
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda device: 10 * GIB)
-    memory.require(Need(images=9 * GIB, states=4 * GIB, step=6 * GIB), CPU)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 10 * GIB)
+    memory.require_memory(Need(images=9 * GIB, states=4 * GIB, step=6 * GIB), CPU)
     with pytest.raises(ValueError, match=r"needs 11\.50 GiB .* cpu has 10\.00 GiB free"):
-        memory.require(Need(images=GIB, states=4 * GIB, step=13 * GIB // 2), CPU)
+        memory.require_memory(Need(images=GIB, states=4 * GIB, step=13 * GIB // 2), CPU)
 
 
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda device: None)
-    memory.require(Need(0, 2**60, None), CPU)
+    monkeypatch.setattr(memory, "available_memory", lambda device: None)
+    memory.require_memory(Need(0, 2**60, None), CPU)
 
 
 def test_free_memory_counts_swap(tmp_path):
     file = tmp_path / "meminfo"
     file.write_text("MemTotal: 9 kB\nMemAvailable:   3000 kB\nSwapFree:  1000 kB\nHugePages: 0\n")
-    assert memory._system(file) == 4000 * 1024
-    assert memory._system(tmp_path / "none") is None
+    assert _system(file) == 4000 * 1024
+    assert _system(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(("limit", "free"), [("1000", 500), ("max", None), ("100", 0)])
@@ -123,12 +125,12 @@ def test_a_control_group_may_leave_less(tmp_path, limit, free):
     contents = {"max": limit, "current": "700", "stat": "anon 400\ninactive_file 200\n"}
     for name, content in contents.items():
         (tmp_path / f"memory.{name}").write_text(content)
-    assert memory._control_group(tmp_path) == free
+    assert _control_group(tmp_path) == free
 
 
 def test_a_gpu_is_asked_for_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5, 9))
-    assert memory.available(torch.device("cuda")) == 5
+    assert available_memory(torch.device("cuda")) == 5
 
 
 class Particular(Linear):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from i2i_bench.model import A2B, B2A, Clock, Randomness, _mix, named_networks
+from i2i_bench.model import A2B, B2A, Clock, named_networks
+from i2i_bench.randomness import Randomness, _mix
 
 
 def test_directions_print_and_reverse():

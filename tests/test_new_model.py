@@ -57,8 +57,9 @@ def test_skeleton_is_a_model_that_passes_its_test_and_trains_without_an_edit(cli
 @pytest.mark.parametrize("name", NAMES)
 def test_skeleton_is_formatted_and_has_nothing_to_lint_whatever_its_name(places, name):
     shutil.copy(ROOT / "pyproject.toml", places)  # of the linter's settings, as in a checkout
-    (places / "i2i_bench").mkdir()
-    folder = skeleton.write(name)
+    for package in ("blocks", "plugins"):
+        (places / "i2i_bench" / package).mkdir(parents=True)
+    folder = skeleton.write_skeleton(name)
     assert folder == Path(f"i2i-{name.replace('_', '-')}")
     for arguments in (["format", "--check", "--diff"], ["check"]):
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(folder)]
@@ -68,7 +69,7 @@ def test_skeleton_is_formatted_and_has_nothing_to_lint_whatever_its_name(places,
 
 @pytest.mark.slow
 def test_skeleton_has_no_fault_of_types(places):
-    folder = skeleton.write("warp").resolve()
+    folder = skeleton.write_skeleton("warp").resolve()
     python = ["--pythonpath", sys.executable, "--level", "warning"]
     command = [sys.executable, "-m", "pyright", *python, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -76,7 +77,7 @@ def test_skeleton_has_no_fault_of_types(places):
 
 
 def test_skeleton_has_at_most_60_lines(places):
-    folder = skeleton.write(NAMES[-1])
+    folder = skeleton.write_skeleton(NAMES[-1])
     (module,) = folder.glob("*.py")
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 60
 

@@ -72,7 +72,7 @@ WRITERS = (write_today, write_before_16, write_before_04, write_by_python_2)
 def test_files_of_every_version_of_torch_are_read(tmp_path, write):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     write(network, tmp_path / "file.pth")
-    found = official.read(tmp_path / "file.pth")
+    found = official.read_state_dict(tmp_path / "file.pth")
     assert found.source == "file.pth"
     assert same(found.tensors, network.state_dict())
 
@@ -85,7 +85,7 @@ def test_damaged_old_files_are_refused(tmp_path, write):
     for length in range(0, len(whole), 50):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="is damaged"):
-            official.read(path)
+            official.read_state_dict(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16, torch.double])
@@ -94,7 +94,7 @@ def test_floating_types_become_single_precision(tmp_path, dtype):
     torch.save(
         {"module.weight": weight, "module.num_batches_tracked": torch.tensor(3)}, tmp_path / "f"
     )
-    found = official.read(tmp_path / "f").tensors
+    found = official.read_state_dict(tmp_path / "f").tensors
     assert found["weight"].dtype == torch.float32
     assert torch.equal(found["weight"], weight.float())
     assert found["num_batches_tracked"].dtype == torch.int64
@@ -109,7 +109,7 @@ def test_compressed_archives_claim_no_more_than_they_hold(tmp_path):
         for entry in plain.infolist():
             bomb.writestr(entry.filename, plain.read(entry))
     with pytest.raises(ValueError, match=r"bomb\.pth"):
-        official.read(tmp_path / "bomb.pth")
+        official.read_state_dict(tmp_path / "bomb.pth")
 
 
 # --- damage
@@ -120,7 +120,7 @@ def test_tensors_that_claim_more_than_the_file_has_are_refused(tmp_path):
     for number, tensors in enumerate([{"a": one[:1].expand(10**12)}, {"a": one, "b": one}]):
         torch.save(tensors, tmp_path / f"{number}.pth")
         with pytest.raises(ValueError, match=r"claims tensors of \d+ bytes, which is more"):
-            official.read(tmp_path / f"{number}.pth")
+            official.read_state_dict(tmp_path / f"{number}.pth")
 
 
 def test_parts_that_claim_more_than_the_file_has_together_are_refused(tmp_path):
@@ -143,7 +143,7 @@ def test_any_flipped_bit_of_a_file_is_noticed(tmp_path):
         content[draws.randrange(len(content))] ^= 1 << draws.randrange(8)
         path.write_bytes(content)
         try:
-            found = official.read(path).tensors
+            found = official.read_state_dict(path).tensors
         except ValueError as error:
             assert str(error).isprintable()
         else:  # of what no reader looks at, such as the time of a record

@@ -216,8 +216,10 @@ def test_scores_of_files_equal_torch_fidelity(name, folders, networks, monkeypat
     chosen = {"fid": True, "kid": True, "kid_subset_size": 3}
     theirs = torch_fidelity_metrics(pair, networks, monkeypatch, **chosen)
     real, fake = (extract_features(decode(folder), "tf-compat") for folder in pair)
-    ttur = protocols.score(protocols.find("ttur"), real, fake)
-    ours = protocols.score(protocols.find("uvcgan2"), real, fake, kid_subset_size=3)
+    ttur = protocols.score_features(protocols.find_protocol("ttur"), real, fake)
+    ours = protocols.score_features(
+        protocols.find_protocol("uvcgan2"), real, fake, kid_subset_size=3
+    )
     assert ours["fid"] == ttur["fid"]
     error = abs(ours["fid"] - theirs["frechet_inception_distance"])
     assert error < 1e-4 * total_variance(real, fake)
@@ -235,9 +237,9 @@ def test_one_network_reads_both_files_and_equals_its_script(networks):
     resized = np.random.RandomState(0).uniform(0, 255, (2, 299, 299, 3)).astype(np.float32)
     resized[1] /= 3
     script, torch_fidelity, pytorch_fid = (
-        inception.Network(networks / name, "cpu", is_script=name == INCEPTION_NAME).features(
-            resized, inception.find("clean")
-        )
+        inception.InceptionNetwork(
+            networks / name, "cpu", is_script=name == INCEPTION_NAME
+        ).features(resized, inception.find_recipe("clean"))
         for name in (INCEPTION_NAME, TORCH_FIDELITY_INCEPTION_NAME, PYTORCH_FID_INCEPTION_NAME)
     )
     assert np.array_equal(torch_fidelity, pytorch_fid)
@@ -251,7 +253,7 @@ def test_state_without_the_count_of_batches_will_do(networks, tmp_path):
     old = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
     torch.save(old, tmp_path / PYTORCH_FID_INCEPTION_NAME)
     assert len(old) < len(state)
-    inception.Network(tmp_path / PYTORCH_FID_INCEPTION_NAME, "cpu", is_script=False)
+    inception.InceptionNetwork(tmp_path / PYTORCH_FID_INCEPTION_NAME, "cpu", is_script=False)
 
 
 def test_half_a_state_is_refused(networks, tmp_path):
@@ -259,4 +261,4 @@ def test_half_a_state_is_refused(networks, tmp_path):
     del state["Mixed_7c.branch1x1.conv.weight"]
     torch.save(state, tmp_path / PYTORCH_FID_INCEPTION_NAME)
     with pytest.raises(ValueError, match=r"is corrupt or not the state of the Inception"):
-        inception.Network(tmp_path / PYTORCH_FID_INCEPTION_NAME, "cpu", is_script=False)
+        inception.InceptionNetwork(tmp_path / PYTORCH_FID_INCEPTION_NAME, "cpu", is_script=False)

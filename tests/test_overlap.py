@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from i2i_bench.system import prefetch
-from i2i_bench.system.prefetch import ahead
+from i2i_bench.system import prefetch as threads
+from i2i_bench.system.prefetch import images_a_part, prefetch
 
 
 def test_results_come_in_the_order_of_the_items():
     slower_first = lambda item: time.sleep(0.002 * (9 - item)) or item  # noqa: E731 - a callback
-    assert list(ahead(slower_first, range(10), depth=3)) == list(range(10))
+    assert list(prefetch(slower_first, range(10), depth=3)) == list(range(10))
 
 
 def test_no_more_items_are_taken_than_may_wait():
     taken = itertools.count()
-    results = ahead(lambda item: item, (next(taken) for _ in range(100)), depth=5, workers=2)
+    results = prefetch(lambda item: item, (next(taken) for _ in range(100)), depth=5, workers=2)
     assert next(results) == 0
     assert next(taken) == 6
     results.close()
@@ -32,7 +32,7 @@ def test_items_are_taken_in_the_thread_of_the_caller():
         threads.add(threading.current_thread())
         yield 1
 
-    assert list(ahead(lambda item: item, items())) == [1]
+    assert list(prefetch(lambda item: item, items())) == [1]
     assert threads == {threading.current_thread()}
 
 
@@ -44,12 +44,12 @@ def test_what_was_begun_is_finished_where_an_item_cannot_be_had():
         raise ValueError("no sixth")
 
     with pytest.raises(ValueError, match="no sixth"):
-        list(ahead(done.append, items()))
+        list(prefetch(done.append, items()))
     assert sorted(done) == list(range(5))
 
 
 def test_failure_of_work_comes_at_its_place():
-    results = ahead(lambda item: 1 // (2 - item), range(5))
+    results = prefetch(lambda item: 1 // (2 - item), range(5))
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -65,7 +65,7 @@ def test_parts_are_worked_on_whole_and_come_item_by_item():
             all_at_once.wait()
         return item
 
-    assert list(ahead(work, range(10), workers=10, together=4)) == list(range(10))
+    assert list(prefetch(work, range(10), workers=10, together=4)) == list(range(10))
     parts = [range(4), range(4, 8), range(8, 10)]
     assert [len({threads[item] for item in part}) for part in parts] == [1, 1, 1]
     assert len(set(threads.values())) == len(parts)
@@ -73,7 +73,7 @@ def test_parts_are_worked_on_whole_and_come_item_by_item():
 
 @pytest.mark.parametrize("together", [1, 2, 3, 4, 5, 9])
 def test_failure_in_a_part_comes_after_what_preceded_it(together):
-    results = ahead(lambda item: 1 // (4 - item), range(9), together=together)
+    results = prefetch(lambda item: 1 // (4 - item), range(9), together=together)
     assert list(itertools.islice(results, 4)) == [0, 0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -88,7 +88,7 @@ def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(together)
         raise ValueError("no sixth")
 
     with pytest.raises(ValueError, match="no sixth"):
-        list(ahead(done.append, items(), together=together))
+        list(prefetch(done.append, items(), together=together))
     assert sorted(done) == list(range(5))
 
 
@@ -113,7 +113,7 @@ def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch, ha
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        list(ahead(work, range(9), workers=3))
+        list(prefetch(work, range(9), workers=3))
     assert done == [0, 1]
 
 
@@ -121,7 +121,7 @@ def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch, ha
 def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
     taken = itertools.count()
     items = (next(taken) for _ in range(100))
-    results = ahead(lambda item: item, items, depth=12, workers=workers, together=4)
+    results = prefetch(lambda item: item, items, depth=12, workers=workers, together=4)
     assert next(results) == 0
     assert next(taken) == (begun + 1) * 4
     results.close()
@@ -129,9 +129,9 @@ def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
 
 def test_large_images_are_parts_of_their_own_and_few_are_dealt_out_to_all_threads():
     sides = (4, 256, 257, 512, 724, 725, 5000)
-    assert [prefetch.together(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
+    assert [images_a_part(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
     counts = (0, 1, 7, 8, 12, 31, 32, 1000)
-    assert [prefetch.together(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
+    assert [images_a_part(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
 
 
 def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):
@@ -149,8 +149,8 @@ def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):
             go_on.set()
             super().shutdown(wait)
 
-    monkeypatch.setattr(prefetch, "ThreadPoolExecutor", Pool)
-    results = ahead(work, range(1000), depth=500)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    results = prefetch(work, range(1000), depth=500)
     next(results)
     results.close()
     cores = os.cpu_count() or 1

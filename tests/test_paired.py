@@ -13,24 +13,27 @@ from PIL import Image
 from sound_records import make_record
 
 from i2i_bench import pretrained
-from i2i_bench.cli.progress import quiet
+from i2i_bench.data import test_set
 from i2i_bench.data.directions import find_direction
+from i2i_bench.data.png import save_images
 from i2i_bench.model import A2B, B2A, ResizeRule
 from i2i_bench.records import record
+from i2i_bench.records.folders import Places, write_run_file
+from i2i_bench.records.run import Run
 from i2i_bench.report.differences import Comparison, Difference
 from i2i_bench.runs import compare as runs_compare
-from i2i_bench.runs import plan
 from i2i_bench.runs.compare import _per_image, find_side
-from i2i_bench.scoring import protocols, test_set
+from i2i_bench.scoring import protocols
 from i2i_bench.scoring.features import extract
 from i2i_bench.scoring.metrics.distances import kid_unbiased
 from i2i_bench.scoring.metrics.pixels import psnr
 from i2i_bench.scoring.scorer import Scorer
-from i2i_bench.scoring.translations import Translations, reference, save_images
+from i2i_bench.scoring.translations import Translations, reference
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
-from i2i_bench.tasks.two_domains import folder_task
+from i2i_bench.tasks.two_domains import two_domain_task
 
-I2I = protocols.find("i2i")
+I2I = protocols.find_protocol("i2i")
 NAMES = [f"test{i}.png" for i in range(8)]
 A, B, PERFECT = "attentiongan+preset=tiny/seed0", "cyclegan+preset=tiny/seed0", "external/perfect"
 BY_NAME = ("--images-b", "perfect")
@@ -42,7 +45,7 @@ def decoded(images):
 
 def add_run(task, argument, model, noise):
     """Write what a run leaves: its record, its translations, and what finds its task."""
-    scores, run = {}, record.Run(model, "preset=tiny", task.name, 0)
+    scores, run = {}, Run(model, "preset=tiny", task.name, 0)
     folder = Path("runs") / run.folder
     for seed, direction in enumerate((A2B, B2A)):
         truth = decoded(task.truth(direction.source, direction.target))
@@ -54,9 +57,9 @@ def add_run(task, argument, model, noise):
         against = reference(tests, direction)
         scores |= Scorer([I2I], torch.device("cpu"), quiet).score(task, found, against)
         save_images(folder / f"translations-{direction}", NAMES, fakes)
-    plan.write_run_file(folder, argument, is_finished=True)
+    write_run_file(folder, argument, is_finished=True)
     fields = {"task": task.name, "model": model, "scores": scores}
-    record.write(RECORD.model_copy(update=fields), Path("results"))
+    record.write_record(RECORD.model_copy(update=fields), Path("results"))
 
 
 RECORD = make_record(
@@ -69,7 +72,7 @@ RECORD = make_record(
 
 @pytest.fixture(scope="module")
 def task(pairs):
-    return folder_task(pairs)
+    return two_domain_task(pairs)
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +102,11 @@ def compared(_compared, places):
 @pytest.fixture
 def compare(compared, task):
     """Give a function that compares two runs from a to b."""
-    where = plan.Places(Path("results"), Path("runs"), Path("data"))
+    where = Places(Path("results"), Path("runs"), Path("data"))
 
     def run(*names):
         one, other = (find_side(f"{task.name}/{name}", None, where) for name in names)
-        (found,) = runs_compare.compare((one, other), task, I2I, ["a2b"], "cpu")
+        (found,) = runs_compare.compare_sides((one, other), task, I2I, ["a2b"], "cpu")
         return found
 
     return run
@@ -171,7 +174,7 @@ def test_values_are_those_of_the_records(compare, task):
     assert found.keys() == {"psnr", "ssim", "kid"}
     for name, side in ((A, "one"), (B, "other")):
         path = Path("results") / task.name / f"{name}.json"
-        values = record.read(path).scores["i2i@1/a2b"].values
+        values = record.read_record(path).scores["i2i@1/a2b"].values
         for key, difference in found.items():
             assert getattr(difference, side) == pytest.approx(values[key], rel=1e-12)
 
@@ -308,10 +311,10 @@ def _rescore(key, value):
 
     def change(folder):
         (path,) = Path("results").glob(f"*/{A}.json")
-        found = record.read(path)
+        found = record.read_record(path)
         score = found.scores["i2i@1/a2b"].model_copy(update={key: value})
         scores = {**found.scores, "i2i@1/a2b": score}
-        record.write(found.model_copy(update={"scores": scores}), Path("results"))
+        record.write_record(found.model_copy(update={"scores": scores}), Path("results"))
 
     return change
 
@@ -360,17 +363,19 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(command, spoil, argume
 
 
 def test_different_tasks_are_not_compared(cli, compared, task):
-    hue = record.read(Path(f"results/{task.name}/{B}.json")).model_copy(update={"task": "hue"})
-    record.write(hue, Path("results"))
+    hue = record.read_record(Path(f"results/{task.name}/{B}.json")).model_copy(
+        update={"task": "hue"}
+    )
+    record.write_record(hue, Path("results"))
     sentence = cli("compare", f"{task.name}/{A}", f"hue/{B}.json", code=1)
     assert sentence == f"A is of task {task.name} and B of hue; compare on the same task"
 
 
 def test_scores_of_an_older_task_are_told_from_those_of_now(command, task):
     for name in (A, B):
-        found = record.read(Path(f"results/{task.name}/{name}.json"))
+        found = record.read_record(Path(f"results/{task.name}/{name}.json"))
         scores = {k: s.model_copy(update={"task_version": 7}) for k, s in found.scores.items()}
-        record.write(found.model_copy(update={"scores": scores}), Path("results"))
+        record.write_record(found.model_copy(update={"scores": scores}), Path("results"))
     assert "scored on version 7 of task folder-pairs" in command(A, B, code=1)
 
 

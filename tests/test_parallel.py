@@ -12,8 +12,10 @@ import pytest
 import torch.distributed as dist
 from PIL import Image
 
-from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.training import checkpoint, parallel
+from i2i_bench.training.checkpoint_file import Position
 
 MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit")
 SCRIPT = """
@@ -21,8 +23,8 @@ import contextlib
 import os
 import time
 import torch
-from i2i_bench import parallel, training
 from i2i_bench.cli.main import main
+from i2i_bench.training import loop as training, parallel
 
 def step(loop, true_step=training._Loop.step):
     true_step(loop)
@@ -124,7 +126,7 @@ def found(runs):
     """Give the networks and the losses of each run."""
     networks, losses = {}, {}
     for folder in sorted(Path(runs).glob("*/*/seed0")):
-        content = checkpoint.latest(folder)
+        content = checkpoint.latest_checkpoint(folder)
         assert content is not None
         networks[folder.parent.name] = content["networks"]
         lines = (folder / "losses.jsonl").read_text().splitlines()
@@ -244,13 +246,13 @@ class Memory:
 
 
 def test_model_with_a_state_of_its_own_kind_is_refused(tmp_path):
-    settings = registry.load("cyclegan").settings("tiny", contract.Toy())
-    model = registry.load("cyclegan")(settings.config)
+    settings = registry.load_model("cyclegan").settings("tiny", Toy())
+    model = registry.load_model("cyclegan")(settings.config)
     model.state = {"memory": Memory()}
     dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         processes = parallel.Processes(dist.group.WORLD)
         with pytest.raises(ValueError, match="CycleGAN has state 'memory', which cannot be shared"):
-            processes.align(model, checkpoint.Position(), {})
+            processes.align(model, Position(), {})
     finally:
         dist.destroy_process_group()

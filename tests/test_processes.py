@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from i2i_bench import model
-from i2i_bench.cli.progress import quiet
 from i2i_bench.pretrained import INCEPTION_NAME
 from i2i_bench.records import record
-from i2i_bench.runs import execute, plan
+from i2i_bench.records.folders import Places, noted_task
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.find import find_job
 from i2i_bench.scoring import external, protocols
 from i2i_bench.system import files
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
+from i2i_bench.training import parallel
 
 NAME = "cyclegan+preset=tiny/seed0"
 
@@ -29,11 +33,11 @@ pytestmark = [
 
 def evaluate(names, report=quiet):
     """Score the run again, as the command does."""
-    where = plan.Places(Path("results").resolve(), Path("runs").resolve(), Path("data"))
-    chosen = [protocols.find(name) for name in names]
-    bench = execute.Bench(where, chosen, execute.choose_device("cpu"), report)
+    where = Places(Path("results").resolve(), Path("runs").resolve(), Path("data"))
+    chosen = [protocols.find_protocol(name) for name in names]
+    bench = Bench(where, chosen, parallel.choose_device("cpu"), report)
     (folder,) = Path("runs").glob(f"*/{NAME}")
-    execute.evaluate(plan.find_job(str(folder), where), bench, force=True)
+    evaluate_run(find_job(str(folder), where), bench, force=True)
 
 
 def started(work, *arguments):
@@ -68,7 +72,7 @@ def expected(ready, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("I2I_BENCH_CACHE", "alone")
         evaluate(["i2i"])
-    scores = record.read(ready).scores
+    scores = record.read_record(ready).scores
     ready.write_bytes(before)
     assert scores["i2i@1/a2b"].values["kid"] is not None
     return scores
@@ -82,13 +86,13 @@ def assert_sound():
     """Every file of the cache is whole, and the records are all that is read as such."""
     for path in cached():
         assert np.isfinite(np.load(path)).all()
-    assert len(record.read_all(Path("results"))) == 4
+    assert len(record.read_records(Path("results"))) == 4
 
 
 def test_two_processes_on_one_cache_find_the_numbers_of_one(ready, expected):
     both = [started(evaluate, ["i2i"]) for _ in range(2)]
     assert [ended(process) for process in both] == [0, 0]
-    assert record.read(ready).scores == expected
+    assert record.read_record(ready).scores == expected
     assert_sound()
 
 
@@ -104,7 +108,7 @@ def test_two_processes_with_other_protocols_lose_neither_scores(ready, expected)
     evaluate(["i2i"])
     written.set()
     assert ended(slow) == 0
-    found = record.read(ready).scores
+    found = record.read_record(ready).scores
     assert set(found) == {f"{p}@1/{d}" for p in ("i2i", "clean") for d in ("a2b", "b2a")}
     assert {key: found[key] for key in expected} == expected
 
@@ -148,7 +152,7 @@ def test_killed_evaluation_leaves_nothing_that_is_later_trusted(ready, expected,
     assert ready.read_bytes() == before
     assert_sound()
     evaluate(["i2i"])
-    assert record.read(ready).scores == expected
+    assert record.read_record(ready).scores == expected
     assert_sound()
 
 
@@ -182,9 +186,11 @@ def test_half_written_translations_are_never_seen(ready):
 
     assert ended(started(save)) == -signal.SIGKILL
     assert list(folder.glob(".*"))  # one at least: several threads write
-    found = record.read(ready)
-    task = catalogue.find(str(plan.noted_task(folder.parent)), Path())
-    read = external.read(external.Images(folder, task, model.Direction("a", "b"), 32))
+    found = record.read_record(ready)
+    task = catalogue.find_task(str(noted_task(folder.parent)), Path())
+    read = external.read_submission(
+        external.Submission(folder, task, model.Direction("a", "b"), 32)
+    )
     assert len(read[0]) == found.scores["i2i@1/a2b"].n_fake
 
 
@@ -192,17 +198,17 @@ def add_external(name, index):
     """Score one of several sets into one record."""
     with files.locked(Path("results/stripes/external")):
         path = Path(f"results/stripes/external/{name}.json")
-        before = record.read_external(path)
+        before = record.read_external_record(path)
         formats = before.formats | {f"x{index}": {"png": 1}}
-        record.write(before.model_copy(update={"formats": formats}), Path("results"))
+        record.write_record(before.model_copy(update={"formats": formats}), Path("results"))
 
 
 def test_lock_lets_one_process_at_a_time_change_a_record(places):
     empty = record.External(
         name="x", task="stripes", headline="kid", harness_version="0", formats={}, scores={}
     )
-    record.write(empty, Path("results"))
+    record.write_record(empty, Path("results"))
     several = [started(add_external, "x", index) for index in range(8)]
     assert [ended(process) for process in several] == [0] * 8
-    (found,) = record.read_all_external(Path("results"))
+    (found,) = record.read_external_records(Path("results"))
     assert len(found.formats) == 8

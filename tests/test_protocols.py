@@ -10,10 +10,10 @@ from i2i_bench.scoring.features import inception
 from i2i_bench.scoring.metrics.distances import fid, kid_blocks, kid_subsets, kid_unbiased
 from i2i_bench.scoring.protocols import (
     PROTOCOLS,
-    find,
+    find_protocol,
     parameters,
     remarks,
-    score,
+    score_features,
     subset_size,
     unavailable,
 )
@@ -42,7 +42,7 @@ def test_table_is_keyed_by_the_names_of_its_protocols():
 
 
 def test_default_protocol_is_that_of_section_8():
-    protocol = find("i2i")
+    protocol = find_protocol("i2i")
     assert protocol is PROTOCOLS["i2i"]
     assert protocol.recipe == "clean"
     assert protocol.distances == ("fid_lowrank", "kid_ustat")
@@ -64,7 +64,7 @@ def test_default_protocol_is_that_of_section_8():
     ],
 )
 def test_protocols_are_those_of_the_specification(name, recipe, weights, spread):
-    protocol = find(name)
+    protocol = find_protocol(name)
     assert protocol.recipe == recipe
     assert (protocol.target_weight, protocol.source_weight) == weights
     assert protocol.spread_kind == spread
@@ -73,7 +73,7 @@ def test_protocols_are_those_of_the_specification(name, recipe, weights, spread)
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
 def test_every_protocol_is_complete(protocol):
     assert protocol.recipe in inception.RECIPES
-    assert protocol.headline in score(protocol, *sets(60, 60))
+    assert protocol.headline in score_features(protocol, *sets(60, 60))
     assert protocol.source_weight == 0 or "source" in protocol.reference
     assert ("kid_blocks" in protocol.distances) == (protocol.block is not None)
     assert ("kid_subsets" in protocol.distances) == (protocol.subsets is not None)
@@ -83,7 +83,7 @@ def test_every_protocol_is_complete(protocol):
 
 def test_protocols_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        find("i2i").version = 2  # pyright: ignore[reportAttributeAccessIssue] - the point of it
+        find_protocol("i2i").version = 2  # pyright: ignore[reportAttributeAccessIssue] - the point of it
 
 
 def test_misspelt_protocol_gets_the_known_and_the_nearest():
@@ -91,12 +91,12 @@ def test_misspelt_protocol_gets_the_known_and_the_nearest():
         ValueError,
         match=r"^unknown protocol 'i2l'; did you mean 'i2i'\? known: clean, cut, i2i, ttur, ",
     ):
-        find("i2l")
+        find_protocol("i2l")
 
 
 def test_name_near_to_nothing_gets_the_known_only():
     with pytest.raises(ValueError, match=r"^unknown protocol 'psnr'; known: .*uvcgan2$"):
-        find("psnr")
+        find_protocol("psnr")
 
 
 # Scores
@@ -106,7 +106,7 @@ def test_default_score_is_raw_and_fits_a_record():
     real, fake, source = sets(140, 120)
     kid, error = kid_unbiased(real, fake)
     kid_source, error_source = kid_unbiased(source, fake)
-    result = score(find("i2i"), real, fake, source)
+    result = score_features(find_protocol("i2i"), real, fake, source)
     assert result == {
         "fid": fid(real, fake),
         "kid": kid,
@@ -140,18 +140,18 @@ def test_default_score_is_raw_and_fits_a_record():
 )
 def test_golden_values_are_met_to_the_last_printed_digit(protocol, key, equal, unequal):
     for counts, golden in (((100, 100), equal), ((140, 120), unequal)):
-        found = score(find(protocol), *sets(*counts))
+        found = score_features(find_protocol(protocol), *sets(*counts))
         assert found[key] == pytest.approx(golden, rel=0, abs=PRINTED)
 
 
 @pytest.mark.parametrize("name", MEANS)
 def test_mean_protocols_weigh_value_and_spread_alike(name):
-    protocol = find(name)
+    protocol = find_protocol(name)
     real, fake, source = sets(100, 100)
     target, other = kid_blocks(real, fake), kid_blocks(source, fake)
     shares = (protocol.target_weight, protocol.source_weight)
     mean = [shares[0] * target[i] + shares[1] * other[i] for i in range(2)]
-    assert score(protocol, real, fake, source) == {
+    assert score_features(protocol, real, fake, source) == {
         "kid": mean[0],
         "kid_se": mean[1],
         "kid_target": target[0],
@@ -163,7 +163,7 @@ def test_mean_protocols_weigh_value_and_spread_alike(name):
 
 def test_mean_of_fid_is_half_of_both():
     real, fake, source = sets(30, 30)
-    found = score(find("ttur-mean"), real, fake, source)
+    found = score_features(find_protocol("ttur-mean"), real, fake, source)
     assert found["fid"] == (fid(real, fake) + fid(source, fake)) / 2
     assert (found["fid_target"], found["fid_source"]) == (fid(real, fake), fid(source, fake))
 
@@ -171,25 +171,27 @@ def test_mean_of_fid_is_half_of_both():
 @pytest.mark.parametrize("name", [*MEANS, "ttur-mean"])
 def test_mean_protocols_need_the_sources(name):
     with pytest.raises(ValueError, match=f"protocol {name} needs the features of the source"):
-        score(find(name), make(30, 0, 0.0), make(30, 1, 0.0))
+        score_features(find_protocol(name), make(30, 0, 0.0), make(30, 1, 0.0))
 
 
 @pytest.mark.parametrize("name", MEANS)
 def test_identity_wins_the_distance_to_the_source(name):
     real, _, source = sets(100, 100)
-    found = score(find(name), real, source, source)  # a set with itself: negative by its bias
+    found = score_features(
+        find_protocol(name), real, source, source
+    )  # a set with itself: negative by its bias
     assert float(found["kid_source"]) < 0 < float(found["kid_target"])
 
 
 @pytest.mark.parametrize("name", ["ttur", "ttur-mean", "cut"])
 def test_protocols_without_a_kid_give_none(name):
-    found = score(find(name), *sets(30, 30))
+    found = score_features(find_protocol(name), *sets(30, 30))
     assert not [key for key in found if key.startswith("kid")]
-    assert "kid_unit" not in parameters(find(name), 30, 30)
+    assert "kid_unit" not in parameters(find_protocol(name), 30, 30)
 
 
 def test_clean_has_a_kid_without_spread():
-    assert score(find("clean"), *sets(30, 30)[:2]).keys() == {"fid", "kid"}
+    assert score_features(find_protocol("clean"), *sets(30, 30)[:2]).keys() == {"fid", "kid"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
@@ -199,18 +201,18 @@ def test_what_is_unavailable_has_the_names_of_what_is_available(protocol, with_s
     missing = unavailable(protocol, "no weights", with_source=with_source)
     assert set(missing.values()) == {"no weights"}
     if with_source or not protocol.source_weight:
-        found = score(protocol, real, fake, source if with_source else None)
+        found = score_features(protocol, real, fake, source if with_source else None)
         assert list(missing) == list(found)
 
 
 def test_undefined_spread_has_a_reason():
-    found = score(find("i2i"), make(2, 0, 0.0), make(9, 1, 0.0))
+    found = score_features(find_protocol("i2i"), make(2, 0, 0.0), make(9, 1, 0.0))
     assert isinstance(found["kid"], float)
     assert found["kid_se"] == "undefined for so few images"
 
 
 def test_impossible_estimator_does_not_take_the_others_along():
-    found = score(find("uvcgan2"), *sets(30, 30))
+    found = score_features(find_protocol("uvcgan2"), *sets(30, 30))
     assert isinstance(found["fid"], float)
     for key in ("kid", "kid_sd", "kid_source", "kid_source_sd"):
         assert "a subset of 50 images cannot be drawn from 30" in str(found[key])
@@ -218,21 +220,21 @@ def test_impossible_estimator_does_not_take_the_others_along():
 
 def test_reason_of_one_side_is_that_of_the_mean():
     real, fake, _ = sets(30, 30)
-    found = score(find("ugatit-mean"), real, fake, make(2, 3, 0.0))
+    found = score_features(find_protocol("ugatit-mean"), real, fake, make(2, 3, 0.0))
     assert isinstance(found["kid_target"], float)
     assert found["kid"] == found["kid_source"]
     assert "fewer than two images" in str(found["kid"])
 
 
 def test_one_image_gives_a_reason():
-    found = score(find("i2i"), make(1, 0, 0.0), make(9, 1, 0.0))
+    found = score_features(find_protocol("i2i"), make(1, 0, 0.0), make(9, 1, 0.0))
     assert "at least 2" in str(found["kid"])
 
 
 def test_unknown_estimator_is_refused():
-    broken = dataclasses.replace(find("ugatit"), block=None)
+    broken = dataclasses.replace(find_protocol("ugatit"), block=None)
     with pytest.raises(LookupError, match="lacks what 'kid_blocks' needs"):
-        score(broken, make(9, 0, 0.0), make(9, 1, 0.0))
+        score_features(broken, make(9, 0, 0.0), make(9, 1, 0.0))
 
 
 # What a record states
@@ -241,15 +243,15 @@ def test_unknown_estimator_is_refused():
 def test_parameters_of_the_default_protocol_are_those_of_its_first_records():
     """Records under ``results/`` hold them; others would not be ranked with these."""
     expected = {"distances": ["fid_lowrank", "kid_ustat"], "kid_unit": "raw"}
-    assert parameters(find("i2i"), 100, 100) == expected
+    assert parameters(find_protocol("i2i"), 100, 100) == expected
 
 
 def test_parameters_name_what_section_10_asks_for():
-    blocks = parameters(find("ugatit-mean-head"), 140, 120)
+    blocks = parameters(find_protocol("ugatit-mean-head"), 140, 120)
     assert (blocks["block"], blocks["target_weight"], blocks["source_weight"]) == (10, 0.01, 0.49)
-    subsets = parameters(find("uvcgan2"), 140, 120)
+    subsets = parameters(find_protocol("uvcgan2"), 140, 120)
     assert (subsets["subsets"], subsets["seed"], subsets["kid_subset_size"]) == (100, 2020, 50)
-    chosen = parameters(find("uvcgan2"), 140, 120, kid_subset_size=64)
+    chosen = parameters(find_protocol("uvcgan2"), 140, 120, kid_subset_size=64)
     assert chosen["kid_subset_size"] == 64
 
 
@@ -262,16 +264,18 @@ def test_size_of_subsets_follows_the_number_of_images(num_images, size):
 
 def test_chosen_size_of_subsets_is_used():
     real, fake, _ = sets(30, 30)
-    found = score(find("uvcgan2"), real, fake, kid_subset_size=20)
+    found = score_features(find_protocol("uvcgan2"), real, fake, kid_subset_size=20)
     assert found["kid"] == kid_subsets(real, fake, subsets=100, size=20, seed=2020)[0]
 
 
 def test_remarks_say_what_misleads():
-    assert remarks(find("i2i"), 100, 120) == []
-    assert any("98% of the value" in line for line in remarks(find("ugatit-mean-head"), 100, 100))
-    assert any("order" in line for line in remarks(find("ugatit"), 100, 100))
-    assert not any("whole set" in line for line in remarks(find("uvcgan2"), 100, 100))
-    assert any("whole set" in line for line in remarks(find("uvcgan2"), 100, 100, 100))
+    assert remarks(find_protocol("i2i"), 100, 120) == []
+    assert any(
+        "98% of the value" in line for line in remarks(find_protocol("ugatit-mean-head"), 100, 100)
+    )
+    assert any("order" in line for line in remarks(find_protocol("ugatit"), 100, 100))
+    assert not any("whole set" in line for line in remarks(find_protocol("uvcgan2"), 100, 100))
+    assert any("whole set" in line for line in remarks(find_protocol("uvcgan2"), 100, 100, 100))
 
 
 def test_import_is_cheap():

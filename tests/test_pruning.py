@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench.runs import lock, plan, pruning
+from i2i_bench.records.folders import write_run_file
+from i2i_bench.runs import lock, pruning
 
 RUNS, RESULTS = Path("runs"), Path("results")
 CHECKPOINTS = ("checkpoint-000000000002.pt", "checkpoint-000000000004.pt")
@@ -23,7 +24,7 @@ def make(run, *, is_recorded=True, is_finished=True):
         draft.write_bytes(b"x" * 100)
         os.utime(draft, (0, 0))
     (images / ".2-x.png").write_bytes(b"x")  # which somebody may be writing
-    plan.write_run_file(folder, "stripes", is_finished=is_finished)
+    write_run_file(folder, "stripes", is_finished=is_finished)
     if is_recorded:
         path = RESULTS / f"{run}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ KEPT = ["losses.png", "run.json", "translations-a2b/.2-x.png", "translations-a2b
 )
 def test_recorded_run_keeps_what_its_level_says(places, level, kept):
     folder = make("stripes/cyclegan/seed0")
-    (done,) = pruning.prune(RUNS, RESULTS, level=level, dry_run=False)
+    (done,) = pruning.prune_runs(RUNS, RESULTS, level=level, dry_run=False)
     assert left(folder) == kept
     assert folder.exists() is bool(kept)
     assert (done.run, done.files) == ("stripes/cyclegan/seed0", 8 - len(kept))
@@ -59,7 +60,7 @@ def test_recorded_run_keeps_what_its_level_says(places, level, kept):
 @pytest.mark.parametrize("state", [{"is_recorded": False}, {"is_finished": False}])
 def test_run_that_is_not_recorded_or_not_finished_loses_its_drafts_alone(places, state):
     folder = make("stripes/cyclegan/seed0", **state)
-    (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
+    (done,) = pruning.prune_runs(RUNS, RESULTS, level="all", dry_run=False)
     assert done.files == 2
     assert left(folder) == [*CHECKPOINTS, *KEPT]
 
@@ -67,15 +68,15 @@ def test_run_that_is_not_recorded_or_not_finished_loses_its_drafts_alone(places,
 def test_damaged_record_protects_its_run(places):
     folder = make("stripes/cyclegan/seed0")
     (RESULTS / "stripes/cyclegan/seed0.json").write_text("{")
-    list(pruning.prune(RUNS, RESULTS, level="all", dry_run=False))
+    list(pruning.prune_runs(RUNS, RESULTS, level="all", dry_run=False))
     assert CHECKPOINTS[0] in left(folder)
 
 
 def test_run_in_work_is_passed_over(places):
     folder = make("stripes/cyclegan/seed0")
     before = left(folder)
-    with lock.claim(folder):
-        (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
+    with lock.lock_run(folder):
+        (done,) = pruning.prune_runs(RUNS, RESULTS, level="all", dry_run=False)
     assert "is in progress: process" in done.reason
     assert left(folder) == before
 
@@ -84,7 +85,7 @@ def test_copy_of_a_run_is_not_the_runs(places):
     copy = make("stripes/cyclegan/seed0").with_name("seed0.bak")
     copy.mkdir()
     (copy / CHECKPOINTS[0]).write_bytes(b"x")
-    (done,) = pruning.prune(RUNS, RESULTS, level="all", dry_run=False)
+    (done,) = pruning.prune_runs(RUNS, RESULTS, level="all", dry_run=False)
     assert done.run == "stripes/cyclegan/seed0"
     assert left(copy) == [CHECKPOINTS[0]]
 
@@ -95,7 +96,7 @@ def test_links_are_removed_and_what_they_lead_to_stays(places):
     (places / "precious/file").write_text("x")
     (folder / "link").symlink_to(places / "precious")
     (RUNS / "stripes/cyclegan/seed1").symlink_to(places / "precious")
-    list(pruning.prune(RUNS, RESULTS, level="all", dry_run=False))
+    list(pruning.prune_runs(RUNS, RESULTS, level="all", dry_run=False))
     assert (places / "precious/file").exists()
     assert (RUNS / "stripes/cyclegan/seed1").is_symlink()
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib import pyplot
 
 from i2i_bench.cli.main import main
-from i2i_bench.records.record import read_all
+from i2i_bench.records.record import read_records
 from i2i_bench.report.leaderboard import tabulate
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def test_python_of_readme_and_api_runs(block, tmp_path, monkeypatch, capsys):
     if "savefig" not in block:
         assert len(printed) == 11  # every model and variant
         return
-    board = next(t for t in tabulate(read_all(ROOT / "results")) if t.group[0] == "stripes")
+    board = next(t for t in tabulate(read_records(ROOT / "results")) if t.group[0] == "stripes")
     ranked = [f"{row.model}+{row.variant}" for row in board.rows if row.rank]
     assert (board.group.direction, printed) == ("a2b", ranked)
     assert (tmp_path / "ranking.png").stat().st_size > 10_000

@@ -27,7 +27,7 @@ def test_small_preset_makes_a_record_of_real_images(real_images, tmp_path, name)
     arguments = ["run", "--model", "attentiongan", "--task", str(folder), *choices, *places]
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    (found,) = record.read_all(results)
+    (found,) = record.read_records(results)
     assert found.task.startswith(f"folder-{name}-")
     assert found.images_seen == 8
     for direction in ("a2b", "b2a"):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from i2i_bench.model import Batch, Clock, Randomness
+from i2i_bench.model import Batch, Clock
+from i2i_bench.randomness import Randomness
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 UGATIT = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")

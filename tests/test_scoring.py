@@ -8,23 +8,25 @@ import torch
 from PIL import Image
 
 from i2i_bench import pretrained
-from i2i_bench.cli.progress import quiet
+from i2i_bench.data import test_set
 from i2i_bench.model import A2B, ResizeRule
-from i2i_bench.scoring import protocols, test_set
+from i2i_bench.scoring import protocols
 from i2i_bench.scoring import translations as scoring_translations
 from i2i_bench.scoring.features import extract
+from i2i_bench.scoring.features.lpips import lpips_distance
 from i2i_bench.scoring.metrics import distances, masks
 from i2i_bench.scoring.metrics.pixels import psnr
-from i2i_bench.scoring.scorer import Scorer, alarms, order_replicates
+from i2i_bench.scoring.scorer import Scorer, alarms_of_scores, order_replicates
 from i2i_bench.scoring.translations import Reference, Translations
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 
 CPU = torch.device("cpu")
 STRIPES = catalogue.EMBEDDED["stripes"]
 TESTS = test_set.TestSet(STRIPES, ResizeRule(32))
-I2I, CLEAN = protocols.find("i2i"), protocols.find("clean")
-BLOCKS = dataclasses.replace(protocols.find("ugatit"), recipe="clean")
-MEAN = dataclasses.replace(protocols.find("ugatit-mean-head"), recipe="clean")
+I2I, CLEAN = protocols.find_protocol("i2i"), protocols.find_protocol("clean")
+BLOCKS = dataclasses.replace(protocols.find_protocol("ugatit"), recipe="clean")
+MEAN = dataclasses.replace(protocols.find_protocol("ugatit-mean-head"), recipe="clean")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_cycle_is_compared_with_the_source(sources, against, with_both):
     found = score(part, reference)
     ratios = [psnr(one, other) for one, other in zip(back[:24], sources[:24], strict=True)]
     assert found.values["psnr_cycle"] == pytest.approx(np.mean(ratios))
-    expected = np.mean(extract.lpips_distance(back[:24], sources[:24]))
+    expected = np.mean(lpips_distance(back[:24], sources[:24]))
     assert found.values["lpips_cycle"] == pytest.approx(expected)
 
 
@@ -161,11 +163,11 @@ def test_distances_are_those_of_the_features(sources, against, with_both):
     assert found.baselines["identity"].values["lpips_source"] == pytest.approx(0, abs=1e-6)
     assert value(found, "lpips_source") > 0
     assert found.weights_sha256 == pretrained.weights_hash(
-        pretrained.required(pretrained.INCEPTION_NAME)
+        pretrained.required_weights(pretrained.INCEPTION_NAME)
     )
     assert found.weights_status == "unverified"
     assert found.lpips_sha256 == pretrained.weights_hash(
-        pretrained.required(pretrained.ALEXNET_NAME)
+        pretrained.required_weights(pretrained.ALEXNET_NAME)
     )
     assert (found.n_real, found.n_fake, found.image_size) == (24, 24, 32)
 
@@ -300,7 +302,7 @@ def test_one_training_image_leaves_no_halves_to_compare(tmp_path):
         for i in range(count):
             picture = np.random.RandomState(i).randint(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
-    task = catalogue.find(str(tmp_path), tmp_path)
+    task = catalogue.find_task(str(tmp_path), tmp_path)
     found = scoring_translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
     assert [half.shape for half in found.halves] == [(0, 32, 32, 3)] * 2
 
@@ -319,7 +321,7 @@ def test_halves_of_hardly_an_image_have_reasons(sources, against, with_inception
 
 
 def test_subset_size_is_recorded_as_chosen(sources, against, with_inception):
-    subsets = dataclasses.replace(protocols.find("uvcgan2"), recipe="clean")
+    subsets = dataclasses.replace(protocols.find_protocol("uvcgan2"), recipe="clean")
     part, reference = few(translations(sources, 255 - sources), against)
     found = score_all(part, reference, subsets, kid_subset_size=8)["uvcgan2@1/a2b"]
     assert found.estimator["kid_subset_size"] == 8
@@ -349,7 +351,7 @@ def test_every_set_is_scored_with_the_subset_size_of_the_record(
 ):
     """Also where the sets of a baseline, or the sources, would have another by their number."""
     monkeypatch.setattr(protocols, "subset_size", lambda num_images: num_images // 2)
-    subsets = dataclasses.replace(protocols.find("uvcgan2"), recipe="clean")
+    subsets = dataclasses.replace(protocols.find_protocol("uvcgan2"), recipe="clean")
     part, reference = few(translations(sources, 255 - sources), against)
     halves = tuple(half[:18] for half in reference.halves)
     found = score_all(part, dataclasses.replace(reference, halves=halves), subsets)
@@ -367,7 +369,7 @@ def test_inverted_translations_raise_an_alarm_for_their_direction(sources, again
     part, reference = few(translations(sources, 255 - sources), against)
     scores = score_all(part, reference, I2I)
     assert value(scores["i2i@1/a2b"], "colour_correlation") == pytest.approx(-1, abs=1e-3)
-    (alarm,) = alarms(scores)
+    (alarm,) = alarms_of_scores(scores)
     assert alarm.startswith("a2b: colours are inverted")
 
 
@@ -375,5 +377,5 @@ def test_sound_translations_raise_no_alarm(sources, against):
     sound = masks.MaskHealth(np.full(24, 0.5), np.full(24, 0.5), np.full((24, 2), 0.5))
     part, reference = few(translations(sources, against.truth, health=sound), against)
     scores = score_all(part, reference, I2I, CLEAN)
-    assert alarms(scores) == []
+    assert alarms_of_scores(scores) == []
     assert scores["i2i@1/a2b"].values["effective_masks"] == pytest.approx(2)

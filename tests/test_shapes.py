@@ -50,13 +50,13 @@ def apart(one, other):
     ],
 )
 def test_bytes_are_fixed_with_the_version(task, split, domain, index, digest):
-    image = shapes.tasks()[task].images(split, domain)[index].read()
+    image = shapes.shapes_tasks()[task].images(split, domain)[index].read()
     assert hashlib.sha256(image.tobytes()).hexdigest()[:16] == digest
 
 
 @each_task
 def test_sizes_and_names(task):
-    facts = shapes.tasks()[task]
+    facts = shapes.shapes_tasks()[task]
     for split, count in (("train", 1000), ("test", 100)):
         for domain in "ab":
             names = [image.name for image in facts.images(split, domain)]
@@ -119,7 +119,7 @@ def test_hue_distractors_wear_both_palettes_in_both_domains():
 @each_task
 @pytest.mark.parametrize("source", ["a", "b"])
 def test_truth_changes_nothing_but_the_foreground(task, source):
-    facts = shapes.tasks()[task]
+    facts = shapes.shapes_tasks()[task]
     truth, masks = facts.truth(source, OTHER[source]), facts.foreground(source, OTHER[source])
     assert truth and masks
     before, after, mask = pixels(facts.images("test", source)), pixels(truth), np.stack(masks)
@@ -138,7 +138,7 @@ def test_truth_changes_every_object_visibly(task):
 
 @each_task
 def test_truth_of_one_scene_is_its_rendering_in_the_other_domain(task):
-    facts = shapes.tasks()[task]
+    facts = shapes.shapes_tasks()[task]
     scene = shapes.scene(task, "test", "b", 7)
     truth = facts.truth("b", "a") or []
     assert truth[7].name == facts.images("test", "b")[7].name
@@ -197,7 +197,7 @@ def test_objects_differ_from_the_background(task):
 
 @each_task
 def test_domains_and_splits_share_no_image(task):
-    facts = shapes.tasks()[task]
+    facts = shapes.shapes_tasks()[task]
     images = [
         image.read().tobytes()
         for split in ("train", "test")
@@ -209,10 +209,10 @@ def test_domains_and_splits_share_no_image(task):
 
 def test_global_randomness_is_neither_used_nor_touched():
     np.random.seed(1)
-    first = shapes.tasks()["hue"].images("train", "a")[3].read().tobytes()
+    first = shapes.shapes_tasks()["hue"].images("train", "a")[3].read().tobytes()
     state = repr(np.random.get_state())
     np.random.seed(2)
-    assert shapes.tasks()["hue"].images("train", "a")[3].read().tobytes() == first
+    assert shapes.shapes_tasks()["hue"].images("train", "a")[3].read().tobytes() == first
     np.random.seed(1)
     assert repr(np.random.get_state()) == state
 
@@ -226,7 +226,7 @@ def test_scenes_that_do_not_exist_are_refused(key):
 
 
 def test_unknown_splits_and_domains_are_refused():
-    facts = shapes.tasks()["hue"]
+    facts = shapes.shapes_tasks()["hue"]
     with pytest.raises(ValueError, match="split 'val'"):
         facts.images("val", "a")
     with pytest.raises(ValueError, match="a, b"):

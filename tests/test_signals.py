@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench.cli import options
-from i2i_bench.runs.launch.process import Command, execute
-from i2i_bench.training import loop, parallel
+from i2i_bench.cli import group
+from i2i_bench.runs.launch.process import RunCommand, execute_command
+from i2i_bench.training import parallel
+from i2i_bench.training.signals import stop_signals
 
 IGNORED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 RUN = ("--model", "cyclegan", "--preset", "tiny", "--device", "cpu")
@@ -26,7 +27,7 @@ def ignore(default_signals):
 def test_training_leaves_ignored_signals_alone_and_collects_the_others(ignore, number):
     ignore(number)
     other = signal.SIGINT if number != signal.SIGINT else signal.SIGTERM
-    with loop.stop_signals() as received:
+    with stop_signals() as received:
         signal.raise_signal(number)
         assert signal.getsignal(number) == signal.SIG_IGN
         signal.raise_signal(other)
@@ -37,20 +38,20 @@ def test_training_leaves_ignored_signals_alone_and_collects_the_others(ignore, n
 def test_process_of_several_that_fails_leaves_an_ignored_signal_alone(ignore, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="fails"), loop.stop_signals():
+    with pytest.raises(ValueError, match="fails"), stop_signals():
         raise ValueError("fails")
     assert signal.getsignal(signal.SIGTERM) == parallel.outlive
     ignore(signal.SIGTERM)
-    with pytest.raises(ValueError, match="fails"), loop.stop_signals():
+    with pytest.raises(ValueError, match="fails"), stop_signals():
         raise ValueError("fails")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
 
 def test_sigterm_ends_a_block_unless_it_is_ignored(ignore):
-    with pytest.raises(SystemExit), options.unwinding():
+    with pytest.raises(SystemExit), group.unwinding():
         signal.raise_signal(signal.SIGTERM)
     ignore(signal.SIGTERM)
-    with options.unwinding():
+    with group.unwinding():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
@@ -84,8 +85,8 @@ def test_command_that_ignores_signals_is_not_stopped_by_them(places, tiny, ignor
 def test_process_of_a_run_is_told_to_end_even_if_its_parent_ignores_that(places, tiny, ignore):
     ignore(signal.SIGTERM)
     arguments = (*RUN, "--task", str(tiny), "--budget", "100000")
-    lines = execute(
-        Command(arguments, str(places)),
+    lines = execute_command(
+        RunCommand(arguments, str(places)),
         {},
         lambda: bool(list(Path("runs").rglob("losses.jsonl"))),
     )

@@ -19,12 +19,14 @@ from PIL import Image
 from i2i_bench.cli.main import main
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
-from i2i_bench.records.record import External, Record, variant_name
-from i2i_bench.report.render import to_markdown
+from i2i_bench.records.record import External, Record
+from i2i_bench.records.run import variant_name
+from i2i_bench.report.render import leaderboard_markdown
 from i2i_bench.report.site import page
-from i2i_bench.report.site.command import repeat
+from i2i_bench.report.site.command import repeat_command
 from i2i_bench.report.site.samples import Folders
 from i2i_bench.runs import plan
+from i2i_bench.runs.job import Choices, Job
 from i2i_bench.tasks.catalogue import EMBEDDED
 
 COMMITTED = Path(__file__).parents[1] / "results"
@@ -75,7 +77,7 @@ class Tree(html.parser.HTMLParser):
 
 def made(records, output: Path, folders: Folders = NOWHERE, task=None) -> Element:
     """Write a page; give its tree."""
-    return Tree(page.write(records, output, folders, task).read_text(encoding="utf-8")).root
+    return Tree(page.write_page(records, output, folders, task).read_text(encoding="utf-8")).root
 
 
 def text(element: Element) -> str:
@@ -99,7 +101,7 @@ def lines(board: Element, part: str) -> list[list[str]]:
 
 def make(model="cyclegan", *, value: float | None = 20.0, seed=0, score=None, **changes) -> Record:
     """Make a record like a committed one, with another PSNR of the foreground in one direction."""
-    found = record.read(COMMITTED / "stripes/cyclegan+preset=small/seed0.json")
+    found = record.read_record(COMMITTED / "stripes/cyclegan+preset=small/seed0.json")
     whole = found.scores[KEY]
     values = whole.values | {"psnr_foreground": value}
     changed = whole.model_copy(update={"values": values} | (score or {}))
@@ -113,7 +115,7 @@ def make(model="cyclegan", *, value: float | None = 20.0, seed=0, score=None, **
 
 
 def test_rows_ranks_and_values_are_those_of_the_markdown(tmp_path):
-    records = record.read_all(COMMITTED)
+    records = record.read_records(COMMITTED)
     shown = {}
     for board in of_class(made(records, tmp_path), "article", "board"):
         (caption,) = board.iter("caption")
@@ -122,7 +124,7 @@ def test_rows_ranks_and_values_are_those_of_the_markdown(tmp_path):
         shown[heading] = [
             [cell.replace(DASH, "-").removesuffix(" alarm") for cell in row] for row in parts
         ]
-    assert shown == dict(_markdown_tables(to_markdown(records)))
+    assert shown == dict(_markdown_tables(leaderboard_markdown(records)))
 
 
 def _markdown_tables(markdown: str) -> Iterator[tuple[str, list[list[str]]]]:
@@ -181,7 +183,7 @@ def test_unknown_headline_ranks_nothing(tmp_path):
 
 def test_alarm_stands_at_the_row_of_its_direction_and_in_the_detail(tmp_path):
     alarm = "b2a: nothing is translated"
-    found = record.read(COMMITTED / "stripes/cyclegan+preset=small/seed0.json")
+    found = record.read_record(COMMITTED / "stripes/cyclegan+preset=small/seed0.json")
     root = made([found.model_copy(update={"alarms": [alarm]})], tmp_path)
     boards = of_class(root, "article", "board")
     assert [b.get("data-direction") for b in boards if of_class(b, "span", "alarm")] == ["b2a"]
@@ -191,7 +193,7 @@ def test_alarm_stands_at_the_row_of_its_direction_and_in_the_detail(tmp_path):
 
 def test_detail_holds_the_record_as_it_is_written(tmp_path):
     path = COMMITTED / "stripes/unit+preset=small/seed1.json"
-    root = made([record.read(path)], tmp_path)
+    root = made([record.read_record(path)], tmp_path)
     (shown,) = of_class(root, "pre", "record")
     assert shown.text == path.read_text(encoding="utf-8")
 
@@ -222,7 +224,7 @@ def test_page_without_records_says_so(cli, places):
 
 
 def test_every_link_leads_to_a_place_of_its_own(tmp_path):
-    root = made(record.read_all(COMMITTED), tmp_path)
+    root = made(record.read_records(COMMITTED), tmp_path)
     ids = [each.get("id") for each in root.iter() if each.get("id")]
     assert len(ids) == len(set(ids))
     named = {n for e in root.iter() for n in e.get("aria-labelledby", "").split()}
@@ -251,16 +253,16 @@ def test_no_text_of_a_record_becomes_more_than_text(tmp_path, name):
 
 
 def test_page_is_a_function_of_the_records(tmp_path):
-    records = [*record.read_all(COMMITTED), make("a"), make("b", task="other")]
-    first = page.write(records, tmp_path / "first", NOWHERE).read_bytes()
+    records = [*record.read_records(COMMITTED), make("a"), make("b", task="other")]
+    first = page.write_page(records, tmp_path / "first", NOWHERE).read_bytes()
     random.Random(0).shuffle(records)
-    assert page.write(records, tmp_path / "second", NOWHERE).read_bytes() == first
+    assert page.write_page(records, tmp_path / "second", NOWHERE).read_bytes() == first
 
 
 def test_page_of_another_maker_is_kept(tmp_path):
     (tmp_path / "index.html").write_text("<p>mine</p>")
     with pytest.raises(ValueError, match="was not made by i2i-bench; give another folder"):
-        page.write([make()], tmp_path, NOWHERE)
+        page.write_page([make()], tmp_path, NOWHERE)
     assert (tmp_path / "index.html").read_text() == "<p>mine</p>"
 
 
@@ -281,23 +283,23 @@ def test_impossible_page_is_refused_and_nothing_written(cli, places, options, co
 # --- the command that repeats a run
 
 
-def _again(lines: tuple[str, ...]) -> list[plan.Job]:
+def _again(lines: tuple[str, ...]) -> list[Job]:
     """Plan what a command would do."""
     (line,) = lines
     name, *arguments = shlex.split(line)[1:]
     with main.commands[name].make_context(name, arguments) as context:
         given = context.params
     changes = dict(change.split("=", 1) for change in given["changes"])
-    chosen = plan.Choices(given["preset"], changes, given["budget"], given["precision"])
-    return plan.plan(given["models"], given["tasks"], given["seeds"], chosen, Path("nowhere"))
+    chosen = Choices(given["preset"], changes, given["budget"], given["precision"])
+    return plan.plan_runs(given["models"], given["tasks"], given["seeds"], chosen, Path("nowhere"))
 
 
 def test_command_of_committed_records_repeats_them():
     runs: dict[tuple[str, str], list[Record]] = {}
-    for each in record.read_all(COMMITTED):
+    for each in record.read_records(COMMITTED):
         runs.setdefault((each.task, each.run.label), []).append(each)
     for records in runs.values():
-        jobs = _again(repeat(records).lines)
+        jobs = _again(repeat_command(records).lines)
         assert [job.run for job in jobs] == [each.run for each in records]
         assert [job.plain_settings() for job in jobs] == [each.settings for each in records]
 
@@ -318,32 +320,32 @@ def test_command_of_committed_records_repeats_them():
     ],
 )
 def test_command_of_changed_settings_repeats_them(preset, changes, budget, precision):
-    model = registry.load("attentiongan")
+    model = registry.load_model("attentiongan")
     named = ("stripes", EMBEDDED["stripes"])
-    chosen = plan.Choices(preset, changes, budget, precision)
+    chosen = Choices(preset, changes, budget, precision)
     job = plan.make_job("attentiongan", model, named, 3, chosen)
     of_job = {"variant": job.run.variant, "preset": preset, "settings": job.plain_settings()}
-    (again,) = _again(repeat([make("attentiongan", seed=3, **of_job)]).lines)
+    (again,) = _again(repeat_command([make("attentiongan", seed=3, **of_job)]).lines)
     assert again.run == job.run
     assert again.plain_settings() == job.plain_settings()
 
 
 def test_command_says_what_a_record_does_not_know():
-    own = repeat([make(task="folder-mine-12345678", variant="preset=small,start=abcd")])
+    own = repeat_command([make(task="folder-mine-12345678", variant="preset=small,start=abcd")])
     assert own.lines == (
         "i2i-bench run --model cyclegan --task path/to/task --preset small --start path/to/run "
         "--seed 0",
     )
     assert any("folder-mine-12345678" in remark for remark in own.remarks)
     assert any("abcd" in remark for remark in own.remarks)
-    official = repeat([make(preset="official", variant="official-abcd")])
+    official = repeat_command([make(preset="official", variant="official-abcd")])
     assert [line.split()[1] for line in official.lines] == ["import", "evaluate"]
 
 
 def test_hashed_variant_is_known_by_its_name():
     long = variant_name("small", {"a" * 40: 1, "b" * 40: 2})
     settings = {"config": {"width": 8, "is_deep": True}, "budget": 10, "precision": "fp32"}
-    (line,) = repeat([make(variant=long, settings=settings)]).lines
+    (line,) = repeat_command([make(variant=long, settings=settings)]).lines
     assert "--budget 10 --set width=8 --set is_deep=true" in line
 
 
@@ -363,7 +365,7 @@ def opened(path: Path) -> Image.Image:
 
 
 def test_samples_are_the_translations_that_were_scored_and_their_sources(finished, tiny):
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     galleries = of_class(root, "section", "gallery")
     assert len(galleries) == 2  # directions
     rows = [row for row in galleries[0].iter("tr") if row.find("td") is not None]
@@ -382,7 +384,7 @@ def test_samples_are_the_translations_that_were_scored_and_their_sources(finishe
 
 
 def test_masks_are_shown_of_models_that_have_some(finished):
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     figures = [text(each[0]) for each in of_class(root, "details", "figure")]
     assert figures == 2 * [
         "Masks of attentiongan+preset=tiny, seed 0",
@@ -392,13 +394,13 @@ def test_masks_are_shown_of_models_that_have_some(finished):
 
 def test_truth_is_shown_where_it_is_known(cli, finished, pairs):
     cli("run", "--model", "cyclegan", "--task", pairs, "--preset", "tiny", "--results", "paired")
-    root = made(record.read_all(Path("paired")), Path("site"), folders(finished))
+    root = made(record.read_records(Path("paired")), Path("site"), folders(finished))
     heads = [text(each) for each in of_class(root, "table", "samples")[0].iter("th")]
     assert heads[:3] == ["image", "source", "truth"]
 
 
 def test_images_of_a_folder_are_said_to_have_an_owner(finished):
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     remarks = [text(each) for each in of_class(root, "p", "remark")]
     assert sum("publish it only where their licence (not stated) allows" in r for r in remarks) == 2
 
@@ -406,7 +408,7 @@ def test_images_of_a_folder_are_said_to_have_an_owner(finished):
 def test_images_of_a_run_other_than_the_recorded_one_are_not_shown(finished):
     for path in finished.glob("runs/*/cyclegan*/seed0/translations-a2b/a0.png"):
         Image.new("RGB", opened(path).size).save(path)
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     gallery, other = of_class(root, "section", "gallery")
     assert "cyclegan+preset=tiny, seed 0: the translations where this page was made are not" in (
         text(gallery)
@@ -418,14 +420,14 @@ def test_images_of_a_run_other_than_the_recorded_one_are_not_shown(finished):
 def test_damaged_image_costs_its_run_the_samples_only(finished):
     for path in finished.glob("runs/*/cyclegan*/seed0/translations-a2b/a1.png"):
         path.write_bytes(path.read_bytes()[:60])
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     assert "seed 0: a1.png is not a readable PNG." in text(root)
 
 
 def test_damaged_figure_costs_its_run_the_samples_only(finished):
     for path in finished.glob("runs/*/cyclegan*/seed0/samples-a2b.png"):
         path.write_bytes(b"no image")
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     assert "seed 0: samples-a2b.png is not a readable PNG." in text(root)
     assert {Path(name).name for name in shown_images(root)} == {
         path.name for path in (finished / "site" / "images").iterdir()
@@ -435,7 +437,7 @@ def test_damaged_figure_costs_its_run_the_samples_only(finished):
 def test_translations_are_shown_without_the_task(finished, caplog):
     for path in finished.glob("runs/*/*/seed0/run.json"):
         path.write_text('{"task": "/gone", "finished": true}')
-    root = made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    root = made(record.read_records(finished / "results"), finished / "site", folders(finished))
     assert "that were translated are not at hand" in text(root)
     assert "/gone" not in text(root)
     assert not of_class(root, "input", "wipe")
@@ -443,17 +445,17 @@ def test_translations_are_shown_without_the_task(finished, caplog):
 
 
 def test_page_without_runs_says_why_there_are_no_samples(tmp_path):
-    root = made(record.read_all(COMMITTED), tmp_path)
+    root = made(record.read_records(COMMITTED), tmp_path)
     assert not shown_images(root)
     assert "No samples: the translations of these runs are not where" in text(root)
 
 
 def test_images_no_longer_shown_are_removed_and_others_kept(finished):
     site = finished / "site"
-    made(record.read_all(finished / "results"), site, folders(finished))
+    made(record.read_records(finished / "results"), site, folders(finished))
     before = {path.name for path in (site / "images").iterdir()}
     (site / "images" / "mine.png").write_bytes(b"mine")
-    records = [r for r in record.read_all(finished / "results") if r.model == "cyclegan"]
+    records = [r for r in record.read_records(finished / "results") if r.model == "cyclegan"]
     root = made(records, site, folders(finished))
     after = {path.name for path in (site / "images").iterdir()}
     assert after == {Path(name).name for name in shown_images(root)} | {"mine.png"}
@@ -461,25 +463,25 @@ def test_images_no_longer_shown_are_removed_and_others_kept(finished):
 
 
 def test_page_does_not_depend_on_where_things_are(finished, tmp_path):
-    records = record.read_all(finished / "results")
-    one = page.write(records, finished / "one", folders(finished)).read_text()
+    records = record.read_records(finished / "results")
+    one = page.write_page(records, finished / "one", folders(finished)).read_text()
     shutil.copytree(finished / "runs", tmp_path / "elsewhere")
     moved = Folders(tmp_path / "elsewhere", tmp_path)
-    assert page.write(records, tmp_path / "two", moved).read_text() == one
+    assert page.write_page(records, tmp_path / "two", moved).read_text() == one
     assert str(finished) not in one
 
 
 def test_images_are_kept_byte_by_byte(finished):
-    made(record.read_all(finished / "results"), finished / "site", folders(finished))
+    made(record.read_records(finished / "results"), finished / "site", folders(finished))
     for path in (finished / "site" / "images").iterdir():
         assert opened(path).format == "PNG"
         assert re.fullmatch("[0-9a-f]{16}.png", path.name)
 
 
 def test_unused_fields_of_rows_stay_out_of_csv():
-    from i2i_bench.report.render import to_csv
+    from i2i_bench.report.render import leaderboard_csv
     from i2i_bench.report.rows import Row
 
-    header = to_csv([make()]).splitlines()[0].split(",")
+    header = leaderboard_csv([make()]).splitlines()[0].split(",")
     assert "entries" in {field.name for field in dataclasses.fields(Row)}
     assert "entries" not in header

@@ -52,11 +52,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(_finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Write the page of committed records of four models, and of finished runs with samples."""
-    committed = [r for r in record.read_all(COMMITTED) if r.model in MODELS and r.variant == SMALL]
-    records = [*committed, *record.read_all(_finished / "results")]
+    committed = [
+        r for r in record.read_records(COMMITTED) if r.model in MODELS and r.variant == SMALL
+    ]
+    records = [*committed, *record.read_records(_finished / "results")]
     output = tmp_path_factory.mktemp("page")
     folders = Folders(_finished / "runs", _finished / "data")
-    return site.write(records, output, folders).as_uri()
+    return site.write_page(records, output, folders).as_uri()
 
 
 @dataclass

@@ -18,7 +18,7 @@ KEY = "i2i@1/a2b"
 
 
 def make(model: str, value: float, seconds: float | None = 10.0, **changes) -> Record:
-    found = record.read(COMMITTED)
+    found = record.read_record(COMMITTED)
     score = found.scores[KEY]
     values = {"psnr_foreground": value}
     identity = score.baselines["identity"].model_copy(update={"values": {"psnr_foreground": 8.0}})

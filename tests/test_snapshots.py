@@ -10,9 +10,10 @@ from i2i_bench.data.directions import directions_of
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
 from i2i_bench.runs import plan
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.job import Choices
 from i2i_bench.tasks import catalogue
-from i2i_bench.training import checkpoint, loop, snapshots
+from i2i_bench.training import loop, snapshots
+from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.loop import Schedule
 from i2i_bench.training.snapshots import Album, evaluating, moments
 
@@ -30,9 +31,11 @@ def test_moments_halve_the_budget_from_its_end(budget, expected):
 
 
 def make_job(name, data):
-    model = registry.load(name)
+    model = registry.load_model(name)
     task = "shapes-attributes" if model.card.takes_labels else "stripes"
-    return plan.make_job(name, model, (task, catalogue.find(task, data)), 0, Choices("tiny", {}, 8))
+    return plan.make_job(
+        name, model, (task, catalogue.find_task(task, data)), 0, Choices("tiny", {}, 8)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def test_training_is_the_same_with_and_without_snapshots(name, images, tmp_path,
     assert torch.equal(after, torch.get_rng_state())
     assert lines(tmp_path / "with") == lines(tmp_path / "without")
     ours, theirs = (
-        checkpoint.read(tmp_path / each / "checkpoint-000000000008.pt")
+        read_checkpoint(tmp_path / each / "checkpoint-000000000008.pt")
         for each in ("with", "without")
     )
     ours["position"] = theirs["position"]  # its seconds and memory differ
@@ -107,7 +110,9 @@ def test_stopped_and_resumed_training_has_the_snapshots_of_a_whole_one(images, t
         train(job, images(job), tmp_path / "parts", stop)
     train(job, images(job), tmp_path / "parts")
     for direction in ("a2b", "b2a"):
-        whole, parts = (snapshots.read(tmp_path / each, direction) for each in ("whole", "parts"))
+        whole, parts = (
+            snapshots.read_snapshots(tmp_path / each, direction) for each in ("whole", "parts")
+        )
         assert [shot.images_seen for shot in whole] == [0, 2, 4, 8]
         assert [shot.images_seen for shot in parts] == [0, 2, 4, 8]
         for one, other in zip(whole, parts, strict=True):
@@ -119,7 +124,7 @@ def test_stopped_and_resumed_training_has_the_snapshots_of_a_whole_one(images, t
 def test_a_snapshot_is_what_the_model_does_then(images, tmp_path):
     job = make_job("attentiongan", tmp_path)
     train(job, images(job), tmp_path)
-    *_, last = snapshots.read(tmp_path, "a2b")
+    *_, last = snapshots.read_snapshots(tmp_path, "a2b")
     count, height, width, _ = last.sources.shape
     assert last.fakes.shape == last.sources.shape == (snapshots.COUNT, height, width, 3)
     assert last.attention is not None
@@ -134,13 +139,13 @@ def test_a_snapshot_is_what_the_model_does_then(images, tmp_path):
 def test_models_without_masks_have_snapshots_too(images, tmp_path):
     job = make_job("cyclegan", tmp_path)
     train(job, images(job), tmp_path)
-    (found, *_) = snapshots.read(tmp_path, "b2a")
+    (found, *_) = snapshots.read_snapshots(tmp_path, "b2a")
     assert (found.attention, found.background) == (None, None)
 
 
 def test_evaluating_restores_each_modules_mode_and_chance_even_after_a_failure():
-    job_class = registry.load("cyclegan")
-    task = catalogue.find("stripes", None)  # pyright: ignore[reportArgumentType]
+    job_class = registry.load_model("cyclegan")
+    task = catalogue.find_task("stripes", None)  # pyright: ignore[reportArgumentType]
     model = job_class(job_class.settings("tiny", task).config)
     model.networks.train()
     frozen = next(module for module in model.networks.modules() if not list(module.children()))
@@ -174,19 +179,19 @@ def test_damaged_snapshot_is_refused_by_name(tmp_path, content):
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"000000000008\.npz is damaged"):
-        snapshots.read(tmp_path, "a2b")
+        snapshots.read_snapshots(tmp_path, "a2b")
 
 
 def test_run_without_snapshots_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="--force trains again"):
-        snapshots.read(tmp_path, "a2b")
+        snapshots.read_snapshots(tmp_path, "a2b")
 
 
 def test_a_model_of_labels_is_shown_in_every_change(images, tmp_path):
     job = make_job("attentiongan-multi", tmp_path)
     train(job, images(job), tmp_path)
     for direction in directions_of(job.task):
-        *_, last = snapshots.read(tmp_path, str(direction))
+        *_, last = snapshots.read_snapshots(tmp_path, str(direction))
         sources = job.task.images("test", direction.source)[: snapshots.COUNT]
         expected = np.stack([np.asarray(image.read()) for image in sources])
         assert (last.sources == expected).all()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from i2i_bench.records.ablation import AblationPlan
 from i2i_bench.report import ablation
-from i2i_bench.report.ablation import Study
 
 HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
 PROGRAM = """
@@ -25,7 +25,10 @@ TRAINING = """
 import json, sys
 from pathlib import Path
 import torch
-from i2i_bench import cli, console, plan, protocols, runner
+from i2i_bench.cli import carry_out, progress
+from i2i_bench.records.folders import Places
+from i2i_bench.runs import bench, job, one_by_one, plan
+from i2i_bench.scoring import protocols
 
 def report(stage, done, of, values):
     if stage == "train":
@@ -33,10 +36,10 @@ def report(stage, done, of, values):
         raise SystemExit
 
 here = Path.cwd()
-places = plan.Places(here / "results", here / "runs", here)
-bench = runner.Bench(places, [protocols.find("i2i")], torch.device("cpu"), report)
-jobs = plan.plan([sys.argv[1]], [sys.argv[2]], [0], plan.Choices("tiny", {}, 4), here)
-runner.carry_out(jobs, bench, force=False, say=lambda line: None)
+places = Places(here / "results", here / "runs", here)
+shared = bench.Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), report)
+jobs = plan.plan_runs([sys.argv[1]], [sys.argv[2]], [0], job.Choices("tiny", {}, 4), here)
+one_by_one.run_one_by_one(jobs, shared, force=False, say=lambda line: None)
 """
 
 
@@ -88,8 +91,8 @@ def test_checking_ablations_imports_no_torch(places):
     for suffix in ("png", "svg"):
         (folder / f"own.{suffix}").touch()
     (folder / "own.json").write_text(json.dumps(plan))
-    study = Study.model_validate(plan)
-    for suffix, text in ablation.texts(study, []).items():
+    study = AblationPlan.model_validate(plan)
+    for suffix, text in ablation.ablation_texts(study, []).items():
         (folder / f"own{suffix}").write_text(text)
     output, modules = modules_after("ablate", "--check")
     assert output.startswith("1 ablation in")

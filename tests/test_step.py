@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.plugins import contract
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.training import memory
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -42,9 +42,9 @@ def test_models_need_no_more_operations_than_the_published_step(step, name, shar
 @pytest.mark.slow
 def test_models_keep_less_during_a_step_than_the_published_one(step, name, share):
     model_class, reference = step.REFERENCES[name]
-    settings = model_class.settings("tiny", contract.Toy())
+    settings = model_class.settings("tiny", Toy())
     ours, theirs = (
-        memory.expect(each, settings, contract.Toy()).step for each in (model_class, reference)
+        memory.measure_need(each, settings, Toy()).step for each in (model_class, reference)
     )
     assert ours < share * theirs
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench.data.store import SLAB, SPARE, NoRoomError, Room, Store, choose, room
+from i2i_bench.data import store
+from i2i_bench.data.store import SLAB, SPARE, NoRoomError, Room, Store, choose_home, find_room
 from i2i_bench.records import record
+from i2i_bench.records.folders import Places
 from i2i_bench.runs import execute, plan
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.job import Choices, expect_memory
 from i2i_bench.scoring import protocols
-from i2i_bench.training import memory
 
 FOLDER = Path("runs")
 GIB = 2**30
@@ -38,7 +41,7 @@ time.sleep(600)
     ],
 )
 def test_images_go_where_they_are_fastest_and_fit(free, home):
-    assert choose(2 * GIB, 3 * GIB, free) == home
+    assert choose_home(2 * GIB, 3 * GIB, free) == home
 
 
 @pytest.mark.parametrize(
@@ -53,14 +56,14 @@ def test_images_go_where_they_are_fastest_and_fit(free, home):
 )
 def test_images_that_fit_nowhere_are_refused(free, words):
     with pytest.raises(NoRoomError, match=words):
-        choose(2 * GIB, 0, free)
+        choose_home(2 * GIB, 0, free)
 
 
 def test_room_is_that_of_the_system(tmp_path):
-    free = room(torch.device("cpu"), tmp_path / "not" / "yet")
+    free = find_room(torch.device("cpu"), tmp_path / "not" / "yet")
     assert free.device is None
     assert free.disk > 0
-    assert room(torch.device("cpu")).disk == 0
+    assert find_room(torch.device("cpu")).disk == 0
 
 
 def test_a_store_says_where_it_is():
@@ -95,21 +98,21 @@ def test_a_killed_process_leaves_no_file(tmp_path):
 
 
 def test_a_run_from_a_file_gives_the_same_record(places, own):
-    (job,) = plan.plan(["cyclegan"], [str(own)], [0], plan.Choices("tiny", {}, 4), places)
+    (job,) = plan.plan_runs(["cyclegan"], [str(own)], [0], Choices("tiny", {}, 4), places)
     found = []
     for home in ("memory", "file"):
-        where = plan.Places(places / home / "results", places / home / "runs", places)
+        where = Places(places / home / "results", places / home / "runs", places)
         store = Store(home, 1, folder=where.runs)
-        shared = (where, [protocols.find("i2i")], torch.device("cpu"), lambda *_: None)
-        made = record.read(execute.execute(job, execute.Bench(*shared), store=store))
+        shared = (where, [protocols.find_protocol("i2i")], torch.device("cpu"), lambda *_: None)
+        made = record.read_record(execute.execute_run(job, Bench(*shared), store=store))
         found.append(made.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"}))
     assert found[0] == found[1]
 
 
 def test_run_says_that_its_images_have_no_room_in_memory(cli, places, own, monkeypatch):
-    (job,) = plan.plan(["cyclegan"], [str(own)], [0], plan.Choices("tiny", {}, 4), places)
-    need, _ = plan.expect_memory(job, torch.device("cpu"), places)
-    monkeypatch.setattr(memory, "available", lambda device: need.beside)
+    (job,) = plan.plan_runs(["cyclegan"], [str(own)], [0], Choices("tiny", {}, 4), places)
+    need, _ = expect_memory(job, torch.device("cpu"), places)
+    monkeypatch.setattr(store, "available_memory", lambda device: need.beside)
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4, "--task", own)
     assert "keeps its training images, 0.03 MiB in a file in " in said
     assert "recorded in" in said

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sound_records import make_record, make_score
 
-from i2i_bench.records.record import Values, write
+from i2i_bench.records.record import Values, write_record
 from i2i_bench.report.papers import published, tables
-from i2i_bench.report.papers.comparison import comparison
+from i2i_bench.report.papers.comparison import comparison_table
 from i2i_bench.tasks import catalogue
 
 # As printed: AMT on AR Face, PSNR on AR Face, AMT on CelebA
@@ -73,7 +73,7 @@ def make(model="cyclegan", seed=0, *, values=None, score=None, **changes):
 
 def lines(name="iv", records=(), *, further=False):
     """Give the lines of the CSV."""
-    text = tables.to_csv(comparison(name, records, further=further))
+    text = tables.paper_csv(comparison_table(name, records, further=further))
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -83,7 +83,7 @@ def of(method, records, **arguments):
 
 
 def text(name="iv", records=(), *, further=False):
-    return tables.to_markdown(comparison(name, records, further=further))
+    return tables.paper_markdown(comparison_table(name, records, further=further))
 
 
 def cells(shown, start):
@@ -295,7 +295,7 @@ def test_measured_values_have_the_papers_decimals():
 def test_markdown_is_aligned_and_fits_a_terminal():
     records = [make("attentiongan", i, values={"kid": 0.02 + i / 100}) for i in (0, 1)]
     for name in ("ii", "iii", "iv"):
-        shown = tables.to_markdown(comparison(name, records, further=True))
+        shown = tables.paper_markdown(comparison_table(name, records, further=True))
         for section in shown.split("\n## "):
             rows = [line for line in section.splitlines() if line.startswith("|")]
             assert len({len(row) for row in rows}) == 1
@@ -303,7 +303,7 @@ def test_markdown_is_aligned_and_fits_a_terminal():
 
 
 def test_latex_is_balanced_and_escaped():
-    found = tables.to_latex(comparison("iv", [make(variant="a_b=1")], further=True))
+    found = tables.paper_latex(comparison_table("iv", [make(variant="a_b=1")], further=True))
     assert found.count("\\begin{table}") == found.count("\\end{table}") == 12
     assert found.count("\\toprule") == found.count("\\bottomrule") == 12
     assert r"cyclegan+a\_b=1 (1) \\" in found
@@ -318,14 +318,14 @@ def test_latex_is_balanced_and_escaped():
 @pytest.mark.parametrize("layout", ["md", "csv", "latex"])
 @pytest.mark.parametrize("name", ["ii", "iii", "IV"])
 def test_command_reads_records(cli, places, name, layout):
-    write(make(), places / "results")
+    write_record(make(), places / "results")
     shown = cli("table", name, "--format", layout)
     assert shown.endswith("\n")
     assert ("2.50" in shown or "2.5," in shown) == (name == "IV")
 
 
 def test_command_refuses_a_damaged_record(cli, places):
-    path = write(make(), places / "results")
+    path = write_record(make(), places / "results")
     path.write_text("{")
     assert cli("table", "iv", code=1).startswith(f"{path} is not a valid record: ")
 
@@ -343,6 +343,6 @@ def test_command_refuses_what_is_not_possible(cli, places, arguments, part):
 
 
 def test_data_files_lie_in_the_package():
-    folder = Path(published.__file__).parent / "papers"
-    names = {path.name for path in folder.iterdir()}
+    folder = Path(published.__file__).parent
+    names = {path.name for path in folder.iterdir() if path.suffix in (".csv", ".toml")}
     assert names == {"capacity.csv", "layout.toml", "networks.toml", "values.csv"}

@@ -6,8 +6,8 @@ from sound_records import make_record, make_score
 from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.papers import tables
-from i2i_bench.report.papers.comparison import comparison
-from i2i_bench.report.render import to_markdown
+from i2i_bench.report.papers.comparison import comparison_table
+from i2i_bench.report.render import leaderboard_markdown
 from i2i_bench.report.site import page
 from i2i_bench.report.site.samples import Folders
 from i2i_bench.report.targets import in_words, means
@@ -69,7 +69,9 @@ def test_only_what_is_certainly_a_pair_is_written_in_words(direction, words):
 
 
 def test_page_names_a_mean_over_two_targets(tmp_path):
-    text = page.write([make()], tmp_path, Folders(tmp_path, tmp_path)).read_text(encoding="utf-8")
+    text = page.write_page([make()], tmp_path, Folders(tmp_path, tmp_path)).read_text(
+        encoding="utf-8"
+    )
     assert "celeba, mean over 2 targets</h3>" in text
 
 
@@ -95,7 +97,7 @@ def test_means_of_other_targets_or_images_stand_apart():
 
 
 def test_mean_comes_first_and_says_what_its_shares_are():
-    text = to_markdown([make()])
+    text = leaderboard_markdown([make()])
     assert text.index("mean over 2 targets") < text.index(", +Male, ")
     assert "to target: share that the suite's classifier takes for the target domain" in text
     assert " 60.0" in text
@@ -120,7 +122,7 @@ def test_shares_of_two_classifiers_are_said_and_not_marked():
 )
 def test_classifier_stands_beside_the_human_study_and_never_in_it(directions, dataset):
     shares = [0.25 + i / 4 for i in range(len(directions))]
-    found = comparison("iii", [make("stargan", shares, directions)])
+    found = comparison_table("iii", [make("stargan", shares, directions)])
     (study,) = (s for s in found.sections if s.title.startswith(f"Table III, {dataset}: AMT"))
     assert {line[3] for line in study.rows} == {"human study"}
     (beside,) = (s for s in found.sections if s.title.startswith(f"Beside Table III, {dataset}:"))
@@ -134,14 +136,14 @@ def test_classifier_stands_beside_the_human_study_and_never_in_it(directions, da
 
 
 def test_mean_over_targets_stands_for_celeba_as_a_whole():
-    found = comparison("ii", [make()])
+    found = comparison_table("ii", [make()])
     (beside,) = (s for s in found.sections if s.title.startswith("Beside Table II, CelebA:"))
     assert [line[3] for line in beside.rows] == ["60.0", "0.0", "98.0"]
-    assert "Beside" not in tables.to_markdown(comparison("ii", []))
+    assert "Beside" not in tables.paper_markdown(comparison_table("ii", []))
 
 
 def test_counts_of_a_mean_are_the_least_and_said_to_be():
-    text = to_markdown([make()])
+    text = leaderboard_markdown([make()])
     mean, single = text.split("mean over 2 targets")[1], text.split(", +Male, ")[1]
     assert "n ≥ " in mean.splitlines()[0] and "n = " in single.splitlines()[0]
     assert "Real set " in mean and "of at least " in mean.split("## ")[0]

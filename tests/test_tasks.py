@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from i2i_bench.tasks import catalogue, two_domains
+from i2i_bench.tasks.image_file import read_image
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
@@ -38,7 +39,7 @@ def make_task(root, counts=(2, 3, 1, 2), name="{folder}_{index}.png", size=(8, 8
 
 
 def test_embedded_names_are_found_without_data(tmp_path):
-    task = catalogue.find("stripes", tmp_path / "nothing")
+    task = catalogue.find_task("stripes", tmp_path / "nothing")
     assert (task.kind, task.headline, task.paired) == ("embedded", "psnr_foreground", False)
 
 
@@ -53,13 +54,13 @@ def test_embedded_names_are_found_without_data(tmp_path):
 )
 def test_unknown_names_are_answered_with_what_is_possible(name, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        catalogue.find(name, tmp_path)
+        catalogue.find_task(name, tmp_path)
 
 
 def test_missing_data_say_what_goes_where_under_which_licence(tmp_path):
     (tmp_path / "facades" / "trainA").mkdir(parents=True)
     with pytest.raises(ValueError) as error:
-        catalogue.find("facades", tmp_path)
+        catalogue.find_task("facades", tmp_path)
     for part in ("trainB testA testB", str(tmp_path / "facades"), "https://", "licence"):
         assert part in str(error.value)
 
@@ -67,7 +68,7 @@ def test_missing_data_say_what_goes_where_under_which_licence(tmp_path):
 def test_wrong_counts_say_expected_and_found(tmp_path):
     make_task(tmp_path / "horse2zebra")
     with pytest.raises(ValueError, match=r"trainA has 2 images \(1067 expected\)"):
-        catalogue.find("horse2zebra", tmp_path)
+        catalogue.find_task("horse2zebra", tmp_path)
 
 
 @pytest.mark.parametrize("source", catalogue.sources().values(), ids=catalogue.sources())
@@ -84,12 +85,12 @@ def test_every_source_keeps_to_one_interface(source, tmp_path):
 
 def test_tasks_by_hand_say_what_to_obtain(tmp_path):
     with pytest.raises(ValueError, match="accepting the CelebA agreement"):
-        catalogue.find("celeba", tmp_path)
+        catalogue.find_task("celeba", tmp_path)
 
 
 def test_catalogued_folders_are_read(tmp_path):
     make_task(tmp_path / "photo2portrait")
-    task = catalogue.find("photo2portrait", tmp_path)
+    task = catalogue.find_task("photo2portrait", tmp_path)
     assert (task.name, task.kind, task.headline) == ("photo2portrait", "catalogued", "kid")
     assert task.num_train == {"a": 2, "b": 3} and task.num_test == {"a": 1, "b": 2}
     assert task.image_size == 256 and not task.paired
@@ -105,13 +106,13 @@ def test_catalogued_pairs_must_pair(tmp_path, monkeypatch):
     monkeypatch.setitem(catalogue.sources(), "pairs", source)
     make_task(tmp_path / "pairs")
     with pytest.raises(ValueError, match="names differ"):
-        catalogue.find("pairs", tmp_path)
+        catalogue.find_task("pairs", tmp_path)
 
 
 def test_listing_states_what_can_be_run(tmp_path):
     make_task(tmp_path / "photo2portrait")
     make_task(tmp_path / "maps")
-    rows = {row.name: row for row in catalogue.listing(tmp_path)}
+    rows = {row.name: row for row in catalogue.list_tasks(tmp_path)}
     states = {name: rows[name].state for name in ("hue", "photo2portrait", "maps", "facades")}
     assert list(states.values()) == ["ready", "ready", "incomplete", "missing"]
     assert rows["celeba"].state == "by hand" and rows["celeba"].image_size == 128
@@ -123,8 +124,9 @@ def test_listing_states_what_can_be_run(tmp_path):
 
 def test_listing_imports_nothing_heavy():
     code = (
-        "import sys; from pathlib import Path; from i2i_bench.tasks import catalog;"
-        "catalog.listing(Path('.')); catalog.find('hue', Path('.')).images('test', 'a');"
+        "import sys; from pathlib import Path; from i2i_bench.tasks import catalogue;"
+        "here = Path('.'); catalogue.list_tasks(here);"
+        "catalogue.find_task('hue', here).images('test', 'a');"
         "sys.exit(', '.join({'numpy', 'PIL', 'torch'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -137,11 +139,11 @@ def test_listing_imports_nothing_heavy():
 def test_folder_is_found_by_its_path(tmp_path, monkeypatch):
     make_task(tmp_path / "my data!")
     monkeypatch.chdir(tmp_path)
-    task = catalogue.find("my data!", tmp_path)
+    task = catalogue.find_task("my data!", tmp_path)
     assert task.name.startswith("folder-my-data-") and len(task.name) == len("folder-my-data-") + 8
-    assert catalogue.find("./my data!", tmp_path).name == task.name
+    assert catalogue.find_task("./my data!", tmp_path).name == task.name
     monkeypatch.chdir("my data!")
-    assert catalogue.find("./", tmp_path).name == task.name
+    assert catalogue.find_task("./", tmp_path).name == task.name
     assert (task.kind, task.version, task.headline) == ("folder", 1, "kid")
 
 
@@ -149,23 +151,23 @@ def test_images_are_listed_by_name_whatever_their_suffix(tmp_path):
     make_task(tmp_path)
     for name in ("B.jpg", "a.JPEG", "c.webp", "d.bmp", "e.tif", "10.png", "9.png"):
         save(tmp_path / "testA" / name)
-    names = [image.name for image in two_domains.folder_task(tmp_path).images("test", "a")]
+    names = [image.name for image in two_domains.two_domain_task(tmp_path).images("test", "a")]
     assert names == sorted(names) and len(names) == 8
 
 
 def test_hidden_and_system_files_are_ignored(tmp_path):
     make_task(tmp_path)
-    before = two_domains.folder_task(tmp_path).name
+    before = two_domains.two_domain_task(tmp_path).name
     for name in (".DS_Store", "Thumbs.db", "._x.png"):
         (tmp_path / "trainA" / name).write_text("x")
     (tmp_path / "trainA" / ".cache").mkdir()
-    assert two_domains.folder_task(tmp_path).name == before
+    assert two_domains.two_domain_task(tmp_path).name == before
 
 
 @pytest.mark.parametrize("change", ["bytes", "name", "more"])
 def test_name_follows_the_contents(change, tmp_path):
     make_task(tmp_path)
-    before = two_domains.folder_task(tmp_path).name
+    before = two_domains.two_domain_task(tmp_path).name
     image = tmp_path / "testB" / "testB_0.png"
     if change == "bytes":
         save(image, size=(9, 9))
@@ -173,7 +175,7 @@ def test_name_follows_the_contents(change, tmp_path):
         image.rename(image.with_name("other.png"))
     else:
         save(image.with_name("other.png"))
-    assert two_domains.folder_task(tmp_path).name != before
+    assert two_domains.two_domain_task(tmp_path).name != before
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_name_follows_the_contents(change, tmp_path):
 )
 def test_image_size_follows_the_first_training_image(size, expected, tmp_path):
     make_task(tmp_path, counts=(1, 1, 1, 1), size=size)
-    assert two_domains.folder_task(tmp_path).image_size == expected
+    assert two_domains.two_domain_task(tmp_path).image_size == expected
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -189,7 +191,7 @@ def test_missing_folder_is_refused_by_name(folder, tmp_path):
     make_task(tmp_path)
     (tmp_path / folder).rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=f"has no {folder}; needed are trainA trainB testA testB"):
-        two_domains.folder_task(tmp_path)
+        two_domains.two_domain_task(tmp_path)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -198,7 +200,7 @@ def test_empty_folder_is_refused_by_name(folder, tmp_path):
     for path in (tmp_path / folder).iterdir():
         path.unlink()
     with pytest.raises(ValueError, match=f"{folder} is empty"):
-        two_domains.folder_task(tmp_path)
+        two_domains.two_domain_task(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -214,12 +216,12 @@ def test_other_layouts_are_refused_with_the_reason(layout, message, tmp_path):
     for folder in layout:
         save(tmp_path / folder / "1.png")
     with pytest.raises(ValueError, match=message):
-        two_domains.folder_task(tmp_path)
+        two_domains.two_domain_task(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
-        two_domains.folder_task(save(tmp_path / "x" / "1.png"))
+        two_domains.two_domain_task(save(tmp_path / "x" / "1.png"))
 
 
 @pytest.mark.parametrize("kind", ["text", "duplicate", "subfolder", "loop", "broken"])
@@ -240,20 +242,20 @@ def test_strange_entries_are_refused_by_name(kind, tmp_path):
         (folder / "round.png").symlink_to(folder / target)
         name, message = "round.png", "broken link"
     with pytest.raises(ValueError, match=message) as error:
-        two_domains.folder_task(tmp_path)
+        two_domains.two_domain_task(tmp_path)
     assert name in str(error.value)
 
 
 def test_a_folder_that_links_to_itself_is_refused(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(ValueError, match="there is no folder"):
-        two_domains.folder_task(tmp_path / "loop")
+        two_domains.two_domain_task(tmp_path / "loop")
 
 
 def test_linked_folders_are_the_same_task(tmp_path):
     make_task(tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    names = {two_domains.folder_task(tmp_path / name).name for name in ("real", "link")}
+    names = {two_domains.two_domain_task(tmp_path / name).name for name in ("real", "link")}
     assert len(names) == 1
 
 
@@ -265,7 +267,7 @@ def test_pairs_are_found_by_stem_and_keep_one_order(names, tmp_path):
     for folder in FOLDERS:
         for stem in ("x", "x1", "x-1"):  # sorted otherwise with a suffix than without
             save(tmp_path / folder / names[folder[-1] == "B"].format(i=stem))
-    task = two_domains.folder_task(tmp_path)
+    task = two_domains.two_domain_task(tmp_path)
     assert task.paired and task.headline == "psnr"
     source, truth = task.images("test", "a"), task.truth("a", "b")
     assert truth
@@ -279,24 +281,24 @@ def test_pairs_are_found_by_stem_and_keep_one_order(names, tmp_path):
 
 def test_one_name_more_makes_a_set_unpaired(tmp_path):
     make_task(tmp_path, counts=(2, 2, 2, 2), name="{index}.png")
-    assert two_domains.folder_task(tmp_path).paired
+    assert two_domains.two_domain_task(tmp_path).paired
     save(tmp_path / "testB" / "more.png")
-    assert not two_domains.folder_task(tmp_path).paired
+    assert not two_domains.two_domain_task(tmp_path).paired
 
 
 def test_two_candidates_for_one_partner_are_no_pairs(tmp_path):
     make_task(tmp_path, counts=(2, 1, 1, 1), name="{index}.png")
     save(tmp_path / "trainB" / "0_B.png")
-    assert not two_domains.folder_task(tmp_path).paired
+    assert not two_domains.two_domain_task(tmp_path).paired
 
 
 def test_pairs_can_be_declined_and_demanded(tmp_path):
     make_task(tmp_path / "pairs", counts=(2, 2, 2, 2), name="{index}.png")
-    task = two_domains.folder_task(tmp_path / "pairs", paired=False)
+    task = two_domains.two_domain_task(tmp_path / "pairs", paired=False)
     assert not task.paired and task.headline == "kid" and task.truth("a", "b") is None
     make_task(tmp_path / "others")
     with pytest.raises(ValueError, match="do not pair"):
-        two_domains.folder_task(tmp_path / "others", paired=True)
+        two_domains.two_domain_task(tmp_path / "others", paired=True)
 
 
 # Files
@@ -306,14 +308,14 @@ def test_pairs_can_be_declined_and_demanded(tmp_path):
 def test_eight_bit_modes_are_converted_as_pil_does(mode, tmp_path):
     suffix = "tif" if mode == "CMYK" else "png"
     path = save(tmp_path / "x" / f"1.{suffix}", mode=mode)
-    image = two_domains.read_image(path)
+    image = read_image(path)
     assert image.mode == "RGB"
     assert (np.asarray(image) == np.asarray(Image.open(path).convert("RGB"))).all()
 
 
 def test_alpha_is_dropped_and_not_blended(tmp_path):
     path = save(tmp_path / "x" / "1.png", mode="RGBA")
-    assert (np.asarray(two_domains.read_image(path)) == np.asarray(Image.open(path))[..., :3]).all()
+    assert (np.asarray(read_image(path)) == np.asarray(Image.open(path))[..., :3]).all()
 
 
 @pytest.mark.parametrize("transparency", [None, 3, b"\x00\x80\xff"])
@@ -321,16 +323,14 @@ def test_palettes_are_converted_without_a_warning(transparency, tmp_path):
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).convert("P")
     options = {} if transparency is None else {"transparency": transparency}
     image.save(tmp_path / "1.png", **options)
-    assert (
-        np.asarray(two_domains.read_image(tmp_path / "1.png")) == np.asarray(image.convert("RGB"))
-    ).all()
+    assert (np.asarray(read_image(tmp_path / "1.png")) == np.asarray(image.convert("RGB"))).all()
 
 
 def test_exif_orientation_is_not_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = save(tmp_path / "x" / "1.jpg", size=(8, 12), exif=exif)
-    assert two_domains.read_image(path).size == (8, 12)
+    assert read_image(path).size == (8, 12)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_deep_images_are_refused(dtype, suffix, tmp_path):
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray(np.ones((8, 8), dtype=dtype)).save(path)
     with pytest.raises(ValueError, match=rf"deep\.{suffix}.*scale it to 8 bits"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 def test_deep_colour_png_is_refused_though_pil_would_cut_it_to_8_bits(tmp_path):
@@ -354,21 +354,21 @@ def test_deep_colour_png_is_refused_though_pil_would_cut_it_to_8_bits(tmp_path):
     parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
     with pytest.raises(ValueError, match=r"deep\.png has 16-bit"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 def test_name_that_is_no_text_is_refused(tmp_path):
     folder = make_task(tmp_path)
     (folder / "testA" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
     with pytest.raises(ValueError, match=r"caf.{1,8}\.png.* is not printable UTF-8"):
-        two_domains.folder_task(folder)
+        two_domains.two_domain_task(folder)
 
 
 @pytest.mark.parametrize("size", [(3, 8), (8, 3), (1, 1)])
 def test_tiny_images_are_refused(size, tmp_path):
     path = save(tmp_path / "x" / "tiny.png", size=size)
     with pytest.raises(ValueError, match=r"tiny\.png of \dx\d pixels is too small"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tif"])
@@ -378,19 +378,19 @@ def test_truncated_files_are_refused(suffix, part, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ValueError, match=rf"cut\.{suffix} cannot be read as an image: \w"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("content", [b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff"])
 def test_what_is_no_image_is_refused(content, tmp_path):
     (tmp_path / "fake.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"fake\.png cannot be read as an image"):
-        two_domains.read_image(tmp_path / "fake.png")
+        read_image(tmp_path / "fake.png")
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.png cannot be read"):
-        two_domains.read_image(tmp_path / "gone.png")
+        read_image(tmp_path / "gone.png")
 
 
 @pytest.mark.filterwarnings("default")
@@ -399,14 +399,14 @@ def test_decompression_bombs_are_refused(side, tmp_path, monkeypatch, recwarn):
     path = save(tmp_path / "x" / "bomb.png", size=(side, side))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"bomb\.png.*too large"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 def test_decompression_bombs_are_refused_where_warnings_are_errors(tmp_path, monkeypatch):
     path = save(tmp_path / "x" / "bomb.png", size=(12, 12))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"bomb\.png.*too large"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "EPS", "ICO"])
@@ -415,17 +415,17 @@ def test_what_is_in_a_file_counts_and_not_its_name(kind, tmp_path, monkeypatch):
     path = tmp_path / "image.png"
     Image.new("RGB", (16, 16)).save(path, kind)
     with pytest.raises(ValueError, match=r"image\.png cannot be read as an image: its content is"):
-        two_domains.read_image(path)
+        read_image(path)
 
 
 def test_folder_of_a_task_has_its_records_name(tmp_path):
     make_task(tmp_path / "mine")
     typed = str(tmp_path / "mine")
-    assert catalogue.name_of(typed) == catalogue.find(typed, tmp_path).name
-    assert catalogue.name_of("stripes") == "stripes"
-    assert catalogue.name_of("nothing") == "nothing"
+    assert catalogue.task_name_of(typed) == catalogue.find_task(typed, tmp_path).name
+    assert catalogue.task_name_of("stripes") == "stripes"
+    assert catalogue.task_name_of("nothing") == "nothing"
     (tmp_path / "results/gone/cyclegan").mkdir(parents=True)  # as of records
-    assert catalogue.name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")
+    assert catalogue.task_name_of(str(tmp_path / "results/gone")) == str(tmp_path / "results/gone")
 
 
 def test_contents_in_another_folder_are_other_contents(tmp_path):
@@ -435,7 +435,7 @@ def test_contents_in_another_folder_are_other_contents(tmp_path):
 
 
 def test_image_that_was_written_anew_is_refused_whatever_its_size(tmp_path):
-    task = two_domains.folder_task(make_task(tmp_path))
+    task = two_domains.two_domain_task(make_task(tmp_path))
     path = tmp_path / "trainA" / "trainA_0.png"
     path.write_bytes(path.read_bytes())
     os.utime(path, (0, 0))  # whatever the clock of the file system tells apart
@@ -447,4 +447,4 @@ def test_size_of_own_images_does_not_hang_on_one_of_them(tmp_path):
     make_task(tmp_path / "own", counts=(3, 3, 3, 3), size=(40, 36))
     first = sorted((tmp_path / "own" / "trainA").iterdir())[0]
     Image.new("RGB", (8, 8)).save(first)
-    assert two_domains.folder_task(tmp_path / "own").image_size == 36
+    assert two_domains.two_domain_task(tmp_path / "own").image_size == 36

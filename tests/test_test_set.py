@@ -8,16 +8,23 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_bench.cli.progress import quiet
-from i2i_bench.data import training_images
+from i2i_bench.data import test_set
+from i2i_bench.data.decode import decode_images
+from i2i_bench.data.png import save_images
 from i2i_bench.model import A2B, B2A, Direction, ResizeRule
+from i2i_bench.plugins import cost as plugins_cost
 from i2i_bench.plugins import registry
+from i2i_bench.records.folders import Places
 from i2i_bench.runs import execute
-from i2i_bench.runs.plan import Choices, Places, make_job
-from i2i_bench.scoring import external, protocols, test_set, translations
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.plan import make_job
+from i2i_bench.scoring import external, protocols
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue, many_domains
 from i2i_bench.tasks.task import SPLITS, TaskImage
-from i2i_bench.tasks.two_domains import folder_task
+from i2i_bench.tasks.two_domains import two_domain_task
 
 RULE = ResizeRule(16)
 DOMAINS = ("happy", "neutral", "sad")
@@ -75,13 +82,13 @@ def faces(tmp_path_factory):
             for i in range(count):
                 noise = random.randint(0, 256, (16, 16, 3), np.uint8)
                 Image.fromarray(noise).save(folder / split / name / f"{i}.png")
-    return many_domains.folder_task(folder)
+    return many_domains.many_domain_task(folder)
 
 
 @pytest.fixture
 def task(request, tiny, pairs, faces):
     """Give a task of one kind, which counts what is read."""
-    kinds = {"unpaired": lambda: folder_task(tiny), "paired": lambda: folder_task(pairs)}
+    kinds = {"unpaired": lambda: two_domain_task(tiny), "paired": lambda: two_domain_task(pairs)}
     kinds |= {"labelled": lambda: faces}
     kinds |= {name: lambda: catalogue.EMBEDDED[request.param] for name in catalogue.EMBEDDED}
     return counting(kinds[request.param]())
@@ -94,7 +101,7 @@ def truth_of(tests, direction, rows=None):
 
 
 def decoded(task, domain, rule=RULE):
-    return training_images.decode(task.reader.reader.images("test", domain), rule)
+    return decode_images(task.reader.reader.images("test", domain), rule)
 
 
 every_kind = pytest.mark.parametrize("task", ["unpaired", "paired", "labelled"], indirect=True)
@@ -106,32 +113,32 @@ every_kind = pytest.mark.parametrize("task", ["unpaired", "paired", "labelled"],
 @pytest.fixture
 def job(task):
     name = "attentiongan-multi" if task.attributes else "attentiongan"
-    return make_job(name, registry.load(name), ("typed", task), 0, Choices("tiny", {}, 8))
+    return make_job(name, registry.load_model(name), ("typed", task), 0, Choices("tiny", {}, 8))
 
 
 @pytest.fixture
 def bench(places):
     where = Places(places / "results", places / "runs", places / "data")
-    return execute.Bench(where, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    return Bench(where, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
 
 
 @every_kind
 def test_a_run_decodes_each_test_image_and_counts_multiply_adds_once(task, job, bench, monkeypatch):
-    counted, count_macs = [], translations.count_macs
+    counted, count_macs = [], plugins_cost.count_macs
     monkeypatch.setattr(
-        translations, "count_macs", lambda *a, **k: counted.append(a) or count_macs(*a, **k)
+        execute, "count_macs", lambda *a, **k: counted.append(a) or count_macs(*a, **k)
     )
-    execute.execute(job, bench)
+    execute.execute_run(job, bench)
     assert set(task.reader.times("test")) == {1}
     assert len(counted) == 1
     task.reader.reads.clear()
-    execute.evaluate(job, bench, force=True)
+    evaluate_run(job, bench, force=True)
     assert set(task.reader.times("test")) == {1}
 
 
 @pytest.mark.parametrize("task", ["unpaired"], indirect=True)
 def test_a_run_decodes_a_training_image_at_most_for_training_and_for_a_half(task, job, bench):
-    execute.execute(job, bench)
+    execute.execute_run(job, bench)
     assert set(task.reader.times("train")) <= {1, 2}
 
 
@@ -139,8 +146,8 @@ def test_a_run_decodes_a_training_image_at_most_for_training_and_for_a_half(task
 def test_images_of_other_programs_are_scored_with_each_test_image_decoded_once(task, places):
     truth = decoded(task, "b", ResizeRule(32))
     names = [image.name for image in task.images("test", "a")]
-    translations.save_images(places / "fakes", names, truth)
-    external.load(external.Images(places / "fakes", task, A2B))
+    save_images(places / "fakes", names, truth)
+    external.load_submission(external.Submission(places / "fakes", task, A2B))
     assert set(task.reader.times("test")) == {1}
 
 

@@ -11,25 +11,32 @@ from typing import Any
 import pytest
 import torch
 
-from i2i_bench.cli.progress import quiet
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
+from i2i_bench.records.folders import Places
 from i2i_bench.runs import execute, plan
-from i2i_bench.runs.plan import Choices
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.find import find_job
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.one_by_one import run_one_by_one
 from i2i_bench.scoring import protocols
+from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import checkpoint, loop
+from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.loop import Schedule
+from i2i_bench.training.signals import Stopped
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 
 
 @pytest.fixture(scope="module")
 def job():
-    task = catalogue.find("stripes", Path())
+    task = catalogue.find_task("stripes", Path())
     choices = Choices("tiny", {}, 12)
-    model_class = registry.load("attentiongan")
+    model_class = registry.load_model("attentiongan")
     return plan.make_job("attentiongan", model_class, ("stripes", task), 0, choices)
 
 
@@ -79,7 +86,7 @@ def assert_equal(one, other):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, number):
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(loop.Stopped, match="saved in"):
+    with pytest.raises(Stopped, match="saved in"):
         train(tmp_path / "parts", stop_after(4, number), seconds=1e9)
     model, position = train(tmp_path / "parts")
     assert position.images_seen == 12
@@ -88,17 +95,17 @@ def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, nu
 
 def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkeypatch):
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(loop.Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
+    with pytest.raises(Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
         train(tmp_path / "step", stop_after(12), seconds=1e9)
-    save = checkpoint.save
+    save = checkpoint.save_checkpoint
 
     def save_slowly(*content):
         save(*content)
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_slowly)
-        with pytest.raises(loop.Stopped, match="stopped by SIGINT after 12 of 12 images"):
+        patch.setattr(checkpoint, "save_checkpoint", save_slowly)
+        with pytest.raises(Stopped, match="stopped by SIGINT after 12 of 12 images"):
             train(tmp_path / "checkpoint", seconds=1e9)
     for folder in ("step", "checkpoint"):
         model, position = train(tmp_path / folder, stop_after(2))
@@ -107,7 +114,7 @@ def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkey
 
 
 def test_log_has_each_step_once_after_a_resume(train, tmp_path):
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Stopped):
         train(tmp_path, stop_after(6))
     with (tmp_path / loop.LOG).open("a") as file:
         file.write('{"step": 99, "images_seen": 198, "seconds": 1, "losses": {}}\n{"ste')
@@ -155,12 +162,12 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
     torch.save({"format": 1, "networks": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(ValueError, match="is damaged"):
-        checkpoint.read(tmp_path / "evil.pt")
+        read_checkpoint(tmp_path / "evil.pt")
     assert not (tmp_path / "executed").exists()
 
 
 def test_full_disk_leaves_the_old_checkpoint(train, tmp_path):
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Stopped):
         train(tmp_path, stop_after(4), seconds=1e9)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint-*.pt")}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -215,15 +222,15 @@ def test_bf16_trains(train, tmp_path):
 
 @pytest.mark.slow
 def test_scoring_again_gives_the_same_numbers(job, tmp_path):
-    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
-    path = execute.execute(job, bench)
-    first = record.read(path)
-    again = plan.find_job(str(job.run), places)
+    places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
+    path = execute.execute_run(job, bench)
+    first = record.read_record(path)
+    again = find_job(str(job.run), places)
     assert dataclasses.replace(again.settings) == job.settings
-    assert record.read(execute.evaluate(again, bench, force=True)) == first
+    assert record.read_record(evaluate_run(again, bench, force=True)) == first
     with pytest.raises(ValueError, match="--force replaces that"):
-        execute.evaluate(again, bench)
+        evaluate_run(again, bench)
 
 
 @pytest.mark.parametrize("takes_pairs", [True, False])
@@ -238,13 +245,13 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
             return super().training_step(batch, random)
 
     choices = Choices("tiny", {}, 8)
-    task = catalogue.find(str(pairs), Path())
-    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
+    task = catalogue.find_task(str(pairs), Path())
+    places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
     paired = plan.make_job("attentiongan", Noting, (str(pairs), task), 0, choices)
-    execute.execute(paired, bench)
+    execute.execute_run(paired, bench)
     assert all(names["a"] == names["b"] for names in batches) == takes_pairs
-    stripes = ("stripes", catalogue.find("stripes", Path()))
+    stripes = ("stripes", catalogue.find_task("stripes", Path()))
     if takes_pairs:
         with pytest.raises(ValueError, match="is trained on pairs, and the images of task stripes"):
             plan.make_job("attentiongan", Noting, stripes, 0, choices)
@@ -255,22 +262,22 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
 def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
     job, tiny, tmp_path
 ):
-    task = (str(tiny), catalogue.find(str(tiny), Path()))  # of fewer images to score
+    task = (str(tiny), catalogue.find_task(str(tiny), Path()))  # of fewer images to score
     job = plan.make_job("attentiongan", job.model_class, task, 0, Choices("tiny", {}, 12))
-    places = plan.Places(tmp_path / "results", tmp_path / "runs", tmp_path)
-    bench = execute.Bench(places, [protocols.find("i2i")], torch.device("cpu"), quiet)
-    path = execute.execute(job, bench)
+    places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
+    bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
+    path = execute.execute_run(job, bench)
     before = path.read_text()
     stopping = dataclasses.replace(bench, report=stop_after(4))
-    with pytest.raises(loop.Stopped):
-        execute.carry_out([job], stopping, force=True, say=print)
+    with pytest.raises(Stopped):
+        run_one_by_one([job], stopping, force=True, say=print)
     assert path.read_text() == before
     said = []
-    execute.carry_out([job], bench, force=False, say=said.append)
+    run_one_by_one([job], bench, force=False, say=said.append)
     assert "recorded in" in said[-1]
     first, second = json.loads(before), json.loads(path.read_text())
     assert first["scores"] == second["scores"]
-    execute.carry_out([job], bench, force=False, say=said.append)
+    run_one_by_one([job], bench, force=False, say=said.append)
     assert "recorded already" in said[-1]
 
 

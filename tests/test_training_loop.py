@@ -11,7 +11,7 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Settings
 from i2i_bench.tasks import two_domains
 from i2i_bench.training import checkpoint, loop, snapshots
-from i2i_bench.training.checkpoint import Position
+from i2i_bench.training.checkpoint_file import Position
 from i2i_bench.training.loop import Schedule
 
 SIX = Schedule(0, 2, 12)  # steps
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("default_signals")
 
 @pytest.fixture(scope="module")
 def images(tiny):
-    return TrainingImages(two_domains.folder_task(tiny), Settings(None, 2, 12, 32, 32), 0)
+    return TrainingImages(two_domains.two_domain_task(tiny), Settings(None, 2, 12, 32, 32), 0)
 
 
 class Still:
@@ -118,7 +118,9 @@ OFTEN = Schedule(0, 2, 12, checkpoint_seconds=0.5)  # after each step
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(checkpoint, "save"), (snapshots.Album, "take")], ids=["save", "snapshot"]
+    ("owner", "name"),
+    [(checkpoint, "save_checkpoint"), (snapshots.Album, "take")],
+    ids=["save", "snapshot"],
 )
 def test_what_is_written_takes_no_time_of_training(train, now, monkeypatch, owner, name):
     monkeypatch.setattr(owner, name, now.delay(getattr(owner, name), 50))
@@ -130,13 +132,13 @@ def test_reports_take_no_time_of_training(train, now):
 
 
 def test_checkpoints_are_apart_by_their_interval(train, now, monkeypatch):
-    save, saved = checkpoint.save, []
+    save, saved = checkpoint.save_checkpoint, []
 
     def note(folder, model, identity, position):
         saved.append(position.images_seen)
         return save(folder, model, identity, position)
 
-    monkeypatch.setattr(checkpoint, "save", note)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", note)
     train(schedule=Schedule(0, 2, 12, checkpoint_seconds=2.5))
     assert saved == [6, 12]
 
@@ -146,7 +148,7 @@ def half_done(tmp_path):
     """Lay a checkpoint of half of the steps, which took 100 seconds and much memory."""
     still: Any = Still()
     position = Position(3, 6, 100.0, 2**60)
-    checkpoint.save(tmp_path, still, IDENTITY, position)
+    checkpoint.save_checkpoint(tmp_path, still, IDENTITY, position)
     return position
 
 

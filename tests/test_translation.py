@@ -14,19 +14,23 @@ from click.testing import CliRunner
 from PIL import Image
 
 from i2i_bench.cli.main import main
-from i2i_bench.data import training_images
+from i2i_bench.data.decode import channels_first, decode_images, to_float, to_uint8
 from i2i_bench.data.directions import request
+from i2i_bench.data.png import write_png
 from i2i_bench.model import A2B, ResizeRule
-from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
+from i2i_bench.records.folders import Places
 from i2i_bench.runs import plan
 from i2i_bench.runs import translate as runs_translate
-from i2i_bench.runs.plan import Choices
-from i2i_bench.runs.translate import Translator, load, translate_files
-from i2i_bench.scoring import translations
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.translate import Translator, load_translator, translate_files
 from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.tasks import two_domains
+from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import checkpoint
+from i2i_bench.training.checkpoint_file import Position
 
 CPU = torch.device("cpu")
 COUNT = 2 * BATCH_SIZE + 3
@@ -35,9 +39,9 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def translator():
-    model_class = registry.load("attentiongan")
+    model_class = registry.load_model("attentiongan")
     torch.manual_seed(0)
-    model = model_class(model_class.settings("tiny", contract.toy(model_class)).config)
+    model = model_class(model_class.settings("tiny", toy(model_class)).config)
     return Translator(model, ResizeRule(SIZE))
 
 
@@ -75,18 +79,12 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
     target = tmp_path / "out"
     assert translate(translator, photos, target, with_masks=with_masks) == COUNT
     files = sorted(photos.iterdir())
-    images = [
-        TaskImage(path.name, lambda path=path: two_domains.read_image(path)) for path in files
-    ]
-    whole = training_images.to_float(
-        training_images.channels_first(training_images.decode(images, ResizeRule(SIZE)))
-    )
+    images = [TaskImage(path.name, lambda path=path: read_image(path)) for path in files]
+    whole = to_float(channels_first(decode_images(images, ResizeRule(SIZE))))
     with torch.no_grad():
         for start in range(0, COUNT, BATCH_SIZE):
             batch = request(A2B, whole[start : start + BATCH_SIZE], None)
-            fakes = training_images.to_uint8(translator.model.translate(batch, A2B)).permute(
-                0, 2, 3, 1
-            )
+            fakes = to_uint8(translator.model.translate(batch, A2B)).permute(0, 2, 3, 1)
             masks = translator.model.masks(batch, A2B).attention
             for path, fake, attention in zip(files[start:], fakes, masks, strict=False):
                 assert (pixels(target / path.name) == fake.numpy()).all()
@@ -118,13 +116,13 @@ def test_files_are_translated_in_evaluation_mode(photos, tmp_path):
 def test_checkpoint_translates_at_the_crop_and_with_the_resize_of_its_training(tiny, tmp_path):
     changes = {"load_size": "40", "crop_size": "32"}
     changes |= {"resampling": "lanczos", "resize": "short_side"}
-    task, model_class = two_domains.folder_task(tiny), registry.load("cyclegan")
+    task, model_class = two_domains.two_domain_task(tiny), registry.load_model("cyclegan")
     choices = Choices("tiny", changes, 8)
     job = plan.make_job("cyclegan", model_class, (str(tiny), task), 0, choices)
     model = model_class(job.settings.config)
-    path = checkpoint.save(tmp_path, model, job.identity(), checkpoint.Position())
-    nowhere = plan.Places(tmp_path, tmp_path, tmp_path)
-    found = load(nowhere, None, "cyclegan", path)
+    path = checkpoint.save_checkpoint(tmp_path, model, job.identity(), Position())
+    nowhere = Places(tmp_path, tmp_path, tmp_path)
+    found = load_translator(nowhere, None, "cyclegan", path)
     assert found.rule == ResizeRule(32, "lanczos", "short_side")
 
 
@@ -175,7 +173,7 @@ def test_file_that_cannot_be_written_is_named_and_no_draft_stays(translator, pho
 
 def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(runs_translate, "WRITERS", 2)
-    monkeypatch.setattr(runs_translate, "together", lambda *_: 2)
+    monkeypatch.setattr(runs_translate, "images_a_part", lambda *_: 2)
 
     def report(stage, done, of, values):
         if done == 2:
@@ -191,7 +189,7 @@ def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monk
 
 def test_sigterm_leaves_no_drafts(finished, photos, monkeypatch, default_signals):
     (run,) = Path("runs").glob("*/cyclegan*/seed0")
-    write, written = translations.write_png, []
+    write, written = write_png, []
 
     def write_and_end(path, image):
         write(path, image)

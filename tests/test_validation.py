@@ -44,7 +44,7 @@ def copy(results, to):
 
 
 def test_committed_records_are_valid():
-    count, problems = validation.validate(RESULTS)
+    count, problems = validation.validate_results_in(RESULTS)
     assert problems == []
     assert count == len(list(RESULTS.glob("*/*/*.json"))) > 0
 
@@ -97,7 +97,7 @@ def test_committed_records_are_valid():
 )
 def test_what_cannot_be_true_is_named(results, keys, value, message):
     change(results / ONE, keys, value)
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert [problem for problem in problems if message in problem], problems
     assert all(problem.startswith(str(results / ONE)) for problem in problems)
 
@@ -107,24 +107,24 @@ def test_score_without_what_every_score_has_is_found(results, key):
     score = json.loads((results / ONE).read_text())["scores"]["i2i@1/a2b"]
     for part in ("values", "reasons"):
         change(results / ONE, [*SCORE, part], {k: v for k, v in score[part].items() if k != key})
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert problems == [f"{results / ONE}: i2i@1/a2b: lacks {key}"]
 
 
 def test_lost_direction_is_found_unless_networks_are_absent(results):
     scores = json.loads((results / ONE).read_text())["scores"]
     change(results / ONE, ["scores"], {"i2i@1/a2b": scores["i2i@1/a2b"]})
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert problems == [f"{results / ONE}: there are no scores of b2a under i2i@1"]
     change(results / ONE, ["absent"], ["generators.b"])
-    assert validation.validate(results) == (1, [])
+    assert validation.validate_results_in(results) == (1, [])
 
 
 def test_version_that_a_task_never_had_is_found(results):
     change(results / ONE, ["task_version"], 2)
     for direction in ("a2b", "b2a"):
         change(results / ONE, ["scores", f"i2i@1/{direction}", "task_version"], 2)
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert problems == [f"{results / ONE}: there is no version 2 of task stripes"]
 
 
@@ -140,12 +140,12 @@ def test_seeds_of_one_variant_differ_in_nothing_else(results, keys, value, messa
     take(other, results)
     first, path = results / ONE, results / other
     change(path, keys, value)
-    assert validation.validate(results)[1] == [f"{path}: {message} {first}"]
+    assert validation.validate_results_in(results)[1] == [f"{path}: {message} {first}"]
 
 
 def test_folder_in_the_place_of_a_record_is_found(results):
     (results / "stripes" / "x" / "seed0.json").mkdir(parents=True)
-    _, (problem,) = validation.validate(results)
+    _, (problem,) = validation.validate_results_in(results)
     assert "stripes/x/seed0.json is not a file" in problem
 
 
@@ -153,21 +153,21 @@ def test_variant_stands_for_its_settings(results):
     path = copy(results, "stripes/attentiongan+batch_size=4,preset=small/seed0.json")
     change(path, ["variant"], "batch_size=4,preset=small")
     change(path, ["seed"], 0)
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert any("disagrees with the setting batch_size" in problem for problem in problems)
 
 
 def test_record_edited_by_hand_is_found(results):
     path = results / ONE
     path.write_text(path.read_text().replace('"macs"', '"macs" '))
-    _, (problem,) = validation.validate(results)
+    _, (problem,) = validation.validate_results_in(results)
     assert problem == f"{path}: is not as i2i-bench writes it; it was edited by hand"
 
 
 def test_copied_record_is_found(results):
     path = copy(results, "stripes/attentiongan+preset=small/seed7.json")
     change(path, ["seed"], 7)
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert problems == [f"{path}: has translations of the same pixels as {results / ONE}"]
 
 
@@ -180,7 +180,7 @@ def test_runs_that_leave_every_source_as_it_is_may_agree(results):
             untouched = score["baselines"]["identity"]["values"]
             known = {key: value for key, value in untouched.items() if value is not None}
             change(each, ["scores", name, "values"], score["values"] | known)
-    assert validation.validate(results)[1] == []
+    assert validation.validate_results_in(results)[1] == []
 
 
 def test_same_work_under_two_names_is_found(results):
@@ -188,7 +188,7 @@ def test_same_work_under_two_names_is_found(results):
     change(path, ["variant"], "preset=small,start=1")
     for direction in ("a2b", "b2a"):
         change(path, ["scores", f"i2i@1/{direction}", "pixels_sha256", "fake"], "0" * 64)
-    _, problems = validation.validate(results)
+    _, problems = validation.validate_results_in(results)
     assert problems == [f"{path}: has the settings, task and seed of {results / ONE}"]
 
 
@@ -204,7 +204,7 @@ def test_records_of_one_task_share_its_images_and_baselines(results, keys, value
     take(other, results)
     path = results / other
     change(path, keys, value)
-    _, (problem,) = validation.validate(results)
+    _, (problem,) = validation.validate_results_in(results)
     assert problem.startswith(f"{path}: a2b: ")
     assert message in problem
 
@@ -212,13 +212,13 @@ def test_records_of_one_task_share_its_images_and_baselines(results, keys, value
 @pytest.mark.parametrize("name", ["stripes/seed0.json", "x.json", "a/b/c/seed0.json"])
 def test_record_where_none_belongs_is_found(results, name):
     path = copy(results, name)
-    _, (problem,) = validation.validate(results)
+    _, (problem,) = validation.validate_results_in(results)
     assert problem == f"{path} lies where no record belongs; move or remove it"
 
 
 def test_what_a_killed_process_left_is_found(results):
     path = copy(results, "stripes/attentiongan+preset=small/.seed0-abc.json")
-    _, (problem,) = validation.validate(results)
+    _, (problem,) = validation.validate_results_in(results)
     assert problem == f"{path} was left behind by a process that was killed; remove it"
 
 
@@ -243,9 +243,9 @@ def test_command_prints_every_problem_and_fails(cli, results):
 def test_scores_of_labels_are_those_of_the_task(tmp_path, keys, value, message):
     one = "shapes-attributes/stargan+preset=small/seed0.json"
     take(one, tmp_path)
-    assert validation.validate(tmp_path) == (1, [])
+    assert validation.validate_results_in(tmp_path) == (1, [])
     change(tmp_path / one, ["scores", "i2i@1/+cold", *keys], value)
-    _, problems = validation.validate(tmp_path)
+    _, problems = validation.validate_results_in(tmp_path)
     assert [problem for problem in problems if message in problem], problems
 
 
@@ -254,5 +254,5 @@ def test_lost_change_of_a_label_is_found(tmp_path):
     take(one, tmp_path)
     scores = json.loads((tmp_path / one).read_text())["scores"]
     change(tmp_path / one, ["scores"], {k: v for k, v in scores.items() if "+cold" not in k})
-    _, problems = validation.validate(tmp_path)
+    _, problems = validation.validate_results_in(tmp_path)
     assert problems == [f"{tmp_path / one}: there are no scores of +cold under i2i@1"]

@@ -57,7 +57,7 @@ def test_weights_are_in_the_users_cache_by_default(places, monkeypatch):
 def test_weights_folder_may_be_chosen(stand_in, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
     assert weights_folder() == stand_in
-    assert pretrained.required(INCEPTION_NAME) == stand_in / INCEPTION_NAME
+    assert pretrained.required_weights(INCEPTION_NAME) == stand_in / INCEPTION_NAME
 
 
 def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, monkeypatch):
@@ -65,9 +65,9 @@ def test_the_folder_of_a_chosen_file_has_the_other_weights(stand_in, folder, mon
     own = folder / "mine.pt"
     shutil.copy(stand_in / INCEPTION_NAME, own)
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(own))
-    assert pretrained.required(INCEPTION_NAME) == own
-    assert pretrained.place(ALEXNET_NAME) == folder / ALEXNET_NAME
-    found = pretrained.inspect(FILES[INCEPTION_NAME])
+    assert pretrained.required_weights(INCEPTION_NAME) == own
+    assert pretrained.weights_path(ALEXNET_NAME) == folder / ALEXNET_NAME
+    found = pretrained.inspect_weights(FILES[INCEPTION_NAME])
     assert (found.state, found.path) == ("unverified", own)
 
 
@@ -110,17 +110,17 @@ def test_addresses_are_those_of_the_packages_that_use_them():
 
 
 def test_a_file_is_verified_by_the_digits_of_its_publisher(stand_in, published):
-    assert pretrained.status(stand_in / published.name) == "verified"
-    assert pretrained.status(stand_in / INCEPTION_NAME) == "unverified"
+    assert pretrained.weights_status(stand_in / published.name) == "verified"
+    assert pretrained.weights_status(stand_in / INCEPTION_NAME) == "unverified"
 
 
 def test_a_stranger_under_a_published_name_is_told_once(stand_in, monkeypatch, caplog):
     monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
     pretrained._warn_of_stranger.cache_clear()
     for _ in range(2):
-        pretrained.required(ALEXNET_NAME)
+        pretrained.required_weights(ALEXNET_NAME)
     assert caplog.text.count("is not the one that is published under this name") == 1
-    assert pretrained.status(stand_in / ALEXNET_NAME) == "unverified"
+    assert pretrained.weights_status(stand_in / ALEXNET_NAME) == "unverified"
 
 
 def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch):
@@ -128,9 +128,9 @@ def test_a_stranger_in_the_users_cache_is_not_used(stand_in, places, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(places))
     shutil.copytree(stand_in, weights_folder())
     with pytest.raises(ValueError, match=r"^weights file alexnet.* is not the one .* --force gets"):
-        pretrained.required(ALEXNET_NAME)
+        pretrained.required_weights(ALEXNET_NAME)
     assert (
-        pretrained.required(INCEPTION_NAME).parent == weights_folder()
+        pretrained.required_weights(INCEPTION_NAME).parent == weights_folder()
     )  # of which no hash is published
 
 
@@ -189,7 +189,7 @@ def test_a_dictionary_of_something_else_is_no_weights(folder, server, published,
     torch.save({"a": 1}, folder.parent / "x")
     url = server.serve("/x", (folder.parent / "x").read_bytes())
     with pytest.raises(DownloadError, match="something other than named tensors"):
-        pretrained.fetch(dataclasses.replace(published, digits=""), urls=[url])
+        pretrained.obtain_weights(dataclasses.replace(published, digits=""), urls=[url])
 
 
 def test_another_file_than_the_first_needs_force(cli, folder, server, stand_in, save_traced):
@@ -203,7 +203,7 @@ def test_another_file_than_the_first_needs_force(cli, folder, server, stand_in, 
     assert not (folder / INCEPTION_NAME).exists()
     cli("weights", "fetch", INCEPTION_NAME, "--url", other, "--force")
     assert rows(cli("weights", "verify", INCEPTION_NAME))[INCEPTION_NAME] == "unverified"
-    known = first_seen.read(folder / first_seen.NAME)[INCEPTION_NAME]
+    known = first_seen.read_first_seen(folder / first_seen.NAME)[INCEPTION_NAME]
     assert known == Seen(pretrained.weights_hash(folder / INCEPTION_NAME), known.size, other)
 
 
@@ -270,9 +270,9 @@ def test_another_inception_is_used_once_it_is_verified_anew(cli, folder, stand_i
     with (folder / INCEPTION_NAME).open("ab") as file:
         file.write(b"x")
     with pytest.raises(pretrained.UnfitWeights, match="weights verify --force takes this one"):
-        pretrained.required(INCEPTION_NAME)
+        pretrained.required_weights(INCEPTION_NAME)
     cli("weights", "verify", INCEPTION_NAME, "--force")
-    assert pretrained.required(INCEPTION_NAME) == folder / INCEPTION_NAME
+    assert pretrained.required_weights(INCEPTION_NAME) == folder / INCEPTION_NAME
 
 
 # Verifying
@@ -281,7 +281,10 @@ def test_another_inception_is_used_once_it_is_verified_anew(cli, folder, stand_i
 def test_missing_and_partial_files_say_what_to_do(cli, folder):
     folder.mkdir()
     (folder / f"{ALEXNET_NAME}.part").write_bytes(b"x")
-    found = {name: pretrained.inspect(FILES[name]).state for name in (INCEPTION_NAME, ALEXNET_NAME)}
+    found = {
+        name: pretrained.inspect_weights(FILES[name]).state
+        for name in (INCEPTION_NAME, ALEXNET_NAME)
+    }
     assert found == {INCEPTION_NAME: "missing", ALEXNET_NAME: "partial"}
     error = cli("weights", "verify", INCEPTION_NAME, ALEXNET_NAME, code=1)
     assert error == cli("weights", "verify", code=1)  # the optional ones may be missing

@@ -8,18 +8,16 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from i2i_bench import official
-from i2i_bench.blocks import layers
-from i2i_bench.model import (
-    Batch,
-    Clock,
-    Direction,
-    Model,
-    ModelCard,
-    Preset,
-    Randomness,
-    Settings,
-    TaskFacts,
-)
+from i2i_bench.blocks.cycle import cycle_gan_settings, cycle_gan_step, two_way
+from i2i_bench.blocks.discriminators import PatchDiscriminator
+from i2i_bench.blocks.generators import resnet_generator
+from i2i_bench.blocks.initialise import init_normal
+from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.optimise import adam, set_learning_rate
+from i2i_bench.blocks.pool import ImagePool
+from i2i_bench.blocks.schedules import decay_after
+from i2i_bench.model import Batch, Clock, Direction, Model, ModelCard, Preset, Settings, TaskFacts
+from i2i_bench.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -40,21 +38,21 @@ class CycleGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = layers.at_least(1, 64)
-    discriminator_width: int = layers.at_least(1, 64)
-    num_blocks: int = layers.at_least(0, 9)
-    discriminator_layers: int = layers.at_least(1, 3)
-    lambda_cycle: float = layers.at_least(0, 10.0)
-    lambda_identity: float = layers.at_least(0, 5.0)
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(0, 9)
+    discriminator_layers: int = at_least(1, 3)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_identity: float = at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = layers.at_least(0, 50)
+    pool_size: int = at_least(0, 50)
 
     def __post_init__(self) -> None:
-        layers.require_schedule(self.constant_epochs, self.decay_epochs)
-        layers.check_limits(self)
+        require_schedule(self.constant_epochs, self.decay_epochs)
+        check_limits(self)
 
 
 class CycleGAN(Model):
@@ -78,18 +76,16 @@ class CycleGAN(Model):
 
     def __init__(self, config: CycleGANConfig) -> None:
         self.config = config
-        self.generators, self.discriminators = layers.two_way(
-            lambda: layers.resnet_generator(config.generator_width, config.num_blocks),
-            lambda: layers.PatchDiscriminator(
-                config.discriminator_width, config.discriminator_layers
-            ),
+        self.generators, self.discriminators = two_way(
+            lambda: resnet_generator(config.generator_width, config.num_blocks),
+            lambda: PatchDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        layers.init_normal(self.networks)
-        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
+        init_normal(self.networks)
+        self.optimizers = adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     @classmethod
@@ -108,13 +104,13 @@ class CycleGAN(Model):
                 generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             ),
         }[preset]
-        return layers.cycle_gan_settings(cls.card, preset, task, config)
+        return cycle_gan_settings(cls.card, preset, task, config)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""
         constant, decay = self.config.constant_epochs, self.config.decay_epochs
-        factor = layers.decay_after(clock.epoch(constant + decay), constant, decay)
-        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        factor = decay_after(clock.epoch(constant + decay), constant, decay)
+        set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
@@ -123,7 +119,7 @@ class CycleGAN(Model):
             "cycle": self.config.lambda_cycle,
             "identity": self.config.lambda_identity,
         }
-        return layers.cycle_gan_step(
+        return cycle_gan_step(
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 

@@ -12,25 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench import official
-from i2i_bench.blocks.layers import (
-    ConvLayer,
-    InstanceNorm,
-    ResidualBlock,
-    adam,
+from i2i_bench.blocks.initialise import init_normal
+from i2i_bench.blocks.layers import ConvLayer, ResidualBlock
+from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
-    descend,
-    differentiate,
-    frozen,
-    init_normal,
-    least_squares,
     require_divisible,
     require_size,
     require_task_size,
-    restarted,
-    set_learning_rate,
-    weighted_sum,
 )
+from i2i_bench.blocks.losses import differentiate, least_squares, weighted_sum
+from i2i_bench.blocks.normalise import InstanceNorm
+from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -40,10 +33,10 @@ from i2i_bench.model import (
     Model,
     ModelCard,
     Preset,
-    Randomness,
     Settings,
     TaskFacts,
 )
+from i2i_bench.randomness import Randomness
 
 DOMAINS = ("a", "b")
 

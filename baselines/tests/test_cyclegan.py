@@ -6,8 +6,9 @@ import pytest
 import torch
 from i2i_baselines.cyclegan import CycleGAN, CycleGANConfig
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
-from i2i_bench.plugins import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
+from i2i_bench.plugins.toy import NOMINAL
+from i2i_bench.randomness import Randomness
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 NORMS = {  # positions of normalisations, which have no parameters
@@ -203,7 +204,7 @@ def test_damaged_generators_are_refused_by_name(numbers, tmp_path, name, tensor,
 
 def test_published_settings_are_the_authors():
     counts = {"a": 1000, "b": 1300}
-    task = dataclasses.replace(contract.NOMINAL, kind="catalogued", num_train=counts)
+    task = dataclasses.replace(NOMINAL, kind="catalogued", num_train=counts)
     assert CycleGAN.settings("published", task) == Settings(
         CycleGANConfig(
             lambda_cycle=10.0,

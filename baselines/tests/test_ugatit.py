@@ -9,7 +9,8 @@ from i2i_baselines.official.ugatit import OFFICIAL, network_stems
 from i2i_baselines.ugatit.model import UGATIT, UGATITConfig, UGATITLight, adversarial_loss
 from i2i_baselines.ugatit.networks import Discriminator, LayerInstanceNorm, SpectralNorm
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.randomness import Randomness
 
 JUDGES = [name for name in OFFICIAL if name.startswith("dis")]
 

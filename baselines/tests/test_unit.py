@@ -9,7 +9,8 @@ from i2i_baselines.official.unit import discriminator_stems, generator_stems
 from i2i_baselines.unit import DOMAINS, UNIT, MultiScaleDiscriminator, SampleNorm, UNITConfig
 from torch import nn
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness
+from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.randomness import Randomness
 
 DRAWS = (
     "discriminator_a",

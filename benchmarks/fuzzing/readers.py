@@ -19,15 +19,17 @@ def read_record(content: bytes, folder: Path) -> None:
     path = folder / "results/stripes/cyclegan/seed0.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    found = record.read(path)
-    made = record.write(found, folder / "results")
+    found = record.read_record(path)
+    made = record.write_record(found, folder / "results")
     if made != path:
         made.unlink()
-    texts = [show([found]) for show in (render.readme, render.to_csv, render.to_latex)]
+    texts = [
+        show([found]) for show in (render.readme, render.leaderboard_csv, render.leaderboard_latex)
+    ]
     plain = "".join(texts).replace("\n", "")
     if "<script" in texts[0] or not plain.isprintable():
         raise Found("a name became HTML or a command to the terminal")
-    validation.validate(folder / "results")
+    validation.validate_results_in(folder / "results")
 
 
 def read_external(content: bytes, folder: Path) -> None:
@@ -35,48 +37,49 @@ def read_external(content: bytes, folder: Path) -> None:
     from i2i_bench.records import record
 
     (folder / "x.json").write_bytes(content)
-    record.write(record.read_external(folder / "x.json"), folder / "results")
+    record.write_record(record.read_external_record(folder / "x.json"), folder / "results")
 
 
 def read_notes(content: bytes, folder: Path) -> None:
     """Read the small files beside runs and downloads."""
-    from i2i_bench.report.figures import samples
-    from i2i_bench.runs import lock, plan
+    from i2i_bench.records.folders import RUN_FILE, is_imported, is_unfinished, noted_task
+    from i2i_bench.report.figures import losses
+    from i2i_bench.runs import lock
     from i2i_bench.system import first_seen
 
     run = folder / "seed0"
     run.mkdir(exist_ok=True)
-    for path in (run / plan.RUN_FILE, lock.place(run), run / "losses.jsonl", folder / "k.json"):
+    for path in (run / RUN_FILE, lock.lock_path(run), run / "losses.jsonl", folder / "k.json"):
         path.write_bytes(content)
-    for read in (plan.noted_task, plan.is_unfinished, plan.is_imported):
+    for read in (noted_task, is_unfinished, is_imported):
         read(run)
-    with lock.claim(run, watch=0.0):
+    with lock.lock_run(run, watch=0.0):
         pass
     with contextlib.suppress(ValueError):
-        first_seen.read(folder / "k.json")
-    samples._read_log(run / "losses.jsonl")
+        first_seen.read_first_seen(folder / "k.json")
+    losses._read_log(run / "losses.jsonl")
 
 
 def read_setting(content: bytes, folder: Path) -> None:
     """Read a setting as typed."""
     from i2i_bench.plugins import registry
-    from i2i_bench.plugins.contract import NOMINAL
+    from i2i_bench.plugins.toy import NOMINAL
     from i2i_bench.training.settings import change_settings
 
     del folder
     key, _, value = content.decode(errors="replace").partition("=")
     for name in ("cyclegan", "unit"):
-        settings = registry.load(name).settings("tiny", NOMINAL)
+        settings = registry.load_model(name).settings("tiny", NOMINAL)
         change_settings(name, settings, {key: value})
 
 
 def read_image(content: bytes, folder: Path) -> None:
     """Decode an image file."""
-    from i2i_bench.tasks import two_domains
+    from i2i_bench.tasks import image_file as tasks_image_file
 
     (folder / "x.png").write_bytes(content)
     for is_plain in (False, True):
-        two_domains.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
+        tasks_image_file.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
 def read_images(content: bytes, folder: Path) -> None:
@@ -107,15 +110,18 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
     """Read a checkpoint, and build and restore the model that it is of."""
     from i2i_bench.plugins import registry
     from i2i_bench.training import checkpoint
+    from i2i_bench.training import checkpoint_file as training_checkpoint_file
     from i2i_bench.training.settings import restore_settings, without_memory
 
     path = folder / "checkpoint-000000000000.pt"
     path.write_bytes(content)
-    found = checkpoint.read(path)
-    model_class = registry.load(found["identity"]["model"])
+    found = training_checkpoint_file.read_checkpoint(path)
+    model_class = registry.load_model(found["identity"]["model"])
     settings = restore_settings(model_class, found["identity"]["settings"])
     checkpoint.require_fit(without_memory(model_class, settings, found["networks"]), found)
-    checkpoint.restore(model_class(settings.config), found, sound_checkpoint()["identity"])
+    checkpoint.restore_checkpoint(
+        model_class(settings.config), found, sound_checkpoint()["identity"]
+    )
 
 
 def read_official(content: bytes, folder: Path) -> None:
@@ -128,7 +134,7 @@ def read_official(content: bytes, folder: Path) -> None:
     refusals = []
     for name in OFFICIAL:
         try:
-            registry.load(name).from_official(path)
+            registry.load_model(name).from_official(path)
         except ValueError as error:
             require_sentence(error)
             refusals.append(error)
@@ -148,8 +154,8 @@ def read_metadata(content: bytes, folder: Path) -> None:
     (information / "entry_points.txt").write_bytes(rest)
     sys.path.insert(0, str(folder))
     try:
-        found = registry.entries()
-        [registry.problem(entry, found) for entry in found]
+        found = registry.find_entries()
+        [registry.entry_problem(entry, found) for entry in found]
         if len(registry.available_models()) < 2:
             raise Found("a damaged distribution hides the models of others")
     finally:

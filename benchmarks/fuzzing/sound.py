@@ -32,16 +32,17 @@ def sound_checkpoint() -> dict[str, Any]:
     """Make a checkpoint of a small model once, as plain values and tensors."""
     import torch
 
-    from i2i_bench.runs import execute, plan
-    from i2i_bench.runs.plan import Choices
+    from i2i_bench.runs import plan
+    from i2i_bench.runs.job import Choices, build_model
     from i2i_bench.training import checkpoint
+    from i2i_bench.training.checkpoint_file import Position
 
     if "checkpoint" not in _kept:
         widths = {"generator_width": "2", "discriminator_width": "2", "num_blocks": "1"}
-        (job,) = plan.plan(["cyclegan"], ["stripes"], [0], Choices("tiny", widths, 4), Path())
+        (job,) = plan.plan_runs(["cyclegan"], ["stripes"], [0], Choices("tiny", widths, 4), Path())
         with tempfile.TemporaryDirectory() as folder:
-            made = checkpoint.save(
-                Path(folder), execute.build(job), job.identity(), checkpoint.Position()
+            made = checkpoint.save_checkpoint(
+                Path(folder), build_model(job), job.identity(), Position()
             )
             _kept["checkpoint"] = torch.load(made, weights_only=True)
     return _kept["checkpoint"]

@@ -1,11 +1,10 @@
-"""StarGAN's networks, losses and training step (CVPR 2018), shared by models of labels."""
+"""StarGAN's training step (CVPR 2018), shared by models of labels."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,22 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench import official
-from i2i_bench.blocks.layers import (
-    InstanceNorm,
-    adam,
-    at_least,
-    check_limits,
-    contiguous_gradient,
-    descend,
-    frozen,
-    require_at_least,
-    require_divisible,
-    require_size,
-    require_task_size,
-    set_learning_rate,
-)
-from i2i_bench.model import Batch, Clock, Direction, Model, Preset, Randomness, Settings, TaskFacts
-from i2i_bench.tasks.labels import EVERY, is_one_hot
+from i2i_bench.blocks.discriminators import LabelledDiscriminator
+from i2i_bench.blocks.generators import LabelledGenerator
+from i2i_bench.blocks.limits import at_least, check_limits, require_at_least, require_task_size
+from i2i_bench.blocks.losses import classification_loss, gradient_penalty
+from i2i_bench.blocks.optimise import adam, descend, frozen, set_learning_rate
+from i2i_bench.blocks.schedules import learning_rate_factor
+from i2i_bench.labels import EVERY, is_one_hot
+from i2i_bench.model import Batch, Clock, Direction, Model, Preset, Settings, TaskFacts
+from i2i_bench.randomness import Randomness
 
 _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 _EXPRESSIONS = (
@@ -48,7 +40,6 @@ TINY: Mapping[str, Any] = {
     **{"generator_width": 4, "discriminator_width": 4, "num_blocks": 1},
     **{"discriminator_layers": 3, "critic_steps": 2},
 }
-DECAY_EVERY = 1000  # steps between two changes of the authors' learning rate
 
 
 @dataclass(frozen=True)
@@ -103,148 +94,6 @@ class LabelledConfig:
     def is_softmax(self) -> bool:
         """Whether an image has exactly one of the attributes."""
         return is_one_hot(self.attributes, self.exclusive)
-
-
-class TrackingInstanceNorm(InstanceNorm):
-    """Instance normalisation by an image's own statistics, in training and in evaluation.
-
-    Running statistics are kept in training, as the authors' files hold them, and never used.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, affine=True, track_running_stats=True)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise (batch, width, height, width of the image)."""
-        kept = (self.running_mean, self.running_var) if self.training else (None, None)
-        y = F.instance_norm(input, *kept, self.weight, self.bias, True, 0.1, self.eps)
-        return contiguous_gradient(y)
-
-
-class ResidualBlock(nn.Module):
-    """Two zero-padded 3x3 convolutions and a skip; no activation after the sum."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            TrackingInstanceNorm(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            TrackingInstanceNorm(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (batch, width, height, width of the image)."""
-        return x + self.layers(x)
-
-
-class LabelledGenerator(nn.Module):
-    """A ResNet that sees each label as a constant plane beside the image, zero-padded throughout.
-
-    Args:
-        width: Channels of the first layer.
-        num_blocks: Residual blocks.
-        num_labels: Attributes.
-        outputs: Channels of the result.
-    """
-
-    def __init__(self, width: int, num_blocks: int, *, num_labels: int, outputs: int = 3) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3 + num_labels, width, 7, padding=3, bias=False)]
-        layers += [TrackingInstanceNorm(width), nn.ReLU()]
-        for scale in (1, 2):
-            down = nn.Conv2d(width * scale, 2 * width * scale, 4, 2, padding=1, bias=False)
-            layers += [down, TrackingInstanceNorm(2 * width * scale), nn.ReLU()]
-        layers += [ResidualBlock(4 * width) for _ in range(num_blocks)]
-        for scale in (2, 1):
-            up = nn.ConvTranspose2d(2 * width * scale, width * scale, 4, 2, padding=1, bias=False)
-            layers += [up, TrackingInstanceNorm(width * scale), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, outputs, 7, padding=3, bias=False))
-
-    def outputs(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Map images (batch, 3, height, width) and labels to (batch, outputs, height, width).
-
-        Raises:
-            ValueError: If a side is not divisible by 4, or below 8 px.
-        """
-        require_size(images, 8, "this generator")
-        require_divisible(images, 4)
-        planes = labels[:, :, None, None].expand(-1, -1, *images.shape[2:])
-        return self.layers(torch.cat([images, planes.to(images.dtype)], dim=1))
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Translate (batch, 3, height, width) in [-1, 1] to labels (batch, attributes)."""
-        return self.outputs(images, labels).tanh()
-
-
-class LabelledDiscriminator(nn.Module):
-    """A critic of patches with a second head that classifies the whole image.
-
-    Args:
-        width: Channels of the first layer; they double with each.
-        num_layers: Layers of stride 2.
-        num_labels: Attributes.
-        image_size: Side in pixels of the images.
-    """
-
-    def __init__(self, width: int, num_layers: int, *, num_labels: int, image_size: int) -> None:
-        super().__init__()
-        self.image_size = image_size
-        widths = [3, *(width * 2**i for i in range(num_layers))]
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, padding=1), nn.LeakyReLU(0.01)]
-        self.layers = nn.Sequential(*layers)
-        self.critic = nn.Conv2d(widths[-1], 1, 3, padding=1, bias=False)
-        side = image_size >> num_layers
-        self.classifier = nn.Conv2d(widths[-1], num_labels, side, bias=False)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images to critic's values (batch, 1, rows, columns), logits (batch, attributes).
-
-        Raises:
-            ValueError: If the images have another size than the class head fits.
-        """
-        if images.shape[2:] != (self.image_size, self.image_size):
-            given = "x".join(str(side) for side in images.shape[:1:-1])
-            raise ValueError(
-                f"this discriminator is of images of {self.image_size} px, not {given}; "
-                "image_size, crop_size and load_size must agree"
-            )
-        features = self.layers(images)
-        return self.critic(features), self.classifier(features).flatten(1)
-
-
-def classification_loss(logits: Tensor, labels: Tensor, *, is_softmax: bool) -> Tensor:
-    """Compare logits with labels (batch, attributes); binary terms are summed over attributes."""
-    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
-    if is_softmax:
-        return F.cross_entropy(exact, labels.argmax(dim=1))
-    summed = F.binary_cross_entropy_with_logits(exact, labels.to(exact.dtype), reduction="sum")
-    return summed / len(labels)
-
-
-def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
-    """Return the mean squared distance from 1 of the norm of the critic's gradient at each image.
-
-    The gradient is that of the sum of an image's values (WGAN-GP, Gulrajani et al., 2017).
-    """
-    images = images.detach().requires_grad_(True)
-    values, _ = discriminator(images)
-    (gradient,) = torch.autograd.grad(values.sum(), images, create_graph=True)
-    exact = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
-    return (exact.square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
-
-
-def learning_rate_factor(clock: Clock, decay: str) -> float:
-    """Return the factor of the learning rate at a step: 1 for the first half of them."""
-    half = clock.total_steps // 2
-    num_decayed = clock.total_steps - half
-    if decay == "linear":
-        return 1 - max(0, clock.step - 1 - half) / num_decayed
-    past = max(0, (clock.step - 1) // DECAY_EVERY - half // DECAY_EVERY)
-    return 1 - past / num_decayed
 
 
 class LabelConditioned(Model):
@@ -366,7 +215,7 @@ class LabelConditioned(Model):
         Raises:
             ValueError: Naming the first tensors that disagree.
         """
-        files = {name: official.read(file) for name, file in _find(path).items()}
+        files = {name: official.read_state_dict(file) for name, file in _find(path).items()}
         config = cls.Config(**infer(files))
         stems = {"G": generator_stems(config.num_blocks), "D": judge_stems(config)}
         names = {"G": "generator", "D": "discriminator"}
@@ -410,7 +259,7 @@ def infer(files: Mapping[str, official.StateDict]) -> dict[str, Any]:
     return found
 
 
-def generator_stems(num_blocks: int) -> official.Stems:
+def generator_stems(num_blocks: int) -> official.ModuleNames:
     """Pair the generator's modules with the authors' positions in their ``main`` sequence."""
     last = 9 + num_blocks
     places = [0, 1, 3, 4, 6, 7, last, last + 1, last + 3, last + 4, last + 6]
@@ -420,7 +269,7 @@ def generator_stems(num_blocks: int) -> official.Stems:
     return stems
 
 
-def judge_stems(config: LabelledConfig) -> official.Stems:
+def judge_stems(config: LabelledConfig) -> official.ModuleNames:
     """Pair the discriminator's modules with the authors' names."""
     trunk = [(f"layers.{2 * i}", f"main.{2 * i}") for i in range(config.discriminator_layers)]
     return [*trunk, ("critic", "conv1"), ("classifier", "conv2")]

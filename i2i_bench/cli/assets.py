@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from i2i_bench.cli.options import DATA, RESULTS, RUNS, Commands, columns
+from i2i_bench.cli.group import Commands
+from i2i_bench.cli.options import DATA, RESULTS, RUNS, columns
 
 if TYPE_CHECKING:
     from i2i_bench.cli.progress import Reporter
@@ -73,20 +74,19 @@ def fetch_weights(
     if (urls or source) and len(names) != 1:
         raise click.UsageError("--url and --file need the name of one file")
     failed = []
-    for file in [pretrained.find(name) for name in chosen]:
+    for file in [pretrained.find_weights(name) for name in chosen]:
         try:
             with Reporter() as report:
                 progress = _in_megabytes(report, file.name)
-                seen = pretrained.fetch(
+                seen = pretrained.obtain_weights(
                     file, urls=urls, source=source, force=force, progress=progress
                 )
         except ValueError as error:
             failed.append(str(error))
         else:
-            place = pretrained.place(file.name)
-            click.echo(
-                f"{pretrained.status(place)} {place} sha256 {seen.sha256} from {seen.origin}"
-            )
+            path = pretrained.weights_path(file.name)
+            status = pretrained.weights_status(path)
+            click.echo(f"{status} {path} sha256 {seen.sha256} from {seen.origin}")
     _fail(failed)
 
 
@@ -111,8 +111,8 @@ def verify_weights(names: tuple[str, ...], force: bool) -> None:
     """
     from i2i_bench import pretrained
 
-    files = [pretrained.find(name) for name in names or pretrained.FILES]
-    found = [pretrained.inspect(file, force=force) for file in files]
+    files = [pretrained.find_weights(name) for name in names or pretrained.FILES]
+    found = [pretrained.inspect_weights(file, force=force) for file in files]
     rows = [(each.name, each.state, each.sha256 or "-", each.path) for each in found]
     columns(("file", "state", "sha256", "where"), rows)
     needed = names or pretrained.NEEDED

@@ -1,4 +1,4 @@
-"""The command for who writes a model."""
+"""The commands for who writes a model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 
 import click
+
+from i2i_bench.cli.options import CHANGES, typed_changes
 
 
 @click.command("new-model")
@@ -29,8 +31,28 @@ def new_model(name: str, output: Path | None) -> None:
     """
     from i2i_bench.plugins import skeleton
 
-    folder = skeleton.write(name, output)
+    folder = skeleton.write_skeleton(name, output)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         click.echo(f"wrote {path}")
     where = shlex.quote(str(folder))
     click.echo(f"next: pip install --editable {where} && i2i-bench check {name}")
+
+
+@click.command()
+@click.argument("model")
+@CHANGES
+def check(model: str, changes: tuple[str, ...]) -> None:
+    """Test in seconds, on the CPU, that an installed MODEL keeps the contract.
+
+    \b
+    Example:
+      i2i-bench check attentiongan
+    """
+    from i2i_bench.plugins import contract, registry
+
+    found = contract.check_model(registry.load_model(model), model, typed_changes(changes))
+    for result in found:
+        click.echo(f"{'ok  ' if result.reason is None else 'FAIL'}  {result.name}")
+    broken = [f"{result.name}: {result.reason}" for result in found if result.reason]
+    if broken:
+        raise click.ClickException(f"{model} breaks the contract: {'; '.join(broken)}")

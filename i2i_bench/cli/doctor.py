@@ -18,14 +18,14 @@ from i2i_bench.plugins import registry
 from i2i_bench.scoring.features.cache import cache_state
 from i2i_bench.system.messages import shown_bytes
 from i2i_bench.tasks import catalogue
-from i2i_bench.tasks.source import Source, State
+from i2i_bench.tasks.source import Source, TaskState
 
 LIBRARIES = ("torch", "torchvision", "clean-fid", "lpips", "numpy", "scipy", "pillow")
 LOW_DISK = 5 * 10**9  # bytes; a published run of checkpoints and translations fits
 
-Mark = Literal["ok", "missing", "broken"]
+FindingMark = Literal["ok", "missing", "broken"]
 
-_STATES: dict[State, tuple[Mark, str]] = {  # of images, with what is said of them
+_STATES: dict[TaskState, tuple[FindingMark, str]] = {  # of images, with what is said of them
     "ready": ("ok", "complete"),
     "missing": ("missing", ""),
     "incomplete": ("broken", "not what was published"),
@@ -45,7 +45,7 @@ class Finding:
     """
 
     topic: str
-    mark: Mark
+    mark: FindingMark
     text: str
     advice: str = ""
 
@@ -86,7 +86,7 @@ def _import_fault(name: str) -> str:
     try:
         importlib.import_module(name)
     except Exception as error:  # one that was built for another version may fail in any way
-        return registry.reason_of(error)
+        return registry.reason_of_broken(error)
     return ""
 
 
@@ -110,14 +110,14 @@ def _memory() -> str:
 
 
 def _models() -> Iterator[Finding]:
-    found = registry.entries()
+    found = registry.find_entries()
     if not found:
         advice = "pip install the distribution of a model, such as i2i-bench-baselines"
         yield Finding("models", "missing", "none is installed", advice)
     for entry in found:
         whose = f"{entry.name} ({entry.distribution} {entry.version})"
         try:
-            registry.load(entry.name)
+            registry.load_model(entry.name)
         except ValueError as error:
             advice = f"reinstall {entry.distribution}, or uninstall it"
             yield Finding("models", "broken", f"{whose}: {error}", advice)
@@ -151,7 +151,7 @@ def _disk(places: Mapping[str, Path]) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     for file in pretrained.FILES.values():
-        found = pretrained.inspect(file, load=not _import_fault("torch"))
+        found = pretrained.inspect_weights(file, load=not _import_fault("torch"))
         purpose = file.purpose if file.name in pretrained.NEEDED else f"{file.purpose}, optional"
         text = f"{file.name}: {found.state} ({purpose})"
         if found.sha256:
@@ -159,7 +159,7 @@ def _weights() -> Iterator[Finding]:
         yield Finding("weights", _mark(found.state), text, found.advice)
 
 
-def _mark(state: pretrained.State) -> Mark:
+def _mark(state: pretrained.WeightsState) -> FindingMark:
     if state in ("missing", "partial"):
         return "missing"
     return "broken" if state in ("damaged", "wrong") else "ok"
@@ -174,7 +174,7 @@ def _data(data: Path) -> Iterator[Finding]:
         yield Finding("data", mark, text, source.instructions(folder, state))
 
 
-def _state(source: Source, folder: Path) -> State:
+def _state(source: Source, folder: Path) -> TaskState:
     """Tell, without opening images, whether those of a task are as they must be."""
     state = source.state(folder)
     if state != "ready":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from i2i_bench.cli.options import RESULTS, RUNS, Commands
+from i2i_bench.cli.group import Commands
+from i2i_bench.cli.options import RESULTS, RUNS
 
 
 @click.command("validate-results")
@@ -20,9 +21,9 @@ def validate_results(results: Path) -> None:
     Example:
       i2i-bench validate-results --results results
     """
-    from i2i_bench.report.validation import validate
+    from i2i_bench.report.validation import validate_results_in
 
-    count, problems = validate(results)
+    count, problems = validate_results_in(results)
     for problem in problems:
         click.echo(problem)
     if problems:
@@ -70,7 +71,7 @@ def prune(translations: bool, everything: bool, dry_run: bool, results: Path, ru
 
     level = "all" if everything else "translations" if translations else "spare"
     verb, total = ("would remove" if dry_run else "removed"), 0
-    for done in pruning.prune(runs, results, level=level, dry_run=dry_run):
+    for done in pruning.prune_runs(runs, results, level=level, dry_run=dry_run):
         total += done.bytes
         click.echo(
             f"{done.run}: {done.reason or f'{verb} {done.files} files, {_size(done.bytes)}'}"

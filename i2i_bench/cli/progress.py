@@ -24,10 +24,6 @@ from rich.text import Text
 LINE_SECONDS = 10.0  # between plain lines of one stage
 
 
-def quiet(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
-    """Show nothing."""
-
-
 class Reporter:
     """Show the progress of stages, one after the other; a context manager and a ``Report``."""
 
@@ -82,7 +78,7 @@ class Reporter:
         print(f"{stage} {done}/{of}  {shown}".rstrip(), file=sys.stderr, flush=True)
 
 
-class Board:
+class ProgressBoard:
     """Show what several runs say at once: one table on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
@@ -91,7 +87,7 @@ class Board:
         self._lock = threading.Lock()
         self._live = Live(console=self._console, transient=True, get_renderable=self._table)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressBoard:
         if self._console.is_terminal:
             self._live.start()
         return self

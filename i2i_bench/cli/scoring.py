@@ -54,21 +54,24 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
     """
     from i2i_bench.cli.progress import Reporter
     from i2i_bench.records import record
-    from i2i_bench.runs import execute, plan
+    from i2i_bench.runs.bench import Bench
+    from i2i_bench.runs.evaluate import evaluate_run
+    from i2i_bench.runs.find import find_job
+    from i2i_bench.training import parallel
 
     scored_by = protocols_from(options)
-    job = plan.find_job(run, places_from(options), task)
+    job = find_job(run, places_from(options), task)
     with Reporter() as report:
-        bench = execute.Bench(
+        bench = Bench(
             places_from(options),
             scored_by,
-            execute.choose_device(options["device"]),
+            parallel.choose_device(options["device"]),
             report,
             order_replicates=options["order_replicates"] or 0,
             kid_subset_size=options["kid_subset_size"],
         )
-        path = execute.evaluate(job, bench, force=options["force"])
-    _show(path, record.read(path).scores.values(), {str(protocol) for protocol in scored_by})
+        path = evaluate_run(job, bench, force=options["force"])
+    _show(path, record.read_record(path).scores.values(), {str(protocol) for protocol in scored_by})
 
 
 @click.command()
@@ -104,25 +107,27 @@ def score(folder: Path, **options: Any) -> None:
     """
     from i2i_bench.cli.progress import Reporter
     from i2i_bench.data.directions import find_direction
-    from i2i_bench.runs import execute
     from i2i_bench.scoring import external
     from i2i_bench.scoring.scorer import Scorer
     from i2i_bench.tasks import catalogue
+    from i2i_bench.training import parallel
 
     places = places_from(options)
     scored_by = protocols_from(options)
-    found = catalogue.find(options["task"], places.data)
+    found = catalogue.find_task(options["task"], places.data)
     direction = find_direction(found, options["direction"])
-    images = external.Images(folder, found, direction, options["size"], options["allow_partial"])
+    images = external.Submission(
+        folder, found, direction, options["size"], options["allow_partial"]
+    )
     with Reporter() as report:
         scorer = Scorer(
             scored_by,
-            execute.choose_device(options["device"]),
+            parallel.choose_device(options["device"]),
             report,
             options["order_replicates"] or 0,
             options["kid_subset_size"],
         )
-        made = external.score(
+        made = external.score_submission(
             images, options["name"], scorer, places.results, force=options["force"]
         )
     new = [s for s in made.scores.values() if s.direction == options["direction"]]
@@ -179,8 +184,8 @@ def compare(one: str, other: str, **options: Any) -> None:
       i2i-bench compare horse2zebra/external/cut horse2zebra/cyclegan/seed0 --images-a fakes.zip
     """
     from i2i_bench.runs import compare as runs_compare
-    from i2i_bench.runs import execute
-    from i2i_bench.runs.compare import directions, find_side, find_task
+    from i2i_bench.runs.compare import directions, find_side, find_task_of_sides
+    from i2i_bench.training import parallel
 
     places = places_from(options)
     (protocol,) = find_protocols([options["protocol"]])
@@ -188,12 +193,12 @@ def compare(one: str, other: str, **options: Any) -> None:
         find_side(one, options["images_a"], places),
         find_side(other, options["images_b"], places),
     )
-    task = find_task(sides, options["task"], places)
+    task = find_task_of_sides(sides, options["task"], places)
     chosen = options["direction"]
-    device = str(execute.choose_device(options["device"]))
+    device = str(parallel.choose_device(options["device"]))
     click.echo(f"A is {sides[0].label}\nB is {sides[1].label}")
     both = [chosen] if chosen else directions(sides, protocol)
-    for found in runs_compare.compare(sides, task, protocol, both, device):
+    for found in runs_compare.compare_sides(sides, task, protocol, both, device):
         _print(found)
 
 

@@ -1,4 +1,4 @@
-"""The commands that show what runs have found: ablations and figures."""
+"""The commands that show what runs have found: leaderboard, tables, figures."""
 
 from __future__ import annotations
 
@@ -8,234 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench.cli.options import (
-    BUDGET,
-    CHANGES,
-    CHECKPOINTS,
-    DATA,
-    DEVICE,
-    DRY_RUN,
-    FAST,
-    FORCE,
-    JOBS,
-    LAUNCHER,
-    OPTIONAL_TASKS,
-    PRECISION,
-    PRESET,
-    PROTOCOL,
-    RESULTS,
-    RUNS,
-    SEEDS,
-    carry_out,
-    choices_from,
-    columns,
-    find_protocols,
-    places_from,
-)
+from i2i_bench.cli.options import DATA, RESULTS, RUNS, places_from
 
 if TYPE_CHECKING:
-    from i2i_bench.report.ablation import Study
-    from i2i_bench.runs.ablation import Theme
-    from i2i_bench.runs.pictures import Figure
-    from i2i_bench.runs.plan import Job
-
-
-@click.command()
-@click.option("--model", help="Name of an installed model (see i2i-bench models).")
-@OPTIONAL_TASKS
-@SEEDS
-@click.option(
-    "--vary",
-    multiple=True,
-    metavar="KEY=VALUE,...",
-    help="A setting (or budget) and its values, such as num_masks=1,2,4; repeated: a grid.",
-)
-@click.option(
-    "--study", help="A study the model declares, such as masks (see --list), instead of --vary."
-)
-@click.option("--list", "is_listing", is_flag=True, help="List the studies of installed models.")
-@click.option(
-    "--name", help="Base name of the files, after the task's name; default: model, keys, settings."
-)
-@PROTOCOL
-@PRESET
-@CHANGES
-@BUDGET
-@PRECISION
-@FAST
-@DEVICE
-@CHECKPOINTS
-@JOBS
-@LAUNCHER
-@DRY_RUN
-@FORCE
-@click.option(
-    "--write", is_flag=True, help="Regenerate the files of all ablations, running nothing."
-)
-@click.option("--check", is_flag=True, help="Fail if those files are stale.")
-@RESULTS
-@RUNS
-@DATA
-def ablate(**options: Any) -> None:
-    """Vary settings of a model, run what is not recorded yet, write table and curve.
-
-    Runs every combination of values, tasks and seeds. The files are ablations/TASK-NAME.md, .csv,
-    .tex, .png and .svg in the folder of records, and .json, which --write and --check read.
-
-    \b
-    Example:
-      i2i-bench ablate --model attentiongan --task stripes --vary num_masks=1,2,4 --seed 0 --seed 1
-      i2i-bench ablate --model attentiongan --task stripes --preset small --study losses
-      i2i-bench ablate --list
-    """
-    if options["is_listing"]:
-        _list_studies()
-    elif options["write"] or options["check"]:
-        _refresh(options["results"], write=options["write"])
-    else:
-        _ablate(options)
-
-
-def _list_studies() -> None:
-    from i2i_bench.runs import ablation
-
-    rows = [
-        (model, name, study.title, ", ".join(point.label for point in study.points))
-        for model, name, study in ablation.studies()
-    ]
-    columns(("model", "study", "what", "points"), rows)
-
-
-def _refresh(results: Path, *, write: bool) -> None:
-    """Regenerate the files of all ablations, or tell whether that would change them."""
-    from i2i_bench.records import record
-    from i2i_bench.report import ablation as report_ablation
-    from i2i_bench.report.ablation import FOLDER, read_studies
-
-    record.require_results(results)
-    records = record.read_all(results)
-    studies = read_studies(results)
-    for study in studies:
-        if write:
-            click.echo(f"wrote {_places(report_ablation.write(study, records, results))}")
-        elif stale := report_ablation.stale(study, records, results):
-            raise click.ClickException(
-                f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
-            )
-    if not write:
-        count = f"{len(studies)} ablation{'s' * (len(studies) != 1)}"
-        click.echo(f"{count} in {results / FOLDER}: up to date")
-
-
-def _places(paths: Sequence[Path]) -> str:
-    """Name files of one stem in one line."""
-    return f"{paths[0]} and {', '.join(path.suffix for path in paths[1:])}"
-
-
-def _ablate(options: dict[str, Any]) -> None:
-    from i2i_bench.runs import ablation
-
-    if not (options["model"] and options["tasks"]):
-        raise click.UsageError("--model and --task are needed; --list shows what models declare")
-    if bool(options["vary"]) == bool(options["study"]):
-        raise click.UsageError("either --vary KEY=VALUE,... or --study NAME is needed")
-    places = places_from(options)
-    theme = _theme(options)
-    tasks = dict.fromkeys(options["tasks"])
-    plans = [ablation.make(theme, task, options["seeds"], places.data) for task in tasks]
-    jobs = [job for _, of_study in plans for job in of_study]
-    if options["dry_run"]:
-        _print_plan(jobs, options)
-        return
-    failure = None
-    try:
-        carry_out(jobs, options)
-    except ValueError as error:  # of some runs; the others are shown
-        failure = error
-    for study, _ in plans:
-        _show(study, places.results, is_whole=failure is None)
-    if failure:
-        raise failure
-
-
-def _theme(options: dict[str, Any]) -> Theme:
-    """Describe the ablation from what was typed."""
-    from i2i_bench.runs import ablation
-
-    model, choices = options["model"], choices_from(options)
-    protocols = tuple(protocol.name for protocol in find_protocols(options["protocols"]))
-    if options["study"]:
-        found, variants = ablation.declared(model, options["study"], choices)
-        title, keys, what = found.title, (found.key,), (options["study"],)
-    else:
-        axes = _axes(options["vary"])
-        variants = ablation.product(model, axes, choices)
-        keys = what = tuple(axes)
-        title = f"{model} by {' and '.join(keys)}"
-    name = options["name"] or ablation.default_name(model, what, choices)
-    return ablation.Theme(name, title, keys, tuple(variants), _command(options), protocols)
-
-
-def _axes(typed: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Split KEY=VALUE,... into the values of each key."""
-    axes: dict[str, tuple[str, ...]] = {}
-    for axis in typed:
-        key, _, values = (part.strip() for part in axis.partition("="))
-        found = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
-        if not key or not all(found):
-            raise click.UsageError(f"--vary {axis}: KEY=VALUE,VALUE,... is needed")
-        if key in axes:
-            raise click.UsageError(f"--vary {key} is given twice; join its values with commas")
-        axes[key] = found
-    return axes
-
-
-def _command(options: dict[str, Any]) -> tuple[str, ...]:
-    """Return the command that makes the same files, except for task and places."""
-    words = ["i2i-bench", "ablate"]
-    repeated = {"--vary": "vary", "--set": "changes", "--seed": "seeds"}
-    single = {"--model": "model", "--study": "study", "--name": "name", "--budget": "budget"}
-    for option, key in (single | repeated).items():
-        given = options[key] if key in repeated.values() else [options[key]]
-        words += [word for value in given if value is not None for word in (option, str(value))]
-    for option, key, usual in (
-        ("--preset", "preset", "published"),
-        ("--precision", "precision", "fp32"),
-    ):
-        words += [option, options[key]] if options[key] != usual else []
-    if list(options["protocols"]) != ["i2i"]:
-        words += [word for name in options["protocols"] for word in ("--protocol", name)]
-    return tuple(words)
-
-
-def _print_plan(jobs: Sequence[Job], options: dict[str, Any]) -> None:
-    from i2i_bench.runs import plan
-
-    places = places_from(options)
-    rows = [
-        (
-            job.run,
-            plan.recorded_where(job, places).partition(";")[0],
-            plan.expected_time(job, places),
-        )
-        for job in jobs
-    ]
-    columns(("run", "recorded", "time"), rows)
-
-
-def _show(study: Study, results: Path, *, is_whole: bool) -> None:
-    """Print the tables of a study and write its files; where runs failed, of what there is."""
-    from i2i_bench.records import record
-    from i2i_bench.report import ablation as report_ablation
-    from i2i_bench.report import render
-    from i2i_bench.report.ablation import tables
-
-    records = record.read_all(results)
-    found = tables(study, records)
-    if found or is_whole:
-        click.echo()
-        click.echo(render.tables_to_markdown(found))
-        click.echo(f"wrote {_places(report_ablation.write(study, records, results))}")
+    from i2i_bench.records.record import AnyRecord
+    from i2i_bench.runs.pictures import DrawnFigure
 
 
 @click.command()
@@ -293,11 +70,11 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
         stem = output / found.name if output else found.folder / found.kind
         for suffix in dict.fromkeys(options["formats"]):
             path = stem.with_name(f"{stem.name}.{suffix}")
-            mosaic.draw(found.blocks, path, caption=found.caption)
+            mosaic.draw_mosaic(found.blocks, path, caption=found.caption)
             click.echo(f"wrote {path}")
 
 
-def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Iterable[Figure]:
+def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Iterable[DrawnFigure]:
     from i2i_bench.runs import pictures
     from i2i_bench.tasks import catalogue
 
@@ -305,9 +82,141 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
     count = options["count"] or {"masks": 2, "evolution": 1, "comparison": 6}[kind]
     choice = pictures.Choice(options["directions"], options["names"], count)
     if kind == "comparison":
-        name = catalogue.name_of(task) if task else ""
+        name = catalogue.task_name_of(task) if task else ""
         runs = wanted or pictures.finished_runs(name, places)
-        return pictures.comparison(runs, None if task == name else task, choice, places)
+        return pictures.comparison_figures(runs, None if task == name else task, choice, places)
     if kind == "masks":
-        return [pictures.masks(run, task, choice, places) for run in wanted]
-    return [pictures.evolution(run, task, choice, places) for run in wanted]
+        return [pictures.masks_figure(run, task, choice, places) for run in wanted]
+    return [pictures.evolution_figure(run, task, choice, places) for run in wanted]
+
+
+@click.command()
+@click.option("--task", help="Only this task: a name such as stripes, or a folder.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["md", "csv", "latex", "html"]),
+    default="md",
+    show_default=True,
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the html page; default: site in the folder of records.",
+)
+@click.option("--write", is_flag=True, help="Write README.md in the folder of records.")
+@click.option("--check", is_flag=True, help="Fail if that README.md is stale.")
+@RESULTS
+@RUNS
+@DATA
+def leaderboard(task: str | None, layout: str, write: bool, check: bool, **options: Any) -> None:
+    """Rank runs of the same task, version, protocol, preset, weights and real images.
+
+    As html it is a page that opens from disk, with plots, details of every run, and samples where
+    the folder of runs has them.
+
+    \b
+    Example:
+      i2i-bench leaderboard --task stripes --format latex
+      i2i-bench leaderboard --format html --output site
+    """
+    from i2i_bench.records import record
+    from i2i_bench.report import render as board
+    from i2i_bench.tasks import catalogue
+
+    results = options["results"]
+    if options["output"] and layout != "html":
+        raise click.UsageError("--output is the folder of the page; it needs --format html")
+    if (task or layout != "md") and (write or check):
+        raise click.UsageError("README.md holds all tasks; leave --task and --format out")
+    if write or check:
+        record.require_results(results)
+    task = task and catalogue.task_name_of(task)
+    records = [*record.read_records(results), *record.read_external_records(results)]
+    if layout == "html":
+        _page(records, task, options)
+        return
+    if write or check:
+        _readme(results / "README.md", board.readme(records), write=write)
+        return
+    render = {
+        "md": board.leaderboard_markdown,
+        "csv": board.leaderboard_csv,
+        "latex": board.leaderboard_latex,
+    }[layout]
+    click.echo(render(records, task), nl=False)
+
+
+def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any]) -> None:
+    from i2i_bench.report.site import page, samples
+
+    folders = samples.Folders(options["runs"], options["data"])
+    output = options["output"] or options["results"] / "site"
+    click.echo(f"wrote {page.write_page(records, output, folders, task)}")
+
+
+@click.command()
+@click.argument("name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v"], False))
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["md", "csv", "latex"]),
+    default="md",
+    show_default=True,
+)
+@click.option(
+    "--m",
+    "num_domains",
+    type=click.IntRange(2, 1000),
+    help="Number of domains in table v; default: 8, as printed.",
+)
+@click.option("--all", "further", is_flag=True, help="Also values printed by others (table iv).")
+@RESULTS
+def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
+    """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values.
+
+    Table v counts the networks of installed models, which takes some seconds.
+
+    \b
+    Example:
+      i2i-bench table iv
+      i2i-bench table v --m 5 --format csv
+    """
+    from i2i_bench.records import record
+    from i2i_bench.report.papers import capacity, comparison, tables
+
+    if further and name != "iv":
+        raise click.UsageError("--all is for table iv; nobody else printed values of the others")
+    if name == "v":
+        click.echo("counting the networks of installed models; this takes some seconds", err=True)
+        found = capacity.capacity_table(num_domains or 8, _count_published)
+    elif num_domains:
+        raise click.UsageError("--m sets the domains of table v; the others have none to set")
+    else:
+        found = comparison.comparison_table(name, record.read_records(results), further=further)
+    render = {"md": tables.paper_markdown, "csv": tables.paper_csv, "latex": tables.paper_latex}[
+        layout
+    ]
+    click.echo(render(found), nl=False)
+
+
+def _count_published(model: str, num_domains: int) -> int:
+    from i2i_bench.plugins.describe import count_published
+
+    return count_published(model, num_domains)
+
+
+def _readme(path: Path, text: str, *, write: bool) -> None:
+    from i2i_bench.system.files import write_text
+
+    if write:
+        write_text(path, text)
+        click.echo(f"wrote {path}")
+    elif not path.exists():
+        raise click.ClickException(f"there is no {path}; i2i-bench leaderboard --write makes it")
+    elif path.read_text(encoding="utf-8") != text:
+        raise click.ClickException(
+            f"{path} is stale; i2i-bench leaderboard --write regenerates it from the records"
+        )
+    else:
+        click.echo(f"{path} is up to date")

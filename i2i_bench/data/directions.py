@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from i2i_bench.labels import Label, Labels
 from i2i_bench.model import Batch, Direction, TaskFacts
-from i2i_bench.tasks.labels import Label, Labels
 from i2i_bench.tasks.task import Task
 
 LabelArray = NDArray[np.int8]  # (images, attributes), 0 or 1

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from i2i_bench.system.memory import available_memory
 from i2i_bench.system.messages import shown_bytes
-from i2i_bench.training.memory import available
 
 Home = Literal["device", "memory", "file"]
 SPARE = 2**29  # bytes of a CUDA device that images leave free, for libraries and fragments
@@ -43,22 +43,22 @@ class Room:
     folder: Path | None = None
 
 
-def room(device: torch.device, folder: Path | None = None) -> Room:
+def find_room(device: torch.device, folder: Path | None = None) -> Room:
     """Look what is free.
 
     Args:
         device: Of the training.
         folder: Where a file may be; it need not exist yet.
     """
-    own = available(device) if device.type == "cuda" else None
-    free = available(torch.device("cpu"))
+    own = available_memory(device) if device.type == "cuda" else None
+    free = available_memory(torch.device("cpu"))
     if folder is None:
         return Room(own, free)
     nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return Room(own, free, shutil.disk_usage(nearest).free, folder)
 
 
-def choose(images: int, beside: int, free: Room) -> Home:
+def choose_home(images: int, beside: int, free: Room) -> Home:
     """Choose the fastest home that images fit into.
 
     Args:

@@ -1,82 +1,33 @@
-"""Images of a task as tensors: decoded once, ordered and augmented as pure functions of a seed."""
+"""Training images: decoded once, ordered and augmented as pure functions of a seed."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from i2i_bench.data.store import Store, choose, room
-from i2i_bench.model import Batch, Randomness, ResizeRule, Settings
-from i2i_bench.system.prefetch import ahead, together
+from i2i_bench.data.decode import counted, naming, resize_image, scale_in_place, to_float, to_tensor
+from i2i_bench.data.store import Store, choose_home, find_room
+from i2i_bench.model import Batch, Settings
+from i2i_bench.randomness import Randomness
+from i2i_bench.system.prefetch import images_a_part, prefetch
+from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.task import Task, TaskImage
 
-Images = NDArray[np.uint8]  # (images, height, width, 3)
-Progress = Callable[[int, int], None]  # images done, images in all
-Result = TypeVar("Result")
 Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
 MOST_CROPS = 16  # made at once on a device
 MOST_PIXELS = 2**20  # of all crops made at once, unless it is one
-LARGEST = 2**27  # pixels of a resized image, before it is cut
 LOOKED_AT = 8  # images of a domain from which the size of all is told, where shapes differ
-
-
-def decode(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
-    """Decode images and resize them with PIL; an image that has the size already is not resampled.
-
-    Args:
-        images: What to decode.
-        rule: How they come to their size; where the aspect ratio is kept, the centre is cropped.
-
-    Returns:
-        (images, size, size, 3), uint8.
-
-    Raises:
-        ValueError: If an image cannot be decoded, naming it.
-    """
-    decoded = np.empty((len(images), rule.size, rule.size, 3), np.uint8)
-
-    def store(index: int) -> None:
-        decoded[index] = decode_one(images[index], rule).permute(1, 2, 0).numpy()
-
-    for _ in ahead(store, range(len(images)), together=together(rule.size, len(images))):
-        pass  # it is in place
-    return decoded
-
-
-def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
-    """Decode an image as ``decode`` does, (3, size, size), uint8.
-
-    Raises:
-        ValueError: If it cannot be decoded, naming it.
-    """
-    with _naming(image):
-        return _to_tensor(_crop_centre(_resize(image.read(), rule), rule.size))
-
-
-def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> ResizeRule:
-    """Give how test images were resized in a run, from its settings as they are in its record.
-
-    Args:
-        settings: Empty for images of another program, which are compared with images resized by
-            default.
-        size: Side in pixels; by default that of the run.
-    """
-    known = {key: settings[key] for key in ("resampling", "resize") if key in settings}
-    return ResizeRule(size or settings["crop_size"], **known)
 
 
 def _keep_all(
@@ -86,62 +37,12 @@ def _keep_all(
     rule = replace(settings.resize_rule, size=settings.load_size)
 
     def keep(image: TaskImage) -> Tensor:
-        with _naming(image):
-            resized = _resize(image.read(), rule)
-        return store.keep(_to_tensor(resized))
+        with naming(image):
+            resized = resize_image(image.read(), rule)
+        return store.keep(to_tensor(resized))
 
-    kept = ahead(keep, images, together=together(settings.load_size, len(images)))
-    return list(_counted(kept, len(images), progress))
-
-
-@contextlib.contextmanager
-def _naming(image: TaskImage) -> Iterator[None]:
-    """Have what an image fails with name it."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, ValueError) and image.name in str(error):
-            raise
-        raise ValueError(f"cannot decode image {image.name}: {error}") from error
-
-
-def _counted(results: Iterable[Result], total: int, progress: Progress | None) -> Iterator[Result]:
-    """Report each result that comes."""
-    for done, result in enumerate(results, start=1):
-        if progress is not None:
-            progress(done, total)
-        yield result
-
-
-def _resize(image: Image.Image, rule: ResizeRule) -> Image.Image:
-    (width, height), size = image.size, rule.size
-    if rule.resize == "square":
-        target = (size, size)
-    else:  # the long side is truncated, as torchvision does
-        short = min(width, height)
-        target = (size * width // short, size * height // short)
-    if target == image.size:
-        return image
-    if target[0] * target[1] > LARGEST:
-        raise ValueError(
-            f"its {width}x{height} pixels become {target[0]}x{target[1]}, too large; "
-            "crop the image first"
-        )
-    return image.resize(target, Image.Resampling[rule.resampling.upper()])
-
-
-def _crop_centre(image: Image.Image, size: int) -> Image.Image:
-    """Crop the central square, rounding as torchvision does."""
-    if image.size == (size, size):
-        return image
-    left, top = (round((side - size) / 2) for side in image.size)
-    return image.crop((left, top, left + size, top + size))
-
-
-def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image).transpose(2, 0, 1))
+    kept = prefetch(keep, images, together=images_a_part(settings.load_size, len(images)))
+    return list(counted(kept, len(images), progress))
 
 
 class TrainingImages:
@@ -234,7 +135,7 @@ class TrainingImages:
             whole = pixels[index].to(self.device, non_blocking=True)
             part = whole[:, top : top + crop, left : left + crop]
             slot.copy_(part.flip(2) if is_mirrored else part)
-        return _scale(cut)
+        return scale_in_place(cut)
 
 
 def make_store(
@@ -258,7 +159,7 @@ def make_store(
         ValueError: If they fit nowhere.
     """
     expected = expected_bytes(task, settings)
-    home = choose(expected, beside, room(device, folder))
+    home = choose_home(expected, beside, find_room(device, folder))
     return Store(home, expected, device=device, folder=folder)
 
 
@@ -275,7 +176,7 @@ def _expected_whole(images: list[TaskImage], square: int) -> int:
     looked_at = images[:: -(-len(images) // LOOKED_AT)]
     longer = 0.0
     for image in looked_at:
-        with _naming(image):
+        with naming(image):
             size = image.read().size
         longer += max(size) / min(size) / len(looked_at)
     return math.ceil(square * longer * len(images))
@@ -433,37 +334,3 @@ def _shifted(progress: Progress | None, done: int, total: int) -> Progress | Non
     if progress is None:
         return None
     return lambda part, _: progress(done + part, total)
-
-
-def channels_first(images: Images) -> Tensor:
-    """Copy images (images, height, width, 3) to a contiguous tensor (images, 3, height, width).
-
-    Test images are translated in this layout, as the last bits of what some networks make depend
-    on it.
-    """
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-
-def channels_last(images: Tensor) -> Images:
-    """Turn (images, 3, height, width) into arrays (images, height, width, 3)."""
-    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
-
-
-def to_float(images: Tensor) -> Tensor:
-    """Map uint8 to [-1, 1], bit for bit as torchvision's ToTensor and Normalize do.
-
-    Float is torch's default, float32 unless somebody sets another, as in all that loads images.
-    """
-    return _scale(images.to(torch.get_default_dtype()))
-
-
-def _scale(pixels: Tensor) -> Tensor:
-    """Map 0, ..., 255 in float to [-1, 1], in place."""
-    # CUDA multiplies by the reciprocal of a Python number, which is another result than division.
-    scale = torch.full((), 255.0, device=pixels.device)
-    return pixels.div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Map [-1, 1] to uint8, clipped and rounded."""
-    return ((images + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,18 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2i_bench.data.directions import directions_of
-from i2i_bench.model import (
-    Batch,
-    Clock,
-    Direction,
-    Masks,
-    Model,
-    Randomness,
-    Settings,
-    named_networks,
-)
+from i2i_bench.labels import EVERY, Labels
+from i2i_bench.model import Batch, Clock, Direction, Masks, Model, Settings, named_networks
 from i2i_bench.plugins.gradients import Gradients, largest_difference, recorded_gradients
-from i2i_bench.tasks.labels import EVERY, Labels
+from i2i_bench.plugins.toy import Toy, toy
+from i2i_bench.randomness import Randomness
 from i2i_bench.training.settings import change_settings
 
 LOSS_NAME = re.compile(
@@ -39,43 +32,7 @@ SAME_GRADIENT = 1e-4  # relative, in float64; layers that read a wrong layout ar
 
 
 @dataclass(frozen=True)
-class Toy:
-    """The facts of a task without data; by default one small enough for tests."""
-
-    name: str = "toy"
-    kind: str = "embedded"
-    image_size: int = 32
-    domains: tuple[str, ...] = ("a", "b")
-    num_train: Mapping[str, int] = field(default_factory=lambda: {"a": 8, "b": 8})
-    attributes: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-
-
-def toy(model_class: type[Model]) -> Toy:
-    """Return a task small enough for tests, of the kind that a model is for."""
-    if not model_class.card.takes_labels:
-        return Toy()
-    names = ("dark", "round", "tall")
-    return Toy(domains=(EVERY,), num_train={EVERY: 8}, attributes=names)
-
-
-NOMINAL = Toy(
-    "nominal", kind="folder", image_size=256, num_train={"a": 1000, "b": 1000}
-)  # of the field's usual size
-
-
-def nominal(model_class: type[Model], num_domains: int) -> Toy:
-    """Return a task of the field's usual size: 256 px, and 128 px where domains are labels."""
-    if model_class.card.takes_labels:
-        names = tuple(f"domain{number}" for number in range(1, num_domains + 1))
-        counts = {EVERY: 1000 * num_domains}
-        return Toy("nominal", "folder", 128, (EVERY,), counts, names, (names,))
-    names = ("a", "b", *(f"domain{number}" for number in range(3, num_domains + 1)))
-    return dataclasses.replace(NOMINAL, domains=names, num_train=dict.fromkeys(names, 1000))
-
-
-@dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What one check found.
 
     Attributes:
@@ -146,9 +103,9 @@ class Subject:
 Check = Callable[[Subject], str | None]
 
 
-def check(
+def check_model(
     model_class: type[Model], name: str, changes: Mapping[str, str] | None = None
-) -> list[Result]:
+) -> list[CheckResult]:
     """Run every check on a model's ``tiny`` preset, on the CPU.
 
     Args:
@@ -163,14 +120,14 @@ def check(
         settings = model_class.settings("tiny", toy(model_class))
         subject = Subject(model_class, change_settings(name, settings, {}))
     except Exception as error:  # whatever a model does wrong is its check's result
-        return [Result("settings are given", f"{type(error).__name__}: {error}")]
+        return [CheckResult("settings are given", f"{type(error).__name__}: {error}")]
     if changes:
         subject = Subject(model_class, change_settings(name, settings, changes))
-    found = [Result(title, run(test, subject)) for title, test in CHECKS.items()]
-    return [Result("settings are given", None), *found]
+    found = [CheckResult(title, run_check(test, subject)) for title, test in CHECKS.items()]
+    return [CheckResult("settings are given", None), *found]
 
 
-def run(test: Check, subject: Subject) -> str | None:
+def run_check(test: Check, subject: Subject) -> str | None:
     """Run one check; a model that raises fails it."""
     try:
         with torch.random.fork_rng(devices=[]):

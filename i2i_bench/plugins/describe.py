@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from i2i_bench.model import Model, Settings
-from i2i_bench.plugins import contract, registry
-from i2i_bench.runs.execute import count_parameters
-from i2i_bench.scoring import translations
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.cost import count_macs, count_parameters
+from i2i_bench.plugins.toy import Toy, nominal
 
 NUM_DOMAINS = 2  # of models for labels; the others have no choice
 
 
-def describe(name: str, *, tolerant: bool) -> str:
+def describe_model(name: str, *, tolerant: bool) -> str:
     """Describe an installed model under its published settings at 256 px, for labels at 128 px.
 
     Args:
@@ -31,13 +31,13 @@ def describe(name: str, *, tolerant: bool) -> str:
 
 
 def _lines(name: str) -> list[str]:
-    model_class = registry.load(name)
-    entry = registry.find(name)
+    model_class = registry.load_model(name)
+    entry = registry.find_entry(name)
     whose = f"{name} ({entry.distribution} {entry.version})"
     try:
         return [whose, *_card(model_class), *_cost(model_class)]
     except Exception as error:  # a plugin may fail in any way; the others are described
-        raise registry.BrokenModel(f"model {whose}: {registry.reason_of(error)}") from error
+        raise registry.BrokenModel(f"model {whose}: {registry.reason_of_broken(error)}") from error
 
 
 def _card(model_class: type[Model]) -> list[str]:
@@ -71,15 +71,15 @@ def count_published(name: str, num_domains: int) -> int:
     Raises:
         ValueError: If there is no such model, or it is broken.
     """
-    model_class = registry.load(name)
+    model_class = registry.load_model(name)
     try:
-        model, _ = _build(model_class, contract.nominal(model_class, num_domains))
+        model, _ = _build(model_class, nominal(model_class, num_domains))
         return sum(count_parameters(model).values())
     except Exception as error:  # a plugin may fail in any way
-        raise registry.BrokenModel(f"model {name!r}: {registry.reason_of(error)}") from error
+        raise registry.BrokenModel(f"model {name!r}: {registry.reason_of_broken(error)}") from error
 
 
-def _build(model_class: type[Model], task: contract.Toy) -> tuple[Model, Settings]:
+def _build(model_class: type[Model], task: Toy) -> tuple[Model, Settings]:
     """Build a model on the meta device, where no memory is taken."""
     settings = model_class.settings("published", task)
     with torch.device("meta"):
@@ -87,11 +87,11 @@ def _build(model_class: type[Model], task: contract.Toy) -> tuple[Model, Setting
 
 
 def _cost(model_class: type[Model]) -> list[str]:
-    task = contract.nominal(model_class, NUM_DOMAINS)
+    task = nominal(model_class, NUM_DOMAINS)
     model, settings = _build(model_class, task)
     counts = count_parameters(model)
     lines = [f"  parameters of {network}: {count:,}" for network, count in counts.items()]
     lines.append(f"  parameters in total: {sum(counts.values()):,}")
-    macs = translations.count_macs(model, settings, task, device=torch.device("meta"))
+    macs = count_macs(model, settings, task, device=torch.device("meta"))
     size = f"{task.image_size}x{task.image_size}"
     return [*lines, f"  multiply-adds of a translation at {size}: {macs / 1e9:.2f} G"]

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class InstalledModel:
     """An installed model, as far as package metadata tells.
 
     Attributes:
@@ -44,12 +44,12 @@ class BrokenModel(ValueError):
     """An installed model that cannot be used, with the reason."""
 
 
-def entries() -> list[Entry]:
+def find_entries() -> list[InstalledModel]:
     """List installed models by name, importing none of them.
 
     A distribution whose metadata cannot be read costs a warning, whatever it is of.
     """
-    found: list[Entry] = []
+    found: list[InstalledModel] = []
     seen: set[str] = set()  # the first of a name on the path hides the others
     for distribution in distributions():
         try:
@@ -57,7 +57,7 @@ def entries() -> list[Entry]:
             new = [_entry(point, distribution) for point in points]
         except Exception as error:  # whatever damaged metadata may provoke
             where = getattr(distribution, "_path", "a distribution")
-            logger.warning("the metadata in %s cannot be read: %s", where, reason_of(error))
+            logger.warning("the metadata in %s cannot be read: %s", where, reason_of_broken(error))
             continue
         names = {re.sub(r"[-_.]+", "-", entry.distribution).lower() for entry in new}
         found += [] if names & seen else new
@@ -65,16 +65,16 @@ def entries() -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.name, entry.distribution))
 
 
-def _entry(point: EntryPoint, distribution: Distribution) -> Entry:
+def _entry(point: EntryPoint, distribution: Distribution) -> InstalledModel:
     fields = distribution.metadata
     name, version, summary = (
         str(fields[key]) if key in fields else absent
         for key, absent in (("Name", "unknown"), ("Version", "unknown"), ("Summary", ""))
     )
-    return Entry(point.name, name, version, summary, point)
+    return InstalledModel(point.name, name, version, summary, point)
 
 
-def problem(entry: Entry, among: list[Entry]) -> str | None:
+def entry_problem(entry: InstalledModel, among: list[InstalledModel]) -> str | None:
     """Say why a model cannot be used, as far as metadata tells; None if nothing is known."""
     if not _NAME.fullmatch(entry.name):
         return f"{entry.name!r} is not a model name: lower-case letters, digits, '.', '_' and '-'"
@@ -89,49 +89,49 @@ def problem(entry: Entry, among: list[Entry]) -> str | None:
 
 def available_models() -> list[str]:
     """Name the installed models that metadata finds no fault with."""
-    found = entries()
-    return [entry.name for entry in found if problem(entry, found) is None]
+    found = find_entries()
+    return [entry.name for entry in found if entry_problem(entry, found) is None]
 
 
-def find(name: str) -> Entry:
+def find_entry(name: str) -> InstalledModel:
     """Return the installed model of this name.
 
     Raises:
         ValueError: If there is none, naming the installed and the nearest.
         BrokenModel: If there are two.
     """
-    found = entries()
+    found = find_entries()
     matching = [entry for entry in found if entry.name == name]
     if not matching:
         names = sorted({entry.name for entry in found})
         installed = f"{near(name, names)}installed: {', '.join(names) or 'none'}"
         raise ValueError(f"unknown model {name!r}; {installed}")
-    reason = problem(matching[0], found)
+    reason = entry_problem(matching[0], found)
     if reason:
         raise BrokenModel(reason)
     return matching[0]
 
 
-def load(name: str) -> type[Model]:
+def load_model(name: str) -> type[Model]:
     """Import the class of a model.
 
     Raises:
         ValueError: If no such model is installed.
         BrokenModel: If it cannot be imported, or is no model.
     """
-    entry = find(name)
+    entry = find_entry(name)
     where = f"model {name!r} of {entry.distribution} {entry.version} is broken"
     try:
         found = entry.point.load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others go on
-        raise BrokenModel(f"{where}: {reason_of(error)}") from error
+        raise BrokenModel(f"{where}: {reason_of_broken(error)}") from error
     reason = _unfit(found)
     if reason:
         raise BrokenModel(f"{where}: {entry.point.value} {reason}")
     return found
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of_broken(error: BaseException) -> str:
     """Put what a plugin raised into one line."""
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first}".removesuffix(": ")

@@ -20,7 +20,7 @@ SKELETON = {  # where each file goes, and its template in the folder templates
 }
 
 
-def write(name: str, folder: Path | None = None) -> Path:
+def write_skeleton(name: str, folder: Path | None = None) -> Path:
     """Write the skeleton of a plugin with one model, wholly or not at all.
 
     Args:
@@ -74,7 +74,7 @@ def _names(name: str) -> dict[str, str]:
 
 def _require_free(name: str, names: dict[str, str]) -> None:
     """Raise ValueError if something installed has the name of the model, or of its plugin."""
-    for entry in registry.entries():
+    for entry in registry.find_entries():
         if entry.name == name:
             owner = f"{entry.distribution} {entry.version}"
             raise ValueError(f"model {name!r} is installed already, of {owner}; take another name")

@@ -1,12 +1,8 @@
-"""The identity of a piece of work, and what it produced: one JSON file, validated both ways."""
+"""What a run produced: one JSON file, validated both ways."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,13 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from i2i_bench.records.run import EXTERNAL, Run
 from i2i_bench.system.files import read_bounded, require_no_dead_link, write_text
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
 LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
-LONGEST_VARIANT = 80  # characters
-EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
 
 Line = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)
@@ -51,76 +46,6 @@ def _settings(content: dict[str, Any]) -> dict[str, Any]:
 
 
 AnySchema = TypeVar("AnySchema", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Run:
-    """The identity of a piece of work.
-
-    Attributes:
-        model: Name in the registry.
-        variant: Settings that differ from the published ones (see ``variant_name``), or "".
-        task: Name of the task.
-        seed: Seed of the run.
-    """
-
-    model: str
-    variant: str
-    task: str
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.label == EXTERNAL:
-            raise ValueError(f"no model can be named {EXTERNAL!r}, as images of other programs are")
-
-    @property
-    def label(self) -> str:
-        """Model and variant, as a leaderboard shows them."""
-        return f"{self.model}+{self.variant}" if self.variant else self.model
-
-    @property
-    def folder(self) -> Path:
-        """Where the run lives below ``runs/``."""
-        return Path(self.task) / self.label / f"seed{self.seed}"
-
-    @property
-    def file(self) -> Path:
-        """Where its record lives below ``results/``."""
-        return file_of(self.folder)
-
-    def __str__(self) -> str:
-        return self.folder.as_posix()
-
-
-def seed_of(folder: Path) -> int | None:
-    """Return the seed of a run's folder; None for one of another name, such as a copy's."""
-    digits = folder.name.removeprefix("seed")
-    is_run = folder.name.startswith("seed") and digits.isascii() and digits.isdigit()
-    return int(digits) if is_run else None
-
-
-def file_of(folder: Path) -> Path:
-    """Return where below ``results/`` a run's record lies, given its folder below ``runs/``."""
-    return folder.with_name(f"{folder.name}.json")
-
-
-def variant_name(preset: str, changes: Mapping[str, object]) -> str:
-    """Name what differs from the published settings, safe as a file name, hashed when it must be.
-
-    Args:
-        preset: Named first unless it is ``published``.
-        changes: Settings that differ from the preset's.
-    """
-    parts = [f"{key}={changes[key]}" for key in sorted(changes)]
-    if preset != "published":
-        parts.insert(0, f"preset={preset}")
-    name = ",".join(parts)
-    safe = re.sub(r"[^A-Za-z0-9.,=_-]", "_", name)
-    is_clear = not any(set(",=") & set(str(value)) for value in changes.values())
-    if is_clear and safe == name and len(name) <= LONGEST_VARIANT:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{safe[: LONGEST_VARIANT - 9]}-{digest}"
 
 
 class _Strict(BaseModel):
@@ -328,7 +253,7 @@ def _without_unset(content: dict[str, Any], later: tuple[str, ...]) -> dict[str,
     return {key: value for key, value in content.items() if value or key not in later}
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """Read the record of a run.
 
     Raises:
@@ -337,7 +262,7 @@ def read(path: Path) -> Record:
     return _read(path, Record)
 
 
-def read_external(path: Path) -> External:
+def read_external_record(path: Path) -> External:
     """Read the record of another program's images.
 
     Raises:
@@ -363,7 +288,7 @@ def require_results(results: Path) -> None:
         raise ValueError(f"there is no folder of records {results}")
 
 
-def read_all(results: Path) -> list[Record]:
+def read_records(results: Path) -> list[Record]:
     """Read the records of runs below a folder, in the order of their paths; it need not exist.
 
     Raises:
@@ -373,7 +298,7 @@ def read_all(results: Path) -> list[Record]:
     for path in _files(results):
         if path.parent.name == EXTERNAL or not path.name.startswith("seed"):
             continue
-        record = read(path)
+        record = read_record(path)
         if results / record.run.file != path:
             raise ValueError(f"{path} holds the record of {record.run}; move it to its place")
         records.append(record)
@@ -394,7 +319,7 @@ def _files(results: Path) -> list[Path]:
     return sorted(file for file in files if file.suffix == ".json")
 
 
-def read_all_external(results: Path) -> list[External]:
+def read_external_records(results: Path) -> list[External]:
     """Read the records of other programs' images below a folder, in the order of their paths.
 
     Raises:
@@ -404,21 +329,21 @@ def read_all_external(results: Path) -> list[External]:
     for path in _files(results):
         if path.parent.name != EXTERNAL or path.name.startswith("."):  # a killed process's draft
             continue
-        record = read_external(path)
+        record = read_external_record(path)
         if results / record.file != path:
             raise ValueError(f"{path} holds the record of {record}; move it to its place")
         records.append(record)
     return records
 
 
-def write(record: AnyRecord, results: Path) -> Path:
+def write_record(record: AnyRecord, results: Path) -> Path:
     """Write a record to its place below ``results``, atomically; give that place."""
     path = results / (record.run.file if isinstance(record, Record) else record.file)
-    write_text(path, text_of(record))
+    write_text(path, record_text(record))
     return path
 
 
-def text_of(record: AnyRecord) -> str:
+def record_text(record: AnyRecord) -> str:
     """Return a record as it is written: keys sorted, one a line."""
     content = record.model_dump(mode="json")
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -68,7 +68,14 @@ from typing import Any
 
 import pandas
 
-from i2i_bench.records.record import AnyRecord, External, Record, Score, read_all, read_all_external
+from i2i_bench.records.record import (
+    AnyRecord,
+    External,
+    Record,
+    Score,
+    read_external_records,
+    read_records,
+)
 from i2i_bench.report.columns import BASELINES
 from i2i_bench.report.rows import group_of
 from i2i_bench.scoring.metric_set import known_metrics
@@ -110,7 +117,7 @@ def read_frame(results: Path) -> pandas.DataFrame:
         ValueError: For a file that is no record, or that lies where another's belongs; and as
             ``make_frame`` does.
     """
-    return make_frame([*read_all(results), *read_all_external(results)])
+    return make_frame([*read_records(results), *read_external_records(results)])
 
 
 def make_frame(records: Iterable[AnyRecord]) -> pandas.DataFrame:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import EXTERNAL, AnyRecord, External, Record, Score
+from i2i_bench.records.record import AnyRecord, External, Record, Score
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
 from i2i_bench.report.notes import explain, explain_split
 from i2i_bench.report.rows import Entry, Group, Mark, Row, Stat, Table, group_of, have_one, mixture

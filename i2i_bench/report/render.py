@@ -75,7 +75,7 @@ def _block(table: Table, columns: list[Column], is_first: bool) -> _Block:
     return _Block(header, rows, [""] * len(titles) + [column.key for column in columns], left)
 
 
-def to_markdown(records: Iterable[AnyRecord], task: str | None = None) -> str:
+def leaderboard_markdown(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as Markdown that also reads well in a terminal.
 
     Raises:
@@ -158,14 +158,14 @@ def readme(records: Iterable[AnyRecord]) -> str:
     return (
         "# Results\n\n"
         "Generated from the records in this folder by `i2i-bench leaderboard --write`; "
-        "edits are lost.\n\n" + to_markdown(records)
+        "edits are lost.\n\n" + leaderboard_markdown(records)
     )
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a text
 
 
-def to_csv(records: Iterable[AnyRecord], task: str | None = None) -> str:
+def leaderboard_csv(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as CSV: a line per row and table, raw values; a header alone if empty.
 
     Raises:
@@ -210,7 +210,7 @@ def _inert(value: object) -> object:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def to_latex(records: Iterable[AnyRecord], task: str | None = None) -> str:
+def leaderboard_latex(records: Iterable[AnyRecord], task: str | None = None) -> str:
     """Give the leaderboard as LaTeX tables for the package booktabs.
 
     Raises:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import EXTERNAL, AnyRecord, Record, Score
+from i2i_bench.records.record import AnyRecord, Record, Score
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import COST_KEYS, SPREADS
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics

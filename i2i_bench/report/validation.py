@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench.records import record
-from i2i_bench.records.record import EXTERNAL, AnyRecord, External, Record, Score, Values
+from i2i_bench.records.record import AnyRecord, External, Record, Score, Values
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
@@ -24,10 +25,10 @@ MACHINES = 1e-3  # relative, by which processors may differ in one number
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HASHED = re.compile("-[0-9a-f]{8}")
 
-Found = list[tuple[Path, AnyRecord]]
+FoundRecords = list[tuple[Path, AnyRecord]]
 
 
-def validate(results: Path) -> tuple[int, list[str]]:
+def validate_results_in(results: Path) -> tuple[int, list[str]]:
     """Check every record below a folder.
 
     Returns:
@@ -37,7 +38,7 @@ def validate(results: Path) -> tuple[int, list[str]]:
         OSError: If a folder cannot be listed.
         ValueError: If there is none.
     """
-    found: Found = []
+    found: FoundRecords = []
     problems = []
     for path in sorted(_files(results)):
         if path.is_relative_to(results / PLANS):
@@ -69,7 +70,7 @@ def _read(path: Path, results: Path) -> AnyRecord:
         raise ValueError(f"{path} was left behind by a process that was killed; remove it")
     if len(parts) != 3:
         raise ValueError(f"{path} lies where no record belongs; move or remove it")
-    each = record.read_external(path) if parts[1] == EXTERNAL else record.read(path)
+    each = record.read_external_record(path) if parts[1] == EXTERNAL else record.read_record(path)
     place = results / (each.file if isinstance(each, External) else each.run.file)
     if place != path:
         raise ValueError(f"{path} holds the record of {place}; move it to its place")
@@ -78,7 +79,7 @@ def _read(path: Path, results: Path) -> AnyRecord:
 
 def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
     """Give what is wrong with one record, by itself."""
-    if path.read_bytes() != record.text_of(each).encode():
+    if path.read_bytes() != record.record_text(each).encode():
         yield "is not as i2i-bench writes it; it was edited by hand"
     if isinstance(each, Record):
         yield from _costs(each)
@@ -300,7 +301,7 @@ def _test_images(task: str) -> Mapping[str, int | None]:
     }
 
 
-def _among(found: Found) -> Iterator[str]:
+def _among(found: FoundRecords) -> Iterator[str]:
     """Give what records say against each other."""
     yield from _twins(found, "translations of the same pixels as", _fakes)
     yield from _twins(found, "the settings, task and seed of", _work)
@@ -341,7 +342,7 @@ def _baselines_differ(score: Score, other: Score) -> str | None:
 
 
 def _twins(
-    found: Found, what: str, keys: Callable[[AnyRecord], Iterable[tuple[str, ...]]]
+    found: FoundRecords, what: str, keys: Callable[[AnyRecord], Iterable[tuple[str, ...]]]
 ) -> Iterator[str]:
     """Give the records that share what no two can."""
     first: dict[tuple[str, ...], Path] = {}
@@ -354,7 +355,7 @@ def _twins(
                 yield f"{path}: has {what} {other}"
 
 
-def _siblings(found: Found) -> Iterator[str]:
+def _siblings(found: FoundRecords) -> Iterator[str]:
     """Give the records of one variant that differ in more than the seed."""
     first: dict[tuple[str, ...], tuple[Path, Record]] = {}
     for path, each in found:

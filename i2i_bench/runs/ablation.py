@@ -15,10 +15,10 @@ from typing import Any
 
 from i2i_bench.model import Ablation
 from i2i_bench.plugins import registry
-from i2i_bench.records import record
-from i2i_bench.report.ablation import Point, Study
+from i2i_bench.records.ablation import AblationPlan, AblationPoint
+from i2i_bench.records.run import variant_name
 from i2i_bench.runs import plan
-from i2i_bench.runs.plan import Choices, Job
+from i2i_bench.runs.job import Choices, Job
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
@@ -106,7 +106,7 @@ def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Va
     Raises:
         ValueError: If there is none of this name, or a key that it varies has a fixed value.
     """
-    studies = registry.load(model).ablations
+    studies = registry.load_model(model).ablations
     if name not in studies:
         known = f"{near(name, studies)}possible: {', '.join(studies) or 'none; use --vary'}"
         raise ValueError(f"model {model!r} has no study {name!r}; {known}")
@@ -119,11 +119,11 @@ def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Va
     return found, variants
 
 
-def studies() -> Iterator[tuple[str, str, Ablation]]:
+def declared_studies() -> Iterator[tuple[str, str, Ablation]]:
     """Return every study that an installed model declares: model, name and study."""
     for model in registry.available_models():
         try:
-            found = registry.load(model).ablations
+            found = registry.load_model(model).ablations
         except registry.BrokenModel as error:  # the others are listed
             logger.warning("%s", error)
             continue
@@ -138,19 +138,21 @@ def default_name(model: str, what: Sequence[str], choices: Choices) -> str:
         fixed[BUDGET] = choices.budget
     if choices.precision != "fp32":
         fixed["precision"] = choices.precision
-    variant = record.variant_name(choices.preset, fixed)
+    variant = variant_name(choices.preset, fixed)
     return "-".join([model, *what, *([variant] if variant else [])])
 
 
-def make(theme: Theme, task: str, seeds: Sequence[int], data: Path) -> tuple[Study, list[Job]]:
+def plan_ablation(
+    theme: Theme, task: str, seeds: Sequence[int], data: Path
+) -> tuple[AblationPlan, list[Job]]:
     """Settle the runs of an ablation on one task, point by point.
 
     Raises:
         ValueError: For a task, model or setting that is not possible, or if two points are one run.
     """
-    found = catalogue.find(task, data)
+    found = catalogue.find_task(task, data)
     chosen = tuple(dict.fromkeys(seeds))
-    points: dict[str, Point] = {}
+    points: dict[str, AblationPoint] = {}
     jobs: list[Job] = []
     for variant in theme.variants:
         of_point = _jobs(variant, (task, found), chosen)
@@ -159,9 +161,9 @@ def make(theme: Theme, task: str, seeds: Sequence[int], data: Path) -> tuple[Stu
         if run in points:
             both = " and ".join(", ".join(v) for v in (points[run].values, values))
             raise ValueError(f"{both} are the same run, {run}; leave one out")
-        points[run] = Point(values=values, run=run)
+        points[run] = AblationPoint(values=values, run=run)
         jobs += of_point
-    study = Study(
+    study = AblationPlan(
         name=_file_name(f"{found.name}-{theme.name}"),
         title=f"{theme.title}: {found.name}",
         command=shlex.join([*theme.command, "--task", task]),
@@ -190,7 +192,7 @@ def _file_name(name: str) -> str:
 
 
 def _jobs(variant: Variant, named_task: tuple[str, Task], seeds: Sequence[int]) -> list[Job]:
-    model_class = registry.load(variant.model)
+    model_class = registry.load_model(variant.model)
     return [
         plan.make_job(variant.model, model_class, named_task, seed, variant.choices)
         for seed in seeds

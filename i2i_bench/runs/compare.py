@@ -11,27 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from i2i_bench.data.decode import Images, decode_images, recorded_rule
 from i2i_bench.data.directions import find_direction
-from i2i_bench.data.training_images import Images, decode, recorded_rule
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.metric import Need
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records import record as records_record
-from i2i_bench.records.record import EXTERNAL, AnyRecord, External, Record, Score, read_external
+from i2i_bench.records.folders import Places, find_record, noted_task
+from i2i_bench.records.record import AnyRecord, External, Record, Score, read_external_record
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.differences import Comparison, Difference
-from i2i_bench.runs import plan
-from i2i_bench.runs.plan import Places
 from i2i_bench.scoring import external
 from i2i_bench.scoring.features import extract
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics import distances
 from i2i_bench.scoring.metrics.distances import KID
 from i2i_bench.scoring.protocols import Protocol
-from i2i_bench.scoring.sample import Meter, Sample, reason
-from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.task import Task, TaskImage
-from i2i_bench.tasks.two_domains import read_image
 
 AGAIN = "compare again"  # once weights that are missing are there
 SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
@@ -85,7 +85,7 @@ def _find_record(name: str, places: Places) -> AnyRecord:
     for path in (Path(name), places.results / name, places.results / f"{name}.json"):
         if path.suffix == ".json" and path.is_file():
             is_external = path.resolve().parent.name == EXTERNAL
-            return read_external(path) if is_external else records_record.read(path)
+            return read_external_record(path) if is_external else records_record.read_record(path)
     if Path(name).parent.name == EXTERNAL:
         known = [
             path.relative_to(places.results).with_suffix("").as_posix()
@@ -93,10 +93,10 @@ def _find_record(name: str, places: Places) -> AnyRecord:
         ]
         hint = near(name, known) or "i2i-bench score makes one"
         raise ValueError(f"no record {name} in {places.results}; {hint.rstrip('; ')}")
-    return plan.find_record(name, places)[1]
+    return find_record(name, places)[1]
 
 
-def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
+def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
     """Find the task of two sides.
 
     Raises:
@@ -106,17 +106,17 @@ def find_task(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
     if names[0] != names[1]:
         raise ValueError(f"A is of task {names[0]} and B of {names[1]}; compare on the same task")
     runs = [side.images for side in sides if isinstance(side.record, Record)]
-    noted = [task for folder in runs if (task := plan.noted_task(folder))]
+    noted = [task for folder in runs if (task := noted_task(folder))]
     argument = next(iter([*([typed] if typed else []), *noted]), names[0])
     if not catalogue.find_named(argument) and not Path(argument).is_dir():
         raise ValueError(f"where task {names[0]} lies is not known; name its folder with --task")
-    task = catalogue.find(argument, places.data)
+    task = catalogue.find_task(argument, places.data)
     if task.name != names[0]:
         raise ValueError(f"{argument} is task {task.name}, but A and B are of {names[0]}")
     return task
 
 
-def compare(
+def compare_sides(
     sides: tuple[Side, Side],
     task: Task,
     protocol: Protocol,
@@ -254,8 +254,8 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
     """Read the translations of a side; give the indices of their sources, and the images."""
     if isinstance(side.record, External):
         size, partial_ = score.image_size, score.partial
-        given = external.Images(side.images, task, direction, size, allow_partial=partial_)
-        indices, fakes, _ = external.read(given)
+        given = external.Submission(side.images, task, direction, size, allow_partial=partial_)
+        indices, fakes, _ = external.read_submission(given)
         return indices, fakes
     folder = side.images / f"translations-{direction}"
     names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
@@ -266,7 +266,7 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
             f"i2i-bench evaluate {side.record.run} --force translates again"
         )
     files = [TaskImage(name, partial(read_image, folder / name)) for name in names]
-    return list(range(len(names))), decode(files, ResizeRule(score.image_size))
+    return list(range(len(names))), decode_images(files, ResizeRule(score.image_size))
 
 
 def _require_scored(names: list[str], images: Images, expected: str, where: object) -> None:
@@ -287,7 +287,7 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
         difference, error = distances.kid_difference(real, one, other)
         kids = [distances.kid_unbiased(real, side)[0] for side in (one, other)]
     except ValueError as problem:
-        return reason(problem, AGAIN)
+        return reason_of_missing(problem, AGAIN)
     return Difference(KID.key, kids[0], kids[1], difference, None if math.isnan(error) else error)
 
 

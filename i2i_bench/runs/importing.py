@@ -14,15 +14,18 @@ from typing import Any
 
 import torch
 
-from i2i_bench import official
 from i2i_bench.model import Model, Settings, named_networks
-from i2i_bench.plugins import contract, registry
-from i2i_bench.runs import plan
-from i2i_bench.runs.execute import count_parameters
+from i2i_bench.plugins import registry
+from i2i_bench.plugins.cost import count_parameters
+from i2i_bench.plugins.toy import nominal
+from i2i_bench.records.folders import RUN_FILE, is_imported, write_import_file
+from i2i_bench.runs.job import OFFICIAL
 from i2i_bench.system.files import sync
+from i2i_bench.system.tensors import digest, read_untrusted
 from i2i_bench.training import checkpoint
-from i2i_bench.training.checkpoint import Position
+from i2i_bench.training.checkpoint_file import Position
 from i2i_bench.training.settings import with_config
+from i2i_bench.training.start import present
 
 SUFFIXES = {".pt", ".pth", ".ckpt"}
 MOST_FILES = 4  # that are looked into for another family's tensors
@@ -48,10 +51,10 @@ def import_official(name: str, source: Path, target: Path, *, force: bool) -> st
     identity = _identity(name, model, settings)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
-        made = checkpoint.save(Path(partial), model, identity, Position())
-        plan.write_import_file(made.parent, source)
+        made = checkpoint.save_checkpoint(Path(partial), model, identity, Position())
+        write_import_file(made.parent, source)
         target.mkdir(exist_ok=True)
-        for name_of in (plan.RUN_FILE, made.name):
+        for name_of in (RUN_FILE, made.name):
             (made.parent / name_of).replace(target / name_of)
         sync(target)
     return "\n".join([f"{name}, read from {source}:", *_found(model), f"written to {target}"])
@@ -64,14 +67,14 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
         ValueError: If they do not fit, with the first tensors that disagree and the installed
             model that they do fit, or else the family that they look like.
     """
-    model_class = registry.load(name)
+    model_class = registry.load_model(name)
     if not source.exists():
         raise ValueError(f"there is no folder or file {source}")
     try:
         model = _from_official(model_class, source)
     except ValueError as error:
         raise ValueError(f"{error}{_hint(name, source)}") from error
-    settings = model_class.settings("published", contract.nominal(model_class, 2))
+    settings = model_class.settings("published", nominal(model_class, 2))
     return model, with_config(settings, model.config)
 
 
@@ -98,7 +101,7 @@ def _family(source: Path) -> str | None:
     found = [source] if source.is_file() else sorted(source.iterdir())
     for path in [path for path in found if path.suffix in SUFFIXES][:MOST_FILES]:
         try:
-            names = list(_names(official.read_untrusted(path)))
+            names = list(_names(read_untrusted(path)))
         except ValueError:  # damaged, which is said elsewhere if it matters
             continue
         for family, facts in families.items():
@@ -117,7 +120,7 @@ def _names(content: Any) -> Iterator[str]:
 
 def _fits(name: str, source: Path) -> bool:
     try:
-        _from_official(registry.load(name), source)
+        _from_official(registry.load_model(name), source)
     except Exception:  # a plugin may fail in any way
         return False
     return True
@@ -126,22 +129,22 @@ def _fits(name: str, source: Path) -> bool:
 def _require_free(target: Path, *, force: bool) -> None:
     """Refuse to write where anything but an earlier import lies."""
     if target.is_dir() and any(target.iterdir()):
-        if not plan.is_imported(target):
+        if not is_imported(target):
             raise ValueError(f"{target} holds something other than an import; give another folder")
         if not force:
             raise ValueError(f"{target} holds an import already; --force replaces it")
 
 
 def _identity(name: str, model: Model, settings: Settings) -> dict[str, Any]:
-    networks = checkpoint.present(model.networks.state_dict(), model.absent)
+    networks = present(model.networks.state_dict(), model.absent)
     plain = dataclasses.asdict(settings) | {"precision": "fp32"}
     return {
         "model": name,
         "task": "",
         "task_version": 0,
         "seed": 0,
-        "preset": plan.OFFICIAL,
-        "variant": f"{plan.OFFICIAL}-{checkpoint.digest(networks)}",
+        "preset": OFFICIAL,
+        "variant": f"{OFFICIAL}-{digest(networks)}",
         "settings": json.loads(json.dumps(plain)),
     }
 

@@ -21,16 +21,16 @@ from i2i_bench.system.messages import printable
 BEAT_SECONDS = 10.0  # between two signs of life
 IN_PROGRESS = " is in progress: "  # by which others know what a process failed of
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead
-LARGEST_CLAIM = 4096  # bytes
+LARGEST_LOCK = 4096  # bytes
 
 logger = logging.getLogger(__name__)
 
 
-class Claimed(ValueError):
+class Locked(ValueError):
     """Another process works on the run."""
 
 
-class Lost(ValueError):
+class LockLost(ValueError):
     """A claim was taken over, by a process that found its owner dead, or removed."""
 
 
@@ -61,7 +61,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Claim:
+class RunLock:
     """What a process holds while it works on a run.
 
     Attributes:
@@ -83,16 +83,16 @@ class Claim:
             return  # it cannot be read for a moment, or is being written: the next time will tell
         if owner is None or owner.token != self.token:
             by = f"taken over by {owner}" if owner else "removed"
-            raise Lost(f"the claim {self.path} was {by}; this process stops and writes no more")
+            raise LockLost(f"the claim {self.path} was {by}; this process stops and writes no more")
 
 
-def place(folder: Path) -> Path:
+def lock_path(folder: Path) -> Path:
     """Return the file of the claim on a run: beside its folder, which may be removed."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 @contextlib.contextmanager
-def claim(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[Claim]:
+def lock_run(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[RunLock]:
     """Keep other processes from working on a run.
 
     The system ends the claim of a process that dies. Where the owner is on another machine, whose
@@ -105,11 +105,11 @@ def claim(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[Claim]:
     Raises:
         Claimed: If a process that lives works on it, saying which and since when.
     """
-    path = place(folder)
+    path = lock_path(folder)
     make_folders(path.parent)
 
     def refuse() -> None:
-        raise _claimed(folder, _read(path))
+        raise _locked(folder, _read(path))
 
     handle, has_locks = lock_file(path, refuse)
     try:
@@ -117,7 +117,7 @@ def claim(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[Claim]:
         token = _write(handle)
         try:
             with _beating(handle):
-                yield Claim(path, token)
+                yield RunLock(path, token)
         finally:
             _remove(path, token)  # while it is locked, so that nobody's newer one is taken
     finally:
@@ -130,9 +130,9 @@ def _remove(path: Path, token: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _claimed(folder: Path, owner: Owner | None) -> Claimed:
+def _locked(folder: Path, owner: Owner | None) -> Locked:
     by = owner or "another process"
-    return Claimed(f"{folder}{IN_PROGRESS}{by}; wait for it, or stop it and repeat this command")
+    return Locked(f"{folder}{IN_PROGRESS}{by}; wait for it, or stop it and repeat this command")
 
 
 def _require_dead(path: Path, folder: Path, watch: float, *, has_locks: bool) -> None:
@@ -141,7 +141,7 @@ def _require_dead(path: Path, folder: Path, watch: float, *, has_locks: bool) ->
         return
     is_dead = _is_dead_here(owner, has_locks=has_locks)
     if not is_dead and (owner.machine == _machine() or _shows_life(path, watch)):
-        raise _claimed(folder, owner)
+        raise _locked(folder, owner)
     logger.warning("%s was in progress: %s; it is dead, taking its place", folder, owner)
 
 
@@ -207,7 +207,7 @@ def _read(path: Path) -> Owner | None:
     """Read whose a claim is; None where there is none, or its owner died at writing it."""
     try:
         with path.open("rb") as file:
-            content = json.loads(file.read(LARGEST_CLAIM))
+            content = json.loads(file.read(LARGEST_LOCK))
         owner = Owner(**content)
     except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -11,20 +11,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from i2i_bench.data.decode import channels_first, channels_last, recorded_rule, to_float, to_uint8
 from i2i_bench.data.directions import directions_of, find_direction, labels_of, request
-from i2i_bench.data.training_images import (
-    channels_first,
-    channels_last,
-    recorded_rule,
-    to_float,
-    to_uint8,
-)
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Masks, Model
-from i2i_bench.records.record import Record, seed_of
+from i2i_bench.records.folders import Places, find_folder, find_record, noted_task
+from i2i_bench.records.record import Record
+from i2i_bench.records.run import seed_of
 from i2i_bench.report.figures.mosaic import Block, Strip
-from i2i_bench.runs import plan
-from i2i_bench.runs.plan import Job, Places
-from i2i_bench.scoring.test_set import TestSet
+from i2i_bench.runs.find import find_job, find_task_of_run
+from i2i_bench.runs.job import Job
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import checkpoint, snapshots
 from i2i_bench.training.snapshots import Snapshot
@@ -49,7 +45,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Figure:
+class DrawnFigure:
     """What is to be drawn.
 
     Attributes:
@@ -67,14 +63,14 @@ class Figure:
     name: str
 
 
-def masks(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
+def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> DrawnFigure:
     """Show attention and content of every mask, as figures 11 and 12 of arXiv 1911.11897 do.
 
     Raises:
         ValueError: If there is no such run, or its model has no attention masks.
     """
-    job = plan.find_job(run, places, task)
-    folder = plan.find_folder(run, places)
+    job = find_job(run, places, task)
+    folder = find_folder(run, places)
     model = _load(job, folder)
     test_set = TestSet(job.task, job.settings.resize_rule)
     blocks, copies = [], set()
@@ -95,7 +91,7 @@ def masks(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
         blocks.append(Block(_arrow(direction), _heads(found), strips))
     what = _what_is_copied(copies)
     caption = f"Attention and contents of {_named(job)}. {what}"
-    return Figure(blocks, caption, folder, "masks", _file_name(job, "masks"))
+    return DrawnFigure(blocks, caption, folder, "masks", _file_name(job, "masks"))
 
 
 def _what_is_copied(backgrounds: set[int | None]) -> str:
@@ -128,24 +124,24 @@ def _heads(found: Masks) -> list[str]:
     return ["source,\nresult", *numbers]
 
 
-def evolution(run: str, task: str | None, choice: Choice, places: Places) -> Figure:
+def evolution_figure(run: str, task: str | None, choice: Choice, places: Places) -> DrawnFigure:
     """Show translation and attention over the training, as figures 13 and 14 of 1911.11897 do.
 
     Raises:
         ValueError: If there is no such run, or it has no snapshots.
     """
-    folder = plan.find_folder(run, places)
-    job = plan.find_job(run, places, task)
+    folder = find_folder(run, places)
+    job = find_job(run, places, task)
     blocks = []
     for direction in _directions(job.task, choice):
-        found = snapshots.read(folder, str(direction))
+        found = snapshots.read_snapshots(folder, str(direction))
         heads = ["source", *(_short(shot.images_seen) for shot in found)]
         if choice.count > len(found[0].sources):
             raise ValueError(f"snapshots hold {len(found[0].sources)} images of a direction")
         strips = [strip for i in range(choice.count) for strip in _evolution_strips(found, i)]
         blocks.append(Block(_arrow(direction), heads, strips))
     caption = f"{_named(job)}, after the number of images seen in training that is above each."
-    return Figure(blocks, caption, folder, "evolution", _file_name(job, "evolution"))
+    return DrawnFigure(blocks, caption, folder, "evolution", _file_name(job, "evolution"))
 
 
 def _evolution_strips(found: Sequence[Snapshot], index: int) -> Iterator[Strip]:
@@ -176,9 +172,9 @@ class _Member:
     task: Task
 
 
-def comparison(
+def comparison_figures(
     runs: Sequence[str], task: str | None, choice: Choice, places: Places
-) -> list[Figure]:
+) -> list[DrawnFigure]:
     """Show what several models make of the same sources, a figure for each task.
 
     Args:
@@ -198,9 +194,9 @@ def comparison(
 
 
 def _member(run: str, task: str | None, places: Places) -> _Member:
-    folder, found = plan.find_record(run, places)
-    named = task or (None if plan.noted_task(folder) else found.task)
-    now, _ = plan.find_task(folder, named, places)
+    folder, found = find_record(run, places)
+    named = task or (None if noted_task(folder) else found.task)
+    now, _ = find_task_of_run(folder, named, places)
     if (now.name, now.version) != (found.task, found.task_version):
         raise ValueError(
             f"{found.run} is of version {found.task_version} of its task, and {named or now.name} "
@@ -209,7 +205,7 @@ def _member(run: str, task: str | None, places: Places) -> _Member:
     return _Member(found, folder, now)
 
 
-def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Figure:
+def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> DrawnFigure:
     task = members[0].task
     largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
     test_set, blocks = TestSet(task, recorded_rule(largest)), []
@@ -231,7 +227,7 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Fig
     which = f", seed {shown[0]}" if len(shown) == 1 else ""
     caption = f"The same test images of {task.name}, translated by each model{which}."
     folder, name = places.runs / task.name, f"{task.name}-comparison"
-    return Figure(blocks, caption, folder, "comparison", name)
+    return DrawnFigure(blocks, caption, folder, "comparison", name)
 
 
 def _distinct(member: _Member, members: Sequence[_Member]) -> str:
@@ -269,7 +265,7 @@ def finished_runs(task: str, places: Places) -> list[str]:
 
 def _load(job: Job, folder: Path) -> Model:
     """Give the networks of a run as they translate."""
-    content = checkpoint.latest(folder)
+    content = checkpoint.latest_checkpoint(folder)
     assert content is not None, "plan.find_job has read it"
     model = job.model_class(job.settings.config)
     checkpoint.restore_networks(model, content)

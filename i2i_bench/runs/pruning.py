@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from i2i_bench.records import record
-from i2i_bench.runs import plan
-from i2i_bench.runs.lock import Claimed, claim
+from i2i_bench.records.folders import is_unfinished
+from i2i_bench.records.run import file_of, seed_of
+from i2i_bench.runs.lock import Locked, lock_run
 from i2i_bench.training import checkpoint
 
 ABANDONED = 3600  # seconds after which a draft is of a process that was killed
@@ -34,7 +35,7 @@ class Pruned:
     reason: str = ""
 
 
-def prune(runs: Path, results: Path, *, level: Level, dry_run: bool) -> Iterator[Pruned]:
+def prune_runs(runs: Path, results: Path, *, level: Level, dry_run: bool) -> Iterator[Pruned]:
     """Remove what is not needed of each run, and say so of those where there was anything.
 
     What killed processes left half-written always goes. Of a run that is recorded and finished go
@@ -50,12 +51,12 @@ def prune(runs: Path, results: Path, *, level: Level, dry_run: bool) -> Iterator
     for folder in _folders(runs):
         name = folder.relative_to(runs).as_posix()
         try:
-            with claim(folder):
+            with lock_run(folder):
                 files = _spare(folder, _level_of(folder, runs, results, level))
                 size = sum(file.lstat().st_size for file in files)
                 if not dry_run:
                     _remove(files, folder)
-        except Claimed as error:
+        except Locked as error:
             yield Pruned(name, reason=str(error))
             continue
         if files:
@@ -69,16 +70,16 @@ def _folders(runs: Path) -> list[Path]:
         for lock in runs.glob("*/*/.seed*.lock")
     }
     there = {path for path in runs.glob("*/*/seed*") if path.is_dir() and not path.is_symlink()}
-    return sorted(path for path in there | claimed if record.seed_of(path) is not None)
+    return sorted(path for path in there | claimed if seed_of(path) is not None)
 
 
 def _level_of(folder: Path, runs: Path, results: Path, level: Level) -> Level | None:
     """Give what may go of a run; None where it is not recorded or not finished."""
     try:
-        record.read(results / record.file_of(folder.relative_to(runs)))
+        record.read_record(results / file_of(folder.relative_to(runs)))
     except ValueError:
         return None
-    return None if plan.is_unfinished(folder) else level
+    return None if is_unfinished(folder) else level
 
 
 def _spare(folder: Path, level: Level | None) -> list[Path]:

@@ -18,20 +18,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from i2i_bench import official
+from i2i_bench.data.decode import decode_one, to_float, to_uint8
 from i2i_bench.data.directions import LabelArray, request
-from i2i_bench.data.training_images import decode_one, to_float, to_uint8
+from i2i_bench.data.png import write_png
+from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.model import A2B, Direction, Model, ResizeRule, Settings
 from i2i_bench.plugins import registry
-from i2i_bench.runs import importing, plan
-from i2i_bench.runs.plan import Places
-from i2i_bench.scoring.translations import BATCH_SIZE, write_png
+from i2i_bench.records.folders import Places
+from i2i_bench.runs import importing
+from i2i_bench.runs.find import read_run_checkpoint
+from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.system.files import require_no_dead_link, sync
-from i2i_bench.system.prefetch import WRITERS, ahead, together
-from i2i_bench.tasks.labels import EVERY, Label, Labels
+from i2i_bench.system.prefetch import WRITERS, images_a_part, prefetch
+from i2i_bench.system.progress import Report
+from i2i_bench.tasks.image_file import SUFFIXES, read_image
 from i2i_bench.tasks.task import TaskImage
-from i2i_bench.tasks.two_domains import SUFFIXES, read_image
 from i2i_bench.training import checkpoint
-from i2i_bench.training.loop import Report
+from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.settings import restore_settings, without_memory
 
 LONGEST_NAME = 255  # bytes, in most file systems
@@ -121,21 +124,23 @@ def _changed(labelling: Labels, direction: str, labels: str | None) -> Label:
     return labelling.changed(labelling.read(labels), end)
 
 
-def load(places: Places, run: str | None, model: str | None, weights: Path | None) -> Translator:
+def load_translator(
+    places: Places, run: str | None, model: str | None, weights: Path | None
+) -> Translator:
     """Load a run, or a model with a checkpoint or a folder of the authors' files.
 
     Raises:
         ValueError: If the weights are damaged, another model's, or not named in one of these ways.
     """
     if run and not (model or weights):
-        content = plan.read_run(run, places)
+        content = read_run_checkpoint(run, places)
         return _translator(*_from_checkpoint(content, content["identity"]["model"]))
     if not (model and weights) or run:
         raise ValueError("either --run, or --model with --weights, is needed")
     if weights.is_dir() and not any(weights.glob("checkpoint-*.pt")):
         return _translator(*importing.load_official(model, weights))
     is_run = weights.is_dir()
-    content = plan.read_run(str(weights), places) if is_run else checkpoint.read(weights)
+    content = read_run_checkpoint(str(weights), places) if is_run else read_checkpoint(weights)
     return _translator(*_from_checkpoint(content, model))
 
 
@@ -143,7 +148,7 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
     identity = content["identity"]
     if identity["model"] != name:
         raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
-    model_class = registry.load(name)
+    model_class = registry.load_model(name)
     settings = restore_settings(model_class, identity["settings"])
     blank = without_memory(model_class, settings, content["networks"])
     checkpoint.require_fit(blank, content)
@@ -191,13 +196,13 @@ def translate_files(
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
         read = partial(_read, translator)
-        part = together(translator.rule.size, len(files))
-        images = ahead(read, files, depth=2 * BATCH_SIZE, together=part)
+        part = images_a_part(translator.rule.size, len(files))
+        images = prefetch(read, files, depth=2 * BATCH_SIZE, together=part)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
         write = partial(_write, target)
-        part = together(translator.rule.size, len(files), WRITERS)
-        written = ahead(write, translated, depth=WRITERS, workers=WRITERS, together=part)
+        part = images_a_part(translator.rule.size, len(files), WRITERS)
+        written = prefetch(write, translated, depth=WRITERS, workers=WRITERS, together=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
             report("translate", done, len(files), {})

@@ -21,17 +21,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.data.training_images import TrainingImages, make_store, to_float
+from i2i_bench.data.decode import to_float
+from i2i_bench.data.training_images import TrainingImages, make_store
+from i2i_bench.labels import EVERY, Labels
 from i2i_bench.metric import Need
 from i2i_bench.model import Settings
-from i2i_bench.official import read_untrusted
 from i2i_bench.scoring.features.cache import cache_folder
 from i2i_bench.system.download import alone
 from i2i_bench.system.files import replacing
-from i2i_bench.tasks.labels import EVERY, Labels
+from i2i_bench.system.progress import Report
+from i2i_bench.system.tensors import digest, read_untrusted
 from i2i_bench.tasks.task import Task
-from i2i_bench.training.checkpoint import digest
-from i2i_bench.training.loop import Report
 
 VERSION = 1  # of the recipe: what is below; it rises when anything that moves a value changes
 LARGEST_SIZE = 64  # pixels of a side; larger images are made as small
@@ -44,7 +44,7 @@ SEED = 0
 logger = logging.getLogger(__name__)
 
 
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """A few convolutions, then the mean and the maximum over the image."""
 
     def __init__(self, size: int, num_labels: int) -> None:
@@ -78,7 +78,7 @@ class Classifier:
         device: Where it is.
     """
 
-    network: Network
+    network: ClassifierNetwork
     size: int
     labelling: Labels
     sha256: str
@@ -122,7 +122,7 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def trained(task: Task, device: torch.device, report: Report) -> Classifier:
+def trained_classifier(task: Task, device: torch.device, report: Report) -> Classifier:
     """Return the classifier of a labelled task, training it where none is kept.
 
     Raises:
@@ -148,10 +148,10 @@ def _path(task: Task, size: int) -> Path:
     return cache_folder().parent / "classifiers" / f"{task.name}-{key}.pt"
 
 
-def _read(path: Path, size: int, num_labels: int) -> Network | None:
+def _read(path: Path, size: int, num_labels: int) -> ClassifierNetwork | None:
     if not path.exists():
         return None
-    network = Network(size, num_labels)
+    network = ClassifierNetwork(size, num_labels)
     try:
         network.load_state_dict(read_untrusted(path))
     except Exception:  # whatever a damaged file may provoke
@@ -159,7 +159,9 @@ def _read(path: Path, size: int, num_labels: int) -> Network | None:
     return network
 
 
-def _make(path: Path, task: Task, size: int, device: torch.device, report: Report) -> Network:
+def _make(
+    path: Path, task: Task, size: int, device: torch.device, report: Report
+) -> ClassifierNetwork:
     """Train a classifier and keep it."""
     if path.exists():
         logger.warning("the classifier %s is damaged and is trained again", path)
@@ -169,7 +171,7 @@ def _make(path: Path, task: Task, size: int, device: torch.device, report: Repor
     return network
 
 
-def _train(task: Task, size: int, device: torch.device, report: Report) -> Network:
+def _train(task: Task, size: int, device: torch.device, report: Report) -> ClassifierNetwork:
     count = sum(task.num_train.values())
     budget = min(max(EPOCHS * count, LEAST_IMAGES), MOST_IMAGES)
     settings = Settings(None, BATCH_SIZE, budget, size, size, resampling="bilinear")
@@ -177,7 +179,7 @@ def _train(task: Task, size: int, device: torch.device, report: Report) -> Netwo
     images = TrainingImages(task, settings, SEED, device, store=store)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        network = Network(size, len(task.attributes)).to(device).train()
+        network = ClassifierNetwork(size, len(task.attributes)).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     for seen in range(0, budget, BATCH_SIZE):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - seen / budget)

@@ -14,20 +14,19 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from pydantic import ValidationError
 
-from i2i_bench.data import training_images
+from i2i_bench.data.decode import Images, decode_images
 from i2i_bench.data.directions import LabelArray, labels_of
-from i2i_bench.data.training_images import decode
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records import record
 from i2i_bench.records.record import External, Scores
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.scoring.submission import ImageFile, opened
-from i2i_bench.scoring.test_set import TestSet
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.files import locked, require_writable
+from i2i_bench.tasks.image_file import FORMATS, read_image
 from i2i_bench.tasks.task import Task, TaskImage
-from i2i_bench.tasks.two_domains import FORMATS, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ NUM_SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class Submission:
     """What is to be scored.
 
     Attributes:
@@ -53,7 +52,9 @@ class Images:
     allow_partial: bool = False
 
 
-def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bool) -> External:
+def score_submission(
+    images: Submission, name: str, scorer: Scorer, results: Path, *, force: bool
+) -> External:
     """Score another program's images and add the scores to the record of its name.
 
     Args:
@@ -72,7 +73,7 @@ def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bo
     scorer.require_possible()
     if not force:
         _require_new(_recorded(new, results), keys, results)
-    found, against, formats = load(images)
+    found, against, formats = load_submission(images)
     _warn_of_losses(formats)
     scores = scorer.score(images.task, found, against)
     with locked((results / new.file).parent):
@@ -86,7 +87,7 @@ def score(images: Images, name: str, scorer: Scorer, results: Path, *, force: bo
             "harness_version": new.harness_version,
         }
         made = before.model_copy(update=whole)
-        record.write(made, results)
+        record.write_record(made, results)
     return made
 
 
@@ -109,7 +110,7 @@ def _empty_record(name: str, task: Task) -> External:
 
 def _recorded(new: External, results: Path) -> External:
     path = results / new.file
-    return record.read_external(path) if path.exists() else new
+    return record.read_external_record(path) if path.exists() else new
 
 
 def _of_the_same_images(before: External, scores: Scores, direction: str) -> Scores:
@@ -141,7 +142,7 @@ def _warn_of_losses(formats: dict[str, int]) -> None:
         )
 
 
-def load(images: Images) -> tuple[Translations, Reference, dict[str, int]]:
+def load_submission(images: Submission) -> tuple[Translations, Reference, dict[str, int]]:
     """Read images, pair them with the test images by name, and gather what they are compared with.
 
     Returns:
@@ -152,7 +153,7 @@ def load(images: Images) -> tuple[Translations, Reference, dict[str, int]]:
         ValueError: As in ``read``.
     """
     task, direction = images.task, images.direction
-    indices, fakes, formats = read(images)
+    indices, fakes, formats = read_submission(images)
     test_set = TestSet(task, ResizeRule(fakes.shape[1]))
     names = test_set.names(direction.source)
     found = Translations(
@@ -176,7 +177,7 @@ def _labels(
     return None if found is None else (found[0][indices], found[1][indices])
 
 
-def read(images: Images) -> tuple[list[int], training_images.Images, dict[str, int]]:
+def read_submission(images: Submission) -> tuple[list[int], Images, dict[str, int]]:
     """Read images that translate a task's test images, and pair them with these by name.
 
     Each must be of 8 bits, opaque and square, all of one size: that of the task, or the one that is
@@ -193,8 +194,8 @@ def read(images: Images) -> tuple[list[int], training_images.Images, dict[str, i
     size = _size(images)
     names = [image.name for image in task.images("test", direction.source)]
     with opened(images.source) as files:
-        found = pair(images, files, names)
-        fakes = decode(
+        found = pair_with_sources(images, files, names)
+        fakes = decode_images(
             [TaskImage(str(f.path), partial(_read, f, size)) for f in found.values()],
             ResizeRule(size),
         )
@@ -208,7 +209,7 @@ def _format(file: ImageFile) -> str:
         return "jpeg" if image.format in ("JPEG", "MPO") else str(image.format).lower()
 
 
-def _size(images: Images) -> int:
+def _size(images: Submission) -> int:
     """Give the side in pixels at which everything is compared."""
     task = images.task
     if images.size is None or images.size == task.image_size:
@@ -230,7 +231,9 @@ def _only(reference: Reference, indices: list[int]) -> Reference:
     )
 
 
-def pair(images: Images, files: Sequence[ImageFile], names: Sequence[str]) -> dict[int, ImageFile]:
+def pair_with_sources(
+    images: Submission, files: Sequence[ImageFile], names: Sequence[str]
+) -> dict[int, ImageFile]:
     """Find the translation of each test image, by the index of that, in the order of the task.
 
     ``x.png`` is the translation of ``x.jpg``, in any folder. Where every file has the same ending

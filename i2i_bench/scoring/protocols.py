@@ -12,7 +12,7 @@ from i2i_bench.system.messages import near
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-Found = dict[str, float | str]  # a value, or the reason why there is none
+ValuesOrReasons = dict[str, float | str]  # a value, or the reason why there is none
 Parameters = dict[str, float | str | list[str]]
 SpreadKind = Literal["se_jackknife", "se_blocks", "sd_subsets", "none"]
 Estimator = Literal["fid_lowrank", "kid_ustat", "kid_blocks", "kid_subsets"]
@@ -196,7 +196,7 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def find(name: str) -> Protocol:
+def find_protocol(name: str) -> Protocol:
     """Return the protocol of this name.
 
     Raises:
@@ -247,14 +247,14 @@ def parameters(
     return found
 
 
-def score(
+def score_features(
     protocol: Protocol,
     real_features: ArrayLike,
     fake_features: ArrayLike,
     source_features: ArrayLike | None = None,
     *,
     kid_subset_size: int | None = None,
-) -> Found:
+) -> ValuesOrReasons:
     """Score the features of translations, all made by the protocol's recipe.
 
     Args:
@@ -284,7 +284,7 @@ def score(
     return _combined(protocol, target, source)
 
 
-def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) -> Found:
+def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) -> ValuesOrReasons:
     """Return what ``score`` gives where nothing can be computed: one reason under each name.
 
     Args:
@@ -292,7 +292,7 @@ def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) ->
         reason: Why there are none.
         with_source: Whether distances to the source are among them.
     """
-    missing: Found = {}
+    missing: ValuesOrReasons = {}
     for estimator in protocol.distances:
         missing |= dict.fromkeys(_keys(protocol, estimator), reason)
     return _combined(protocol, missing, missing) if with_source else missing
@@ -337,9 +337,9 @@ def _keys(protocol: Protocol, estimator: Estimator) -> tuple[str, ...]:
 
 def _distances(
     protocol: Protocol, real: ArrayLike, fake: ArrayLike, kid_subset_size: int | None
-) -> Found:
+) -> ValuesOrReasons:
     """Give the values of all estimators of a protocol for one pair of sets."""
-    found: Found = {}
+    found: ValuesOrReasons = {}
     for estimator in protocol.distances:
         keys = _keys(protocol, estimator)
         try:
@@ -378,12 +378,14 @@ def _length(features: ArrayLike) -> int:
     return len(np.asarray(features))
 
 
-def _combined(protocol: Protocol, target: Found, source: Found) -> Found:
+def _combined(
+    protocol: Protocol, target: ValuesOrReasons, source: ValuesOrReasons
+) -> ValuesOrReasons:
     """Put the distances to target and source together as the protocol weighs them."""
     apart = _renamed(source, "source")
     if not protocol.source_weight:
         return target | apart
-    mean: Found = {}
+    mean: ValuesOrReasons = {}
     for key, one in target.items():
         other = source[key]
         if isinstance(one, str) or isinstance(other, str):
@@ -393,6 +395,6 @@ def _combined(protocol: Protocol, target: Found, source: Found) -> Found:
     return mean | _renamed(target, "target") | apart
 
 
-def _renamed(found: Found, side: str) -> Found:
+def _renamed(found: ValuesOrReasons, side: str) -> ValuesOrReasons:
     """Put the side into each name, as the metrics of the sides have it."""
     return {key_beside(key, side): value for key, value in found.items()}

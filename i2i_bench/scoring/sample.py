@@ -13,7 +13,7 @@ import numpy as np
 
 from i2i_bench.metric import Metric, Need
 from i2i_bench.pretrained import MissingWeights, UnfitWeights
-from i2i_bench.scoring.protocols import Found
+from i2i_bench.scoring.protocols import ValuesOrReasons
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +62,13 @@ class Meter:
         self._again = again
         self._known: dict[tuple[object, ...], tuple[list[Any], Sequence[float]]] = {}
 
-    def values(self, metrics: Iterable[Metric], sample: Sample) -> Found:
+    def values(self, metrics: Iterable[Metric], sample: Sample) -> ValuesOrReasons:
         """Return values and spreads of metrics by key, or the reasons why there are none.
 
         Raises:
             UnfitWeights: If weights are there and unfit.
         """
-        found: Found = {}
+        found: ValuesOrReasons = {}
         for metric in metrics:
             found |= self._value(metric, sample)
         return found
@@ -78,9 +78,9 @@ class Meter:
         try:
             return self._by_image(metric, sample)
         except ValueError as error:
-            return reason(error, self._again)
+            return reason_of_missing(error, self._again)
 
-    def _value(self, metric: Metric, sample: Sample) -> Found:
+    def _value(self, metric: Metric, sample: Sample) -> ValuesOrReasons:
         if not sample.is_for(metric):
             missing = [sample.absent[need] for need in metric.needs if need in sample.absent]
             return {metric.key: missing[0]} if missing and metric.is_required else {}
@@ -91,7 +91,7 @@ class Meter:
         except UnfitWeights:
             raise
         except ValueError as error:
-            return dict.fromkeys(keys, reason(error, self._again))
+            return dict.fromkeys(keys, reason_of_missing(error, self._again))
 
     def _numbers(self, metric: Metric, sample: Sample) -> tuple[float, ...]:
         """Give the value, and its spread where the metric has one."""
@@ -117,7 +117,7 @@ def _finite(number: float) -> float | str:
     return float(number) if math.isfinite(number) else f"the metric gives {number}"
 
 
-def reason(error: ValueError, again: str = "score again with --force") -> str:
+def reason_of_missing(error: ValueError, again: str = "score again with --force") -> str:
     """Say why a metric is missing, without folders of this machine; warn of what to do."""
     if not isinstance(error, MissingWeights):
         return str(error)

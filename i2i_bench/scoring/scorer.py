@@ -25,11 +25,17 @@ from i2i_bench.scoring.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
 from i2i_bench.scoring.metrics.lpips import LPIPS
 from i2i_bench.scoring.metrics.masks import NO_COPY
 from i2i_bench.scoring.metrics.recognition import TARGET_SHARE
-from i2i_bench.scoring.protocols import Found, Protocol, chosen_size, parameters, unavailable
-from i2i_bench.scoring.sample import Meter, Sample, reason
+from i2i_bench.scoring.protocols import (
+    Protocol,
+    ValuesOrReasons,
+    chosen_size,
+    parameters,
+    unavailable,
+)
+from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing
 from i2i_bench.scoring.translations import Reference, Translations
+from i2i_bench.system.progress import Report
 from i2i_bench.tasks.task import Task
-from i2i_bench.training.loop import Report
 
 LIBRARIES = ("clean-fid", "lpips", "numpy", "pillow", "torch")
 COMPARED = {  # whose values → the sets in the places of the real images and of the translations
@@ -70,10 +76,10 @@ class Scorer:
             ValueError: If weights are there and unfit, or the cache's limit is no number.
         """
         cache.cache_limit()
-        used = {inception.find(protocol.recipe).weights for protocol in self.protocols}
+        used = {inception.find_recipe(protocol.recipe).weights for protocol in self.protocols}
         for name in sorted(used | {pretrained.ALEXNET_NAME}):
             with contextlib.suppress(pretrained.MissingWeights):
-                pretrained.require_sound(name)
+                pretrained.require_sound_weights(name)
 
     def score(self, task: Task, found: Translations, against: Reference) -> Scores:
         """Score the translations of one direction, by protocol and direction as a record does.
@@ -88,7 +94,7 @@ class Scorer:
         sets = _Sets(found, against, str(self.device), self.report)
         judge = None
         if found.labels is not None and against.labels is not None:
-            judge = classifier.trained(task, self.device, self.report)
+            judge = classifier.trained_classifier(task, self.device, self.report)
         samples = _samples(found, against, str(self.device), judge)
         meter = Meter()
         measured = {whose: meter.values(self.metrics, each) for whose, each in samples.items()}
@@ -107,12 +113,12 @@ class Scorer:
             scores[key] = score.model_copy(update=hashes)
         return scores
 
-    def _lpips_hash(self, measured: Iterable[Found]) -> str | None:
+    def _lpips_hash(self, measured: Iterable[ValuesOrReasons]) -> str | None:
         """Give the hash of the weights of LPIPS, if there is a value of it."""
         keys = [m.key for m in self.metrics if m.weights_field == LPIPS.weights_field]
         if not any(isinstance(values.get(key), float) for values in measured for key in keys):
             return None
-        return pretrained.weights_hash(pretrained.required(pretrained.ALEXNET_NAME))
+        return pretrained.weights_hash(pretrained.required_weights(pretrained.ALEXNET_NAME))
 
     def _score(
         self, protocol: Protocol, task: Task, sets: _Sets, values: dict[str, Values]
@@ -143,7 +149,7 @@ class Scorer:
             **values["translations"].model_dump(),
         )
 
-    def _distances(self, protocol: Protocol, sets: _Sets, real: str, fake: str) -> Found:
+    def _distances(self, protocol: Protocol, sets: _Sets, real: str, fake: str) -> ValuesOrReasons:
         """Compare two of the sets, and the second with the sources."""
         names = (real, fake, "source")
         if any(sets.is_empty(name) for name in names):
@@ -151,10 +157,10 @@ class Scorer:
         try:
             sides = [sets.features(protocol.recipe, name) for name in names]
         except pretrained.MissingWeights as error:
-            return unavailable(protocol, reason(error))
+            return unavailable(protocol, reason_of_missing(error))
         sizes = len(sets.against.real), len(sets.found.fakes)
         size = chosen_size(self.kid_subset_size, min(sizes))  # for all, as recorded
-        found = scoring_protocols.score(protocol, *sides, kid_subset_size=size)
+        found = scoring_protocols.score_features(protocol, *sides, kid_subset_size=size)
         if real == "half" and len(sides[0]) < sizes[0]:
             found |= _biased(found, len(sides[0]), sizes[0])
         if self.order_replicates and protocol.block and isinstance(found[KID.key], float):
@@ -189,11 +195,11 @@ def order_replicates(
     values = []
     for _ in range(count):
         shuffled = [side[random.permutation(len(side))] for side in sides]
-        values.append(scoring_protocols.score(kid_alone, *shuffled)[KID.key])
+        values.append(scoring_protocols.score_features(kid_alone, *shuffled)[KID.key])
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 
-def _biased(found: Found, num_images: int, num_compared: int) -> Found:
+def _biased(found: ValuesOrReasons, num_images: int, num_compared: int) -> ValuesOrReasons:
     """Give the reason in the place of each FID whose bias is larger than that of the rows."""
     why = (
         f"halves of {num_images} images are smaller than the {num_compared} compared, so FID would "
@@ -202,13 +208,13 @@ def _biased(found: Found, num_images: int, num_compared: int) -> Found:
     return {key: why for key in found if key in {metric.key for metric in distances.BIASED}}
 
 
-def alarms(scores: Scores) -> list[str]:
+def alarms_of_scores(scores: Scores) -> list[str]:
     """Say what the scores of a model tell is wrong with it, a sentence each, direction first."""
     by_direction = {score.direction: score.values for score in scores.values()}
     return [
         f"{direction}: {sentence}"
         for direction in sorted(by_direction)
-        for sentence in health.alarms(by_direction[direction]).values()
+        for sentence in health.alarms_of_values(by_direction[direction]).values()
     ]
 
 
@@ -258,8 +264,8 @@ class _Sets:
         """Return hash and status of the file behind a recipe's features; None if there are none."""
         if not any(used == recipe for used, _ in self._features):
             return None, None
-        path = inception.find(recipe).weights_file()
-        return pretrained.weights_hash(path), pretrained.status(path)
+        path = inception.find_recipe(recipe).weights_file()
+        return pretrained.weights_hash(path), pretrained.weights_status(path)
 
 
 def _by_name(names: Sequence[str]) -> list[int]:
@@ -308,7 +314,7 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
     return Sample({**given, "truth": against.truth})
 
 
-def _values(found: Found) -> Values:
+def _values(found: ValuesOrReasons) -> Values:
     return Values(
         values={k: None if isinstance(v, str) else float(v) for k, v in found.items()},
         reasons={k: v for k, v in found.items() if isinstance(v, str)},

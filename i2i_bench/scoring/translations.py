@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
-from i2i_bench.data.directions import LabelArray, directions_of, label_array, labels_of, request
-from i2i_bench.data.training_images import (
+from i2i_bench.data.decode import (
     Images,
-    Progress,
     channels_first,
     channels_last,
-    decode,
-    sample_order,
+    decode_images,
     to_float,
     to_uint8,
 )
-from i2i_bench.model import Batch, Direction, Model, Settings, TaskFacts
+from i2i_bench.data.directions import LabelArray, label_array, labels_of, request
+from i2i_bench.data.test_set import TestSet
+from i2i_bench.data.training_images import sample_order
+from i2i_bench.model import Batch, Direction, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.scoring.health import NO_MASKS, join, measure
 from i2i_bench.scoring.metrics.masks import MaskHealth
-from i2i_bench.scoring.test_set import TestSet
-from i2i_bench.system.files import make_folders, put, sync
-from i2i_bench.system.prefetch import WRITERS, ahead, together
+from i2i_bench.system.progress import Progress
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
-PNG_LEVEL = 1  # of the usual 6, less than a third of the time, and files 4 % larger
 
 
 @dataclass(frozen=True)
@@ -86,38 +79,6 @@ class Reference:
     truth: Images | None
     foreground: Sequence[NDArray[np.bool_]] | None
     labels: LabelArray | None = None
-
-
-def count_macs(
-    model: Model,
-    settings: Settings,
-    task: TaskFacts,
-    *,
-    device: torch.device,
-    direction: Direction | None = None,
-) -> int:
-    """Count the multiply-adds of translating one image, which proves that the size is possible.
-
-    Args:
-        model: On the device.
-        settings: Its size is counted.
-        task: For its directions and labels.
-        device: May be the meta device.
-        direction: The task's first by default.
-
-    Raises:
-        ValueError: If the model cannot take images of this size.
-        AbsentNetwork: If it lacks what the direction needs.
-    """
-    size, direction = settings.crop_size, direction or directions_of(task)[0]
-    image = torch.zeros(1, 3, size, size, device=device)
-    label = np.zeros((1, len(task.attributes)), np.int8)
-    batch = request(direction, image, (label, label) if task.attributes else None)
-    model.networks.eval()
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model.translate(batch, direction)
-    return counter.get_total_flops() // 2
 
 
 def translate_test_set(
@@ -238,7 +199,8 @@ def reference(test_set: TestSet, direction: Direction) -> Reference:
     half = min(len(names), len(training) // 2)
     order = sample_order(0, f"halves/{direction.target}", len(training), 0, 2 * half)
     first, second = (
-        decode([training[i] for i in part], test_set.rule) for part in (order[:half], order[half:])
+        decode_images([training[i] for i in part], test_set.rule)
+        for part in (order[:half], order[half:])
     )
     labels = task.labels("test", direction.target)
     return Reference(
@@ -249,37 +211,6 @@ def reference(test_set: TestSet, direction: Direction) -> Reference:
         task.foreground(direction.source, direction.target),
         None if labels is None else label_array(task, labels),
     )
-
-
-def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
-    """Write images as PNG under their sources' names, each whole or not at all."""
-    make_folders(folder)
-
-    def write(named: tuple[str, NDArray[np.uint8]]) -> None:
-        write_png(folder / f"{Path(named[0]).stem}.png", named[1])
-
-    named = zip(names, images, strict=True)
-    part = together(max(images.shape[1:3]), len(names), WRITERS)
-    for _ in ahead(write, named, depth=WRITERS, workers=WRITERS, together=part):
-        pass  # it is on disk
-    sync(folder)
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image, whole or not at all; the caller has ``sync`` the folder.
-
-    Raises:
-        OSError: Naming the file.
-    """
-    try:
-        encoded = io.BytesIO()
-        Image.fromarray(image).save(encoded, "PNG", compress_level=PNG_LEVEL)
-        with encoded.getbuffer() as content:
-            put(path, content)
-    except OSError as error:
-        if error.errno is None or error.filename:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def sample_rows(

@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from i2i_bench.system.files import lock_file, make_folders, sync
+from i2i_bench.system.progress import Progress
 from i2i_bench.system.transfer import (
     Patience,
-    Progress,
     Transfer,
     TransferRefused,
     content_length,
@@ -126,7 +126,7 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def fetch(
+def download_file(
     wanted: Wanted,
     target: Path,
     *,
@@ -198,7 +198,7 @@ def _found(target: Path, wanted: Wanted) -> Seen:
         ) from None
 
 
-def adopt(wanted: Wanted, source: Path, target: Path) -> Seen:
+def adopt_file(wanted: Wanted, source: Path, target: Path) -> Seen:
     """Copy a file of the user's to where it belongs, verified as a download would be.
 
     Raises:

@@ -195,3 +195,9 @@ def require_writable(path: Path) -> None:
             f"no record can be written into {nearest}: {error.strerror}; choose another folder "
             "with --results"
         ) from None
+
+
+def user_cache() -> Path:
+    """Return the folder of this program in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "i2i-bench"

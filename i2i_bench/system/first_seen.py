@@ -15,7 +15,7 @@ NAME = "known.json"
 logger = logging.getLogger(__name__)
 
 
-def read(path: Path) -> dict[str, Seen]:
+def read_first_seen(path: Path) -> dict[str, Seen]:
     """Read what files were when they were seen first; nothing where there is no ledger.
 
     Raises:
@@ -36,7 +36,7 @@ def check_known(path: Path, name: str, sha256: str) -> None:
     Raises:
         ValueError: If it was another.
     """
-    first = read(path).get(name)
+    first = read_first_seen(path).get(name)
     if first and first.sha256 != sha256:
         raise ValueError(
             f"sha256 {sha256[:8]}... differs from {first.sha256[:8]}... of {first.origin}, "
@@ -44,7 +44,7 @@ def check_known(path: Path, name: str, sha256: str) -> None:
         )
 
 
-def remember(path: Path, name: str, seen: Seen, *, replace: bool = False) -> None:
+def remember_first(path: Path, name: str, seen: Seen, *, replace: bool = False) -> None:
     """Write what a file was when it was seen first into a ledger.
 
     Raises:
@@ -52,13 +52,15 @@ def remember(path: Path, name: str, seen: Seen, *, replace: bool = False) -> Non
     """
     if not replace:
         check_known(path, name, seen.sha256)
-    if name in (found := read(path)) and found[name].sha256 == seen.sha256:
+    if name in (found := read_first_seen(path)) and found[name].sha256 == seen.sha256:
         return
     try:
         with alone(path):
             if not replace:  # another process may have written since
                 check_known(path, name, seen.sha256)
-            entries = {key: asdict(value) for key, value in (read(path) | {name: seen}).items()}
+            entries = {
+                key: asdict(value) for key, value in (read_first_seen(path) | {name: seen}).items()
+            }
             write_text(path, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     except OSError as error:  # a folder that cannot be written is no fault of the file
         logger.warning("the hash of %s is not remembered: %s", name, error)

@@ -22,7 +22,7 @@ MOST_PIXELS = 2**19  # of all images of a part, unless it is one
 STARTED_WITHIN = 1.0  # seconds that a thread may take to begin
 
 
-def ahead(
+def prefetch(
     work: Callable[[Item], Result],
     items: Iterable[Item],
     depth: int = AHEAD,
@@ -91,7 +91,7 @@ def _join(thread: threading.Thread) -> None:
         thread.join()
 
 
-def together(side: int, count: int, workers: int | None = None) -> int:
+def images_a_part(side: int, count: int, workers: int | None = None) -> int:
     """Tell how many images make a part: several, unless they are large or few.
 
     Args:

@@ -7,20 +7,18 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i_bench.system.files import write_text
-
 if TYPE_CHECKING:
     from requests import Response
+from i2i_bench.system.files import write_text
+from i2i_bench.system.progress import Progress
 
 _CHUNK = 1 << 16  # bytes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-
-Progress = Callable[[int, int], None]  # bytes there, bytes in all or 0 where unknown
 
 
 class TransferRefused(Exception):

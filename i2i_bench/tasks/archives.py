@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
-from i2i_bench.tasks.two_domains import SUFFIXES
+from i2i_bench.system.progress import Progress
+from i2i_bench.tasks.image_file import SUFFIXES
 
 _CHUNK = 1 << 20  # bytes
 _LARGEST_HEADER = 1 << 22  # bytes that a tar may state for a name and the like
@@ -34,8 +35,6 @@ _DAMAGE = (
     RuntimeError,
     ValueError,
 )
-
-Progress = Callable[[int, int], None]  # bytes of the archive that are read, of all
 
 
 class ArchiveError(ValueError):

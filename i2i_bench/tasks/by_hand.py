@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from i2i_bench.tasks.labels import Labels
-from i2i_bench.tasks.many_domains import LabelledImage, LabelledReader, make_task
-from i2i_bench.tasks.source import Offer, Report, Source, State
+from i2i_bench.labels import Labels
+from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.many_domains import LabelledFilesReader, LabelledImage, make_task
+from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState
 from i2i_bench.tasks.task import SPLITS, Task, TaskImage
-from i2i_bench.tasks.two_domains import Stamp, read_image, read_unchanged, stamp
+from i2i_bench.tasks.two_domains import Stamp, read_unchanged, stamp
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,11 +78,11 @@ class ByHand(Source):
         """Side in pixels."""
         return self.size
 
-    def state(self, folder: Path) -> State:
+    def state(self, folder: Path) -> TaskState:
         """Tell whether anything of the set was put where it belongs."""
         return "ready" if self._is_there(folder) else "by hand"
 
-    def instructions(self, folder: Path, state: State) -> str:
+    def instructions(self, folder: Path, state: TaskState) -> str:
         """Say exactly what has to be put where."""
         return "" if state == "ready" else self._what_goes_where(folder)
 
@@ -102,7 +103,7 @@ class ByHand(Source):
         splits["test"] = self._images(found.test, stamps)
         return make_task(
             self.name,
-            LabelledReader(Labels(found.attributes, found.exclusive), splits),
+            LabelledFilesReader(Labels(found.attributes, found.exclusive), splits),
             kind="catalogued",
             image_size=self.image_size,
             **self.facts(),
@@ -124,7 +125,7 @@ class ByHand(Source):
         self._refuse(folder)
 
     def fetch(
-        self, offer: Offer, *, report: Report, force: bool = False, keep: bool = False
+        self, offer: Offer, *, report: FetchProgress, force: bool = False, keep: bool = False
     ) -> NoReturn:
         """Say what has to be done instead.
 
@@ -134,7 +135,7 @@ class ByHand(Source):
         del report, force, keep
         self._refuse(offer.target)
 
-    def verify(self, folder: Path, report: Report, *, force: bool = False) -> list[str]:
+    def verify(self, folder: Path, report: FetchProgress, *, force: bool = False) -> list[str]:
         """Check the set, down to each image.
 
         Raises:

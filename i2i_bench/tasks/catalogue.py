@@ -14,16 +14,16 @@ from i2i_bench.system.messages import near
 from i2i_bench.tasks import faces, many_domains
 from i2i_bench.tasks.embedded import shapes, shapes_attributes
 from i2i_bench.tasks.published import Published
-from i2i_bench.tasks.source import Source, State
+from i2i_bench.tasks.source import Source, TaskState
 from i2i_bench.tasks.task import SPLITS, Kind, Task
-from i2i_bench.tasks.two_domains import FOLDERS, folder_task
+from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 
 TABLE = Path(__file__).with_name("catalogue.toml")  # of what is published
-EMBEDDED: dict[str, Task] = shapes.tasks() | shapes_attributes.tasks()
+EMBEDDED: dict[str, Task] = shapes.shapes_tasks() | shapes_attributes.attributes_tasks()
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """One line of ``i2i-bench tasks``.
 
     Attributes:
@@ -43,7 +43,7 @@ class Row:
     image_size: int
     counts: Mapping[str, int | None]
     licence: str
-    state: State
+    state: TaskState
 
 
 @cache
@@ -80,11 +80,11 @@ def find_source(name: str) -> Source:
             f"{name} is a folder of your own: it needs no fetching; i2i-bench run checks it"
         )
     if name not in sources():
-        find(name, Path())  # raises, with the nearest names
+        find_task(name, Path())  # raises, with the nearest names
     return sources()[name]
 
 
-def find(name_or_path: str, data: Path) -> Task:
+def find_task(name_or_path: str, data: Path) -> Task:
     """Give the task of a name, or of a folder.
 
     Args:
@@ -101,13 +101,17 @@ def find(name_or_path: str, data: Path) -> Task:
     separators = [separator for separator in (os.sep, os.altsep) if separator]
     if any(separator in name_or_path for separator in separators) or Path(name_or_path).exists():
         path = Path(name_or_path)
-        return many_domains.folder_task(path) if many_domains.is_layout(path) else folder_task(path)
+        return (
+            many_domains.many_domain_task(path)
+            if many_domains.is_layout(path)
+            else two_domain_task(path)
+        )
     known = [*EMBEDDED, *sources()]
     possible = f"{near(name_or_path, known)}known: {', '.join(known)}"
     raise ValueError(f"unknown task {name_or_path!r}; {possible}")
 
 
-def name_of(typed: str) -> str:
+def task_name_of(typed: str) -> str:
     """Give the name under which the records of a task stand, of a folder with a hash of its files.
 
     A folder of no images is taken for a name: those of records and runs are named so.
@@ -117,10 +121,10 @@ def name_of(typed: str) -> str:
     """
     path = Path(typed)
     is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
-    return find(typed, Path()).name if is_folder and not find_named(typed) else typed
+    return find_task(typed, Path()).name if is_folder and not find_named(typed) else typed
 
 
-def listing(data: Path) -> list[Row]:
+def list_tasks(data: Path) -> list[TaskRow]:
     """List the embedded and the catalogued tasks, embedded first."""
     rows = [_row(task, "embedded", _counts_of(task), "ready") for task in EMBEDDED.values()]
     for name, source in sources().items():
@@ -128,8 +132,10 @@ def listing(data: Path) -> list[Row]:
     return rows
 
 
-def _row(each: Task | Source, kind: Kind, counts: Mapping[str, int | None], state: State) -> Row:
-    return Row(each.name, kind, each.title, each.image_size, counts, each.licence, state)
+def _row(
+    each: Task | Source, kind: Kind, counts: Mapping[str, int | None], state: TaskState
+) -> TaskRow:
+    return TaskRow(each.name, kind, each.title, each.image_size, counts, each.licence, state)
 
 
 def _counts_of(task: Task) -> dict[str, int | None]:

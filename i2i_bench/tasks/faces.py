@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from i2i_bench.tasks.by_hand import ByHand, Labelled, LabelledFile
-from i2i_bench.tasks.two_domains import SUFFIXES
+from i2i_bench.tasks.image_file import SUFFIXES
 
 FACE_SIZE = 128  # pixels, to which the authors of StarGAN resize faces
 CELEBA_LIST, CELEBA_IMAGES = "list_attr_celeba.txt", "img_align_celeba"  # as published

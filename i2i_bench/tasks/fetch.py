@@ -9,20 +9,23 @@ from pathlib import Path
 
 from i2i_bench.system import download, first_seen
 from i2i_bench.system.download import Seen, Wanted
-from i2i_bench.system.prefetch import ahead
+from i2i_bench.system.prefetch import prefetch
 from i2i_bench.tasks import archives
 from i2i_bench.tasks.archives import ArchiveError, Bounds
 from i2i_bench.tasks.halves import find_root
-from i2i_bench.tasks.source import Offer, Report, deviations
-from i2i_bench.tasks.two_domains import FOLDERS, Key, contents_hash, pair, read_image, scan
+from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.source import FetchProgress, Offer, deviations
+from i2i_bench.tasks.two_domains import FOLDERS, SplitAndDomain, contents_hash, pair_files, scan
 
 LARGEST_ARCHIVE = 2**35  # bytes; edges2handbags, the largest, has about a quarter
 ARCHIVES = ".archives"  # below the folder of data
 
-Files = Mapping[Key, list[Path]]
+Files = Mapping[SplitAndDomain, list[Path]]
 
 
-def fetch_archive(offer: Offer, *, report: Report, force: bool, keep: bool) -> dict[str, int]:
+def fetch_archive(
+    offer: Offer, *, report: FetchProgress, force: bool, keep: bool
+) -> dict[str, int]:
     """Fetch, unpack and verify a task; its folder appears complete or not at all.
 
     Args:
@@ -55,16 +58,16 @@ def fetch_archive(offer: Offer, *, report: Report, force: bool, keep: bool) -> d
             archive.parent.rmdir()
 
 
-def _download(offer: Offer, target: Path, report: Report) -> None:
+def _download(offer: Offer, target: Path, report: FetchProgress) -> None:
     """Download an archive, unless it was kept."""
-    download.fetch(
+    download.download_file(
         Wanted(f"archive {offer.archive}", offer.urls, LARGEST_ARCHIVE),
         target,
         progress=lambda done, total: report("fetch", done, total),
     )
 
 
-def _install(offer: Offer, archive: Path, report: Report, *, force: bool) -> dict[str, int]:
+def _install(offer: Offer, archive: Path, report: FetchProgress, *, force: bool) -> dict[str, int]:
     """Put the images of an archive into the task's folder; count them."""
     draft = offer.target.with_name(f".{offer.name}.part")
     archives.remove(draft)  # of a process that was killed
@@ -78,8 +81,8 @@ def _install(offer: Offer, archive: Path, report: Report, *, force: bool) -> dic
 
 
 def _unpack(
-    offer: Offer, archive: Path, draft: Path, report: Report, *, force: bool
-) -> dict[Key, list[Path]]:
+    offer: Offer, archive: Path, draft: Path, report: FetchProgress, *, force: bool
+) -> dict[SplitAndDomain, list[Path]]:
     """Unpack an archive into a draft of the task's folder; list its images."""
     draft.mkdir(parents=True)
     archives.unpack(
@@ -90,7 +93,7 @@ def _unpack(
         files = scan(root)
         if wrong := deviations(offer.counts, count_images(files)):
             raise ArchiveError(", ".join(wrong))
-        if offer.paired and not pair(files)[1]:
+        if offer.paired and not pair_files(files)[1]:
             raise ArchiveError("names differ between a and b, which must be pairs")
         require_readable(files, report)
     except ValueError as error:
@@ -103,20 +106,20 @@ def _unpack(
     return files
 
 
-def require_readable(files: Files, report: Report) -> None:
+def require_readable(files: Files, report: FetchProgress) -> None:
     """Raise ValueError for the first image that cannot be read."""
 
     def read(path: Path) -> None:
         read_image(path)
 
     images = [file for listed in files.values() for file in listed]
-    for done, _ in enumerate(ahead(read, images), start=1):
+    for done, _ in enumerate(prefetch(read, images), start=1):
         report("verify", done, len(images))
 
 
 def read_first(folder: Path) -> Seen | None:
     """Read what the images of a task's folder were when they were seen first; None if never."""
-    return first_seen.read(folder.parent / first_seen.NAME).get(folder.name)
+    return first_seen.read_first_seen(folder.parent / first_seen.NAME).get(folder.name)
 
 
 def remember(folder: Path, files: Files, *, origin: str, force: bool) -> str:
@@ -133,7 +136,7 @@ def remember(folder: Path, files: Files, *, origin: str, force: bool) -> str:
     """
     seen = Seen(contents_hash(files), num_bytes(files), origin)
     try:
-        first_seen.remember(folder.parent / first_seen.NAME, folder.name, seen, replace=force)
+        first_seen.remember_first(folder.parent / first_seen.NAME, folder.name, seen, replace=force)
     except ValueError as error:
         raise ValueError(f"images of {folder.name} are not those seen first: {error}") from None
     return seen.sha256

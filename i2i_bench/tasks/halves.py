@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from i2i_bench.tasks.archives import ArchiveError
-from i2i_bench.tasks.source import Report
+from i2i_bench.tasks.image_file import SUFFIXES, read_image
+from i2i_bench.tasks.source import FetchProgress
 from i2i_bench.tasks.task import DOMAINS
-from i2i_bench.tasks.two_domains import FOLDERS, SUFFIXES, read_image
+from i2i_bench.tasks.two_domains import FOLDERS
 
 _DEEPEST = 4  # folders an archive may put around trainA and the others
 _HALVES = {"train": "train", "test": "test", "val": "test"}  # of pix2pix; test goes before val
 
 
-def find_root(draft: Path, report: Report, *, paired: bool) -> Path:
+def find_root(draft: Path, report: FetchProgress, *, paired: bool) -> Path:
     """Find trainA and the others in what was unpacked, or make them of halves.
 
     Args:
@@ -53,7 +54,7 @@ def _folders(draft: Path) -> list[Path]:
     return found
 
 
-def _cut(splits: dict[str, Path], target: Path, report: Report) -> Path:
+def _cut(splits: dict[str, Path], target: Path, report: FetchProgress) -> Path:
     """Cut images that hold a pair side by side: the left half is of a, the right one of b."""
     todo = [
         (path, split)

@@ -9,13 +9,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2i_bench.tasks.labels import EVERY, Label, Labels
+from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.task import SPLITS, Task, TaskImage
 from i2i_bench.tasks.two_domains import (
     hash_folders,
     image_size,
     list_images,
-    name_of,
+    partner_name,
     read_unchanged,
     stamp,
 )
@@ -43,7 +43,7 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
-class LabelledReader:
+class LabelledFilesReader:
     """Read the images of a labelled task.
 
     Attributes:
@@ -86,7 +86,7 @@ class LabelledReader:
         return [each for each in self.splits[split] if chooses(domain, each.label)]
 
 
-def make_task(name: str, reader: LabelledReader, **facts: object) -> Task:
+def make_task(name: str, reader: LabelledFilesReader, **facts: object) -> Task:
     """Make a task of labelled images; ``facts`` are what else a task states.
 
     Raises:
@@ -132,7 +132,7 @@ def is_layout(path: Path) -> bool:
     return bool(domains) and not domains <= {"A", "B"}
 
 
-def folder_task(path: Path) -> Task:
+def many_domain_task(path: Path) -> Task:
     """Make a task of a folder with ``train/<domain>`` and ``test/<domain>``.
 
     Raises:
@@ -158,8 +158,8 @@ def folder_task(path: Path) -> Task:
         for split in SPLITS
     }
     return make_task(
-        name_of(path, hash_folders(files.items())),
-        LabelledReader(labelling, splits),
+        partner_name(path, hash_folders(files.items())),
+        LabelledFilesReader(labelling, splits),
         version=1,
         title=f"Images of the folder {path.resolve().name}: {', '.join(domains)}",
         kind="folder",

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from i2i_bench.tasks.source import Offer, Report, Source, State, deviations
+from i2i_bench.tasks.image_file import SUFFIXES
+from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState, deviations
 from i2i_bench.tasks.task import DOMAINS, Task
 from i2i_bench.tasks.two_domains import (
     FOLDERS,
     PUBLISHED_SIZE,
-    SUFFIXES,
     FolderReader,
-    Key,
-    pair,
+    SplitAndDomain,
+    pair_files,
     scan,
     stamp,
 )
@@ -42,14 +42,14 @@ class Published(Source):
         """Side in pixels, to which the field resizes."""
         return PUBLISHED_SIZE
 
-    def state(self, folder: Path) -> State:
+    def state(self, folder: Path) -> TaskState:
         """Tell by counting files, without opening any, whether the task can be run."""
         if _missing(folder):
             return "missing"
         found = {name: _count_images(folder / name) for name in FOLDERS.values()}
         return "incomplete" if deviations(self.counts, found) else "ready"
 
-    def instructions(self, folder: Path, state: State) -> str:
+    def instructions(self, folder: Path, state: TaskState) -> str:
         """Name the command that gets the images, or those that tell and mend what is wrong."""
         del folder
         if state == "missing":
@@ -136,7 +136,7 @@ class Published(Source):
         )
 
     def fetch(
-        self, offer: Offer, *, report: Report, force: bool = False, keep: bool = False
+        self, offer: Offer, *, report: FetchProgress, force: bool = False, keep: bool = False
     ) -> dict[str, int]:
         """Fetch, unpack and verify what was offered, unless another process just did.
 
@@ -152,7 +152,7 @@ class Published(Source):
                 return there  # of another process, which had the lock
             return fetch_archive(offer, report=report, force=force, keep=keep)
 
-    def verify(self, folder: Path, report: Report, *, force: bool = False) -> list[str]:
+    def verify(self, folder: Path, report: FetchProgress, *, force: bool = False) -> list[str]:
         """Check that the images are there, as published, sound, and those seen first.
 
         Raises:
@@ -192,7 +192,7 @@ class Published(Source):
     def _size_in_words(self) -> str:
         return self.size or "not stated by the publisher"
 
-    def _files(self, folder: Path) -> dict[Key, list[Path]]:
+    def _files(self, folder: Path) -> dict[SplitAndDomain, list[Path]]:
         """List the images of the task.
 
         Raises:
@@ -212,7 +212,7 @@ class Published(Source):
             )
         if not self.paired:
             return files
-        files, is_paired = pair(files)
+        files, is_paired = pair_files(files)
         if not is_paired:
             raise ValueError(
                 f"task {self.name!r} in {folder} is paired, but names differ between a and b"

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from i2i_bench.tasks.task import Task
 
-State = Literal["ready", "missing", "incomplete", "by hand"]
-Report = Callable[[str, int, int], None]  # what is done, how far, of how much
+TaskState = Literal["ready", "missing", "incomplete", "by hand"]
+FetchProgress = Callable[[str, int, int], None]  # what is done, how far, of how much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,11 @@ class Source(ABC):
         """Side in pixels."""
 
     @abstractmethod
-    def state(self, folder: Path) -> State:
+    def state(self, folder: Path) -> TaskState:
         """Tell by names of files, without opening any, whether the task can be run."""
 
     @abstractmethod
-    def instructions(self, folder: Path, state: State) -> str:
+    def instructions(self, folder: Path, state: TaskState) -> str:
         """Say what to do about a state; "" about ``ready``."""
 
     @abstractmethod
@@ -133,7 +133,7 @@ class Source(ABC):
 
     @abstractmethod
     def fetch(
-        self, offer: Offer, *, report: Report, force: bool = False, keep: bool = False
+        self, offer: Offer, *, report: FetchProgress, force: bool = False, keep: bool = False
     ) -> dict[str, int]:
         """Fetch, unpack and verify what was offered; its folder appears complete or not at all.
 
@@ -151,7 +151,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def verify(self, folder: Path, report: Report, *, force: bool = False) -> list[str]:
+    def verify(self, folder: Path, report: FetchProgress, *, force: bool = False) -> list[str]:
         """Check that the images are there, as published, sound, and those seen first.
 
         Args:

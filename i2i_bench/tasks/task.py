@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from i2i_bench.tasks.labels import EVERY, Label, Labels
+from i2i_bench.labels import EVERY, Label, Labels
 
 if TYPE_CHECKING:
     from numpy import bool_

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import re
-import stat
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
-
-from i2i_bench.tasks.task import DOMAINS, SPLITS, Task, TaskImage
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
+from i2i_bench.tasks.image_file import MINIMUM_SIZE, SUFFIXES, read_image
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Task, TaskImage
 
-Key = tuple[str, str]  # split, domain
+SplitAndDomain = tuple[str, str]  # split, domain
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
-FOLDERS: dict[Key, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
-AT_ONCE = 2**24  # bytes of a file that is read at once
-MINIMUM_SIZE = 4
+FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 LOOKED_AT = 3  # images of a folder from which the size of a task is told
 PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
 _IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
-PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
-_DEEP_MODES = ("I", "F")  # with their variants such as I;16
 _NEEDED = " ".join(FOLDERS.values()) + ", each with images"
 _LAYOUT = f"needed are {_NEEDED}"
 
 
-def folder_task(path: Path, *, paired: bool | None = None) -> Task:
+def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
     """Make a task of a folder with ``trainA trainB testA testB``.
 
     Args:
@@ -50,12 +41,12 @@ def folder_task(path: Path, *, paired: bool | None = None) -> Task:
     files = scan(path)
     stamps = stamp(files.values())
     if paired is not False:
-        files, found = pair(files)
+        files, found = pair_files(files)
         if paired and not found:
             raise ValueError(f"images of {path} do not pair: names differ between a and b")
         paired = found
     return Task(
-        name=name_of(path, contents_hash(files)),
+        name=partner_name(path, contents_hash(files)),
         version=1,
         title=f"Images of the folder {path.resolve().name}",
         kind="folder",
@@ -81,7 +72,7 @@ class FolderReader:
         stamps: Of each file when the task was made; one that changes meanwhile is refused.
     """
 
-    files: Mapping[Key, list[Path]]
+    files: Mapping[SplitAndDomain, list[Path]]
     paired: bool
     stamps: Mapping[Path, Stamp]
 
@@ -90,7 +81,7 @@ class FolderReader:
         return list(self._images[split, domain])
 
     @cached_property
-    def _images(self) -> dict[Key, list[TaskImage]]:
+    def _images(self) -> dict[SplitAndDomain, list[TaskImage]]:
         """List each image once, so that it is known again."""
         return {
             key: [TaskImage(p.name, partial(read_unchanged, p, self.stamps[p])) for p in paths]
@@ -132,7 +123,7 @@ def read_unchanged(path: Path, before: Stamp) -> Image.Image:
     return image
 
 
-def scan(path: Path) -> dict[Key, list[Path]]:
+def scan(path: Path) -> dict[SplitAndDomain, list[Path]]:
     """List the images of each split and domain, lexicographic by name.
 
     Raises:
@@ -212,7 +203,9 @@ def _suffixes() -> str:
     return " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
 
 
-def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
+def pair_files(
+    files: Mapping[SplitAndDomain, list[Path]],
+) -> tuple[dict[SplitAndDomain, list[Path]], bool]:
     """Find out by name whether images of a and b are pairs, in every split.
 
     Names pair when their stems are the same, also without a trailing ``_A`` and ``_B``.
@@ -230,13 +223,13 @@ def pair(files: Mapping[Key, list[Path]]) -> tuple[dict[Key, list[Path]], bool]:
     return ordered, True
 
 
-def name_of(path: Path, digest: str) -> str:
+def partner_name(path: Path, digest: str) -> str:
     """Return the name of a task, which two folders of different contents never share."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name)[:60].strip("-.")
     return f"folder-{safe or 'images'}-{digest[:8]}"
 
 
-def contents_hash(files: Mapping[Key, list[Path]]) -> str:
+def contents_hash(files: Mapping[SplitAndDomain, list[Path]]) -> str:
     """Return the sha256 of the images of a task: of their folders, names and bytes."""
     return hash_folders((folder, files[key]) for key, folder in FOLDERS.items())
 
@@ -270,111 +263,3 @@ def image_size(folders: Iterable[Sequence[Path]]) -> int:
     few = [path for files in folders for path in files[:: -(-len(files) // LOOKED_AT)]]
     side = statistics.median_low(min(read_image(path).size) for path in few)
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
-
-
-def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = False) -> Image.Image:
-    """Read an image file as 8-bit RGB.
-
-    Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
-    an animation, the first frame is read.
-
-    Args:
-        path: Of the file.
-        file: Its content, where that is not to be read from the path.
-        is_plain: Whether what this would change is refused instead: transparency, other colours
-            than grey and RGB, and animations.
-
-    Raises:
-        ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file or _content(path), formats=FORMATS) as image:
-            _check_image(path, image)
-            image.load()
-            if is_plain and (fault := _fault(image)):
-                raise _RefusedImageError(f"{path} {fault}; save it as plain RGB")
-            image.info.pop(
-                "transparency", None
-            )  # PIL warns of some kinds that convert drops anyway
-            return image.convert("RGB")
-    except (_RefusedImageError, MemoryError):
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error
-    except UnidentifiedImageError as error:
-        raise ValueError(
-            f"{path} cannot be read as an image: its content is none of {', '.join(FORMATS)}"
-        ) from error
-    except Exception as error:  # on damaged files PIL's decoders raise almost anything
-        reason = getattr(error, "strerror", None) or str(error).replace(str(path), "")
-        reason = reason.replace("''", "").strip() or type(error).__name__
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
-
-
-def _content(path: Path) -> BinaryIO | Path:
-    """Give what PIL is to read: the bytes, by few calls to the system, or a large file's path."""
-    status = path.stat()
-    size = status.st_size
-    if not stat.S_ISREG(status.st_mode):
-        raise _RefusedImageError(f"{path} is not a file but a folder, a device or a pipe")
-    if size > AT_ONCE:
-        return path
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(handle, size)
-        while len(content) < size and (more := os.read(handle, size - len(content))):
-            content += more
-        return io.BytesIO(content)
-    finally:
-        os.close(handle)
-
-
-class _RefusedImageError(ValueError):
-    """A file that is refused in a sentence of its own."""
-
-
-def _check_image(path: Path, image: Image.Image) -> None:
-    """Refuse by the header what is too large, too small or not of 8 bits."""
-    from PIL.Image import MAX_IMAGE_PIXELS
-
-    width, height = image.size
-    if MAX_IMAGE_PIXELS and width * height > MAX_IMAGE_PIXELS:
-        raise _RefusedImageError(
-            f"{path} of {width}x{height} pixels is too large to be decoded safely; make it smaller"
-        )
-    if min(width, height) < MINIMUM_SIZE:
-        raise _RefusedImageError(
-            f"{path} of {width}x{height} pixels is too small; each side needs {MINIMUM_SIZE} pixels"
-        )
-    if image.mode.startswith(_DEEP_MODES) or _is_deep(image):
-        raise _RefusedImageError(
-            f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
-            "scale it to 8 bits a channel first"
-        )
-
-
-def _fault(image: Image.Image) -> str:
-    """Say what reading an image as RGB would change of it; "" if nothing."""
-    if _is_transparent(image):
-        return "has transparent pixels"
-    if image.mode not in PLAIN_MODES:
-        return f"has other colours than grey or RGB (mode {image.mode})"
-    frames = getattr(image, "n_frames", 1)
-    is_animated = frames > 1 and image.format != "MPO"  # a photo and its preview
-    return f"is an animation of {frames} frames" if is_animated else ""
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    if not image.has_transparency_data:
-        return False
-    lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
-    return lowest != 255
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Tell whether PIL would cut 16 bits a channel to 8, from how it is about to decode."""
-    arguments = [tile[3] for tile in getattr(image, "tile", [])]
-    names = [a if isinstance(a, tuple) else (a,) for a in arguments]
-    return any(isinstance(name, str) and ";16" in name for part in names for name in part)

@@ -1,47 +1,42 @@
-"""The training loop: budget, precision, log, checkpoints, resume, signals."""
+"""The training loop: budget, precision, log, checkpoints, resume."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import resource
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.model import Clock, Model, Randomness
-from i2i_bench.official import not_finite
+from i2i_bench.model import Clock, Model
+from i2i_bench.randomness import Randomness
 from i2i_bench.records.record import LARGEST_LOG
-from i2i_bench.runs.launch.process import several
-from i2i_bench.scoring.test_set import TestSet
 from i2i_bench.system.files import make_folders, read_bounded, sync, write_text
+from i2i_bench.system.progress import Report
+from i2i_bench.system.tensors import not_finite
 from i2i_bench.training import checkpoint, parallel
-from i2i_bench.training.checkpoint import Position
-from i2i_bench.training.fast.modes import PLAIN, Modes, Step, prepared, tensor_floats
+from i2i_bench.training.checkpoint_file import Position
+from i2i_bench.training.fast.modes import PLAIN, Modes, prepared, tensor_floats
+from i2i_bench.training.fast.step import Step
+from i2i_bench.training.memory import peak_memory, reset_peak_memory
 from i2i_bench.training.parallel import Crew
+from i2i_bench.training.signals import Stopped, stop_signals
 from i2i_bench.training.snapshots import Album
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
 REPORT_SECONDS = 10.0  # after which progress is reported, and losses looked at, between two lines
 Precision = Literal["fp32", "tf32", "bf16"]
-Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, done, of, values
-
-
-class Stopped(Exception):
-    """A signal ended the training, after its state was saved."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +120,8 @@ def _open(model: Model, folder: Path, identity: Mapping[str, Any]) -> Position:
     """Set a model to the newest checkpoint of a folder, if there is one."""
     make_folders(folder)
     checkpoint.remove_drafts(folder)
-    content = checkpoint.latest(folder)
-    return checkpoint.restore(model, content, identity) if content else Position()
+    content = checkpoint.latest_checkpoint(folder)
+    return checkpoint.restore_checkpoint(model, content, identity) if content else Position()
 
 
 class _Loop:
@@ -268,7 +263,7 @@ class _Loop:
         self.require_finite()
         if self.log.exists():  # before the checkpoint that says these steps are taken
             sync(self.log)
-        checkpoint.save(folder, self.model, identity, self.position())
+        checkpoint.save_checkpoint(folder, self.model, identity, self.position())
         self.since = time.monotonic()
 
     def photograph(self, album: Album, report: Report) -> None:
@@ -319,56 +314,3 @@ def _mean(steps: list[dict[str, float]]) -> dict[str, float]:
         for name, value in step.items():
             found.setdefault(name, []).append(value)
     return {name: math.fsum(values) / len(values) for name, values in found.items()}
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Forget the peak of earlier work, where the system can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    with contextlib.suppress(OSError):  # Linux: 5 resets the peak resident size
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory(device: torch.device) -> int:
-    """Give the peak in bytes: allocated on a CUDA device, resident in the process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here.
-
-    One that the process ignores, as ``nohup`` and ``&`` have it do, stays ignored. One of several
-    processes that fails in the block lives to say so: ``parallel.outlive``.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: each for number, each in before.items() if each != signal.SIG_IGN}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        received.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield received
-    except Exception:
-        if several() and signal.SIGTERM in before:
-            before[signal.SIGTERM] = parallel.outlive
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

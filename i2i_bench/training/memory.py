@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import resource
+import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from i2i_bench.model import Batch, Clock, Model, Randomness, Settings, TaskFacts
+from i2i_bench.model import Batch, Clock, Model, Settings, TaskFacts
+from i2i_bench.randomness import Randomness
+from i2i_bench.system.memory import available_memory
 from i2i_bench.system.messages import shown_bytes
 
 
@@ -51,7 +55,7 @@ class Need:
         return f"{least}{shown_bytes(self.total)} ({', '.join(parts)})"
 
 
-def expect(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
+def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
     The second step is the first with the optimisers' state in place. Precision is taken for fp32.
@@ -161,13 +165,13 @@ class _Peak(TorchDispatchMode):
         self.live -= self._sizes.pop(key)
 
 
-def require(need: Need, device: torch.device) -> None:
+def require_memory(need: Need, device: torch.device) -> None:
     """Refuse a run that the device has no memory for; its images may stay elsewhere.
 
     Raises:
         ValueError: If more is needed beside them than is free.
     """
-    free = available(device)
+    free = available_memory(device)
     if free is not None and need.beside > free:
         raise ValueError(
             f"the run needs {need} of memory, and {device.type} has {shown_bytes(free)} free; a "
@@ -175,35 +179,21 @@ def require(need: Need, device: torch.device) -> None:
         )
 
 
-def available(device: torch.device) -> int | None:
-    """Return the free bytes of a device, with swap on a CPU; None if the system does not tell."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the peak of earlier work, where the system can."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    limits = [free for free in (_system(), _control_group()) if free is not None]
-    return min(limits, default=None)
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux: 5 resets the peak resident size
+        Path("/proc/self/clear_refs").write_text("5")
 
 
-def _system(information: Path = Path("/proc/meminfo")) -> int | None:
-    fields = _numbers(information)
-    if "MemAvailable:" not in fields:
-        return None
-    return 1024 * (fields["MemAvailable:"] + fields.get("SwapFree:", 0))
-
-
-def _control_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Give what the control group, as of a container or a batch job, leaves; file cache is free."""
-    try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no group, or no limit
-        return None
-    return max(0, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0))
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """Read a file of lines that start with a name and a number."""
-    try:
-        lines = [line.split() for line in path.read_text().splitlines()]
-    except OSError:
-        return {}
-    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+def peak_memory(device: torch.device) -> int:
+    """Give the peak in bytes: allocated on a CUDA device, resident in the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -25,10 +25,11 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 from torch.optim import Optimizer
 
-from i2i_bench.model import Model, ModelCard, Randomness, Settings
-from i2i_bench.runs.launch.process import several
+from i2i_bench.model import Model, ModelCard, Settings
+from i2i_bench.randomness import Randomness
+from i2i_bench.system.processes import several
 from i2i_bench.training import checkpoint
-from i2i_bench.training.checkpoint import Position
+from i2i_bench.training.checkpoint_file import Position
 
 PATIENCE = timedelta(days=1)  # for a process that lives: the first may score for hours
 GONE = (
@@ -157,7 +158,7 @@ class Processes(Crew):
                     "processes; train it in one process"
                 )
         content = checkpoint.state_of(model, identity, position) if self.is_first else None
-        position = checkpoint.restore(model, self._tell(content), identity)
+        position = checkpoint.restore_checkpoint(model, self._tell(content), identity)
         return position, self._sharing(model)
 
     def _tell(self, content: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -298,3 +299,17 @@ def speaks_for_all() -> bool:
         return _store().add("i2i_bench/told", 1) == 1
     except (RuntimeError, ValueError):  # it is gone, with the process that had it
         return True
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ValueError: If CUDA is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch finds none; use --device cpu")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means 32 bits
+    return own_device(name)

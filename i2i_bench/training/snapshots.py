@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from i2i_bench.data.decode import channels_first, channels_last, to_float, to_uint8
 from i2i_bench.data.directions import directions_of, labels_of, request
-from i2i_bench.data.training_images import channels_first, channels_last, to_float, to_uint8
+from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
-from i2i_bench.scoring.test_set import TestSet
 from i2i_bench.system.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def evaluating(model: Model, device: torch.device) -> Iterator[None]:
             module.training = is_training
 
 
-def read(folder: Path, direction: str) -> list[Snapshot]:
+def read_snapshots(folder: Path, direction: str) -> list[Snapshot]:
     """Read the snapshots of a run in one direction, in the order of training.
 
     Raises:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from i2i_bench.training.loop import LOG, Report
+from i2i_bench.system.progress import Report
+from i2i_bench.training.loop import LOG
 
 FOLDER = "tensorboard"  # below the run's
 
 
-def require() -> None:
+def require_tensorboard() -> None:
     """Raise ValueError if what writes event files is not installed, or does not work."""
     try:
         import torch.utils.tensorboard  # noqa: F401 - to see whether that can be done

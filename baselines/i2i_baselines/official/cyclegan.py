@@ -44,7 +44,7 @@ def infer_facts(files: Mapping[str, official.StateDict]) -> dict[str, Any]:
     }
 
 
-def generator_stems(generator: official.StateDict) -> official.Stems:
+def generator_stems(generator: official.StateDict) -> official.ModuleNames:
     """Pair our convolutions with the authors' positions in their ``model`` sequence."""
     num_blocks = generator.count(r"model\.(\d+)\.conv_block\.")
     # with dropout, as it may have been trained, the second convolution of a block is one later

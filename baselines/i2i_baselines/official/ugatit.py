@@ -112,7 +112,7 @@ def infer_facts(networks: Mapping[str, official.StateDict]) -> dict[str, Any]:
     }
 
 
-def network_stems(network: str, facts: Mapping[str, Any]) -> official.Stems:
+def network_stems(network: str, facts: Mapping[str, Any]) -> official.ModuleNames:
     """Pair our modules of one official network with the authors' names."""
     attention = [(f"activation_map.{n}", n) for n in ("gap_fc", "gmp_fc", "conv1x1")]
     if network.startswith("gen"):

@@ -63,7 +63,7 @@ def infer_facts(
     return facts
 
 
-def generator_stems(domain: str, num_blocks: int) -> official.Stems:
+def generator_stems(domain: str, num_blocks: int) -> official.ModuleNames:
     """Pair our modules with the authors' names, of one domain's encoder and decoder."""
     encoder, decoder = f"generators.encoders.{domain}", f"generators.decoders.{domain}"
     stems = [(f"{encoder}.down.{i}.conv", f"enc.model.{i}.conv") for i in range(3)]
@@ -76,7 +76,7 @@ def generator_stems(domain: str, num_blocks: int) -> official.Stems:
     return [*stems, (f"{decoder}.5.conv", "dec.model.5.conv")]
 
 
-def discriminator_stems(domain: str, num_layers: int, num_scales: int) -> official.Stems:
+def discriminator_stems(domain: str, num_layers: int, num_scales: int) -> official.ModuleNames:
     """Pair our convolutions of one domain's discriminator with the authors' names."""
     stems = []
     for scale in range(num_scales):

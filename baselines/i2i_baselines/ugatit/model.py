@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from i2i_baselines.ugatit.networks import Discriminator, Generator, LayerInstanceNorm, minimum_size
 from i2i_bench import official
-from i2i_bench.blocks import layers
+from i2i_bench.blocks.limits import at_least, check_limits, load_size, require_task_size
+from i2i_bench.blocks.losses import differentiate, least_squares
+from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -24,10 +26,10 @@ from i2i_bench.model import (
     Model,
     ModelCard,
     Preset,
-    Randomness,
     Settings,
     TaskFacts,
 )
+from i2i_bench.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,21 @@ class UGATITConfig:
     """
 
     light: bool = False
-    image_size: int = layers.at_least(8, 256)
-    generator_width: int = layers.at_least(1, 64)
-    discriminator_width: int = layers.at_least(1, 64)
-    num_blocks: int = layers.at_least(0, 4)
-    global_layers: int = layers.at_least(3, 7)
-    local_layers: int = layers.at_least(3, 5)
-    lambda_cycle: float = layers.at_least(0, 10.0)
-    lambda_identity: float = layers.at_least(0, 10.0)
-    lambda_cam: float = layers.at_least(0, 1000.0)
+    image_size: int = at_least(8, 256)
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(0, 4)
+    global_layers: int = at_least(3, 7)
+    local_layers: int = at_least(3, 5)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_identity: float = at_least(0, 10.0)
+    lambda_cam: float = at_least(0, 1000.0)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        layers.check_limits(self)
+        check_limits(self)
 
     @property
     def minimum_size(self) -> int:
@@ -120,7 +122,7 @@ class UGATIT(Model):
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        self.optimizers = layers.adam(
+        self.optimizers = adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay
         )
         self.state = {}
@@ -157,15 +159,15 @@ class UGATIT(Model):
                 global_layers=4,
                 local_layers=3,
             )
-        layers.require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
-        loaded = layers.load_size(task, size)
+        require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
+        loaded = load_size(task, size)
         return Settings(config, batch_size, budget, loaded, size, "bilinear")
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate to 0 over the second half of the steps."""
         half = max(1, clock.total_steps // 2)
         factor = max(0.0, 1 - max(0, clock.step - half) / half)
-        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update the discriminators, then the generators on the fakes that those were shown.
@@ -182,16 +184,16 @@ class UGATIT(Model):
             "identity": config.lambda_identity,
             "cam": config.lambda_cam,
         }
-        with layers.restarted(self.optimizers["generators"]):
+        with restarted(self.optimizers["generators"]):
             losses = self._identity_losses(real, weights)
             made = {d: self.generators[str(d)](real[d.source]) for d in (A2B, B2A)}
             judged = self._discriminator_losses(real, {d.target: f for d, (f, _) in made.items()})
             total = torch.stack(list(judged.values())).sum()
-            layers.descend(self.optimizers["discriminators"], total)
-            with layers.frozen(self.discriminators):
+            descend(self.optimizers["discriminators"], total)
+            with frozen(self.discriminators):
                 for direction, (fake, logits) in made.items():
                     some = self._direction_losses(real, fake, logits, direction)
-                    for name, value in layers.differentiate(some, weights).items():
+                    for name, value in differentiate(some, weights).items():
                         losses[name] = losses[name] + value if name in losses else value
         with torch.no_grad():
             for module in self.generators.modules():
@@ -211,7 +213,7 @@ class UGATIT(Model):
                 f"identity_{target}": F.l1_loss(same, real[target]),
                 f"cam_{direction}": classification_loss(logits, 0.0),
             }
-            losses |= layers.differentiate(some, weights)
+            losses |= differentiate(some, weights)
         return losses
 
     def _discriminator_losses(
@@ -273,4 +275,4 @@ def classification_loss(logits: Tensor, target: float) -> Tensor:
 def adversarial_loss(discriminators: nn.Module, images: Tensor, target: float) -> Tensor:
     """Sum the distances of all logits from a constant; each discriminator is called once."""
     outputs = [logits for network in discriminators.children() for logits in network(images)]
-    return torch.stack([layers.least_squares(logits, target) for logits in outputs]).sum()
+    return torch.stack([least_squares(logits, target) for logits in outputs]).sum()

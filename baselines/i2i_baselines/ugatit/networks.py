@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import InstanceNorm, require_divisible, require_size
+from i2i_bench.blocks.limits import require_divisible, require_size
+from i2i_bench.blocks.normalise import InstanceNorm
 
 
 class SpectralNorm(nn.Module):

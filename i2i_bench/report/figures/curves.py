@@ -28,7 +28,7 @@ MOST_LETTERS = 20  # of all tick labels that still lie side by side
 LEGEND_LETTERS = 60  # of a line of the legend
 
 
-def draw(tables: Sequence[Table], output: Path) -> None:
+def draw_curves(tables: Sequence[Table], output: Path) -> None:
     """Draw a panel for each metric and direction, under the protocol of the first table.
 
     What else varies than the first key has a curve for each of its values. Bars reach one standard
@@ -43,7 +43,7 @@ def draw(tables: Sequence[Table], output: Path) -> None:
     values = [row.values for table in shown for row in table.rows if row.kind == "model"]
     places = _places(list(dict.fromkeys(first for first, *_ in values)))
     curves = list(dict.fromkeys(each[1:] for each in values))
-    with style.style():
+    with style.figure_style():
         height = HEAD + PANEL * len(metrics)
         figure = style.new_figure(style.COLUMN, height)
         grid = figure.subplots(len(metrics), len(shown), squeeze=False, sharex=True, sharey="row")
@@ -61,7 +61,7 @@ def draw(tables: Sequence[Table], output: Path) -> None:
             columns = max(1, min(len(labels), LEGEND_LETTERS // max(map(len, labels))))
             figure.legend(handles, labels, loc="outside upper center", ncols=columns)
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
-        style.save(figure, output)
+        style.save_figure(figure, output)
 
 
 def _metrics(tables: Sequence[Table]) -> list[Column]:

@@ -61,7 +61,7 @@ class Block:
     is_apart: bool = True
 
 
-def draw(blocks: Sequence[Block], output: Path, *, caption: str) -> None:
+def draw_mosaic(blocks: Sequence[Block], output: Path, *, caption: str) -> None:
     """Draw blocks one below the other, with a caption, and a colour bar where there are masks.
 
     Args:
@@ -80,7 +80,7 @@ def draw(blocks: Sequence[Block], output: Path, *, caption: str) -> None:
     words = textwrap.wrap(caption, (page.width - 2 * GAP) // LETTER)
     foot = 2 * GAP + TEXT * len(words) + (BAR[1] + 4 * GAP if has_masks else 0)
     height = sum(map(page.height, blocks)) + foot
-    with style.style():
+    with style.figure_style():
         figure = style.new_figure(page.width / style.DPI, height / style.DPI)
         sheet = _Sheet(figure, page.width, height, output.suffix == ".png")
         top = 0
@@ -91,7 +91,7 @@ def draw(blocks: Sequence[Block], output: Path, *, caption: str) -> None:
             top += TEXT
         if has_masks:
             _draw_bar(sheet, top + 2 * GAP)
-        style.save(figure, output)
+        style.save_figure(figure, output)
 
 
 class _Page:

@@ -24,7 +24,7 @@ FORMATS = tuple(_UNDATED)
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Draw in the one style, whatever the user's own settings are."""
     from matplotlib import style as styles
 
@@ -39,7 +39,7 @@ def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
     return Figure(figsize=(width, height), dpi=dpi)
 
 
-def save(figure: Figure, output: Path) -> None:
+def save_figure(figure: Figure, output: Path) -> None:
     """Write a figure in the format of the file's suffix, whole or not at all."""
     kind = output.suffix[1:]
     with replacing(output) as partial:

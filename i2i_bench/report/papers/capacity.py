@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from i2i_bench.plugins import registry
 from i2i_bench.report.papers import layers, published
-from i2i_bench.report.papers.layers import Configuration, Count
+from i2i_bench.report.papers.layers import Configuration, ParameterCount
 from i2i_bench.report.papers.published import MODELS, Listed, Method
 from i2i_bench.report.papers.tables import PaperTable, Section
 
@@ -27,7 +27,7 @@ class _Counted(NamedTuple):
 
     kinds: tuple[str, ...]
     configuration: Configuration
-    parameters: Count
+    parameters: ParameterCount
     fits: bool
 
 
@@ -51,7 +51,7 @@ class _Entry(NamedTuple):
     own: tuple[_Own, ...]
 
 
-def capacity(num_domains: int, count: Counter) -> PaperTable:
+def capacity_table(num_domains: int, count: Counter) -> PaperTable:
     """Make Table V for a number of domains.
 
     Args:
@@ -82,7 +82,7 @@ def _entry(listed: Listed, num_domains: int, count: Counter) -> _Entry:
 def _counted(name: str, method: Method, listed: Listed, num_domains: int) -> _Counted:
     chosen = {"as listed": method.as_listed, "as implemented": method.as_implemented}
     kinds = tuple(kind for kind, configuration in chosen.items() if configuration == name)
-    descriptions = layers.read()
+    descriptions = layers.read_descriptions()
     printed = descriptions.count(name, listed.domains).total
     return _Counted(
         kinds or ("other",),
@@ -95,7 +95,7 @@ def _counted(name: str, method: Method, listed: Listed, num_domains: int) -> _Co
 def _own(name: str, formula: str, num_domains: int, count: Counter) -> _Own:
     """Count an installed model; one that translates between all domains is needed once."""
     models = MODELS[formula](num_domains)
-    if name not in {entry.name for entry in registry.entries()}:
+    if name not in {entry.name for entry in registry.find_entries()}:
         return _Own(name, formula, models, None, "not installed")
     try:
         return _Own(name, formula, models, count(name, num_domains if formula == "1" else 2), "")

@@ -48,7 +48,7 @@ class _Column(NamedTuple):
     unscored: list[str]
 
 
-def comparison(name: str, records: Iterable[Record], *, further: bool = False) -> PaperTable:
+def comparison_table(name: str, records: Iterable[Record], *, further: bool = False) -> PaperTable:
     """Put what was measured beside what Table ``ii``, ``iii`` or ``iv`` prints.
 
     Args:

@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Count:
+class ParameterCount:
     """The parameters of a configuration."""
 
     parts: tuple[Part, ...]
@@ -93,7 +93,7 @@ class Descriptions:
     networks: Mapping[str, tuple[Layer, ...]]
     configurations: Mapping[str, Configuration]
 
-    def count(self, configuration: str, num_domains: int) -> Count:
+    def count(self, configuration: str, num_domains: int) -> ParameterCount:
         """Count a configuration for a number of domains.
 
         Raises:
@@ -101,8 +101,8 @@ class Descriptions:
         """
         chosen = self.configurations[configuration]
         names = {"m": num_domains}
-        names |= {key: evaluate(value, names) for key, value in chosen.values.items()}
-        return Count(
+        names |= {key: evaluate_formula(value, names) for key, value in chosen.values.items()}
+        return ParameterCount(
             tuple(
                 Part(name, copies, sum(_count(layer, names) for layer in self.networks[name]))
                 for name, copies in chosen.networks.items()
@@ -111,7 +111,7 @@ class Descriptions:
 
 
 @functools.cache
-def read() -> Descriptions:
+def read_descriptions() -> Descriptions:
     """Read the descriptions that come with the package."""
     path = files("i2i_bench.report") / "papers" / "networks.toml"
     content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -136,21 +136,21 @@ def _layer(entry: dict[str, Any]) -> Layer:
 
 def _count(layer: Layer, names: Mapping[str, int]) -> int:
     """Count the parameters of a layer and of the norm that follows it, each time it stands."""
-    shape = [evaluate(number, names) for number in layer.shape]
+    shape = [evaluate_formula(number, names) for number in layer.shape]
     match layer.kind, shape:
         case "conv" | "deconv", [inputs, outputs, side]:
             weights = inputs * outputs * side**2
         case "linear", [inputs, outputs]:
             weights = inputs * outputs
         case "slopes", [number]:
-            return evaluate(layer.repeat, names) * number
+            return evaluate_formula(layer.repeat, names) * number
         case _:
             raise ValueError(f"no layer is described by {layer.kind} = {list(layer.shape)}")
     extra = (outputs if layer.bias else 0) + (2 * outputs if layer.affine else 0)
-    return evaluate(layer.repeat, names) * (weights + extra)
+    return evaluate_formula(layer.repeat, names) * (weights + extra)
 
 
-def evaluate(number: Number, names: Mapping[str, int]) -> int:
+def evaluate_formula(number: Number, names: Mapping[str, int]) -> int:
     """Give the value of a number, or of an expression with ``+ - * //`` and names.
 
     Raises:

@@ -123,7 +123,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Layout:
+class PaperLayout:
     """What the papers' words are here.
 
     Attributes:
@@ -149,11 +149,11 @@ def _lines(name: str) -> list[dict[str, Any]]:
 
 
 @functools.cache
-def layout() -> Layout:
+def layout() -> PaperLayout:
     """Read ``layout.toml``."""
     content = tomllib.loads(_text("layout.toml"))
     methods = [Method(**entry) for entry in content["methods"]]
-    return Layout(
+    return PaperLayout(
         {name: method for method in methods for name in (method.name, *method.aliases)},
         {name: Dataset(**entry) for name, entry in content["datasets"].items()},
         {name: Metric(**entry) for name, entry in content["metrics"].items()},

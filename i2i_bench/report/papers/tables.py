@@ -47,7 +47,7 @@ class PaperTable:
     lines: tuple[tuple[object, ...], ...]
 
 
-def to_markdown(table: PaperTable) -> str:
+def paper_markdown(table: PaperTable) -> str:
     """Give a table as Markdown that also reads well in a terminal."""
     return "\n".join(_markdown_section(section) for section in table.sections)
 
@@ -59,12 +59,12 @@ def _markdown_section(section: Section) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_csv(table: PaperTable) -> str:
+def paper_csv(table: PaperTable) -> str:
     """Give a table as CSV, a line for each value."""
     return csv_text([table.header, *table.lines])
 
 
-def to_latex(table: PaperTable) -> str:
+def paper_latex(table: PaperTable) -> str:
     """Give a table as LaTeX for the package booktabs, a float for each section."""
     return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_section, table.sections))
 

@@ -16,14 +16,14 @@ OPTIONS = ("budget", "precision", "start")  # in a variant beside what --set cha
 HASHED = re.compile(r".*-[0-9a-f]{8}")  # a variant that was too long, or not safe as a file name
 
 
-class Command(NamedTuple):
+class RepeatCommand(NamedTuple):
     """What a user types, a line each, and what to know about it."""
 
     lines: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
-def repeat(records: Sequence[Record]) -> Command:
+def repeat_command(records: Sequence[Record]) -> RepeatCommand:
     """Give the command that makes runs of one model, variant and task again."""
     first = records[0]
     is_named = find_named(first.task) is not None
@@ -37,7 +37,9 @@ def repeat(records: Sequence[Record]) -> Command:
             shlex.join(["i2i-bench", "import", first.model, FILES, place]),
             shlex.join(["i2i-bench", "evaluate", place, "--task", task, *protocols]),
         )
-        return Command(lines, (*remarks, f"{FILES} stands for the folder of the authors' files."))
+        return RepeatCommand(
+            lines, (*remarks, f"{FILES} stands for the folder of the authors' files.")
+        )
     words = ["i2i-bench", "run", "--model", first.model, "--task", task]
     words += [] if first.preset == "published" else ["--preset", first.preset]
     changed = _changes(first)
@@ -50,7 +52,7 @@ def repeat(records: Sequence[Record]) -> Command:
     kept = [f"{key}={value}" for key, value in changed.items() if key not in OPTIONS]
     words += _options("set", kept)
     words += _options("seed", sorted(record.seed for record in records)) + protocols
-    return Command((shlex.join(words),), tuple(remarks))
+    return RepeatCommand((shlex.join(words),), tuple(remarks))
 
 
 def _options(name: str, values: Sequence[object]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, External, Record, Score
 from i2i_bench.report.columns import COSTS
-from i2i_bench.report.site.command import Command, repeat
+from i2i_bench.report.site.command import RepeatCommand, repeat_command
 from i2i_bench.scoring.metric_set import known_metrics
 
 NONE = "\N{EN DASH}"  # in place of a value
@@ -25,7 +25,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunDetail:
     """A model with its variant on a task, or images of another program: the detail of a row.
 
     Attributes:
@@ -44,7 +44,7 @@ class Entry:
     id: str
     label: str
     records: tuple[AnyRecord, ...]
-    command: Command | None
+    command: RepeatCommand | None
     facts: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     differing: tuple[int, ...] = ()
@@ -53,21 +53,21 @@ class Entry:
     alarms: tuple[str, ...] = ()
 
 
-def entry(place: str, records: Sequence[AnyRecord]) -> Entry:
+def run_detail(place: str, records: Sequence[AnyRecord]) -> RunDetail:
     """Gather the detail of one model and variant, or of images of another program."""
     first = records[0]
     runs = [record for record in records if isinstance(record, Record)]
     if isinstance(first, External):
         facts = {"made by": "another program", "formats": _formats(first.formats)}
         facts["scored with"] = f"i2i-bench {first.harness_version}"
-        return Entry(
+        return RunDetail(
             place, f"{first.name} (external)", tuple(records), None, facts, scores=_scores(records)
         )
-    return Entry(
+    return RunDetail(
         id=place,
         label=first.run.label,
         records=tuple(records),
-        command=repeat(runs),
+        command=repeat_command(runs),
         facts=_facts(runs),
         settings=_plain(first.settings),
         differing=tuple(run.seed for run in runs if run.settings != first.settings),

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import jinja2
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import AnyRecord, Record, Score, text_of
+from i2i_bench.records.record import AnyRecord, Record, Score, record_text
 from i2i_bench.report.columns import COSTS
 from i2i_bench.report.leaderboard import ranked_by, tabulate
 from i2i_bench.report.rows import Row, Table, cell
 from i2i_bench.report.site import plot
-from i2i_bench.report.site.detail import Entry, entry
+from i2i_bench.report.site.detail import RunDetail, run_detail
 from i2i_bench.report.site.plot import Plot
-from i2i_bench.report.site.samples import Folders, Gallery, Samples, Store
+from i2i_bench.report.site.samples import Folders, Gallery, Samples, SampleStore
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import write_text
 from i2i_bench.tasks.catalogue import find_named
@@ -30,7 +30,7 @@ PAGE = "index.html"
 GENERATOR = "i2i-bench"  # by which a page of ours is known
 _HERE = Path(__file__).parent
 
-Key = tuple[str, str]  # model and variant; "" and a name for images of another program
+BoardKey = tuple[str, str]  # model and variant; "" and a name for images of another program
 
 
 class Unranked(NamedTuple):
@@ -81,17 +81,17 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """All of a task."""
 
     id: str
     name: str
     title: str
     ways: tuple[Way, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[RunDetail, ...]
     has_samples: bool
 
-    def detail(self, record: AnyRecord) -> Entry:
+    def detail(self, record: AnyRecord) -> RunDetail:
         """Return the detail that a record belongs to."""
         return next(each for each in self.entries if _key(each.records[0]) == _key(record))
 
@@ -114,7 +114,7 @@ class Ids:
         return name
 
 
-def write(
+def write_page(
     records: Sequence[AnyRecord], output: Path, folders: Folders, task: str | None = None
 ) -> Path:
     """Write the page and its images into a folder; give the page.
@@ -131,7 +131,7 @@ def write(
     page = output / PAGE
     _refuse_another(page)
     tables = tabulate(records, task)
-    store = Store(output)
+    store = SampleStore(output)
     sections = _sections(tables, Samples(folders, store))
     write_text(page, _render(sections))
     store.remove_others()
@@ -145,7 +145,7 @@ def _refuse_another(page: Path) -> None:
         raise ValueError(f"{page} was not made by i2i-bench; give another folder with --output")
 
 
-def _sections(tables: Iterable[Table], samples: Samples) -> list[Section]:
+def _sections(tables: Iterable[Table], samples: Samples) -> list[PageSection]:
     ids = Ids()
     by_task: dict[tuple[str, int], list[Table]] = {}
     for table in tables:
@@ -153,7 +153,9 @@ def _sections(tables: Iterable[Table], samples: Samples) -> list[Section]:
     return [_section(ids, task, tables=found, samples=samples) for task, found in by_task.items()]
 
 
-def _section(ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples) -> Section:
+def _section(
+    ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples
+) -> PageSection:
     name, number = task
     known = find_named(name)
     by_way: dict[str, list[Table]] = {}
@@ -169,7 +171,7 @@ def _section(ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: S
         )
         for direction, found in by_way.items()
     )
-    return Section(
+    return PageSection(
         id=place,
         name=f"{name}, version {number}" if number > 1 else name,
         title=known.title if known else "",
@@ -225,25 +227,25 @@ def _why_unranked(row: Row, headline: Column) -> str:
     return f"no {headline.title}: {'; '.join(dict.fromkeys(reasons))}"
 
 
-def _entries(ids: Ids, place: str, tables: Iterable[Table]) -> list[Entry]:
+def _entries(ids: Ids, place: str, tables: Iterable[Table]) -> list[RunDetail]:
     """Give the detail of every row, each model and variant once."""
-    found: dict[Key, dict[int, AnyRecord]] = {}
+    found: dict[BoardKey, dict[int, AnyRecord]] = {}
     for record, _ in (pair for table in tables for row in table.rows for pair in row.entries):
         seed = record.seed if isinstance(record, Record) else 0
         found.setdefault(_key(record), {})[seed] = record
     return [
-        entry(ids.new("run", place, *key), [records[seed] for seed in sorted(records)])
+        run_detail(ids.new("run", place, *key), [records[seed] for seed in sorted(records)])
         for key, records in found.items()
     ]
 
 
-def _key(record: AnyRecord) -> Key:
+def _key(record: AnyRecord) -> BoardKey:
     if isinstance(record, Record):
         return (record.model, record.variant)
     return ("", record.name)
 
 
-def _render(sections: Sequence[Section]) -> str:
+def _render(sections: Sequence[PageSection]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -252,7 +254,7 @@ def _render(sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"cell": cell, "has_alarm": _has_alarm, "drawing": plot}
-    environment.filters |= {"record": text_of, "in_words": in_words}
+    environment.filters |= {"record": record_text, "in_words": in_words}
     style, script = (_text(f"page.{kind}") for kind in ("css", "js"))
     entries = [each for section in sections for each in section.entries]
     records = [record for each in entries for record in each.records]

@@ -38,7 +38,7 @@ class Name(NamedTuple):
     text: str
 
 
-class Line(NamedTuple):
+class FrontLine(NamedTuple):
     """A baseline across the drawing."""
 
     at: float
@@ -96,7 +96,7 @@ class Plot:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     points: tuple[Point, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[FrontLine, ...]
     devices: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
 
@@ -269,7 +269,7 @@ def _decades(low: float, high: float) -> list[float]:
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def _named(points: list[Point], labels: list[str], lines: Iterable[Line]) -> Iterable[Point]:
+def _named(points: list[Point], labels: list[str], lines: Iterable[FrontLine]) -> Iterable[Point]:
     """Put each name where it covers no point, no bar and no other name, the best ones first."""
     taken: list[Box] = [_mark_box(point) for point in points]
     taken += [(p.x - 3, p.high, p.x + 3, p.low) for p in points if p.low and p.high]
@@ -285,16 +285,16 @@ def _mark_box(point: Point) -> Box:
     return (point.x - 6, point.y - 6, point.x + 6, point.y + 6)
 
 
-def _stroke_box(line: Line) -> Box:
+def _stroke_box(line: FrontLine) -> Box:
     return (LEFT, line.at - 1, WIDTH - RIGHT, line.at + 1)
 
 
-def _line(at: float, label: str, points: Iterable[Point]) -> Line:
+def _line(at: float, label: str, points: Iterable[Point]) -> FrontLine:
     """Name a baseline above it, to the right; to the left if a point is in the way there."""
     right = Name(WIDTH - RIGHT, at - 5, "end", label)
     left = Name(LEFT + 4, at - 5, "start", label)
     marks = [_mark_box(point) for point in points]
-    return Line(at, right if not _hits(_box(right), marks) else left)
+    return FrontLine(at, right if not _hits(_box(right), marks) else left)
 
 
 def _short(label: str) -> str:

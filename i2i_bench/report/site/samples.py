@@ -14,14 +14,14 @@ from i2i_bench.records.record import Record, Score
 from i2i_bench.scoring.metrics.masks import ATTENTION_ENTROPY, BACKGROUND_SHARE, EFFECTIVE_MASKS
 from i2i_bench.system.files import replacing
 from i2i_bench.tasks.catalogue import EMBEDDED
-from i2i_bench.tasks.two_domains import SUFFIXES
+from i2i_bench.tasks.image_file import SUFFIXES
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from i2i_bench.data.training_images import Images
+    from i2i_bench.data.decode import Images
+    from i2i_bench.data.test_set import TestSet
     from i2i_bench.model import ResizeRule
-    from i2i_bench.scoring.test_set import TestSet
     from i2i_bench.tasks.task import Task
 
 LARGE = 128  # pixels of a side
@@ -60,7 +60,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Column:
+class SampleColumn:
     """A run in the gallery.
 
     Attributes:
@@ -88,7 +88,7 @@ class Gallery:
         notes: Sentences on what is missing, and on whose images these are.
     """
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[SampleColumn, ...] = ()
     names: tuple[str, ...] = ()
     sources: Mapping[str, Picture] = field(default_factory=dict)
     truths: Mapping[str, Picture] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Gallery:
         return any(cell.translation.width >= LARGE for cell in cells)
 
 
-class Store:
+class SampleStore:
     """The folder ``images`` beside the page; files are named after their content."""
 
     def __init__(self, folder: Path) -> None:
@@ -155,7 +155,7 @@ class Samples:
         store: Takes the images.
     """
 
-    def __init__(self, folders: Folders, store: Store) -> None:
+    def __init__(self, folders: Folders, store: SampleStore) -> None:
         self._folders, self._store = folders, store
         self._tasks: dict[str, Task] = {}
         self._test_sets: dict[tuple[Task, ResizeRule], TestSet] = {}
@@ -192,14 +192,14 @@ class Samples:
 
     def _column(
         self, record: Record, score: Score, *, found: _Found, sources: Mapping[str, Picture]
-    ) -> Column:
+    ) -> SampleColumn:
         cells = {
             stem: Cell(self._store.add(*file), sources.get(stem))
             for stem, file in found.translations.items()
         }
         figure = self._store.add(*found.figure) if found.figure else None
         has_masks = any(score.values.get(metric.key) is not None for metric in OF_MASKS)
-        return Column(record, cells, figure, has_masks)
+        return SampleColumn(record, cells, figure, has_masks)
 
     def _known(self, record: Record, score: Score, stems: Sequence[str]) -> _Known:
         """Give sources and truths of test images at the size of a run's translations."""
@@ -228,12 +228,12 @@ class Samples:
         Raises:
             ValueError: If it is not at hand.
         """
-        from i2i_bench.runs.plan import noted_task
+        from i2i_bench.records.folders import noted_task
         from i2i_bench.tasks import catalogue
 
         argument = noted_task(self._folder(record)) or record.task
         if argument not in self._tasks:
-            self._tasks[argument] = catalogue.find(argument, self._folders.data)
+            self._tasks[argument] = catalogue.find_task(argument, self._folders.data)
         task = self._tasks[argument]
         if (task.name, task.version) != (record.task, score.task_version):
             raise ValueError(f"{argument} is {task.name}@{task.version} now")
@@ -245,8 +245,8 @@ class Samples:
         Raises:
             ValueError: If they are not at hand.
         """
-        from i2i_bench.data.training_images import recorded_rule
-        from i2i_bench.scoring.test_set import TestSet
+        from i2i_bench.data.decode import recorded_rule
+        from i2i_bench.data.test_set import TestSet
 
         task, rule = self._task(record, score), recorded_rule(record.settings)
         if (task, rule) not in self._test_sets:

@@ -1,30 +1,25 @@
-"""Many runs at once: each a process of its own, on this machine or on those of a Ray cluster.
+"""Carry out a plan several runs at once, each in a process of its own.
 
-A run is carried out by ``i2i-bench run`` with nothing else in its plan: claims, checkpoints and
-signals are those of that command, and what it prints is its progress. A ``Site`` starts such a
-command somewhere and gives its lines.
+A run is carried out by ``i2i-bench run`` with nothing else in its plan: locks, checkpoints and
+signals are those of that command, and what it prints is its progress.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
-from i2i_bench.runs.execute import Bench, require_done
-from i2i_bench.runs.launch.process import Command, execute, work
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.job import Job
+from i2i_bench.runs.launch.process import RunCommand
+from i2i_bench.runs.launch.site import Site, Vanished
 from i2i_bench.runs.lock import IN_PROGRESS
-from i2i_bench.runs.plan import Job
-from i2i_bench.training.loop import Stopped, stop_signals
+from i2i_bench.runs.one_by_one import require_done
+from i2i_bench.training.signals import Stopped, stop_signals
 
 ATTEMPTS = 5  # at a run whose machine dies
 PAUSE_SECONDS = 5.0  # before the next: whoever held the run must be seen to be dead
@@ -32,134 +27,10 @@ ERROR, ENDED = "Error: ", "[1/1] "
 Show = Callable[[str, str], None]  # of a run, what it says
 
 
-class Vanished(Exception):
-    """The machine that a run was on is gone."""
-
-
-class Site(Protocol):
-    """Where commands are carried out."""
-
-    slots: int  # commands at once
-
-    def lines(self, command: Command) -> Iterator[str | int]:
-        """Start a command; give its lines, then its exit code.
-
-        Raises:
-            Vanished: If the place where it is carried out is gone.
-        """
-        ...
-
-    def stop(self) -> None:
-        """Have all commands save their state and end."""
-        ...
-
-
-class Local:
-    """Processes on this machine, which divide its processors or take its devices in turn.
-
-    Args:
-        slots: Commands at once.
-        devices: CUDA devices, by the names that ``CUDA_VISIBLE_DEVICES`` has; none on the CPU.
-    """
-
-    def __init__(self, slots: int, devices: Sequence[str]) -> None:
-        self.slots, self._devices = slots, devices
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(slots):
-            self._free.put(slot)
-        self._stopped = threading.Event()
-
-    def lines(self, command: Command) -> Iterator[str | int]:
-        """Start a command; give its lines, then its exit code."""
-        slot = self._free.get()
-        try:
-            yield from execute(command, self._variables(slot), self._stopped.is_set)
-        finally:
-            self._free.put(slot)
-
-    def _variables(self, slot: int) -> dict[str, str]:
-        if self._devices:
-            return {"CUDA_VISIBLE_DEVICES": self._devices[slot % len(self._devices)]}
-        threads = max(1, torch.get_num_threads() // self.slots)
-        return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-
-    def stop(self) -> None:
-        """Have all commands save their state and end."""
-        self._stopped.set()
-
-
-class Cluster:
-    """The machines of a Ray cluster, or this one as such; a run's devices are reserved for it.
-
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``: whether a run is to have a GPU.
-        slots: Commands at once, however much there is.
-
-    Raises:
-        ValueError: If Ray is not installed, or no cluster can be reached.
-    """
-
-    def __init__(self, device: str, slots: int) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise ValueError(
-                f"--launcher ray needs the package ray ({error}); pip install 'i2i-bench[ray]' "
-                "brings it"
-            ) from error
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
-        except (ConnectionError, RuntimeError, OSError) as error:
-            raise ValueError(
-                f"no Ray cluster: {next(iter(str(error).splitlines()), '')}"
-            ) from error
-        has_devices = ray.cluster_resources().get("GPU", 0) >= 1
-        threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-        needs: dict[str, Any] = {"num_cpus": threads, "max_retries": 0}
-        if device == "cuda" or (device == "auto" and has_devices):
-            needs["num_gpus"] = 1
-        self._ray, self.slots = ray, slots
-        self._threads = str(threads)
-        self._work: Any = ray.remote(**needs)(work)
-        self._running: set[Any] = set()
-        self._stopped = False
-
-    def lines(self, command: Command) -> Iterator[str | int]:
-        """Have some machine start a command; give its lines, then its exit code.
-
-        Raises:
-            Vanished: If that machine is gone.
-        """
-        if self._stopped:
-            yield -signal.SIGTERM
-            return
-        variables = {"OMP_NUM_THREADS": self._threads}
-        running = self._work.options(num_returns="streaming").remote(command, variables)
-        self._running.add(running)
-        try:
-            for line in running:
-                yield self._ray.get(line)
-        except self._ray.exceptions.TaskCancelledError:
-            yield -signal.SIGTERM
-        except self._ray.exceptions.RayError as error:
-            if self._stopped:
-                yield -signal.SIGTERM
-                return
-            raise Vanished(type(error).__name__) from error
-        finally:
-            self._running.discard(running)
-
-    def stop(self) -> None:
-        """Have all commands save their state and end."""
-        self._stopped = True
-        for running in list(self._running):
-            self._ray.cancel(running)
-
-
-def carry_out(
+def run_at_once(
     jobs: Sequence[Job],
     site: Site,
-    command: Callable[[Job, bool], Command],
+    command: Callable[[Job, bool], RunCommand],
     *,
     show: Show,
     say: Callable[[str], None],
@@ -205,7 +76,11 @@ def carry_out(
 
 
 def _finish(
-    job: Job, site: Site, command: Callable[[Job, bool], Command], show: Show, stop: Sequence[int]
+    job: Job,
+    site: Site,
+    command: Callable[[Job, bool], RunCommand],
+    show: Show,
+    stop: Sequence[int],
 ) -> tuple[str, bool]:
     """Carry out one run, wherever that can be; give what to say of it, and whether it is good."""
     name, said = str(job.run), "not begun"
@@ -240,9 +115,9 @@ def _follow(lines: Iterator[str | int], show: Callable[[str], None]) -> tuple[in
     return 1, last
 
 
-def command_of(
+def command_of_job(
     job: Job, bench: Bench, *, device: str, modes: Sequence[str], force: bool
-) -> Command:
+) -> RunCommand:
     """Return what carries out a run of a plan as a process of its own, anywhere."""
     assert job.choices is not None  # as of every job that a plan has
     options: list[tuple[str, Any]] = [
@@ -262,12 +137,4 @@ def command_of(
     for name, place in (("results", places.results), ("runs", places.runs), ("data", places.data)):
         options.append((f"--{name}", place.absolute()))
     words = [str(word) for pair in options if pair[1] is not None for word in pair]
-    return Command((*words, *(["--force"] if force else [])), str(Path.cwd()))
-
-
-def devices() -> list[str]:
-    """Name the CUDA devices that a process may see."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(index) for index in range(torch.cuda.device_count())]
+    return RunCommand((*words, *(["--force"] if force else [])), str(Path.cwd()))

@@ -21,22 +21,8 @@ main(prog_name="i2i-bench")
 """
 
 
-def several() -> bool:
-    """Tell whether torchrun, say, started this process and others; no torch is needed for it.
-
-    Raises:
-        ValueError: If the variables that tell so are no numbers.
-    """
-    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") in ("", "1"):
-        return False
-    for name in ("RANK", "WORLD_SIZE"):
-        if not os.environ[name].isdecimal():
-            raise ValueError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
-    return True
-
-
 @dataclass(frozen=True)
-class Command:
+class RunCommand:
     """What carries out one run.
 
     Attributes:
@@ -48,8 +34,8 @@ class Command:
     folder: str
 
 
-def execute(
-    command: Command, variables: Mapping[str, str], is_stopped: Callable[[], bool]
+def execute_command(
+    command: RunCommand, variables: Mapping[str, str], is_stopped: Callable[[], bool]
 ) -> Iterator[str | int]:
     """Start a command as a process; give its lines, then its exit code.
 
@@ -78,9 +64,9 @@ def execute(
         process.communicate()  # reads on, so that it can save and say so, and closes
 
 
-def work(command: Command, variables: Mapping[str, str]) -> Iterator[str | int]:
+def execute_remotely(command: RunCommand, variables: Mapping[str, str]) -> Iterator[str | int]:
     """Do ``execute`` on the machine that this is called on, by name and without torch."""
-    yield from execute(command, variables, lambda: False)
+    yield from execute_command(command, variables, lambda: False)
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:

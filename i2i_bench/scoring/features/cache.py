@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.pretrained import user_cache
-from i2i_bench.system.files import replacing
+from i2i_bench.system.files import replacing, user_cache
 
 DEFAULT_LIMIT = 2 * 2**30  # bytes: 260,000 images
 ABANDONED = 3600  # seconds after which an unfinished file is of a process that was killed
@@ -80,7 +79,7 @@ def cache_limit() -> int:
     return int(chosen)
 
 
-def load(key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+def load_features(key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """Read features, which stay on disk until used.
 
     Args:
@@ -106,7 +105,7 @@ def load(key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     return features if sound else None
 
 
-def keep(key: str, features: NDArray[np.float32]) -> None:
+def keep_features(key: str, features: NDArray[np.float32]) -> None:
     """Write features for next time, and remove what was not used longest to stay in the limit.
 
     What does not fit at all is not kept; a folder that cannot be written costs a warning.

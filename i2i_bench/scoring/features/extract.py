@@ -1,4 +1,4 @@
-"""From images to what distances are computed on: Inception features, cached by content, and LPIPS.
+"""From images to Inception features, cached by content.
 
 Weights are files the user has; nothing here downloads. A set of images is a sequence; one whose
 items are decoded when they are asked for, by several threads at once, never lies in memory.
@@ -7,31 +7,25 @@ items are decoded when they are asked for, by several threads at once, never lie
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.pretrained import ALEXNET_NAME, UNREADABLE, required, weights_hash
-from i2i_bench.scoring.features import cache, inception
-from i2i_bench.scoring.features.inception import WIDTH, corrupt, full_precision
-from i2i_bench.system.prefetch import ahead
-
 if TYPE_CHECKING:
-    import torch
-
-LPIPS_MINIMUM_SIZE = 31  # pixels; below, AlexNet's second pooling has nothing left to pool
+    pass
+from i2i_bench.pretrained import weights_hash
+from i2i_bench.scoring.features import cache, inception
+from i2i_bench.scoring.features.inception import WIDTH
+from i2i_bench.system.prefetch import prefetch
+from i2i_bench.system.progress import Progress
 
 _DTYPE = "float32"  # of the network's arithmetic
 
-Image = NDArray[np.uint8]
-Images = Sequence[Image] | Image
-Progress = Callable[[int, int], None]
+ImageArray = NDArray[np.uint8]
+ImageSet = Sequence[ImageArray] | ImageArray
 
 
 class ContentHash(NamedTuple):
@@ -48,7 +42,7 @@ class ContentHash(NamedTuple):
     digests: list[bytes]
 
 
-def content_hash(names: Sequence[str], images: Images) -> ContentHash:
+def content_hash(names: Sequence[str], images: ImageSet) -> ContentHash:
     """Identify a set of images, whatever the order in which it is given, looking at each once.
 
     Args:
@@ -67,10 +61,10 @@ def content_hash(names: Sequence[str], images: Images) -> ContentHash:
     files, pixels = hashlib.sha256(), hashlib.sha256()
     digests = [b""] * len(images)
 
-    def read(index: int) -> tuple[int, Image]:
+    def read(index: int) -> tuple[int, ImageArray]:
         return index, images[index]
 
-    for index, image in ahead(read, order):
+    for index, image in prefetch(read, order):
         files.update(f"{names[index]}\n".encode())
         pixels.update(image.tobytes())
         digests[index] = _digest(image)
@@ -78,7 +72,7 @@ def content_hash(names: Sequence[str], images: Images) -> ContentHash:
 
 
 def extract_features(
-    images: Images,
+    images: ImageSet,
     recipe: str = "clean",
     *,
     digests: Sequence[bytes] | None = None,
@@ -106,62 +100,32 @@ def extract_features(
         MissingWeights: If there is no file of the recipe's weights.
         ValueError: If an image is not uint8 RGB, there is none, or recipe or weights are unfit.
     """
-    chosen = inception.find(recipe)
+    chosen = inception.find_recipe(recipe)
     if len(images) == 0 or batch_size < 1:
         raise ValueError(f"cannot extract features of {len(images)} images by {batch_size} at once")
     weights = chosen.weights_file()
     sha256 = weights_hash(weights)
     cache.cache_limit()  # a limit that is none fails before the work
     if digests is None:
-        digests = list(ahead(lambda index: _digest(images[index]), range(len(images))))
+        digests = list(prefetch(lambda index: _digest(images[index]), range(len(images))))
     if len(digests) != len(images):
         raise ValueError(f"{len(images)} images cannot have {len(digests)} digests")
     order = sorted(range(len(images)), key=digests.__getitem__)
     key = _cache_key([digests[index] for index in order], recipe, sha256)
-    found = cache.load(key, (len(images), WIDTH))
+    found = cache.load_features(key, (len(images), WIDTH))
     if found is None:
-        network = inception.network(weights, sha256, device, is_script=chosen.is_script)
+        network = inception.load_network(weights, sha256, device, is_script=chosen.is_script)
         found = _run(network, chosen, images, order, batch_size=batch_size, progress=progress)
-        cache.keep(key, found)
+        cache.keep_features(key, found)
     features = np.empty(found.shape)
     features[order] = found
     return features
 
 
-def lpips_distance(first: Images, second: Images, device: str = "cpu") -> list[float]:
-    """Give the LPIPS distance (Zhang et al., 2018; AlexNet, version 0.1) of each pair of images.
-
-    Args:
-        first: uint8 (height, width, 3) each.
-        second: As many, each of the size of its partner.
-        device: Where the network runs, always in float32.
-
-    Raises:
-        MissingWeights: If there is no AlexNet.
-        ValueError: If the images are not uint8 RGB, do not pair up or have a side below 31 pixels,
-            which AlexNet cannot take; or the weights are unfit.
-    """
-    import torch
-
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} images cannot be paired with {len(second)}")
-    for one, other in zip(first, second, strict=True):
-        _check_lpips_pair(one, other)
-    weights = required(ALEXNET_NAME)
-    network = _load_lpips(weights, weights_hash(weights), device)
-    distances = []
-    with torch.no_grad(), full_precision():
-        for one, other in zip(first, second, strict=True):
-            pair = torch.from_numpy(np.stack([one, other])).permute(0, 3, 1, 2).to(device)
-            scaled = pair.float() / 127.5 - 1
-            distances.append(float(network(scaled[:1], scaled[1:])))
-    return distances
-
-
 def _run(
-    network: inception.Network,
+    network: inception.InceptionNetwork,
     recipe: inception.Recipe,
-    images: Images,
+    images: ImageSet,
     order: Sequence[int],
     *,
     batch_size: int,
@@ -171,10 +135,10 @@ def _run(
 
     def resize(index: int) -> NDArray[np.float32]:
         image = images[index]
-        _check_image(image)
+        check_image(image)
         return recipe.resize(image)
 
-    resized = ahead(resize, order, depth=batch_size)
+    resized = prefetch(resize, order, depth=batch_size)
     features = np.empty((len(order), WIDTH), np.float32)
     for start in range(0, len(order), batch_size):
         batch = np.stack(list(islice(resized, batch_size)))
@@ -184,7 +148,7 @@ def _run(
     return features
 
 
-def _check_image(image: Image) -> None:
+def check_image(image: ImageArray) -> None:
     """Refuse what is not an 8-bit RGB image."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
@@ -193,22 +157,9 @@ def _check_image(image: Image) -> None:
         )
 
 
-def _check_lpips_pair(one: Image, other: Image) -> None:
-    """Refuse what LPIPS cannot compare."""
-    _check_image(one)
-    _check_image(other)
-    if one.shape != other.shape:
-        raise ValueError(f"images of a pair differ in shape: {one.shape} and {other.shape}")
-    if min(one.shape[:2]) < LPIPS_MINIMUM_SIZE:
-        raise ValueError(
-            f"LPIPS needs images of at least {LPIPS_MINIMUM_SIZE} x {LPIPS_MINIMUM_SIZE} pixels, "
-            f"not {one.shape[0]} x {one.shape[1]}"
-        )
-
-
-def _digest(image: Image) -> bytes:
+def _digest(image: ImageArray) -> bytes:
     """Give the sha256 of shape and pixels."""
-    _check_image(image)
+    check_image(image)
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(image.tobytes())
     return digest.digest()
@@ -219,23 +170,3 @@ def _cache_key(digests: list[bytes], recipe: str, weights_sha256: str) -> str:
     key = hashlib.sha256(b"".join(digests))
     key.update(f"{recipe}/{weights_sha256}/{_DTYPE}".encode())
     return key.hexdigest()
-
-
-@lru_cache(maxsize=2)
-def _load_lpips(path: Path, sha256: str, device: str) -> torch.nn.Module:
-    """Build LPIPS on the AlexNet of a file once; its own calibration comes with the package."""
-    del sha256  # tells whether the file has changed
-    import lpips
-    import torch
-
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.filterwarnings("ignore", "The parameter 'pretrained' is", UserWarning)
-        warnings.filterwarnings("ignore", "Arguments other than a weight enum", UserWarning)
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        names = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
-        network.net.load_state_dict({name: weights[origin] for name, origin in names.items()})
-    except (*UNREADABLE, TypeError) as error:
-        raise corrupt(path, "state of torchvision's AlexNet") from error
-    return network.eval().to(device)

@@ -59,7 +59,7 @@ class Recipe:
             MissingWeights: If there is none under the recipe's name; another conversion of the
                 network is never taken in its place.
         """
-        return pretrained.required(self.weights)
+        return pretrained.required_weights(self.weights)
 
 
 def resize_clean(image: NDArray[np.uint8]) -> Pixels:
@@ -149,7 +149,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def find(name: str) -> Recipe:
+def find_recipe(name: str) -> Recipe:
     """Return the recipe of this name.
 
     Raises:
@@ -160,7 +160,7 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
-class Network:
+class InceptionNetwork:
     """The Inception of a weights file, as far as pool3, on a device.
 
     Args:
@@ -207,13 +207,13 @@ class Network:
 
 
 @lru_cache(maxsize=2)
-def network(path: Path, sha256: str, device: str, *, is_script: bool) -> Network:
+def load_network(path: Path, sha256: str, device: str, *, is_script: bool) -> InceptionNetwork:
     """Load a network once for all sets of images; the hash tells whether the file has changed.
 
     Arguments and errors otherwise as of ``Network``.
     """
     del sha256
-    return Network(path, device, is_script=is_script)
+    return InceptionNetwork(path, device, is_script=is_script)
 
 
 def corrupt(path: Path, expected: str) -> pretrained.UnfitWeights:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def lpips(
     images: Sequence[NDArray[np.uint8]], others: Sequence[NDArray[np.uint8]], device: str
 ) -> list[float]:
-    """Return the LPIPS of each pair of images, as ``extract.lpips_distance``.
+    """Return the LPIPS of each pair of images, as ``lpips.lpips_distance``.
 
     Raises:
         ValueError: If images or weights are unfit, or there are no weights.
     """
-    from i2i_bench.scoring.features.extract import lpips_distance
+    from i2i_bench.scoring.features.lpips import lpips_distance
 
     return lpips_distance(images, others, device)
 

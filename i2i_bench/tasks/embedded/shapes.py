@@ -74,7 +74,7 @@ class Scene:
     distractors: tuple[Figure, ...]
 
 
-def tasks() -> dict[str, Task]:
+def shapes_tasks() -> dict[str, Task]:
     """Give the embedded tasks by name."""
     return {
         name: Task(
@@ -138,7 +138,7 @@ def scene(task: str, split: str, domain: str, index: int) -> Scene:
         raise ValueError(f"no image {index} in {split!r}, domain {domain!r} of task {task!r}")
     bits = Bits(f"i2i-bench/{task}/{VERSION}/{split}/{domain}/{index}")
     num_objects, num_distractors = 1 + bits.below(3), 1 + bits.below(2)
-    boxes = place(bits, num_objects, num_distractors, _margin(task))
+    boxes = place_figure(bits, num_objects, num_distractors, _margin(task))
     objects = tuple(
         Figure("object", *box, object_colour(bits, task)) for box in boxes[:num_objects]
     )
@@ -227,7 +227,7 @@ _DISTRACTOR_SIZES = (7, 9)
 _TRIES = 30
 
 
-def place(
+def place_figure(
     bits: Bits, num_objects: int, num_distractors: int, margin: int
 ) -> list[tuple[int, int, int]]:
     """Draw boxes (left, top, side), objects first, one pixel apart or more even once translated."""

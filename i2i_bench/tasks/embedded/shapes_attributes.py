@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.embedded import shapes
 from i2i_bench.tasks.embedded.shapes import RESOLUTION, Bits, Figure, Scene
-from i2i_bench.tasks.labels import EVERY, Label, Labels
 from i2i_bench.tasks.task import Task, TaskImage
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ COUNTS = {"train": 2000, "test": 200}  # 1,000 and 100 with each attribute, as m
 _MARGIN = 1  # pixels by which a cross is larger than its disc
 
 
-def tasks() -> dict[str, Task]:
+def attributes_tasks() -> dict[str, Task]:
     """Give the task by name."""
     task = Task(
         name=NAME,
@@ -73,7 +73,7 @@ class _AttributesReader:
         for i in self._chosen("test", source):
             before = label_of(i)
             after = self.labelling.changed(before, target)
-            found.append(foreground(scene("test", i), before, after))
+            found.append(attributes_foreground(attributes_scene("test", i), before, after))
         return found
 
     def _chosen(self, split: str, domain: str) -> list[int]:
@@ -95,10 +95,10 @@ def _image(split: str, index: int, label: Label) -> TaskImage:
 def _read(split: str, index: int, label: Label) -> Image.Image:
     from PIL import Image
 
-    return Image.fromarray(render(scene(split, index), label))
+    return Image.fromarray(render_attributes(attributes_scene(split, index), label))
 
 
-def scene(split: str, index: int) -> Scene:
+def attributes_scene(split: str, index: int) -> Scene:
     """Make up the scene of one image, whatever its label.
 
     Raises:
@@ -108,7 +108,7 @@ def scene(split: str, index: int) -> Scene:
         raise ValueError(f"no image {index} in {split!r} of task {NAME!r}")
     bits = Bits(f"i2i-bench/{NAME}/{VERSION}/{split}/{index}")
     num_objects, num_distractors = 1 + bits.below(3), 1 + bits.below(2)
-    boxes = shapes.place(bits, num_objects, num_distractors, _MARGIN)
+    boxes = shapes.place_figure(bits, num_objects, num_distractors, _MARGIN)
     objects = tuple(
         Figure("object", *box, shapes.object_colour(bits, "hue")) for box in boxes[:num_objects]
     )
@@ -118,7 +118,7 @@ def scene(split: str, index: int) -> Scene:
     return Scene(shapes.background(bits, colours, noisy=False), objects, distractors)
 
 
-def render(scene: Scene, label: Label) -> NDArray[uint8]:
+def render_attributes(scene: Scene, label: Label) -> NDArray[uint8]:
     """Draw a scene as a label says, (height, width, 3)."""
     cold, striped, _ = label
     image = scene.background.copy()
@@ -126,23 +126,23 @@ def render(scene: Scene, label: Label) -> NDArray[uint8]:
         image[shapes.triangle(figure)] = figure.colour
     for figure in scene.objects:
         colour = shapes.swap(figure.colour) if cold else figure.colour
-        mask = object_mask(figure, label)
+        mask = attributes_object_mask(figure, label)
         image[mask] = colour
         if striped:
             shapes.draw_stripes(image, mask, colour)
     return image
 
 
-def object_mask(figure: Figure, label: Label) -> NDArray[bool_]:
+def attributes_object_mask(figure: Figure, label: Label) -> NDArray[bool_]:
     """Give the pixels that an object covers under a label, (height, width)."""
     return shapes.cross(figure) if label[2] else shapes.disc(figure)
 
 
-def foreground(scene: Scene, before: Label, after: Label) -> NDArray[bool_]:
+def attributes_foreground(scene: Scene, before: Label, after: Label) -> NDArray[bool_]:
     """Give the pixels that belong to an object under either of two labels, (height, width)."""
     import numpy as np
 
     mask = np.zeros((RESOLUTION, RESOLUTION), dtype=bool)
     for figure in scene.objects:
-        mask |= object_mask(figure, before) | object_mask(figure, after)
+        mask |= attributes_object_mask(figure, before) | attributes_object_mask(figure, after)
     return mask

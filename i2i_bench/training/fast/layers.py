@@ -19,7 +19,7 @@ Forward = Callable[[Tensor], Tensor]
 
 
 @contextlib.contextmanager
-def by_pixel(networks: nn.Module) -> Iterator[None]:
+def channels_last_layers(networks: nn.Module) -> Iterator[None]:
     """Replace, for a while, what PyTorch has for images by channel only.
 
     Replaced are instance normalisations that learn nothing, with a ReLU that follows in a

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from i2i_attentiongan.networks import compose
-from i2i_bench.blocks import layers
-from i2i_bench.blocks.label_conditioned import LabelConditioned, LabelledConfig, LabelledGenerator
+from i2i_bench.blocks.generators import LabelledGenerator
+from i2i_bench.blocks.label_conditioned import LabelConditioned, LabelledConfig
+from i2i_bench.blocks.limits import at_least
 from i2i_bench.model import Batch, Direction, Masks, ModelCard
 
 
@@ -24,7 +25,7 @@ class AttentionGANMultiConfig(LabelledConfig):
             bounded content for each of the others.
     """
 
-    num_masks: int = layers.at_least(1, 1)
+    num_masks: int = at_least(1, 1)
 
 
 class LabelledMaskGenerator(LabelledGenerator):

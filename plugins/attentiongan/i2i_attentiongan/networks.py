@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import ConvLayer, ResNetEncoder, decoder, require_size
+from i2i_bench.blocks.generators import ResNetEncoder, decoder
+from i2i_bench.blocks.layers import ConvLayer
+from i2i_bench.blocks.limits import require_size
 
 
 def compose(content: Tensor | None, attention: Tensor, image: Tensor | None) -> Tensor:

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_attentiongan.networks import ScalarDiscriminator, SingleMaskGenerator, minimum_scalar_size
-from i2i_bench.blocks import layers
+from i2i_bench.blocks.cycle import two_way
+from i2i_bench.blocks.limits import at_least, check_limits, require_schedule, require_task_size
+from i2i_bench.blocks.losses import least_squares, weighted_sum
+from i2i_bench.blocks.optimise import adam, descend, frozen, set_learning_rate
+from i2i_bench.blocks.pool import ImagePool
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -23,12 +27,12 @@ from i2i_bench.model import (
     Model,
     ModelCard,
     Preset,
-    Randomness,
     Settings,
     TaskFacts,
     Variation,
 )
-from i2i_bench.official import StateDict, Stems, below, build, read
+from i2i_bench.official import ModuleNames, StateDict, below, build, read_state_dict
+from i2i_bench.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,26 @@ class AttentionGANv1Config:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    generator_width: int = layers.at_least(1, 64)
-    discriminator_width: int = layers.at_least(1, 64)
-    num_blocks: int = layers.at_least(0, 6)
-    discriminator_layers: int = layers.at_least(1, 4)
-    lambda_cycle: float = layers.at_least(0, 10.0)
-    lambda_pixel: float = layers.at_least(0, 1.0)
-    lambda_total_variation: float = layers.at_least(0, 1e-6)
-    lambda_identity: float = layers.at_least(0, 0.0)
-    curriculum_epochs: int = layers.at_least(0, 10)
-    curriculum_rate: float = layers.at_least(0, 0.01)
-    rate: float = layers.at_least(0, 0.5)
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(0, 6)
+    discriminator_layers: int = at_least(1, 4)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_pixel: float = at_least(0, 1.0)
+    lambda_total_variation: float = at_least(0, 1e-6)
+    lambda_identity: float = at_least(0, 0.0)
+    curriculum_epochs: int = at_least(0, 10)
+    curriculum_rate: float = at_least(0, 0.01)
+    rate: float = at_least(0, 0.5)
     learning_rate: float = 1e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = layers.at_least(0, 50)
+    pool_size: int = at_least(0, 50)
 
     def __post_init__(self) -> None:
-        layers.require_schedule(self.constant_epochs, self.decay_epochs)
-        layers.check_limits(self)
+        require_schedule(self.constant_epochs, self.decay_epochs)
+        check_limits(self)
         for name in ("curriculum_rate", "rate"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a share is 1 at most")
@@ -126,7 +130,7 @@ class AttentionGANv1(Model):
     def __init__(self, config: AttentionGANv1Config) -> None:
         self.config = config
         self.rate = config.curriculum_rate
-        self.generators, self.discriminators = layers.two_way(
+        self.generators, self.discriminators = two_way(
             lambda: SingleMaskGenerator(config.generator_width, config.num_blocks),
             lambda: ScalarDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
@@ -134,18 +138,18 @@ class AttentionGANv1(Model):
             {"generators": self.generators, "discriminators": self.discriminators}
         )
         init_scheme1(self.networks)
-        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
+        self.optimizers = adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule (100 + 100 epochs, batch 1, flips only), or a smaller one."""
         if preset == "published":
-            layers.require_task_size(task, cls.card.minimum_size, cls.card.title)
+            require_task_size(task, cls.card.minimum_size, cls.card.title)
             size, budget = task.image_size, 200 * max(task.num_train.values())
             return Settings(AttentionGANv1Config(), 1, budget, size, size)
-        layers.require_task_size(task, minimum_scalar_size(2), f"{cls.card.title}, {preset},")
+        require_task_size(task, minimum_scalar_size(2), f"{cls.card.title}, {preset},")
         if preset == "small":
             size = min(task.image_size, 64)
             config = AttentionGANv1Config(
@@ -175,22 +179,22 @@ class AttentionGANv1(Model):
         self.rate = config.curriculum_rate if epoch < config.curriculum_epochs else config.rate
         past = max(0, epoch - config.constant_epochs)
         factor = 1 - past / config.decay_epochs if config.decay_epochs else 1.0
-        layers.set_learning_rate(self.optimizers, config.learning_rate * factor)
+        set_learning_rate(self.optimizers, config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
         real = batch.images
-        with layers.frozen(self.discriminators):
+        with frozen(self.discriminators):
             losses, fake = self._generator_losses(real)
-            total = layers.weighted_sum(losses, self._weights())
-            layers.descend(self.optimizers["generators"], total)
+            total = weighted_sum(losses, self._weights())
+            descend(self.optimizers["generators"], total)
         for domain, judge in self.discriminators.items():
-            of_real = layers.least_squares(judge(real[domain]), 1.0)
+            of_real = least_squares(judge(real[domain]), 1.0)
             shown = self.pools[domain].query(fake[domain].detach(), random, f"pool_{domain}")
-            of_fake = layers.least_squares(judge(shown), 0.0)
+            of_fake = least_squares(judge(shown), 0.0)
             losses[f"discriminator_{domain}"] = 0.25 * (of_real + of_fake)
         both = losses["discriminator_a"] + losses["discriminator_b"]
-        layers.descend(self.optimizers["discriminators"], both)
+        descend(self.optimizers["discriminators"], both)
         return {name: value.detach() for name, value in losses.items()}
 
     def _generator_losses(
@@ -211,7 +215,7 @@ class AttentionGANv1(Model):
             fake[direction.target] = translated = content * mask + source * (1 - mask)
             judged = self.discriminators[direction.target](translated)
             reconstructed = self.generators[str(direction.reverse)](translated)
-            losses[f"adversarial_{name}"] = layers.least_squares(judged, 1.0)
+            losses[f"adversarial_{name}"] = least_squares(judged, 1.0)
             losses[f"pixel_{name}"] = F.l1_loss(translated, source)
             losses[f"total_variation_{name}"] = total_variation(mask)
             losses[f"cycle_{direction.source}"] = F.l1_loss(reconstructed, source)
@@ -248,7 +252,7 @@ class AttentionGANv1(Model):
         """
         found = [path] if path.is_file() else [path / f"net{name}.pth" for name in NETWORKS]
         names = {file.stem.removeprefix("net"): file for file in found if file.is_file()}
-        files = {name: read(names[name]) for name in NETWORKS if name in names}
+        files = {name: read_state_dict(names[name]) for name in NETWORKS if name in names}
         if not files.keys() & {"G_A2B", "G_B2A"}:
             raise ValueError(f"{path} holds no generator: netG_A2B.pth or netG_B2A.pth is needed")
         config = infer_config(files)
@@ -304,7 +308,7 @@ def infer_config(files: Mapping[str, StateDict]) -> AttentionGANv1Config:
     return AttentionGANv1Config(**shape)
 
 
-def generator_stems(config: AttentionGANv1Config) -> Stems:
+def generator_stems(config: AttentionGANv1Config) -> ModuleNames:
     """Pair our generator's modules with the authors' positions in their ``model`` sequence."""
     pairs = [("encoder.stem", 1), ("encoder.down.0", 4), ("encoder.down.1", 7)]
     stems = [
@@ -324,7 +328,7 @@ def generator_stems(config: AttentionGANv1Config) -> Stems:
     return [*stems, ("decoder.2.conv", f"model.{start + 16}")]
 
 
-def judge_stems(config: AttentionGANv1Config) -> Stems:
+def judge_stems(config: AttentionGANv1Config) -> ModuleNames:
     """Pair our discriminator's modules with the authors' positions in ``conv_tower``."""
     parameters = {0, 1}  # convolution and batch normalisation of each triple
     tower = [3 * i + p for i in range(config.discriminator_layers) for p in sorted(parameters)]

@@ -13,7 +13,19 @@ from torch import Tensor, nn
 
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_bench import official
-from i2i_bench.blocks import layers
+from i2i_bench.blocks.cycle import cycle_gan_settings, cycle_gan_step, two_way
+from i2i_bench.blocks.discriminators import PatchDiscriminator
+from i2i_bench.blocks.initialise import init_normal
+from i2i_bench.blocks.limits import (
+    at_least,
+    check_limits,
+    load_size,
+    require_schedule,
+    require_task_size,
+)
+from i2i_bench.blocks.optimise import adam, set_learning_rate
+from i2i_bench.blocks.pool import ImagePool
+from i2i_bench.blocks.schedules import decay_after
 from i2i_bench.model import (
     Ablation,
     Batch,
@@ -23,11 +35,11 @@ from i2i_bench.model import (
     Model,
     ModelCard,
     Preset,
-    Randomness,
     Settings,
     TaskFacts,
     Variation,
 )
+from i2i_bench.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -51,23 +63,23 @@ class AttentionGANConfig:
         pool_size: Fakes remembered for each discriminator.
     """
 
-    num_masks: int = layers.at_least(1, 10)
+    num_masks: int = at_least(1, 10)
     background: Literal["input", "generated"] = "input"
-    generator_width: int = layers.at_least(1, 64)
-    discriminator_width: int = layers.at_least(1, 64)
-    num_blocks: int = layers.at_least(0, 9)
-    discriminator_layers: int = layers.at_least(1, 3)
-    lambda_cycle: float = layers.at_least(0, 10.0)
-    lambda_identity: float = layers.at_least(0, 5.0)
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(0, 9)
+    discriminator_layers: int = at_least(1, 3)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_identity: float = at_least(0, 5.0)
     learning_rate: float = 2e-4
     beta1: float = 0.5
     constant_epochs: int = 100
     decay_epochs: int = 100
-    pool_size: int = layers.at_least(0, 50)
+    pool_size: int = at_least(0, 50)
 
     def __post_init__(self) -> None:
-        layers.require_schedule(self.constant_epochs, self.decay_epochs)
-        layers.check_limits(self)
+        require_schedule(self.constant_epochs, self.decay_epochs)
+        check_limits(self)
         if self.background not in ("input", "generated"):
             raise ValueError(f"background is {self.background!r}; possible: input, generated")
 
@@ -128,18 +140,16 @@ class AttentionGAN(Model):
 
     def __init__(self, config: AttentionGANConfig) -> None:
         self.config = config
-        self.generators, self.discriminators = layers.two_way(
+        self.generators, self.discriminators = two_way(
             self._generator,
-            lambda: layers.PatchDiscriminator(
-                config.discriminator_width, config.discriminator_layers
-            ),
+            lambda: PatchDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
         )
-        layers.init_normal(self.networks)
-        self.optimizers = layers.adam(self.networks, config.learning_rate, config.beta1)
-        self.pools = {domain: layers.ImagePool(config.pool_size) for domain in ("a", "b")}
+        init_normal(self.networks)
+        self.optimizers = adam(self.networks, config.learning_rate, config.beta1)
+        self.pools = {domain: ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
     def _generator(self) -> AttentionGenerator:
@@ -159,7 +169,7 @@ class AttentionGAN(Model):
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' schedule for horse2zebra and selfie2anime, or a smaller one."""
         if preset == "published":
-            layers.require_task_size(task, cls.card.minimum_size, cls.card.title)
+            require_task_size(task, cls.card.minimum_size, cls.card.title)
             return cls._published(task)
         if preset == "small":
             config = AttentionGANConfig(
@@ -174,7 +184,7 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(
                 num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             )
-        return layers.cycle_gan_settings(cls.card, preset, task, config)
+        return cycle_gan_settings(cls.card, preset, task, config)
 
     @classmethod
     def _published(cls, task: TaskFacts) -> Settings:
@@ -185,13 +195,13 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(background="generated")
         epochs = config.constant_epochs + config.decay_epochs
         budget, size = epochs * max(task.num_train.values()), task.image_size
-        return Settings(config, 4, budget, layers.load_size(task, size), size)
+        return Settings(config, 4, budget, load_size(task, size), size)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""
         constant, decay = self.config.constant_epochs, self.config.decay_epochs
-        factor = layers.decay_after(clock.epoch(constant + decay), constant, decay)
-        layers.set_learning_rate(self.optimizers, self.config.learning_rate * factor)
+        factor = decay_after(clock.epoch(constant + decay), constant, decay)
+        set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update both generators, then both discriminators on the fakes made before that."""
@@ -200,7 +210,7 @@ class AttentionGAN(Model):
             "cycle": self.config.lambda_cycle,
             "identity": self.config.lambda_identity,
         }
-        return layers.cycle_gan_step(
+        return cycle_gan_step(
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 
@@ -269,7 +279,7 @@ def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANConfig:
     )
 
 
-def official_stems(config: AttentionGANConfig) -> official.Stems:
+def official_stems(config: AttentionGANConfig) -> official.ModuleNames:
     """Pair our convolutions with the authors' names."""
     stems = [("encoder.stem.conv", "conv1")]
     stems += [(f"encoder.down.{i}.conv", f"conv{i + 2}") for i in range(2)]

@@ -54,7 +54,7 @@ def test_last_mask_is_what_is_copied(model, numbers):
 @pytest.mark.parametrize("num_masks", [1, 2, 5])
 def test_any_number_of_masks_keeps_the_contract(num_masks):
     changes = {"num_masks": str(num_masks)}
-    found = contract.check(AttentionGANMulti, "attentiongan-multi", changes)
+    found = contract.check_model(AttentionGANMulti, "attentiongan-multi", changes)
     assert [result for result in found if result.reason] == []
 
 

@@ -8,8 +8,9 @@ from i2i_attentiongan.networks import SingleMaskGenerator
 from i2i_attentiongan.scheme1 import AttentionGANv1, AttentionGANv1Config
 from torch import nn
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
-from i2i_bench.plugins import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
+from i2i_bench.plugins.toy import NOMINAL
+from i2i_bench.randomness import Randomness
 
 FILES = {f"net{name}.pth": f"net{name}" for name in ("G_A2B", "G_B2A", "D_A", "D_B")}
 LAYOUTS = {
@@ -187,7 +188,7 @@ def test_damaged_files_are_refused_by_name(numbers, tmp_path, file, name, messag
 
 def test_published_settings_are_the_authors():
     counts = {"a": 1000, "b": 1300}
-    task = dataclasses.replace(contract.NOMINAL, kind="catalogued", num_train=counts)
+    task = dataclasses.replace(NOMINAL, kind="catalogued", num_train=counts)
     assert AttentionGANv1.settings("published", task) == Settings(
         AttentionGANv1Config(
             lambda_cycle=10.0,

@@ -7,8 +7,9 @@ import torch
 from i2i_attentiongan.networks import AttentionGenerator
 from i2i_attentiongan.scheme2 import AttentionGAN, AttentionGANConfig
 
-from i2i_bench.model import A2B, B2A, Batch, Clock, Randomness, Settings
-from i2i_bench.plugins import contract
+from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
+from i2i_bench.plugins.toy import NOMINAL
+from i2i_bench.randomness import Randomness
 
 FILES = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 
@@ -249,7 +250,7 @@ def test_sides_not_divisible_by_four_are_refused():
 )
 def test_published_settings_are_the_authors(name, constant, decay, background):
     counts = {"a": 1000, "b": 1300}
-    task = dataclasses.replace(contract.NOMINAL, name=name, kind="catalogued", num_train=counts)
+    task = dataclasses.replace(NOMINAL, name=name, kind="catalogued", num_train=counts)
     assert AttentionGAN.settings("published", task) == Settings(
         AttentionGANConfig(
             background=background,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from i2i_bench.data.training_images import Images, decode
+from i2i_bench.data.decode import Images, decode_images
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.tasks.task import Task, TaskImage
 
@@ -77,7 +77,7 @@ class TestSet:
             places = domain.places_of(wanted)
             if places is not None:
                 return domain.take(places)
-        return decode(wanted, self.rule)
+        return decode_images(wanted, self.rule)
 
     def _find(self, domain: str) -> tuple[_Domain, Sequence[int]]:
         """Give where the images of a domain are kept, and the place of each."""
@@ -107,7 +107,7 @@ class _Domain:
         """Return the images of these places, after those that are missing were decoded."""
         missing = [place for place in dict.fromkeys(places) if place not in self._kept]
         if missing or not self._blocks:
-            block = decode([self.images[place] for place in missing], self._rule)
+            block = decode_images([self.images[place] for place in missing], self._rule)
             self._kept |= {place: (len(self._blocks), row) for row, place in enumerate(missing)}
             self._blocks.append(block)
         where = [self._kept[place] for place in places]

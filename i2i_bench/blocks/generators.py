@@ -1,0 +1,111 @@
+"""ResNet generators and their halves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from i2i_bench.blocks.layers import ConvLayer, Norm, ResidualBlock, UpLayer
+from i2i_bench.blocks.limits import require_divisible, require_size
+from i2i_bench.blocks.normalise import InstanceNorm, TrackingInstanceNorm
+
+
+class LabelledResidualBlock(nn.Module):
+    """Two zero-padded 3x3 convolutions and a skip; no activation after the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            TrackingInstanceNorm(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            TrackingInstanceNorm(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (batch, width, height, width of the image)."""
+        return x + self.layers(x)
+
+
+class LabelledGenerator(nn.Module):
+    """A ResNet that sees each label as a constant plane beside the image, zero-padded throughout.
+
+    Args:
+        width: Channels of the first layer.
+        num_blocks: Residual blocks.
+        num_labels: Attributes.
+        outputs: Channels of the result.
+    """
+
+    def __init__(self, width: int, num_blocks: int, *, num_labels: int, outputs: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3 + num_labels, width, 7, padding=3, bias=False)]
+        layers += [TrackingInstanceNorm(width), nn.ReLU()]
+        for scale in (1, 2):
+            down = nn.Conv2d(width * scale, 2 * width * scale, 4, 2, padding=1, bias=False)
+            layers += [down, TrackingInstanceNorm(2 * width * scale), nn.ReLU()]
+        layers += [LabelledResidualBlock(4 * width) for _ in range(num_blocks)]
+        for scale in (2, 1):
+            up = nn.ConvTranspose2d(2 * width * scale, width * scale, 4, 2, padding=1, bias=False)
+            layers += [up, TrackingInstanceNorm(width * scale), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, outputs, 7, padding=3, bias=False))
+
+    def outputs(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Map images (batch, 3, height, width) and labels to (batch, outputs, height, width).
+
+        Raises:
+            ValueError: If a side is not divisible by 4, or below 8 px.
+        """
+        require_size(images, 8, "this generator")
+        require_divisible(images, 4)
+        planes = labels[:, :, None, None].expand(-1, -1, *images.shape[2:])
+        return self.layers(torch.cat([images, planes.to(images.dtype)], dim=1))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Translate (batch, 3, height, width) in [-1, 1] to labels (batch, attributes)."""
+        return self.outputs(images, labels).tanh()
+
+
+class ResNetEncoder(nn.Module):
+    """First half of the ResNet generator: a 7x7 stem, two halvings, residual blocks."""
+
+    def __init__(self, width: int, num_blocks: int, norm: Norm = InstanceNorm) -> None:
+        super().__init__()
+        self.stem = ConvLayer(3, width, 7, norm=norm, activation=nn.ReLU())
+        self.down = nn.Sequential(
+            *(
+                ConvLayer(
+                    width * scale,
+                    width * scale * 2,
+                    3,
+                    stride=2,
+                    padding="zeros",
+                    norm=norm,
+                    activation=nn.ReLU(),
+                )
+                for scale in (1, 2)
+            )
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(width * 4, norm) for _ in range(num_blocks)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to (batch, 4 width, height / 4, width / 4).
+
+        Raises:
+            ValueError: If a side is not divisible by 4, or too small for the reflection padding.
+        """
+        require_size(images, 8, "this encoder")
+        require_divisible(images, 4)
+        return self.blocks(self.down(self.stem(images)))
+
+
+def decoder(width: int, head: nn.Module) -> nn.Sequential:
+    """Build the second half of the ResNet generator: two doublings from 4 width, then a head."""
+    return nn.Sequential(UpLayer(4 * width, 2 * width), UpLayer(2 * width, width), head)
+
+
+def resnet_generator(width: int, num_blocks: int) -> nn.Sequential:
+    """Build the ResNet generator: (batch, 3, height, width) in [-1, 1] to the same."""
+    head = ConvLayer(width, 3, 7, activation=nn.Tanh())
+    return nn.Sequential(ResNetEncoder(width, num_blocks), decoder(width, head))

@@ -1,0 +1,90 @@
+"""Adversarial, cycle, classification and penalty terms, unweighted, and their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def classification_loss(logits: Tensor, labels: Tensor, *, is_softmax: bool) -> Tensor:
+    """Compare logits with labels (batch, attributes); binary terms are summed over attributes."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    if is_softmax:
+        return F.cross_entropy(exact, labels.argmax(dim=1))
+    summed = F.binary_cross_entropy_with_logits(exact, labels.to(exact.dtype), reduction="sum")
+    return summed / len(labels)
+
+
+def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """Return the mean squared distance from 1 of the norm of the critic's gradient at each image.
+
+    The gradient is that of the sum of an image's values (WGAN-GP, Gulrajani et al., 2017).
+    """
+    images = images.detach().requires_grad_(True)
+    values, _ = discriminator(images)
+    (gradient,) = torch.autograd.grad(values.sum(), images, create_graph=True)
+    exact = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    return (exact.square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
+
+
+def least_squares(logits: Tensor, target: float) -> Tensor:
+    """LSGAN (Mao et al., ICCV 2017): mean squared distance of logits from a constant."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    return (exact - target).square().mean()
+
+
+def cycle_losses(
+    generators: nn.ModuleDict,
+    discriminators: nn.ModuleDict,
+    real: Mapping[str, Tensor],
+    *,
+    with_identity: bool,
+) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """Compute the generator losses of CycleGAN (Zhu et al., ICCV 2017), unweighted, by direction.
+
+    The translation and the identity pass of one generator share a forward, so generators must treat
+    the samples of a batch independently. Real images are (batch, 3, height, width) by domain.
+
+    Yields:
+        Of one direction ``adversarial_*``, ``cycle_*`` and ``identity_*`` by name, and the fakes by
+        their domain. Its graph is all that need be kept: it has nothing of the other direction's.
+    """
+    for source, target in (("a", "b"), ("b", "a")):
+        losses: dict[str, Tensor] = {}
+        inputs = [real[source], real[target]] if with_identity else [real[source]]
+        outputs = generators[f"{source}2{target}"](torch.cat(inputs))
+        fake, same = outputs.tensor_split([len(real[source])])
+        if with_identity:
+            losses[f"identity_{target}"] = F.l1_loss(same, real[target])
+        reconstructed = generators[f"{target}2{source}"](fake)
+        losses[f"cycle_{source}"] = F.l1_loss(reconstructed, real[source])
+        losses[f"adversarial_{source}2{target}"] = least_squares(discriminators[target](fake), 1.0)
+        yield losses, {target: fake.detach()}
+
+
+def discriminator_losses(
+    discriminators: nn.ModuleDict, real: Mapping[str, Tensor], fake: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Compute half the sum of LSGAN's two terms by domain; real and fake share a forward."""
+    losses = {}
+    for domain, judged in fake.items():
+        logits = discriminators[domain](torch.cat([real[domain], judged]))
+        of_real, of_fake = logits.tensor_split([len(real[domain])])
+        loss = 0.5 * (least_squares(of_real, 1.0) + least_squares(of_fake, 0.0))
+        losses[f"discriminator_{domain}"] = loss
+    return losses
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Add up losses, each times the weight of its term: ``cycle_a`` has the weight of ``cycle``."""
+    terms = [weights[name.rpartition("_")[0]] * value for name, value in losses.items()]
+    return torch.stack(terms).sum()
+
+
+def differentiate(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Add the gradients of a weighted sum to those that are there; give the losses detached."""
+    weighted_sum(losses, weights).backward()
+    return {name: value.detach() for name, value in losses.items()}

@@ -1,0 +1,51 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def contiguous_gradient(x: Tensor) -> Tensor:
+    """Give a normalisation's output as it is, and the normalisation a contiguous gradient.
+
+    PyTorch (2.12 and 2.14 were tried) differentiates ``instance_norm`` wrongly on a processor for a
+    batch of one image whose gradient is channels-last: it is read as if it were contiguous. The
+    backward of ``flatten`` copies such a gradient and leaves a contiguous one as it is. Elsewhere
+    gradients are right, and nothing is done.
+
+    Args:
+        x: Of any shape; contiguous, as ``instance_norm`` gives it, or it is copied.
+    """
+    return x.flatten().view(x.shape) if x.is_cpu else x
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """PyTorch's instance normalisation, with a gradient that is right in every memory format.
+
+    Options, parameters and their names are those of ``nn.InstanceNorm2d``.
+    """
+
+    stands_for: ClassVar[type[nn.Module]] = nn.InstanceNorm2d  # for kernels that replace layers
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width)."""
+        return contiguous_gradient(super().forward(input))
+
+
+class TrackingInstanceNorm(InstanceNorm):
+    """Instance normalisation by an image's own statistics, in training and in evaluation.
+
+    Running statistics are kept in training, as the authors' files hold them, and never used.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=True, track_running_stats=True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (batch, width, height, width of the image)."""
+        kept = (self.running_mean, self.running_var) if self.training else (None, None)
+        y = F.instance_norm(input, *kept, self.weight, self.bias, True, 0.1, self.eps)
+        return contiguous_gradient(y)

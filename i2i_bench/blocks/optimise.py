@@ -1,0 +1,65 @@
+"""Optimisers, and single steps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def adam(
+    networks: nn.ModuleDict, learning_rate: float, beta1: float, weight_decay: float = 0.0
+) -> dict[str, Optimizer]:
+    """Give each group of networks an Adam of its own, unless it has nothing to learn.
+
+    The decay of the second moment is 0.999, and weight decay is L2 within Adam.
+    """
+    trainable = {
+        name: [p for p in network.parameters() if p.requires_grad]
+        for name, network in networks.items()
+    }
+    return {
+        name: torch.optim.Adam(parameters, learning_rate, (beta1, 0.999), weight_decay=weight_decay)
+        for name, parameters in trainable.items()
+        if parameters
+    }
+
+
+def set_learning_rate(optimizers: Mapping[str, Optimizer], value: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = value
+
+
+def descend(optimizer: Optimizer, loss: Tensor) -> None:
+    """Take one optimiser step down ``loss``."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+@contextmanager
+def restarted(optimizer: Optimizer | None) -> Iterator[None]:
+    """Take one optimiser step down the sum of what is differentiated inside, in parts."""
+    if optimizer:
+        optimizer.zero_grad(set_to_none=True)
+    yield
+    if optimizer:
+        optimizer.step()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Spare the weight gradients of a network that only passes gradients on to its input."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)

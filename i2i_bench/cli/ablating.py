@@ -1,0 +1,237 @@
+"""The command that varies settings of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from i2i_bench.cli.carry_out import carry_out
+from i2i_bench.cli.options import (
+    BUDGET,
+    CHANGES,
+    CHECKPOINTS,
+    DATA,
+    DEVICE,
+    DRY_RUN,
+    FAST,
+    FORCE,
+    JOBS,
+    LAUNCHER,
+    OPTIONAL_TASKS,
+    PRECISION,
+    PRESET,
+    PROTOCOL,
+    RESULTS,
+    RUNS,
+    SEEDS,
+    choices_from,
+    columns,
+    find_protocols,
+    places_from,
+)
+
+if TYPE_CHECKING:
+    from i2i_bench.records.ablation import AblationPlan
+    from i2i_bench.runs.ablation import Theme
+    from i2i_bench.runs.job import Job
+
+
+@click.command()
+@click.option("--model", help="Name of an installed model (see i2i-bench models).")
+@OPTIONAL_TASKS
+@SEEDS
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="KEY=VALUE,...",
+    help="A setting (or budget) and its values, such as num_masks=1,2,4; repeated: a grid.",
+)
+@click.option(
+    "--study", help="A study the model declares, such as masks (see --list), instead of --vary."
+)
+@click.option("--list", "is_listing", is_flag=True, help="List the studies of installed models.")
+@click.option(
+    "--name", help="Base name of the files, after the task's name; default: model, keys, settings."
+)
+@PROTOCOL
+@PRESET
+@CHANGES
+@BUDGET
+@PRECISION
+@FAST
+@DEVICE
+@CHECKPOINTS
+@JOBS
+@LAUNCHER
+@DRY_RUN
+@FORCE
+@click.option(
+    "--write", is_flag=True, help="Regenerate the files of all ablations, running nothing."
+)
+@click.option("--check", is_flag=True, help="Fail if those files are stale.")
+@RESULTS
+@RUNS
+@DATA
+def ablate(**options: Any) -> None:
+    """Vary settings of a model, run what is not recorded yet, write table and curve.
+
+    Runs every combination of values, tasks and seeds. The files are ablations/TASK-NAME.md, .csv,
+    .tex, .png and .svg in the folder of records, and .json, which --write and --check read.
+
+    \b
+    Example:
+      i2i-bench ablate --model attentiongan --task stripes --vary num_masks=1,2,4 --seed 0 --seed 1
+      i2i-bench ablate --model attentiongan --task stripes --preset small --study losses
+      i2i-bench ablate --list
+    """
+    if options["is_listing"]:
+        _list_studies()
+    elif options["write"] or options["check"]:
+        _refresh(options["results"], write=options["write"])
+    else:
+        _ablate(options)
+
+
+def _list_studies() -> None:
+    from i2i_bench.runs import ablation
+
+    rows = [
+        (model, name, study.title, ", ".join(point.label for point in study.points))
+        for model, name, study in ablation.declared_studies()
+    ]
+    columns(("model", "study", "what", "points"), rows)
+
+
+def _refresh(results: Path, *, write: bool) -> None:
+    """Regenerate the files of all ablations, or tell whether that would change them."""
+    from i2i_bench.records import record
+    from i2i_bench.records.ablation import FOLDER, read_ablations
+    from i2i_bench.report import ablation as report_ablation
+
+    record.require_results(results)
+    records = record.read_records(results)
+    studies = read_ablations(results)
+    for study in studies:
+        if write:
+            click.echo(f"wrote {_places(report_ablation.write_ablation(study, records, results))}")
+        elif stale := report_ablation.stale_files(study, records, results):
+            raise click.ClickException(
+                f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
+            )
+    if not write:
+        count = f"{len(studies)} ablation{'s' * (len(studies) != 1)}"
+        click.echo(f"{count} in {results / FOLDER}: up to date")
+
+
+def _places(paths: Sequence[Path]) -> str:
+    """Name files of one stem in one line."""
+    return f"{paths[0]} and {', '.join(path.suffix for path in paths[1:])}"
+
+
+def _ablate(options: dict[str, Any]) -> None:
+    from i2i_bench.runs import ablation
+
+    if not (options["model"] and options["tasks"]):
+        raise click.UsageError("--model and --task are needed; --list shows what models declare")
+    if bool(options["vary"]) == bool(options["study"]):
+        raise click.UsageError("either --vary KEY=VALUE,... or --study NAME is needed")
+    places = places_from(options)
+    theme = _theme(options)
+    tasks = dict.fromkeys(options["tasks"])
+    plans = [ablation.plan_ablation(theme, task, options["seeds"], places.data) for task in tasks]
+    jobs = [job for _, of_study in plans for job in of_study]
+    if options["dry_run"]:
+        _print_plan(jobs, options)
+        return
+    failure = None
+    try:
+        carry_out(jobs, options)
+    except ValueError as error:  # of some runs; the others are shown
+        failure = error
+    for study, _ in plans:
+        _show(study, places.results, is_whole=failure is None)
+    if failure:
+        raise failure
+
+
+def _theme(options: dict[str, Any]) -> Theme:
+    """Describe the ablation from what was typed."""
+    from i2i_bench.runs import ablation
+
+    model, choices = options["model"], choices_from(options)
+    protocols = tuple(protocol.name for protocol in find_protocols(options["protocols"]))
+    if options["study"]:
+        found, variants = ablation.declared(model, options["study"], choices)
+        title, keys, what = found.title, (found.key,), (options["study"],)
+    else:
+        axes = _axes(options["vary"])
+        variants = ablation.product(model, axes, choices)
+        keys = what = tuple(axes)
+        title = f"{model} by {' and '.join(keys)}"
+    name = options["name"] or ablation.default_name(model, what, choices)
+    return ablation.Theme(name, title, keys, tuple(variants), _command(options), protocols)
+
+
+def _axes(typed: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Split KEY=VALUE,... into the values of each key."""
+    axes: dict[str, tuple[str, ...]] = {}
+    for axis in typed:
+        key, _, values = (part.strip() for part in axis.partition("="))
+        found = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
+        if not key or not all(found):
+            raise click.UsageError(f"--vary {axis}: KEY=VALUE,VALUE,... is needed")
+        if key in axes:
+            raise click.UsageError(f"--vary {key} is given twice; join its values with commas")
+        axes[key] = found
+    return axes
+
+
+def _command(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the command that makes the same files, except for task and places."""
+    words = ["i2i-bench", "ablate"]
+    repeated = {"--vary": "vary", "--set": "changes", "--seed": "seeds"}
+    single = {"--model": "model", "--study": "study", "--name": "name", "--budget": "budget"}
+    for option, key in (single | repeated).items():
+        given = options[key] if key in repeated.values() else [options[key]]
+        words += [word for value in given if value is not None for word in (option, str(value))]
+    for option, key, usual in (
+        ("--preset", "preset", "published"),
+        ("--precision", "precision", "fp32"),
+    ):
+        words += [option, options[key]] if options[key] != usual else []
+    if list(options["protocols"]) != ["i2i"]:
+        words += [word for name in options["protocols"] for word in ("--protocol", name)]
+    return tuple(words)
+
+
+def _print_plan(jobs: Sequence[Job], options: dict[str, Any]) -> None:
+    from i2i_bench.runs.preview import expected_time, recorded_where
+
+    places = places_from(options)
+    rows = [
+        (
+            job.run,
+            recorded_where(job, places).partition(";")[0],
+            expected_time(job, places),
+        )
+        for job in jobs
+    ]
+    columns(("run", "recorded", "time"), rows)
+
+
+def _show(study: AblationPlan, results: Path, *, is_whole: bool) -> None:
+    """Print the tables of a study and write its files; where runs failed, of what there is."""
+    from i2i_bench.records import record
+    from i2i_bench.report import ablation as report_ablation
+    from i2i_bench.report import render
+    from i2i_bench.report.ablation import ablation_tables
+
+    records = record.read_records(results)
+    found = ablation_tables(study, records)
+    if found or is_whole:
+        click.echo()
+        click.echo(render.tables_to_markdown(found))
+        click.echo(f"wrote {_places(report_ablation.write_ablation(study, records, results))}")

@@ -1,0 +1,78 @@
+"""The commands that list models, tasks and protocols; none imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from i2i_bench.cli.options import DATA, columns
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--detail", is_flag=True, help="Import the models and show their cards.")
+def models(names: tuple[str, ...], detail: bool) -> None:
+    """List installed models; with NAMES or --detail, import them and show what they are.
+
+    \b
+    Example:
+      i2i-bench models attentiongan
+    """
+    from i2i_bench.plugins import registry
+
+    found = registry.find_entries()
+    if names or detail:
+        from i2i_bench.plugins.describe import describe_model
+
+        wanted = names or tuple(dict.fromkeys(entry.name for entry in found))
+        click.echo("\n\n".join(describe_model(name, tolerant=not names) for name in wanted))
+        return
+    problems = [registry.entry_problem(entry, found) for entry in found]
+    rows = [(e.name, e.distribution, e.version, e.summary) for e in found]
+    columns(("model", "distribution", "version", "summary"), rows)
+    if any(problems):
+        raise click.ClickException("; ".join(dict.fromkeys(p for p in problems if p)))
+
+
+@click.command()
+@DATA
+def tasks(data: Path) -> None:
+    """List tasks: which can be run now, and what the others lack.
+
+    \b
+    Example:
+      i2i-bench tasks
+    """
+    from i2i_bench.tasks import catalogue
+
+    rows = [
+        (
+            row.name,
+            row.state,
+            f"{row.image_size} px",
+            "/".join("?" if n is None else str(n) for n in row.counts.values()),
+            row.title,
+            row.licence,
+        )
+        for row in catalogue.list_tasks(data)
+    ]
+    columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
+    click.echo(
+        "\nAlso: any folder with trainA, trainB, testA and testB, or with train/DOMAIN and "
+        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test."
+    )
+
+
+@click.command("protocols")
+def protocols_() -> None:
+    """List the ways to score translations.
+
+    \b
+    Example:
+      i2i-bench protocols
+    """
+    from i2i_bench.scoring.protocols import PROTOCOLS
+
+    rows = [(str(p), p.recipe, p.reference, p.title) for p in PROTOCOLS.values()]
+    columns(("protocol", "features", "reference", "what"), rows)

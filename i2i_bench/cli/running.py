@@ -1,0 +1,188 @@
+"""The commands that train, import and translate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from i2i_bench.cli.carry_out import carry_out
+from i2i_bench.cli.group import unwinding
+from i2i_bench.cli.options import (
+    BUDGET,
+    CHANGES,
+    CHECKPOINTS,
+    DATA,
+    DEVICE,
+    DRY_RUN,
+    FAST,
+    FORCE,
+    JOBS,
+    LAUNCHER,
+    MODELS,
+    ORDERS,
+    PRECISION,
+    PRESET,
+    PROTOCOL,
+    RESULTS,
+    RUNS,
+    SEEDS,
+    SUBSET_SIZE,
+    TASKS,
+    choices_from,
+    find_protocols,
+    places_from,
+)
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, required=True, help=MODELS)
+@TASKS
+@SEEDS
+@PROTOCOL
+@ORDERS
+@SUBSET_SIZE
+@PRESET
+@CHANGES
+@BUDGET
+@PRECISION
+@FAST
+@click.option(
+    "--start",
+    metavar="RUN",
+    help="Start from the networks and configuration of this run, import or checkpoint.",
+)
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    type=click.Choice(["tensorboard"]),
+    help="Also log losses and samples to the run's folder for this program; repeatable.",
+)
+@DEVICE
+@CHECKPOINTS
+@JOBS
+@LAUNCHER
+@DRY_RUN
+@FORCE
+@RESULTS
+@RUNS
+@DATA
+def run(**options: Any) -> None:
+    """Train, translate, score and record every combination of models, tasks and seeds.
+
+    Recorded runs are skipped; interrupted runs resume.
+
+    \b
+    Example:
+      i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small
+      i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
+      i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
+    """
+    from i2i_bench.runs import plan
+    from i2i_bench.runs.preview import describe_job
+    from i2i_bench.training import parallel, tensorboard
+
+    if "tensorboard" in options["logs"]:
+        tensorboard.require_tensorboard()
+    places = places_from(options)
+    find_protocols(options["protocols"])  # a misspelt one is reported before the plan is made
+    jobs = plan.plan_runs(
+        options["models"],
+        options["tasks"],
+        options["seeds"],
+        choices_from(options),
+        places.data,
+    )
+    if options["dry_run"]:
+        device = parallel.choose_device(options["device"])
+        click.echo("\n\n".join(describe_job(job, places, device) for job in jobs))
+        return
+    carry_out(jobs, options)
+
+
+@click.command("import")
+@click.argument("model")
+@click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@FORCE
+def import_(model: str, source: Path, target: Path, force: bool) -> None:
+    """Convert the checkpoints of MODEL's authors in FOLDER into a run in OUT.
+
+    The run works with translate, evaluate --task and run --start. Nothing in the files is executed.
+    A single latest_net_G.pth translates a to b; named latest_net_G_B.pth it translates b to a.
+
+    \b
+    Example:
+      i2i-bench import cyclegan horse2zebra_pretrained imported/horse2zebra
+    """
+    from i2i_bench.runs import importing
+
+    click.echo(importing.import_official(model, source, target, force=force))
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--run", "run_name", help="A run: its folder, its record, or task/model+variant/seedK."
+)
+@click.option(
+    "--model", "model_name", help="Name of the installed model that --weights belongs to."
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="An i2i-bench checkpoint, or a folder of the authors' files.",
+)
+@click.option(
+    "--direction", help="Such as a2b (the default); with labels, +blond or neutral2happy."
+)
+@click.option(
+    "--to", "to", help="With labels: all labels the result shall have, such as blond,young."
+)
+@click.option("--labels", help="With labels: those of the source images, which +blond keeps.")
+@click.option(
+    "--size",
+    type=click.IntRange(4, 8192),
+    help="Resize images to a square of this side in pixels; default: as trained.",
+)
+@click.option("--masks", is_flag=True, help="Also write attention masks, 0 black and 1 white.")
+@DEVICE
+@RESULTS
+@RUNS
+@DATA
+def translate(source: Path, target: Path, **options: Any) -> None:
+    """Translate the image or folder SOURCE into the folder TARGET, as PNG.
+
+    \b
+    Example:
+      i2i-bench translate --run stripes/attentiongan+preset=small/seed0 photos out --masks
+      i2i-bench translate --model attentiongan --weights official/ photos out
+      i2i-bench translate --run imported/celeba faces out --to Blond_Hair,Young --masks
+      i2i-bench translate --run imported/rafd faces out --direction neutral2happy
+    """
+    from i2i_bench.cli.progress import Reporter
+    from i2i_bench.runs.translate import load_translator, translate_files
+    from i2i_bench.training import parallel
+
+    places = places_from(options)
+    with unwinding(), Reporter() as report:
+        translator = load_translator(
+            places, options["run_name"], options["model_name"], options["weights"]
+        )
+        count = translate_files(
+            translator.at(
+                options["size"],
+                options["direction"],
+                labels=options["labels"],
+                to=options["to"],
+            ),
+            source,
+            target,
+            device=parallel.choose_device(options["device"]),
+            with_masks=options["masks"],
+            report=report,
+        )
+    click.echo(f"translated {count} image{'s' * (count != 1)} into {target}")

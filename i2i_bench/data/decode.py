@@ -1,0 +1,157 @@
+"""From image files to tensors: decoding, resizing, and the range of values."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from i2i_bench.model import ResizeRule
+from i2i_bench.system.prefetch import images_a_part, prefetch
+from i2i_bench.system.progress import Progress
+from i2i_bench.tasks.task import TaskImage
+
+Images = NDArray[np.uint8]  # (images, height, width, 3)
+Result = TypeVar("Result")
+LARGEST = 2**27  # pixels of a resized image, before it is cut
+
+
+def decode_images(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
+    """Decode images and resize them with PIL; an image that has the size already is not resampled.
+
+    Args:
+        images: What to decode.
+        rule: How they come to their size; where the aspect ratio is kept, the centre is cropped.
+
+    Returns:
+        (images, size, size, 3), uint8.
+
+    Raises:
+        ValueError: If an image cannot be decoded, naming it.
+    """
+    decoded = np.empty((len(images), rule.size, rule.size, 3), np.uint8)
+
+    def store(index: int) -> None:
+        decoded[index] = decode_one(images[index], rule).permute(1, 2, 0).numpy()
+
+    for _ in prefetch(store, range(len(images)), together=images_a_part(rule.size, len(images))):
+        pass  # it is in place
+    return decoded
+
+
+def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
+    """Decode an image as ``decode`` does, (3, size, size), uint8.
+
+    Raises:
+        ValueError: If it cannot be decoded, naming it.
+    """
+    with naming(image):
+        return to_tensor(_crop_centre(resize_image(image.read(), rule), rule.size))
+
+
+def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> ResizeRule:
+    """Give how test images were resized in a run, from its settings as they are in its record.
+
+    Args:
+        settings: Empty for images of another program, which are compared with images resized by
+            default.
+        size: Side in pixels; by default that of the run.
+    """
+    known = {key: settings[key] for key in ("resampling", "resize") if key in settings}
+    return ResizeRule(size or settings["crop_size"], **known)
+
+
+@contextlib.contextmanager
+def naming(image: TaskImage) -> Iterator[None]:
+    """Have what an image fails with name it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and image.name in str(error):
+            raise
+        raise ValueError(f"cannot decode image {image.name}: {error}") from error
+
+
+def counted(results: Iterable[Result], total: int, progress: Progress | None) -> Iterator[Result]:
+    """Report each result that comes."""
+    for done, result in enumerate(results, start=1):
+        if progress is not None:
+            progress(done, total)
+        yield result
+
+
+def resize_image(image: Image.Image, rule: ResizeRule) -> Image.Image:
+    """Resize an image as a rule says, before any crop.
+
+    Raises:
+        ValueError: If it becomes larger than ``LARGEST`` pixels.
+    """
+    (width, height), size = image.size, rule.size
+    if rule.resize == "square":
+        target = (size, size)
+    else:  # the long side is truncated, as torchvision does
+        short = min(width, height)
+        target = (size * width // short, size * height // short)
+    if target == image.size:
+        return image
+    if target[0] * target[1] > LARGEST:
+        raise ValueError(
+            f"its {width}x{height} pixels become {target[0]}x{target[1]}, too large; "
+            "crop the image first"
+        )
+    return image.resize(target, Image.Resampling[rule.resampling.upper()])
+
+
+def _crop_centre(image: Image.Image, size: int) -> Image.Image:
+    """Crop the central square, rounding as torchvision does."""
+    if image.size == (size, size):
+        return image
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Turn an RGB image into (3, height, width), uint8."""
+    return torch.from_numpy(np.array(image).transpose(2, 0, 1))
+
+
+def channels_first(images: Images) -> Tensor:
+    """Copy images (images, height, width, 3) to a contiguous tensor (images, 3, height, width).
+
+    Test images are translated in this layout, as the last bits of what some networks make depend
+    on it.
+    """
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def channels_last(images: Tensor) -> Images:
+    """Turn (images, 3, height, width) into arrays (images, height, width, 3)."""
+    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Map uint8 to [-1, 1], bit for bit as torchvision's ToTensor and Normalize do.
+
+    Float is torch's default, float32 unless somebody sets another, as in all that loads images.
+    """
+    return scale_in_place(images.to(torch.get_default_dtype()))
+
+
+def scale_in_place(pixels: Tensor) -> Tensor:
+    """Map 0, ..., 255 in float to [-1, 1], in place."""
+    # CUDA multiplies by the reciprocal of a Python number, which is another result than division.
+    scale = torch.full((), 255.0, device=pixels.device)
+    return pixels.div_(scale).sub_(0.5).mul_(2)  # as exact as a division by 0.5, and faster
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Map [-1, 1] to uint8, clipped and rounded."""
+    return ((images + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)

@@ -1,0 +1,48 @@
+"""Write 8-bit images as PNG, each whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from i2i_bench.data.decode import Images
+from i2i_bench.system.files import make_folders, put, sync
+from i2i_bench.system.prefetch import WRITERS, images_a_part, prefetch
+
+PNG_LEVEL = 1  # of the usual 6, less than a third of the time, and files 4 % larger
+
+
+def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
+    """Write images as PNG under their sources' names, each whole or not at all."""
+    make_folders(folder)
+
+    def write(named: tuple[str, NDArray[np.uint8]]) -> None:
+        write_png(folder / f"{Path(named[0]).stem}.png", named[1])
+
+    named = zip(names, images, strict=True)
+    part = images_a_part(max(images.shape[1:3]), len(names), WRITERS)
+    for _ in prefetch(write, named, depth=WRITERS, workers=WRITERS, together=part):
+        pass  # it is on disk
+    sync(folder)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image, whole or not at all; the caller has ``sync`` the folder.
+
+    Raises:
+        OSError: Naming the file.
+    """
+    try:
+        encoded = io.BytesIO()
+        Image.fromarray(image).save(encoded, "PNG", compress_level=PNG_LEVEL)
+        with encoded.getbuffer() as content:
+            put(path, content)
+    except OSError as error:
+        if error.errno is None or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,0 +1,115 @@
+"""Where a run lies on disk, and what its folder says of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from i2i_bench.records import record
+from i2i_bench.records.record import Record
+from i2i_bench.records.run import file_of, seed_of
+from i2i_bench.system import files
+from i2i_bench.system.messages import near
+
+RUN_FILE = "run.json"  # how to find the task of a run again, and whether it is finished
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are.
+
+    Attributes:
+        results: Records.
+        runs: Checkpoints, logs, translations, figures.
+        data: Folders of the catalogued tasks.
+    """
+
+    results: Path
+    runs: Path
+    data: Path
+
+
+def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> None:
+    """Note in a run's folder what finds its task, and whether its record is written."""
+    content = {"task": task_argument, "finished": is_finished}
+    files.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
+
+
+def write_import_file(folder: Path, source: Path) -> None:
+    """Note in a folder that its networks were imported, and from where."""
+    content = {"imported": str(source.resolve()), "finished": True}
+    files.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Tell whether a run was begun here, perhaps to replace a record, and not finished."""
+    return _note(folder, "finished") is False
+
+
+def is_imported(folder: Path) -> bool:
+    """Tell whether networks were imported here."""
+    return isinstance(_note(folder, "imported"), str)
+
+
+def _note(folder: Path, key: str) -> Any:
+    """Give what the file of a run says; None where there is no such file, or it is damaged."""
+    try:
+        return files.read_json(folder / RUN_FILE)[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def noted_task(folder: Path) -> str | None:
+    """Return the task noted for a run, its name or an absolute path; None where none is noted."""
+    task = _note(folder, "task")
+    return task if isinstance(task, str) else None
+
+
+def find_folder(run: str, places: Places) -> Path:
+    """Return the folder of a run named by itself, its record or ``task/model+variant/seedK``.
+
+    Raises:
+        ValueError: If there is none, naming the nearest.
+    """
+    typed = Path(run)
+    if typed.suffix == ".json" and typed.is_file():
+        typed = record.read_record(typed).run.folder
+    for folder in (typed, places.runs / typed):
+        if folder.is_dir():
+            return folder
+    found = (path for path in places.runs.glob("*/*/seed*") if seed_of(path) is not None)
+    known = [path.relative_to(places.runs).as_posix() for path in found]
+    hint = near(run, known) or "i2i-bench leaderboard shows those that are recorded"
+    raise ValueError(f"no run {run} in {places.runs}; {hint.rstrip()}")
+
+
+def find_record(run: str, places: Places) -> tuple[Path, Record]:
+    """Return the folder of a run, named as for ``find_folder``, and its record.
+
+    Raises:
+        ValueError: If there is no such run, or no readable record of it.
+    """
+    folder = find_folder(run, places)
+    try:
+        name = folder.resolve().relative_to(places.runs.resolve())
+    except ValueError:
+        hint = "give its place with --runs"
+        raise ValueError(f"{folder} is not below {places.runs}; {hint}") from None
+    return folder, read_record_of(name, places)
+
+
+def read_record_of(run: Path, places: Places) -> Record:
+    """Read the record of a run, given as its folder below ``places.runs``.
+
+    Raises:
+        ValueError: If there is none, or it cannot be read.
+    """
+    path = places.results / file_of(run)
+    if not path.exists() and (places.runs / run).is_dir():
+        raise ValueError(
+            f"{run.as_posix()} is not finished: there is no record {path}; the same run command "
+            "resumes it, or --results says where records are"
+        )
+    return record.read_record(path)

@@ -1,0 +1,185 @@
+"""Score a finished run, or imported networks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from i2i_bench import official
+from i2i_bench.data.directions import directions_of
+from i2i_bench.data.png import save_images
+from i2i_bench.data.test_set import TestSet
+from i2i_bench.model import Direction, Model
+from i2i_bench.official import AbsentNetwork
+from i2i_bench.plugins.cost import count_macs
+from i2i_bench.records import record
+from i2i_bench.records.folders import read_record_of
+from i2i_bench.records.record import Record, Scores
+from i2i_bench.report.figures import samples
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.find import note_task, recorded_run
+from i2i_bench.runs.job import OFFICIAL, Job, build_model
+from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.protocols import Protocol
+from i2i_bench.scoring.scorer import alarms_of_scores
+from i2i_bench.system import files
+from i2i_bench.tasks.task import Task
+from i2i_bench.training import checkpoint
+from i2i_bench.training.settings import without_memory
+
+logger = logging.getLogger(__name__)
+
+
+def is_scored(found: Record, protocol: Protocol, task: Task) -> bool:
+    """Tell whether a record holds scores under this version of a protocol.
+
+    In every direction of the task, or in one where networks are absent.
+    """
+    there = [f"{protocol}/{direction}" in found.scores for direction in directions_of(task)]
+    return any(there) if found.absent else all(there)
+
+
+def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
+    """Score a finished run again, or imported networks, without training; give the record.
+
+    Raises:
+        ValueError: If there is no finished run or record, or a score is there and not ``force``.
+    """
+    bench.scorer.require_possible()
+    if job.preset == OFFICIAL:
+        return _evaluate_official(job, bench, force=force)
+    found = read_record_of(job.run.folder, bench.places)
+    _require_new(found, job, bench, force=force)
+    folder = bench.places.runs / job.run.folder
+    content = checkpoint.latest_checkpoint(folder)
+    if content is None:
+        raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
+    blank = without_memory(job.model_class, job.settings, content["networks"])
+    checkpoint.require_fit(blank, content)
+    model = job.model_class(job.settings.config)
+    position = checkpoint.restore_checkpoint(model, content, job.identity())
+    if position.images_seen < job.settings.budget:
+        raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
+    model.networks.to(bench.device)
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    scores = score_run(model, job, bench, test_set, directions_of(job.task))
+    path = _add_scores(found, scores, bench.places.results)
+    note_task(job, bench.places)
+    return path
+
+
+def _add_scores(found: Record, scores: Scores, results: Path) -> Path:
+    """Add scores to a record as it is by now: another process may have added some meanwhile.
+
+    Raises:
+        ValueError: If the run was trained again since the record was read.
+    """
+    path = results / found.run.file
+    with files.locked(path.parent):
+        now = record.read_record(path)
+        scored = {"scores", "alarms"}
+        if now.model_dump(exclude=scored) != found.model_dump(exclude=scored):
+            raise ValueError(f"{found.run} was trained again while it was scored; score it again")
+        return record.write_record(with_scores(now, now.scores | scores), results)
+
+
+def _add_official(made: Record, scores: Scores, results: Path) -> Path:
+    """Write scores of imported networks, beside those that were made with the same settings."""
+    path = results / made.run.file
+    with files.locked(path.parent):
+        with contextlib.suppress(ValueError):  # there is none yet, or it is to be replaced
+            now = record.read_record(path)
+            if (now.settings, now.task_version) == (made.settings, made.task_version):
+                made = now
+        return record.write_record(with_scores(made, made.scores | scores), results)
+
+
+def with_scores(made: Record, scores: Scores) -> Record:
+    """Give a record these scores, and the alarms that they raise."""
+    return made.model_copy(update={"scores": scores, "alarms": alarms_of_scores(scores)})
+
+
+def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
+    present = [str(each) for each in bench.protocols if is_scored(found, each, job.task)]
+    if present and not force:
+        raise ValueError(
+            f"{found.run} is scored under {', '.join(present)} already; --force replaces that"
+        )
+
+
+def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
+    """Score imported networks in the directions that they make possible."""
+    found = _scored_before(job, bench, force=force)
+    model = build_model(job)
+    model.networks.to(bench.device)
+    official.refuse_absent(model)
+    macs = _count_possible(model, job, bench.device)
+    test_set = TestSet(job.task, job.settings.resize_rule)
+    scores = score_run(model, job, bench, test_set, list(macs))
+    if found is None:
+        folder = bench.places.runs / job.run.folder
+        costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
+        found = make_record(job, model, costs, device=bench.device, folder=folder)
+    return _add_official(found, scores, bench.places.results)
+
+
+def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:
+    """Give the record to add to, which ``force`` lets go if it was made with other settings."""
+    try:
+        found = recorded_run(job, bench.places)
+    except ValueError:
+        if force:
+            return None
+        raise
+    if found:
+        _require_new(found, job, bench, force=force)
+    return found
+
+
+def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direction, int]:
+    """Count the multiply-adds of each direction whose networks are there.
+
+    Raises:
+        ValueError: If there is none, or the model cannot take images of this size.
+    """
+    macs, reasons = {}, []
+    for direction in directions_of(job.task):
+        try:
+            macs[direction] = count_macs(
+                model, job.settings, job.task, device=device, direction=direction
+            )
+        except AbsentNetwork as error:
+            reasons.append(f"{job.run}: no scores of {direction}: {error}")
+    if not macs:
+        raise ValueError(reasons[0])
+    for missing in reasons:
+        logger.warning(missing)
+    return macs
+
+
+def score_run(
+    model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
+) -> Scores:
+    """Translate the test set in these directions, save what came out and score it."""
+    device, report = bench.device, bench.report
+    scores: Scores = {}
+    for direction in directions:
+        found = translations.translate_test_set(
+            model,
+            test_set,
+            direction,
+            device=device,
+            progress=lambda stage, done, of: report(stage, done, of, {}),
+        )
+        against = translations.reference(test_set, direction)
+        folder = bench.places.runs / job.run.folder
+        save_images(folder / f"translations-{direction}", found.names, found.fakes)
+        rows = list(translations.sample_rows(model, found, against, device=device))
+        samples.sample_grid(rows, folder / f"samples-{direction}.png")
+        scores |= bench.scorer.score(job.task, found, against)
+    return scores

@@ -1,0 +1,113 @@
+"""Carry out a plan run after run, in this process and those that train with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from i2i_bench.data.store import Store
+from i2i_bench.records.folders import Places, is_unfinished
+from i2i_bench.records.record import Record
+from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.evaluate import evaluate_run, is_scored
+from i2i_bench.runs.execute import execute_run, load_images, train_together
+from i2i_bench.runs.find import note_task, recorded_run
+from i2i_bench.runs.job import Job, build_model, expect_memory
+from i2i_bench.system.messages import reason
+from i2i_bench.training import memory
+from i2i_bench.training.memory import Need
+from i2i_bench.training.signals import Stopped
+
+
+def run_one_by_one(
+    jobs: Sequence[Job], bench: Bench, *, force: bool, say: Callable[[str], None]
+) -> None:
+    """Carry out a plan: skip what is recorded, go on with what was stopped, do the rest.
+
+    A run that fails does not keep the others from being done, unless several processes train.
+
+    Raises:
+        training.Stopped: After a signal.
+        ValueError: If runs failed, once all others are done.
+    """
+    failed = []
+    for job in jobs:
+        bench.crew.require(str(job.run), job.model_class.card, job.settings)
+    for number, job in enumerate(jobs, start=1):
+        title = f"[{number}/{len(jobs)}] {job.run}"
+        try:
+            say(f"{title}: {_carry_out_one(number - 1, job, bench, force=force, say=say)}")
+        except Stopped:
+            raise
+        except Exception as error:  # a model may fail in any way
+            if len(jobs) == 1 or bench.crew.size > 1:
+                raise
+            failed.append(f"{job.run}: {reason(error)}")
+            say(f"{title}: failed: {reason(error)}")
+    bench.crew.call(None)
+    require_done(failed, len(jobs))
+
+
+def require_done(failed: Sequence[str], total: int) -> None:
+    """Raise ValueError if runs of a plan failed, with what the first one failed of."""
+    if failed:
+        raise ValueError(f"{len(failed)} of {total} runs failed, first {failed[0]}")
+
+
+def assist(jobs: Sequence[Job], bench: Bench) -> None:
+    """Train with the first process what that one begins, until its plan is done.
+
+    Raises:
+        training.Stopped: After a signal.
+        ValueError: As in ``carry_out``.
+    """
+    for job in jobs:
+        bench.crew.require(str(job.run), job.model_class.card, job.settings)
+    while (number := bench.crew.call(None)) is not None:
+        job = jobs[number]
+        model = build_model(job)
+        model.networks.to(bench.device)
+        _, store = _expect_memory(job, bench)
+        train_together(model, job, bench, load_images(job, bench, store), bench.report)
+
+
+def _carry_out_one(
+    number: int, job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]
+) -> str:
+    """Do what is left to do for one run; say what was done."""
+    found = record_to_keep(job, bench.places, force=force)
+    if found:
+        missing = [p for p in bench.protocols if not is_scored(found, p, job.task)]
+        if not missing:
+            note_task(job, bench.places)
+            return f"recorded already in {bench.places.results / job.run.file}"
+        bench = dataclasses.replace(bench, protocols=missing)
+        return f"scored again; record {evaluate_run(job, bench)}"
+    need, store = _expect_memory(job, bench)
+    say(f"{job.run} needs {need} of memory{' a process' if bench.crew.size > 1 else ''}")
+    memory.require_memory(need, bench.device)
+    if store.home == "file":
+        say(f"{job.run} keeps its training images, {store}")
+    bench.crew.call(number)
+    return f"recorded in {execute_run(job, bench, store=store, force=force)}"
+
+
+def _expect_memory(job: Job, bench: Bench) -> tuple[Need, Store]:
+    """Expect the memory of the part of a batch that one process has."""
+    part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
+    return expect_memory(part, bench.device, bench.places.runs)
+
+
+def record_to_keep(job: Job, places: Places, *, force: bool) -> Record | None:
+    """Return the record that a run need not be done again for."""
+    folder = places.runs / job.run.folder
+    return None if force or is_unfinished(folder) else recorded_run(job, places)
+
+
+def is_done(job: Job, bench: Bench, *, force: bool) -> bool:
+    """Tell whether a run is recorded and scored; False too where its record does not fit."""
+    try:
+        found = record_to_keep(job, bench.places, force=force)
+    except ValueError:  # which is that run's to say
+        return False
+    return found is not None and all(is_scored(found, p, job.task) for p in bench.protocols)

@@ -1,0 +1,76 @@
+"""What a run would do, which ``--dry-run`` says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from i2i_bench.data.store import NoRoomError
+from i2i_bench.data.training_images import expected_bytes
+from i2i_bench.plugins.cost import count_macs
+from i2i_bench.records import record
+from i2i_bench.records.folders import Places
+from i2i_bench.runs.find import recorded_run
+from i2i_bench.runs.job import Job, expect_memory
+from i2i_bench.training import memory
+from i2i_bench.training.settings import without_memory
+
+
+def describe_job(job: Job, places: Places, device: torch.device) -> str:
+    """Say what a run would do: every setting, what is recorded, the memory and time expected."""
+    model = without_memory(job.model_class, job.settings)
+    macs = count_macs(model, job.settings, job.task, device=torch.device("meta"))
+    num_parameters = sum(p.numel() for p in model.networks.parameters())
+    lines = [f"{job.run}", *_setting_lines(job)]
+    steps = -(-job.settings.budget // job.settings.batch_size)
+    lines.append(f"  steps: {steps}")
+    lines.append(f"  parameters: {num_parameters:,}")
+    lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
+    lines += _memory_lines(job, places, device)
+    lines.append(f"  time: {expected_time(job, places)}")
+    return "\n".join([*lines, f"  recorded: {recorded_where(job, places)}"])
+
+
+def _memory_lines(job: Job, places: Places, device: torch.device) -> list[str]:
+    """Say what memory is expected, also of a run that has no room on this machine."""
+    try:
+        need, store = expect_memory(job, device, places.runs)
+        where = str(store)
+    except NoRoomError as error:
+        need, where = memory.measure_need(job.model_class, job.settings, job.task), str(error)
+        need = dataclasses.replace(need, images=expected_bytes(job.task, job.settings))
+    return [f"  memory: {need}, plus what libraries use", f"  training images: {where}"]
+
+
+def recorded_where(job: Job, places: Places) -> str:
+    """Say where the record of a run is, or will be."""
+    where = places.results / job.run.file
+    try:
+        return str(where) if recorded_run(job, places) else f"no; {where} will be written"
+    except ValueError as error:
+        return str(error)
+
+
+def _setting_lines(job: Job) -> list[str]:
+    settings = job.plain_settings()
+    config = settings.pop("config")
+    lines = [f"  preset: {job.preset}"]
+    if job.start:
+        new = f"; new: {', '.join(sorted(job.start.absent))}" if job.start.absent else ""
+        lines.append(f"  start: {job.start.digest}, the networks of {job.start.origin}{new}")
+    lines += [f"  {key}: {settings[key]}" for key in sorted(settings)]
+    return lines + [f"  config.{key}: {value}" for key, value in config.items()]
+
+
+def expected_time(job: Job, places: Places) -> str:
+    """Expect the speed that another seed of the same run had."""
+    for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
+        try:
+            other = record.read_record(path)
+        except ValueError:  # a damaged record is that seed's to mend
+            continue
+        if other.settings == job.plain_settings() and other.images_per_second:
+            seconds = job.settings.budget / other.images_per_second
+            return f"{seconds:.0f} s of training, as {path.stem} on {other.device}"
+    return "unknown until one seed of this run is recorded"

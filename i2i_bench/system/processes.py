@@ -1,0 +1,19 @@
+"""Whether this process is one of several."""
+
+from __future__ import annotations
+
+import os
+
+
+def several() -> bool:
+    """Tell whether torchrun, say, started this process and others; no torch is needed for it.
+
+    Raises:
+        ValueError: If the variables that tell so are no numbers.
+    """
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        return False
+    for name in ("RANK", "WORLD_SIZE"):
+        if not os.environ[name].isdecimal():
+            raise ValueError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
+    return True

@@ -1,0 +1,127 @@
+"""Read one image file of any origin, or refuse it with a reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+AT_ONCE = 2**24  # bytes of a file that is read at once
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
+MINIMUM_SIZE = 4
+PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
+_DEEP_MODES = ("I", "F")  # with their variants such as I;16
+
+
+def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = False) -> Image.Image:
+    """Read an image file as 8-bit RGB.
+
+    Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
+    an animation, the first frame is read.
+
+    Args:
+        path: Of the file.
+        file: Its content, where that is not to be read from the path.
+        is_plain: Whether what this would change is refused instead: transparency, other colours
+            than grey and RGB, and animations.
+
+    Raises:
+        ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file or _content(path), formats=FORMATS) as image:
+            _check_image(path, image)
+            image.load()
+            if is_plain and (fault := _fault(image)):
+                raise _RefusedImageError(f"{path} {fault}; save it as plain RGB")
+            image.info.pop(
+                "transparency", None
+            )  # PIL warns of some kinds that convert drops anyway
+            return image.convert("RGB")
+    except (_RefusedImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{path} cannot be read as an image: its content is none of {', '.join(FORMATS)}"
+        ) from error
+    except Exception as error:  # on damaged files PIL's decoders raise almost anything
+        reason = getattr(error, "strerror", None) or str(error).replace(str(path), "")
+        reason = reason.replace("''", "").strip() or type(error).__name__
+        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _content(path: Path) -> BinaryIO | Path:
+    """Give what PIL is to read: the bytes, by few calls to the system, or a large file's path."""
+    status = path.stat()
+    size = status.st_size
+    if not stat.S_ISREG(status.st_mode):
+        raise _RefusedImageError(f"{path} is not a file but a folder, a device or a pipe")
+    if size > AT_ONCE:
+        return path
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        content = os.read(handle, size)
+        while len(content) < size and (more := os.read(handle, size - len(content))):
+            content += more
+        return io.BytesIO(content)
+    finally:
+        os.close(handle)
+
+
+class _RefusedImageError(ValueError):
+    """A file that is refused in a sentence of its own."""
+
+
+def _check_image(path: Path, image: Image.Image) -> None:
+    """Refuse by the header what is too large, too small or not of 8 bits."""
+    from PIL.Image import MAX_IMAGE_PIXELS
+
+    width, height = image.size
+    if MAX_IMAGE_PIXELS and width * height > MAX_IMAGE_PIXELS:
+        raise _RefusedImageError(
+            f"{path} of {width}x{height} pixels is too large to be decoded safely; make it smaller"
+        )
+    if min(width, height) < MINIMUM_SIZE:
+        raise _RefusedImageError(
+            f"{path} of {width}x{height} pixels is too small; each side needs {MINIMUM_SIZE} pixels"
+        )
+    if image.mode.startswith(_DEEP_MODES) or _is_deep(image):
+        raise _RefusedImageError(
+            f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
+            "scale it to 8 bits a channel first"
+        )
+
+
+def _fault(image: Image.Image) -> str:
+    """Say what reading an image as RGB would change of it; "" if nothing."""
+    if _is_transparent(image):
+        return "has transparent pixels"
+    if image.mode not in PLAIN_MODES:
+        return f"has other colours than grey or RGB (mode {image.mode})"
+    frames = getattr(image, "n_frames", 1)
+    is_animated = frames > 1 and image.format != "MPO"  # a photo and its preview
+    return f"is an animation of {frames} frames" if is_animated else ""
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return lowest != 255
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether PIL would cut 16 bits a channel to 8, from how it is about to decode."""
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [a if isinstance(a, tuple) else (a,) for a in arguments]
+    return any(isinstance(name, str) and ";16" in name for part in names for name in part)

@@ -1,0 +1,72 @@
+"""Networks to begin with in place of new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from i2i_bench.model import Model
+from i2i_bench.system.tensors import digest, not_finite
+
+
+def differing_tensors(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors that only one side has, then those of different shapes or numbers."""
+    both = [(name, theirs[name], ours[name]) for name in ours if name in theirs]
+    return sorted(set(theirs) ^ set(ours)) + [
+        name
+        for name, one, other in both
+        if one.shape != other.shape or one.is_floating_point() != other.is_floating_point()
+    ]
+
+
+def require_finite(origin: str, networks: Mapping[str, Tensor]) -> None:
+    """Raise ValueError, naming the first tensor, if a number is not finite."""
+    if wrong := not_finite(networks):
+        raise ValueError(f"{origin} has numbers that are not finite, first in {wrong[0]}")
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Networks to begin with in place of new ones.
+
+    Attributes:
+        origin: Where they come from, for messages.
+        identity: Of the run that made them, or of an import.
+        networks: Tensors by name.
+        absent: Names of networks that are not among them.
+        digest: 8 hexadecimal digits of a hash of the tensors.
+    """
+
+    origin: str
+    identity: Mapping[str, Any]
+    networks: Mapping[str, Tensor]
+    absent: frozenset[str]
+    digest: str
+
+    def require_fit(self, model: Model) -> None:
+        """Compare names, shapes and kinds of what is there; the model may be on the meta device.
+
+        Raises:
+            ValueError: If they do not fit, or a number is not finite, naming the first tensors.
+        """
+        wrong = differing_tensors(self.networks, present(model.networks.state_dict(), self.absent))
+        if wrong:
+            first = ", ".join(wrong[:3])
+            raise ValueError(f"{self.origin} does not fit these settings, first in {first}")
+        require_finite(self.origin, self.networks)
+
+
+def start_from(origin: str, content: Mapping[str, Any]) -> Start:
+    """Take the networks of a checkpoint to begin with."""
+    absent = frozenset(content.get("absent", ()))
+    networks = present(content["networks"], absent)
+    return Start(origin, content["identity"], networks, absent, digest(networks))
+
+
+def present(networks: Mapping[str, Tensor], absent: Collection[str]) -> dict[str, Tensor]:
+    """Leave out the tensors of absent networks."""
+    prefixes = tuple(f"{name}." for name in absent)
+    return {name: tensor for name, tensor in networks.items() if not name.startswith(prefixes)}
