@@ -4,7 +4,7 @@ They are what ``step.py`` compares with, and nothing else uses them. A reference
 networks of its model, so that both start from the same weights, but the authors' order of work:
 nothing is shared between passes, graphs are kept that nobody follows, every intermediate is held
 until the next step, and blends and normalisations are computed term by term.
-``tests/test_reference_steps.py`` holds each to the losses of the authors' code.
+``tests/whole/test_reference_steps.py`` holds each to the losses of the authors' code.
 """
 
 from __future__ import annotations

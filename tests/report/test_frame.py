@@ -19,7 +19,7 @@ from i2i_bench.report.rows import Table
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 COMMITTED = read_frame(RESULTS)
 METRIC_KEYS = known_metrics().by_key.keys() | known_metrics().hidden
 FINITE = st.floats(-1e30, 1e30)

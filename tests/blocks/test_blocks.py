@@ -20,7 +20,7 @@ from i2i_bench.blocks.schedules import decay_after
 from i2i_bench.model import Clock
 from i2i_bench.randomness import Randomness
 
-AUX = json.loads((Path(__file__).parent / "golden/aux/pool_and_lr.json").read_text())
+AUX = json.loads((Path(__file__).parents[1] / "golden/aux/pool_and_lr.json").read_text())
 
 
 class OfficialDraws(Randomness):

@@ -12,7 +12,7 @@ import pytest
 
 from i2i_bench.plugins import contract
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT, ROOT / "baselines", ROOT / "plugins" / "attentiongan"]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 PROGRAM = """

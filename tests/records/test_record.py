@@ -68,7 +68,7 @@ def test_text_of_a_record_has_sorted_keys_one_a_line(cli, places, tiny):
     assert str(places) not in text
 
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMITTED = sorted((ROOT / "results").glob("*/*/*.json"))
 
 

@@ -25,7 +25,7 @@ from i2i_bench.scoring import protocols
 from i2i_bench.training import checkpoint, parallel
 from i2i_bench.training.signals import Stopped
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SAME = ("--preset", "tiny", "--device", "cpu")
 
 pytestmark = pytest.mark.usefixtures("default_signals")

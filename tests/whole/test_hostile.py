@@ -21,7 +21,7 @@ from i2i_bench.scoring import submission
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.training.checkpoint_file import read_checkpoint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("record", "external", "notes", "setting", "image", "images", "archive"),
     *("checkpoint", "official", "metadata"),

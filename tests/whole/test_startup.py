@@ -75,7 +75,7 @@ def test_leaderboard_of_records_imports_no_torch(finished):
 
 
 def test_page_without_samples_imports_no_torch(places):
-    results = str(Path(__file__).parents[1] / "results")
+    results = str(Path(__file__).parents[2] / "results")
     output, modules = modules_after(
         "leaderboard", "--format", "html", "--results", results, "--output", "site"
     )

@@ -13,7 +13,7 @@ from i2i_bench.report.leaderboard import ranked_by, tabulate
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.plot import Plot
 
-COMMITTED = Path(__file__).parents[1] / "results/stripes/cyclegan+preset=small/seed0.json"
+COMMITTED = Path(__file__).parents[3] / "results/stripes/cyclegan+preset=small/seed0.json"
 KEY = "i2i@1/a2b"
 
 

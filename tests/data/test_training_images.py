@@ -28,7 +28,7 @@ def settings(**changes):
 
 def fixtures_folder(name):
     """Give the folder of a set of real images, or skip."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     folder = root / os.environ.get("I2I_BENCH_FIXTURES", "../shared") / "data" / name
     if not folder.is_dir():
         pytest.skip(f"I2I_BENCH_FIXTURES has no real images at {folder}")

@@ -14,7 +14,7 @@ from i2i_bench.cli.main import main
 from i2i_bench.records.record import read_records
 from i2i_bench.report.leaderboard import tabulate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 PAGES = [

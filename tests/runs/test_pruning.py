@@ -10,7 +10,7 @@ from i2i_bench.runs import lock, pruning
 
 RUNS, RESULTS = Path("runs"), Path("results")
 CHECKPOINTS = ("checkpoint-000000000002.pt", "checkpoint-000000000004.pt")
-RECORD = Path(__file__).parents[1] / "results/stripes/cyclegan+preset=small/seed0.json"
+RECORD = Path(__file__).parents[2] / "results/stripes/cyclegan+preset=small/seed0.json"
 
 
 def make(run, *, is_recorded=True, is_finished=True):

@@ -17,7 +17,7 @@ from torch.distributed.run import get_args_parser
 from i2i_bench.cli.main import main
 from i2i_bench.plugins import contract
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TUTORIAL, re.DOTALL)
 PROGRAM = """

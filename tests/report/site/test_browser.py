@@ -26,7 +26,7 @@ from i2i_bench.records import record
 from i2i_bench.report.site import page as site
 from i2i_bench.report.site.samples import Folders
 
-COMMITTED = Path(__file__).parents[1] / "results"
+COMMITTED = Path(__file__).parents[3] / "results"
 MODELS, SMALL = ("attentiongan", "cyclegan", "ugatit-light", "unit"), "preset=small"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = [

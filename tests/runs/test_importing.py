@@ -378,7 +378,7 @@ def test_full_model_of_another_size_is_one_sentence(cli, save, places):
     assert not list(places.glob("results/**/*.json"))
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "results").glob("*/*/*.json")))
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "results").glob("*/*/*.json")))
 def test_older_records_stay_as_they_were_written(tmp_path, path):
     again = record.write_record(record.read_record(path), tmp_path)
     assert again.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 
 from i2i_bench.plugins import contract, skeleton
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 import pytest

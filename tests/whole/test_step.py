@@ -12,7 +12,7 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins.toy import Toy
 from i2i_bench.training import memory
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")

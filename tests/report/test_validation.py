@@ -8,7 +8,7 @@ import pytest
 
 from i2i_bench.report import validation
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 ONE = "stripes/attentiongan+preset=small/seed0.json"
 SCORE = ("scores", "i2i@1/a2b")
 BASELINES = (*SCORE, "baselines")
