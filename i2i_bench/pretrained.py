@@ -238,7 +238,7 @@ def weights_path(name: str) -> Path:
 
 
 def _require_as_seen_first(path: Path) -> None:
-    first = first_seen.read_first_seen(_ledger(path)).get(path.name)
+    first = first_seen.read_first_seen(_first_seen_path(path)).get(path.name)
     if first and first.sha256 != weights_hash(path):
         raise UnfitWeights(
             f"weights file {path.name} is not the one that was seen first, {first.sha256[:8]}...; "
@@ -310,12 +310,12 @@ def obtain_weights(
         seen = download.adopt_file(wanted, source, target)
     else:
         seen = download.download_file(wanted, target, replace=force, progress=progress)
-    first_seen.remember_first(_ledger(target), file.name, seen, replace=force)
+    first_seen.remember_first(_first_seen_path(target), file.name, seen, replace=force)
     return seen
 
 
 def _wanted(file: WeightsFile, urls: Sequence[str], *, force: bool) -> Wanted:
-    known = _ledger(weights_path(file.name))
+    known = _first_seen_path(weights_path(file.name))
 
     def accept(path: Path, sha256: str) -> None:
         _check_loads(path, is_script=file.is_script)
@@ -342,8 +342,8 @@ def inspect_weights(file: WeightsFile, *, load: bool = True, force: bool = False
         return FoundWeights(file.name, "partial" if is_partial else "missing", path, "", goes_on)
     found = FoundWeights(file.name, weights_status(path), path, weights_hash(path))
     if file.digits and found.state == "unverified" and path.name == file.name:
-        fault = f"its sha256 does not begin {file.digits} as the publisher's; {again} --force"
-        return replace(found, state="wrong", advice=fault)
+        reason = f"its sha256 does not begin {file.digits} as the publisher's; {again} --force"
+        return replace(found, state="wrong", advice=reason)
     try:
         if load:
             _check_loads(path, is_script=file.is_script)
@@ -351,13 +351,13 @@ def inspect_weights(file: WeightsFile, *, load: bool = True, force: bool = False
         return replace(found, state="damaged", advice=f"{error}; {again} --force")
     try:
         seen = Seen(found.sha256, path.stat().st_size, path.name)
-        first_seen.remember_first(_ledger(path), file.name, seen, replace=force)
+        first_seen.remember_first(_first_seen_path(path), file.name, seen, replace=force)
     except ValueError as error:
         return replace(found, state="wrong", advice=str(error))
     return found
 
 
-def _ledger(path: Path) -> Path:
+def _first_seen_path(path: Path) -> Path:
     return path.with_name(first_seen.NAME)
 
 

@@ -95,7 +95,7 @@ def sound_external() -> list[bytes]:
 
 
 def sound_notes() -> list[bytes]:
-    """Give a note of a run, a line of a log and a ledger."""
+    """Give a note of a run, a line of a log, first-seen hashes and a lock file."""
     texts = (
         '{"task": "stripes", "finished": false}',
         '{"step": 1, "images_seen": 2, "seconds": 0.1, "losses": {"cycle_a": 1.0}}',

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from i2i_bench.model import ResizeRule
-from i2i_bench.system.prefetch import images_a_part, prefetch
+from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.task import TaskImage
 
@@ -40,7 +40,7 @@ def decode_images(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
     def store(index: int) -> None:
         decoded[index] = decode_one(images[index], rule).permute(1, 2, 0).numpy()
 
-    for _ in prefetch(store, range(len(images)), together=images_a_part(rule.size, len(images))):
+    for _ in prefetch(store, range(len(images)), part_size=images_per_part(rule.size, len(images))):
         pass  # it is in place
     return decoded
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from i2i_bench.data.decode import Images
 from i2i_bench.system.files import make_folders, put, sync
-from i2i_bench.system.prefetch import WRITERS, images_a_part, prefetch
+from i2i_bench.system.prefetch import WRITERS, images_per_part, prefetch
 
 PNG_LEVEL = 1  # of the usual 6, less than a third of the time, and files 4 % larger
 
@@ -25,8 +25,8 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
     named = zip(names, images, strict=True)
-    part = images_a_part(max(images.shape[1:3]), len(names), WRITERS)
-    for _ in prefetch(write, named, depth=WRITERS, workers=WRITERS, together=part):
+    part = images_per_part(max(images.shape[1:3]), len(names), WRITERS)
+    for _ in prefetch(write, named, depth=WRITERS, workers=WRITERS, part_size=part):
         pass  # it is on disk
     sync(folder)
 

@@ -18,7 +18,7 @@ from i2i_bench.data.decode import counted, naming, resize_image, scale_in_place,
 from i2i_bench.data.store import Store, choose_home, find_room
 from i2i_bench.model import Batch, Settings
 from i2i_bench.randomness import Randomness
-from i2i_bench.system.prefetch import images_a_part, prefetch
+from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.task import Task, TaskImage
 
@@ -41,7 +41,7 @@ def _keep_all(
             resized = resize_image(image.read(), rule)
         return store.keep(to_tensor(resized))
 
-    kept = prefetch(keep, images, together=images_a_part(settings.load_size, len(images)))
+    kept = prefetch(keep, images, part_size=images_per_part(settings.load_size, len(images)))
     return list(counted(kept, len(images), progress))
 
 

@@ -46,9 +46,9 @@ def execute_run(job: Job, bench: Bench, *, store: Store | None = None, force: bo
         The record's file.
 
     Raises:
-        training.Stopped: After a signal.
+        Stopped: After a signal.
         ValueError: If anything is not as it must be; what was saved stays.
-        claims.Claimed: If another process works on this run.
+        Locked: If another process works on this run.
     """
     with lock.lock_run(bench.places.runs / job.run.folder) as ours:
         return _execute(job, bench, ours, store=store, force=force)

@@ -1,4 +1,4 @@
-"""One process at a time works on a run: a claim says whose it is, and ends with its owner."""
+"""The lock of a run: one process at a time works on it; a lock file names the owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from i2i_bench.system.files import lock_file, make_folders
 from i2i_bench.system.messages import printable
 
 BEAT_SECONDS = 10.0  # between two signs of life
-IN_PROGRESS = " is in progress: "  # by which others know what a process failed of
+IN_PROGRESS = " is in progress: "  # how a launcher recognises this failure
 WATCH_SECONDS = 45.0  # without any, after which an owner on another machine is dead
 LARGEST_LOCK = 4096  # bytes
 
@@ -31,12 +31,12 @@ class Locked(ValueError):
 
 
 class LockLost(ValueError):
-    """A claim was taken over, by a process that found its owner dead, or removed."""
+    """The lock was taken over by a process that found its owner dead, or its file was removed."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose claim it is.
+    """The process that holds a lock, as the lock file has it.
 
     Attributes:
         host: Name of the machine.
@@ -45,7 +45,7 @@ class Owner:
         born: When the process started, by its machine's own count; tells processes of one number
             apart.
         since: Seconds since 1970, for messages only: nothing is decided by a clock.
-        token: Differs in every claim.
+        token: Differs every time a lock is taken.
     """
 
     host: str
@@ -62,32 +62,32 @@ class Owner:
 
 @dataclass(frozen=True)
 class RunLock:
-    """What a process holds while it works on a run.
+    """The lock that a process holds while it works on a run.
 
     Attributes:
-        path: Of the file.
-        token: That is in it.
+        path: Of the lock file.
+        token: Written in it by this process.
     """
 
     path: Path
     token: str
 
     def require(self) -> None:
-        """Make sure before something is written that the claim still holds.
+        """Make sure, before something is written, that this process still holds the lock.
 
         Raises:
-            Lost: If it does not.
+            LockLost: If it does not.
         """
         owner = _read(self.path)
         if owner is None and self.path.exists():
             return  # it cannot be read for a moment, or is being written: the next time will tell
         if owner is None or owner.token != self.token:
             by = f"taken over by {owner}" if owner else "removed"
-            raise LockLost(f"the claim {self.path} was {by}; this process stops and writes no more")
+            raise LockLost(f"the lock {self.path} was {by}; this process stops and writes no more")
 
 
 def lock_path(folder: Path) -> Path:
-    """Return the file of the claim on a run: beside its folder, which may be removed."""
+    """Return the lock file of a run: beside its folder, which may be removed."""
     return folder.with_name(f".{folder.name}.lock")
 
 
@@ -95,15 +95,15 @@ def lock_path(folder: Path) -> Path:
 def lock_run(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[RunLock]:
     """Keep other processes from working on a run.
 
-    The system ends the claim of a process that dies. Where the owner is on another machine, whose
-    locks a shared folder may not pass on, its file is watched for signs of life instead.
+    The system frees the lock of a process that dies. Where the owner is on another machine, whose
+    locks a shared folder may not pass on, the lock file is watched for signs of life instead.
 
     Args:
         folder: Of the run.
         watch: Seconds without a sign after which an owner on another machine is dead.
 
     Raises:
-        Claimed: If a process that lives works on it, saying which and since when.
+        Locked: If a living process works on it; the message says which and since when.
     """
     path = lock_path(folder)
     make_folders(path.parent)
@@ -119,7 +119,7 @@ def lock_run(folder: Path, *, watch: float = WATCH_SECONDS) -> Iterator[RunLock]
             with _beating(handle):
                 yield RunLock(path, token)
         finally:
-            _remove(path, token)  # while it is locked, so that nobody's newer one is taken
+            _remove(path, token)  # while it is locked, so that no newer owner's file is removed
     finally:
         os.close(handle)  # and with it the lock
 
@@ -175,7 +175,7 @@ def _touched(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def _beating(handle: int) -> Iterator[None]:
-    """Touch a file now and then."""
+    """Touch the lock file regularly, as a sign of life."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -183,7 +183,7 @@ def _beating(handle: int) -> Iterator[None]:
             with contextlib.suppress(OSError):  # of a folder that is away for a while
                 os.utime(handle)
 
-    thread = threading.Thread(target=beat, name="claim", daemon=True)
+    thread = threading.Thread(target=beat, name="lock", daemon=True)
     thread.start()
     try:
         yield
@@ -193,7 +193,7 @@ def _beating(handle: int) -> Iterator[None]:
 
 
 def _write(handle: int) -> str:
-    """Write this process into the file of a claim; give the token."""
+    """Write this process into the lock file; give the token."""
     token, process = secrets.token_hex(8), os.getpid()
     owner = Owner(
         socket.gethostname(), _machine(), process, _born(process), round(time.time(), 3), token
@@ -204,7 +204,7 @@ def _write(handle: int) -> str:
 
 
 def _read(path: Path) -> Owner | None:
-    """Read whose a claim is; None where there is none, or its owner died at writing it."""
+    """Read who holds a lock; None where nobody does, or the owner died while writing it."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(LARGEST_LOCK))

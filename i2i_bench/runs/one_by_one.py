@@ -27,7 +27,7 @@ def run_one_by_one(
     A run that fails does not keep the others from being done, unless several processes train.
 
     Raises:
-        training.Stopped: After a signal.
+        Stopped: After a signal.
         ValueError: If runs failed, once all others are done.
     """
     failed = []
@@ -58,7 +58,7 @@ def assist(jobs: Sequence[Job], bench: Bench) -> None:
     """Train with the first process what that one begins, until its plan is done.
 
     Raises:
-        training.Stopped: After a signal.
+        Stopped: After a signal.
         ValueError: As in ``carry_out``.
     """
     for job in jobs:

@@ -64,13 +64,13 @@ def prune_runs(runs: Path, results: Path, *, level: Level, dry_run: bool) -> Ite
 
 
 def _folders(runs: Path) -> list[Path]:
-    """List the folders of runs; also those that are gone, but for a claim on them."""
-    claimed = {
+    """List the folders of runs; also those of which only the lock file is left."""
+    locked = {
         lock.with_name(lock.name.removeprefix(".").removesuffix(".lock"))
         for lock in runs.glob("*/*/.seed*.lock")
     }
     there = {path for path in runs.glob("*/*/seed*") if path.is_dir() and not path.is_symlink()}
-    return sorted(path for path in there | claimed if seed_of(path) is not None)
+    return sorted(path for path in there | locked if seed_of(path) is not None)
 
 
 def _level_of(folder: Path, runs: Path, results: Path, level: Level) -> Level | None:
@@ -98,7 +98,7 @@ def _spare(folder: Path, level: Level | None) -> list[Path]:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Tell whether nobody writes a draft any more; who evaluates a run has no claim on it."""
+    """Tell by its age whether a draft is abandoned: evaluating a run does not lock it."""
     return path.name.startswith(".") and path.lstat().st_mtime < time.time() - ABANDONED
 
 

@@ -29,7 +29,7 @@ from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
 from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.system.files import require_no_dead_link, sync
-from i2i_bench.system.prefetch import WRITERS, images_a_part, prefetch
+from i2i_bench.system.prefetch import WRITERS, images_per_part, prefetch
 from i2i_bench.system.progress import Report
 from i2i_bench.tasks.image_file import SUFFIXES, read_image
 from i2i_bench.tasks.task import TaskImage
@@ -196,13 +196,13 @@ def translate_files(
     translator.model.networks.to(device).eval()
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
         read = partial(_read, translator)
-        part = images_a_part(translator.rule.size, len(files))
-        images = prefetch(read, files, depth=2 * BATCH_SIZE, together=part)
+        part = images_per_part(translator.rule.size, len(files))
+        images = prefetch(read, files, depth=2 * BATCH_SIZE, part_size=part)
         stack.enter_context(contextlib.closing(images))
         translated = _translated(translator, files, images, device=device, with_masks=with_masks)
         write = partial(_write, target)
-        part = images_a_part(translator.rule.size, len(files), WRITERS)
-        written = prefetch(write, translated, depth=WRITERS, workers=WRITERS, together=part)
+        part = images_per_part(translator.rule.size, len(files), WRITERS)
+        written = prefetch(write, translated, depth=WRITERS, workers=WRITERS, part_size=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
             report("translate", done, len(files), {})
@@ -263,9 +263,9 @@ def _translated(
 def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
     """Have a batch brought from the device, as files have it, without waiting for it."""
     arrived = torch.cuda.Event() if fakes.is_cuda else None
-    by_pixel = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
+    channels_last = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
     finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
-    images = by_pixel.to("cpu", non_blocking=True).numpy()
+    images = channels_last.to("cpu", non_blocking=True).numpy()
     masks = [None] * len(files)
     if attention is not None:
         masks = attention.to("cpu", non_blocking=True).numpy()

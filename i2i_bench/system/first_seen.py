@@ -1,4 +1,4 @@
-"""What files were when they were seen first, where their publishers state no hash."""
+"""Remember the sha256 of files when they were first seen, where publishers state no hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_first_seen(path: Path) -> dict[str, Seen]:
-    """Read what files were when they were seen first; nothing where there is no ledger.
+    """Read the first-seen hashes of a folder; none where there is no such file.
 
     Raises:
         ValueError: If it is damaged.
@@ -31,10 +31,10 @@ def read_first_seen(path: Path) -> dict[str, Seen]:
 
 
 def check_known(path: Path, name: str, sha256: str) -> None:
-    """Compare a file with what the ledger says of its first one, if anything.
+    """Compare the hash of a file with the first one seen under its name, if any.
 
     Raises:
-        ValueError: If it was another.
+        ValueError: If they differ.
     """
     first = read_first_seen(path).get(name)
     if first and first.sha256 != sha256:
@@ -45,10 +45,10 @@ def check_known(path: Path, name: str, sha256: str) -> None:
 
 
 def remember_first(path: Path, name: str, seen: Seen, *, replace: bool = False) -> None:
-    """Write what a file was when it was seen first into a ledger.
+    """Remember the hash of a file as the first one seen under its name.
 
     Raises:
-        ValueError: If another was seen before, and not ``replace``.
+        ValueError: If another was seen before, unless ``replace``.
     """
     if not replace:
         check_known(path, name, seen.sha256)

@@ -1,4 +1,4 @@
-"""Work on all cores ahead of whoever takes its results."""
+"""Prefetch: threads work ahead of the caller, who takes results in order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 64  # results that may wait; few enough to be no matter in memory
+DEPTH = 64  # results that may wait; few enough to take little memory
 WRITERS = 32  # threads that write files: each waits for the disk most of its time
-MOST_TOGETHER = 8  # images of a part
+MOST_IMAGES = 8  # of a part
 MOST_PIXELS = 2**19  # of all images of a part, unless it is one
 STARTED_WITHIN = 1.0  # seconds that a thread may take to begin
 
@@ -25,41 +25,42 @@ STARTED_WITHIN = 1.0  # seconds that a thread may take to begin
 def prefetch(
     work: Callable[[Item], Result],
     items: Iterable[Item],
-    depth: int = AHEAD,
+    depth: int = DEPTH,
     workers: int | None = None,
-    together: int = 1,
+    part_size: int = 1,
 ) -> Generator[Result]:
-    """Give the results of work in the order of its items, begun a little ahead on all cores.
+    """Yield the results of work in the order of its items, which threads prefetch.
 
-    Where an item cannot be had or work fails, what was begun is finished first; where results are
-    no longer asked for, it is not.
+    Where taking an item or the work on it fails, all work that was begun is finished before the
+    error is raised. Where the caller stops taking results, work that has not begun is cancelled.
 
     Args:
         work: Called in threads.
         items: Taken in the thread of the caller.
-        depth: Items that wait or are in work while another is taken, if that keeps threads busy.
+        depth: Results that wait or are in work while the caller uses one; more if there are more
+            threads.
         workers: Threads; one for each core unless given.
-        together: Items of a part, which one thread works on: where each takes little, threads
+        part_size: Consecutive items that one thread works on. Where each takes little, threads
             that hand over one at a time mostly wait for each other.
     """
     waiting: deque[Future[tuple[list[Result], BaseException | None]]] = deque()
 
-    def first() -> Generator[Result]:
+    def next_results() -> Generator[Result]:
         done, error = waiting.popleft().result()
         yield from done
         if error is not None:
             raise error
 
     workers = workers or _cores()
-    most = max(workers, depth // together)
+    most = max(workers, depth // part_size)
     with _pool(workers) as pool:
         try:
-            for part in _parts(items, together):
-                waiting.append(pool.submit(_all, work, part))
+            for part in _parts(items, part_size):
+                waiting.append(pool.submit(_work_on_part, work, part))
                 if len(waiting) > most:
-                    yield from first()
+                    yield from next_results()
             while waiting:
-                yield from first()
+                yield from next_results()
         except GeneratorExit:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -67,11 +68,11 @@ def prefetch(
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool all of whose threads have ended afterwards.
+    """Give a pool, and wait afterwards until all its threads have ended.
 
-    A pool itself does not wait for a thread in whose start a signal was raised.
+    The pool itself does not wait for a thread in whose start a signal was raised.
     """
-    name = f"ahead {uuid.uuid4()}"
+    name = f"prefetch {uuid.uuid4()}"
     pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
         yield pool
@@ -79,19 +80,19 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False)
         for thread in threading.enumerate():
             if thread.name.startswith(name):
-                _join(thread)
+                _join_thread(thread)
 
 
-def _join(thread: threading.Thread) -> None:
-    """Wait for a thread to end, even where its start has not come back yet."""
+def _join_thread(thread: threading.Thread) -> None:
+    """Wait for a thread to end, even if ``start`` has not returned yet."""
     until = time.monotonic() + STARTED_WITHIN
     while thread.ident is None and time.monotonic() < until:
         time.sleep(0.001)
-    with contextlib.suppress(RuntimeError):  # it has never begun
+    with contextlib.suppress(RuntimeError):  # it was never started
         thread.join()
 
 
-def images_a_part(side: int, count: int, workers: int | None = None) -> int:
+def images_per_part(side: int, count: int, workers: int | None = None) -> int:
     """Tell how many images make a part: several, unless they are large or few.
 
     Args:
@@ -100,7 +101,7 @@ def images_a_part(side: int, count: int, workers: int | None = None) -> int:
         workers: Threads; one for each core unless given.
     """
     fair = count // (2 * (workers or _cores()))
-    return max(1, min(MOST_TOGETHER, MOST_PIXELS // side**2, fair))
+    return max(1, min(MOST_IMAGES, MOST_PIXELS // side**2, fair))
 
 
 def _cores() -> int:
@@ -108,7 +109,7 @@ def _cores() -> int:
 
 
 def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Give items in parts; what was taken before one cannot be had is a part of its own."""
+    """Yield items in parts; the items before a failure are a part of their own."""
     part: list[Item] = []
     try:
         for item in items:
@@ -126,10 +127,10 @@ def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield part
 
 
-def _all(
+def _work_on_part(
     work: Callable[[Item], Result], part: list[Item]
 ) -> tuple[list[Result], BaseException | None]:
-    """Give the results of a part, and what the one after them failed with."""
+    """Return the results of a part up to the first failure, and that failure."""
     done: list[Result] = []
     try:
         done.extend(map(work, part))

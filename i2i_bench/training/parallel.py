@@ -132,14 +132,14 @@ class Processes(Crew):
     def agree(self, *values: int) -> tuple[int, ...]:
         """Return the highest that any process has said of each of several values."""
         said = torch.tensor(values)
-        _together(dist.all_reduce, said, dist.ReduceOp.MAX, group=self._group)
+        _run_collective(dist.all_reduce, said, dist.ReduceOp.MAX, group=self._group)
         return tuple(said.tolist())
 
     def mean(self, values: list[float], weights: list[float]) -> list[float]:
         """Return the means over the batches of which each process knows its rows'."""
         known = torch.tensor(values, dtype=torch.float64)
         known *= torch.tensor(weights, dtype=torch.float64)
-        _together(dist.all_reduce, known, group=self._group)
+        _run_collective(dist.all_reduce, known, group=self._group)
         return known.tolist()
 
     def align(
@@ -171,7 +171,7 @@ class Processes(Crew):
             data = torch.empty(size or 0, dtype=torch.uint8)
         else:
             data = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-        _together(dist.broadcast, data, 0, group=self._group)
+        _run_collective(dist.broadcast, data, 0, group=self._group)
         return torch.load(io.BytesIO(data.numpy().tobytes()), "cpu", weights_only=True)
 
     @contextlib.contextmanager
@@ -195,7 +195,7 @@ class Processes(Crew):
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         flat *= self._shares[self.rank].weight
-        _together(dist.all_reduce, flat)
+        _run_collective(dist.all_reduce, flat)
         for gradient, mean in zip(
             gradients, flat.split([g.numel() for g in gradients]), strict=True
         ):
@@ -208,7 +208,7 @@ class Processes(Crew):
         own, most = self._shares[self.rank], max(share.count for share in self._shares)
         padded = torch.cat([images, images[:1].expand(most - len(images), -1, -1, -1)])
         gathered = [torch.empty_like(padded) for _ in self._shares]
-        _together(dist.all_gather, gathered, padded.contiguous())
+        _run_collective(dist.all_gather, gathered, padded.contiguous())
         rows = [
             whole[: share.count]
             for whole, share in zip(gathered, self._shares, strict=True)
@@ -238,11 +238,11 @@ class Processes(Crew):
     def call(self, number: int | None) -> int | None:
         """Return the number that the first process says; the others wait for it."""
         said = torch.tensor([-1 if number is None else number])
-        _together(dist.broadcast, said, 0, group=self._group)
+        _run_collective(dist.broadcast, said, 0, group=self._group)
         return None if said.item() < 0 else int(said.item())
 
 
-def _together(collective: Callable[..., T], *arguments: Any, **named: Any) -> T:
+def _run_collective(collective: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Do with all processes what ends in an exception when one of them is gone.
 
     Raises:

@@ -146,16 +146,16 @@ def by_channel(x):
     return x.contiguous()
 
 
-def by_pixel(x):
+def channels_last(x):
     return x.contiguous(memory_format=torch.channels_last)
 
 
 LAYOUTS = {
     "contiguous": by_channel,
-    "channels-last": by_pixel,
-    "channels-last, viewed": lambda x: by_pixel(x).view(x.shape),
+    "channels-last": channels_last,
+    "channels-last, viewed": lambda x: channels_last(x).view(x.shape),
     "sliced": lambda x: F.pad(x, (1, 2, 1, 0))[..., 1:, 1:-2],
-    "sliced, channels-last": lambda x: by_pixel(F.pad(x, (1, 2, 1, 0)))[..., 1:, 1:-2],
+    "sliced, channels-last": lambda x: channels_last(F.pad(x, (1, 2, 1, 0)))[..., 1:, 1:-2],
     "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
     "batch last": lambda x: x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2),
     "expanded": lambda x: x[:, :1].expand(x.shape),
@@ -244,7 +244,7 @@ def test_instance_norm_is_differentiated_twice_and_may_be_activated_in_place():
     torch.manual_seed(0)
     layer = InstanceNorm(2, affine=True).double()
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
-    gradient = by_pixel(torch.randn_like(x)).requires_grad_()
+    gradient = channels_last(torch.randn_like(x)).requires_grad_()
     assert torch.autograd.gradgradcheck(layer, (x,), (gradient,))
     in_place = nn.Sequential(layer, nn.ReLU(inplace=True))
     assert torch.autograd.gradcheck(in_place, (x,))
@@ -254,7 +254,7 @@ def test_instance_norm_has_a_right_gradient_under_autocast():
     torch.manual_seed(0)
     convolution, layer = nn.Conv2d(3, 6, 3), InstanceNorm(6)
     convolution.to(memory_format=torch.channels_last)
-    x, gradient = torch.randn(1, 3, 9, 11), by_pixel(torch.randn(1, 6, 7, 9))
+    x, gradient = torch.randn(1, 3, 9, 11), channels_last(torch.randn(1, 6, 7, 9))
     (wanted,) = torch.autograd.grad(
         normalise(layer, convolution(x)), [convolution.weight], gradient
     )
@@ -269,8 +269,8 @@ def test_compiled_instance_norm_is_one_graph_with_a_right_gradient():
     torch.manual_seed(0)
     layer = InstanceNorm(6).double()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
-    x = by_pixel(torch.randn(1, 6, 7, 9, dtype=torch.float64)).requires_grad_()
-    gradient = by_pixel(torch.randn_like(x))
+    x = channels_last(torch.randn(1, 6, 7, 9, dtype=torch.float64)).requires_grad_()
+    gradient = channels_last(torch.randn_like(x))
     (wanted,) = torch.autograd.grad(normalise(layer, x), x, gradient)
     (found,) = torch.autograd.grad(compiled(x), x, gradient)
     torch.testing.assert_close(found, wanted)

@@ -1,4 +1,4 @@
-"""A run is one process's at a time; a claim ends with its owner, wherever that was."""
+"""A run is one process's at a time; its lock ends with its owner, wherever that was."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def run(tmp_path):
 
 
 def owner(**changes):
-    """Give a claim of this process, as it is written, but for changes."""
+    """Give the lock file of this process, as it is written, but for changes."""
     born = _born(os.getpid())
     true = Owner("here", _machine(), os.getpid(), born, 0.0, "aa")
     return json.dumps(dataclasses.asdict(true) | changes)
@@ -48,7 +48,7 @@ def test_second_process_is_told_who_works_and_since_when(run):
 
 
 @pytest.mark.parametrize("error", [None, KeyError, KeyboardInterrupt])
-def test_claim_ends_with_its_work_and_leaves_nothing(run, error):
+def test_lock_ends_with_its_work_and_leaves_nothing(run, error):
     for _ in range(2):
         try:
             with lock_run(run):
@@ -65,7 +65,7 @@ def hold(run, ready):
         signal.pause()
 
 
-def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
+def test_lock_of_a_killed_process_is_taken_over_at_once(run, caplog):
     context = multiprocessing.get_context("fork")
     ready = context.Event()
     process = context.Process(target=hold, args=(run, ready))
@@ -85,14 +85,14 @@ def test_claim_of_a_killed_process_is_taken_over_at_once(run, caplog):
     "content",
     ["", "{", "[]", '{"host": "x"}', "[" * 4000, "é" * 4000, owner(since=float("nan"))],
 )
-def test_damaged_claim_of_nobody_is_taken_over(run, content):
+def test_damaged_lock_of_nobody_is_taken_over(run, content):
     run.parent.mkdir(parents=True)
     lock_path(run).write_text(content)
     with lock_run(run) as ours:
         ours.require()
 
 
-def test_host_of_a_claim_cannot_steer_a_terminal(run, caplog):
+def test_host_of_a_lock_cannot_steer_a_terminal(run, caplog):
     run.parent.mkdir(parents=True)
     lock_path(run).write_text(owner(host="\x1b[31m"))
     with lock_run(run):
@@ -131,7 +131,7 @@ def test_without_locks_a_process_is_told_from_a_later_one_of_its_number(born, is
     assert _is_dead_here(one, has_locks=False) is is_dead
 
 
-def test_claims_beat(run, monkeypatch):
+def test_lock_file_is_touched_regularly(run, monkeypatch):
     monkeypatch.setattr(runs_lock, "BEAT_SECONDS", 0.01)
     with lock_run(run):
         path = lock_path(run)
@@ -144,7 +144,7 @@ def test_claims_beat(run, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["taken over by process", "removed"])
-def test_who_lost_its_claim_writes_no_more(run, how):
+def test_who_lost_its_lock_writes_no_more(run, how):
     with lock_run(run) as ours:
         ours.require()
         if how == "removed":
@@ -156,7 +156,7 @@ def test_who_lost_its_claim_writes_no_more(run, how):
     assert lock_path(run).exists() is (how != "removed")  # another's is not removed
 
 
-def test_training_that_lost_its_claim_saves_no_checkpoint(cli, places, tiny, monkeypatch):
+def test_training_that_lost_its_lock_saves_no_checkpoint(cli, places, tiny, monkeypatch):
     true_train = loop.train
 
     def train(*arguments, **named):

@@ -173,7 +173,7 @@ def test_file_that_cannot_be_written_is_named_and_no_draft_stays(translator, pho
 
 def test_interruption_leaves_whole_files_only(translator, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(runs_translate, "WRITERS", 2)
-    monkeypatch.setattr(runs_translate, "images_a_part", lambda *_: 2)
+    monkeypatch.setattr(runs_translate, "images_per_part", lambda *_: 2)
 
     def report(stage, done, of, values):
         if done == 2:

@@ -484,14 +484,14 @@ def test_without_locks_files_are_fetched_all_the_same(server, target, without_lo
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"sha256": "b"}}'])
-def test_a_damaged_ledger_is_named(text, tmp_path):
+def test_a_damaged_file_of_first_seen_hashes_is_named(text, tmp_path):
     path = tmp_path / first_seen.NAME
     path.write_text(text)
     with pytest.raises(ValueError, match=r"known\.json is damaged"):
         first_seen.check_known(path, "a", "b")
 
 
-def test_a_ledger_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
+def test_first_seen_hashes_that_cannot_be_written_cost_a_warning(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     first_seen.remember_first(tmp_path / "gone" / first_seen.NAME, "a", Seen("a", 1, "x"))

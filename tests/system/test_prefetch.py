@@ -1,4 +1,4 @@
-"""Work ahead of whoever takes its results: in order, bounded, and at rest once nobody does."""
+"""Prefetch: results in order, a bounded number ahead, no thread left at the end."""
 
 import itertools
 import os
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from i2i_bench.system import prefetch as threads
-from i2i_bench.system.prefetch import images_a_part, prefetch
+from i2i_bench.system.prefetch import images_per_part, prefetch
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -65,22 +65,22 @@ def test_parts_are_worked_on_whole_and_come_item_by_item():
             all_at_once.wait()
         return item
 
-    assert list(prefetch(work, range(10), workers=10, together=4)) == list(range(10))
+    assert list(prefetch(work, range(10), workers=10, part_size=4)) == list(range(10))
     parts = [range(4), range(4, 8), range(8, 10)]
     assert [len({threads[item] for item in part}) for part in parts] == [1, 1, 1]
     assert len(set(threads.values())) == len(parts)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 4, 5, 9])
-def test_failure_in_a_part_comes_after_what_preceded_it(together):
-    results = prefetch(lambda item: 1 // (4 - item), range(9), together=together)
+@pytest.mark.parametrize("part_size", [1, 2, 3, 4, 5, 9])
+def test_failure_in_a_part_comes_after_what_preceded_it(part_size):
+    results = prefetch(lambda item: 1 // (4 - item), range(9), part_size=part_size)
     assert list(itertools.islice(results, 4)) == [0, 0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-@pytest.mark.parametrize("together", [2, 3, 5, 9])
-def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(together):
+@pytest.mark.parametrize("part_size", [2, 3, 5, 9])
+def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(part_size):
     done = []
 
     def items():
@@ -88,7 +88,7 @@ def test_what_was_taken_of_a_part_is_done_where_the_rest_cannot_be_had(together)
         raise ValueError("no sixth")
 
     with pytest.raises(ValueError, match="no sixth"):
-        list(prefetch(done.append, items(), together=together))
+        list(prefetch(done.append, items(), part_size=part_size))
     assert sorted(done) == list(range(5))
 
 
@@ -121,7 +121,7 @@ def test_thread_in_whose_start_a_signal_was_raised_is_waited_for(monkeypatch, ha
 def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
     taken = itertools.count()
     items = (next(taken) for _ in range(100))
-    results = prefetch(lambda item: item, items, depth=12, workers=workers, together=4)
+    results = prefetch(lambda item: item, items, depth=12, workers=workers, part_size=4)
     assert next(results) == 0
     assert next(taken) == (begun + 1) * 4
     results.close()
@@ -129,9 +129,9 @@ def test_no_more_parts_are_begun_than_depth_or_threads_want(workers, begun):
 
 def test_large_images_are_parts_of_their_own_and_few_are_dealt_out_to_all_threads():
     sides = (4, 256, 257, 512, 724, 725, 5000)
-    assert [images_a_part(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
+    assert [images_per_part(side, 1000, 2) for side in sides] == [8, 8, 7, 2, 1, 1, 1]
     counts = (0, 1, 7, 8, 12, 31, 32, 1000)
-    assert [images_a_part(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
+    assert [images_per_part(256, count, 2) for count in counts] == [1, 1, 1, 2, 3, 7, 8, 8]
 
 
 def test_nothing_more_is_begun_once_results_are_not_asked_for(monkeypatch):

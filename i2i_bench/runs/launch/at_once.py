@@ -48,7 +48,7 @@ def run_at_once(
         say: Told of what is done.
 
     Raises:
-        training.Stopped: After a signal.
+        Stopped: After a signal.
         ValueError: If runs failed, once all others are done.
     """
     failed: list[str] = []

@@ -1,7 +1,7 @@
-"""Kernels for images that lie in memory by pixel: instance normalisation and reflection padding.
+"""Channels-last kernels: instance normalisation and reflection padding.
 
-PyTorch has these for images by channel only, and convolutions on tensor cores want them by pixel:
-without these, most of a step on a GPU goes into turning images from one layout into the other.
+PyTorch has contiguous kernels only for these layers, while convolutions on tensor cores work
+channels-last: without kernels of our own, most of a step on a GPU converts between the two layouts.
 Written in Triton, which comes with PyTorch for CUDA. Sums are in float32, whatever the type of the
 images, and in a fixed order, so that two runs give the same bits.
 """
@@ -415,7 +415,7 @@ def instance_norm(x: Tensor, *, slope: float = 1.0, epsilon: float = 1e-5) -> Te
         epsilon: Added to the variance, which is the biased one.
 
     Returns:
-        The same shape and type, by pixel; it can be differentiated once.
+        Channels-last, of the same shape and type; it can be differentiated once.
 
     Raises:
         ValueError: If a channel has one value only, or the type is another.
@@ -434,8 +434,8 @@ def reflection_pad(x: Tensor, padding: int) -> Tensor:
         padding: On each side, in pixels, less than the height and the width.
 
     Returns:
-        (batch, channels, height + 2 padding, width + 2 padding), of the same type, by pixel; it can
-        be differentiated once.
+        (batch, channels, height + 2 padding, width + 2 padding), channels-last, of the same type;
+        it can be differentiated once.
 
     Raises:
         ValueError: If the padding is too large, or the type another.

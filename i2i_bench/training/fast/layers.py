@@ -1,4 +1,4 @@
-"""Has layers of a network work on images that lie in memory by pixel, by kernels of our own."""
+"""Replace layers of a network by our channels-last kernels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Forward = Callable[[Tensor], Tensor]
 
 @contextlib.contextmanager
 def channels_last_layers(networks: nn.Module) -> Iterator[None]:
-    """Replace, for a while, what PyTorch has for images by channel only.
+    """Replace, for a while, the layers that PyTorch computes in the contiguous layout only.
 
-    Replaced are instance normalisations that learn nothing, with a ReLU that follows in a
-    ``Sequential``, and reflection paddings. A bias straight before such a normalisation, which
-    takes it away again, is not added and gets no gradient: it would be zero but for rounding.
+    These are instance normalisations without parameters, with the ReLU that follows in a
+    ``Sequential``, and reflection paddings. A bias right before such a normalisation, which
+    cancels it, is not added and gets no gradient: it would be zero but for rounding.
     """
     replaced = dict(_replacements(networks))
     for layer, forward in replaced.items():
@@ -37,23 +37,23 @@ def channels_last_layers(networks: nn.Module) -> Iterator[None]:
 
 
 @dataclass
-class _Joined:
-    """What belongs to normalisations: biases that they cancel, activations that they do too."""
+class _Fused:
+    """What is fused into normalisations: biases that they cancel, activations after them."""
 
     biases: set[nn.Module] = field(default_factory=set)
     activations: set[nn.Module] = field(default_factory=set)
     slopes: dict[nn.Module, float] = field(default_factory=dict)
 
 
-def _joined(layers: list[nn.Module]) -> _Joined:
-    """Look in sequences for what comes before and after normalisations, and nowhere else."""
+def _find_fused(layers: list[nn.Module]) -> _Fused:
+    """Find what comes right before and after normalisations within ``Sequential`` layers."""
     members = [
         (list(layer) if isinstance(layer, nn.Sequential) else list(layer.children()), layer)
         for layer in layers
     ]
     uses = Counter(chain(*(children for children, _ in members)))
     sequences = [children for children, layer in members if _is_sequence(layer)]
-    found = _Joined()
+    found = _Fused()
     for before, after in chain(*map(pairwise, sequences)):
         if uses[before] > 1 or uses[after] > 1:
             continue
@@ -67,30 +67,30 @@ def _joined(layers: list[nn.Module]) -> _Joined:
 
 
 def _replacements(networks: nn.Module) -> Iterator[tuple[nn.Module, Forward]]:
-    """Give layers with what they are to do."""
+    """Yield the layers to replace, each with its new forward."""
     layers = list(networks.modules())
-    joined = _joined(layers)
+    fused = _find_fused(layers)
     for layer in layers:
-        if layer in joined.activations:
+        if layer in fused.activations:
             yield layer, _unchanged
         elif _is_plain_norm(layer):
-            slope = joined.slopes.get(layer, 1.0)
+            slope = fused.slopes.get(layer, 1.0)
             yield layer, partial(kernels.instance_norm, slope=slope, epsilon=layer.eps)
         elif type(layer) is nn.ReflectionPad2d and len(set(layer.padding)) == 1:
             yield layer, partial(kernels.reflection_pad, padding=layer.padding[0])
-        elif type(layer) is nn.Conv2d and _is_joined(layer, joined):
-            yield layer, partial(_convolve, layer, with_bias=layer not in joined.biases)
-        elif type(layer) is nn.ConvTranspose2d and layer in joined.biases:
+        elif type(layer) is nn.Conv2d and _is_replaced(layer, fused):
+            yield layer, partial(_convolve, layer, with_bias=layer not in fused.biases)
+        elif type(layer) is nn.ConvTranspose2d and layer in fused.biases:
             yield layer, partial(_convolve_transposed, layer)
 
 
 def _is_sequence(layer: nn.Module) -> bool:
-    """Tell whether members are applied one after the other; who overrides that may do anything."""
+    """Tell whether a layer applies its children in turn, as a plain ``Sequential`` does."""
     return isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward
 
 
 def _is_plain_norm(layer: nn.Module) -> TypeGuard[nn.InstanceNorm2d]:
-    """Tell whether a layer, or what its class ``stands_for``, is a norm that learns nothing."""
+    """Tell whether a layer, or what its class ``stands_for``, is a norm without parameters."""
     kind = type(layer)
     if vars(kind).get("stands_for", kind) is not nn.InstanceNorm2d:  # a subclass may do anything
         return False
@@ -103,12 +103,12 @@ def _mirrors(layer: nn.Conv2d) -> bool:
     return layer.padding_mode == "reflect" and len(set(layer.padding)) == 1
 
 
-def _is_joined(layer: nn.Conv2d, joined: _Joined) -> bool:
-    return _mirrors(layer) or (layer.padding_mode == "zeros" and layer in joined.biases)
+def _is_replaced(layer: nn.Conv2d, fused: _Fused) -> bool:
+    return _mirrors(layer) or (layer.padding_mode == "zeros" and layer in fused.biases)
 
 
 def _slope(layer: nn.Module) -> float | None:
-    """Give what an activation multiplies negative values by; None if it does something else."""
+    """Return the factor of negative values of a ReLU or leaky ReLU; None for other layers."""
     if type(layer) is nn.ReLU:
         return 0.0
     return layer.negative_slope if type(layer) is nn.LeakyReLU else None

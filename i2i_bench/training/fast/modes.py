@@ -1,4 +1,4 @@
-"""Which ways of carrying out a training step are on: layouts, kernels, graphs."""
+"""The modes of ``--fast``: memory format, kernels, CUDA graphs; chosen and switched on."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MOST_VARIANTS = 64  # of a forward: networks, sizes of batches, with and without
 
 @dataclass(frozen=True)
 class Modes:
-    """What is on.
+    """The modes that are on.
 
     Attributes:
-        channels_last: Weights and images lie in memory by pixel, not by channel.
+        channels_last: Weights and images are channels-last in memory.
         fused: One kernel updates all weights of an optimiser, where it has such a kernel.
         compile: The networks' forward and backward are compiled.
         capture: The whole step is captured as a CUDA graph and replayed.
         tune: cuDNN tries its algorithms for each convolution at the start and keeps the fastest.
-        kernels: Instance normalisations, activations after them and reflection paddings are our
-            kernels for images by pixel, and biases that a normalisation cancels are left alone.
+        kernels: Our channels-last kernels replace instance normalisations, the activations after
+            them and reflection paddings; biases that a normalisation cancels are not trained.
     """
 
     channels_last: bool = False
@@ -45,7 +45,7 @@ class Modes:
     kernels: bool = False
 
     def names(self) -> list[str]:
-        """Name what is on, as typed."""
+        """Name the modes that are on, as they are typed."""
         return [f.name.replace("_", "-") for f in fields(self) if getattr(self, f.name)]
 
 
@@ -91,19 +91,19 @@ def choose_modes(typed: Sequence[str], device: torch.device, *, is_shared: bool 
 
 
 def _possible(best: Modes, lack: str, *, is_shared: bool, is_compiled: bool) -> set[str]:
-    """Name what can be on of what is best."""
+    """Name the best modes that are possible here."""
     wanted = {f.name for f in fields(best) if getattr(best, f.name)}
     if is_shared:
         wanted.discard("capture")
     if "kernels" in wanted and (lack or is_compiled):
-        wanted -= {"kernels", "channels_last"}  # by pixel without them is slower
+        wanted -= {"kernels", "channels_last"}  # without them channels-last is slower
         if lack:
             logger.warning("steps are slower than they could be: kernels need %s", lack)
     return wanted
 
 
 def _lack_of_kernels() -> str:
-    """Name what our kernels cannot be compiled without and is not there; "" if all is."""
+    """Name what is missing to compile our kernels; "" if nothing is."""
     if importlib.util.find_spec("triton") is None:
         return "Triton"
     compilers = (os.environ.get("CC"), "gcc", "clang")
@@ -112,7 +112,7 @@ def _lack_of_kernels() -> str:
 
 @contextlib.contextmanager
 def prepared(model: Model, modes: Modes) -> Iterator[None]:
-    """Have a model on its device, perhaps just restored, work in these modes for a while.
+    """Switch a model that is on its device, new or restored, to these modes for a while.
 
     Names and values of networks, optimisers and state stay, so that checkpoints written with and
     without modes are interchangeable.
@@ -131,7 +131,7 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
             if modes.compile:
                 ways.enter_context(_compiled(networks))
             if modes.kernels:
-                ways.enter_context(_by_pixel(model.networks))
+                ways.enter_context(_replaced_layers(model.networks))
             yield
     finally:
         torch.backends.cudnn.benchmark = before
@@ -142,7 +142,7 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Compile forwards when they are first called, each for every use that a step has for it."""
+    """Compile each network when it is first called, once for every kind of input in a step."""
     import torch._dynamo as dynamo  # seconds, which nobody else need spend
 
     logger.warning("networks are compiled in the first steps, which may take minutes")
@@ -158,7 +158,7 @@ def _compiled(networks: Sequence[nn.Module]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_second_gradients() -> Iterator[None]:
-    """Refuse to differentiate gradients: of a compiled network these may be left out in silence."""
+    """Refuse gradients of gradients, which compiled networks may leave out in silence."""
     before = torch.autograd.grad, torch.autograd.backward
 
     def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,8 +179,8 @@ def _no_second_gradients() -> Iterator[None]:
         torch.autograd.grad, torch.autograd.backward = before
 
 
-def _by_pixel(networks: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Have networks work by our kernels, once one of them has been compiled."""
+def _replaced_layers(networks: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Replace layers of networks by our kernels, after compiling one of them as a trial."""
     from i2i_bench.training.fast import layers  # it needs Triton
 
     device = next(networks.parameters()).device
@@ -213,7 +213,7 @@ def _lay_out(networks: nn.Module, layout: torch.memory_format) -> None:
 
 
 def _settle(optimizers: Mapping[str, Optimizer], modes: Modes) -> None:
-    """Set what optimisers can do; states come to lie as the weights, which fused kernels need.
+    """Set the options of optimisers, and give states the layout of weights, for fused kernels.
 
     Raises:
         ValueError: If a step is to be captured and an optimiser cannot be.

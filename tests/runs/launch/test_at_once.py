@@ -138,7 +138,7 @@ def test_plan_that_is_stopped_or_killed_leaves_no_process_and_good_checkpoints(
             "stopped by SIGINT; what was in progress is saved; the same command resumes it"
             in errors
         )
-        assert list(Path("runs").rglob(".seed*.lock")) == []  # the claims have ended
+        assert list(Path("runs").rglob(".seed*.lock")) == []  # no lock is left
 
 
 def test_lines_of_a_process_come_as_it_says_them_and_then_its_code(places):

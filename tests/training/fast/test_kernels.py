@@ -215,7 +215,7 @@ def losses_of(model, batch, modes, device, *, steps):
     return [{key: value.item() for key, value in each.items()} for each in found]
 
 
-def test_step_by_pixel_moves_last_digits_only(device):
+def test_channels_last_step_moves_last_digits_only(device):
     config = CYCLEGAN.Config(
         generator_width=2, discriminator_width=2, num_blocks=1, discriminator_layers=1
     )
@@ -251,7 +251,7 @@ def test_checkpoints_go_from_mode_to_mode(first, then, tmp_path, device):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", registry.available_models())
-def test_steps_of_every_model_by_pixel_move_last_digits_only(name, device):
+def test_channels_last_steps_of_every_model_move_last_digits_only(name, device):
     model_class = registry.load_model(name)
     subject = contract.Subject(model_class, model_class.settings("tiny", toy(model_class)))
     batch = subject.batch(0)
