@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def contiguous_gradient(x: Tensor) -> Tensor:
     """Give a normalisation's output as it is, and the normalisation a contiguous gradient.
 
-    PyTorch (2.12 and 2.14 were tried) differentiates ``instance_norm`` wrongly on a processor for a
+    PyTorch (2.14.1 was tried) differentiates ``instance_norm`` wrongly on a processor for a
     batch of one image whose gradient is channels-last: it is read as if it were contiguous. The
     backward of ``flatten`` copies such a gradient and leaves a contiguous one as it is. Elsewhere
     gradients are right, and nothing is done.
