@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_bench.cli import main as cli_main
+from i2i_bench.cli.main import main as command_line
 from i2i_bench.data.directions import directions_of
 from i2i_bench.records.folders import Places
 from i2i_bench.runs import plan
@@ -99,7 +99,7 @@ def vary() -> None:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        cli_main.main(words, standalone_mode=False)
+        command_line(words, standalone_mode=False)
 
 
 def evaluate() -> None:

@@ -75,11 +75,11 @@ def read_setting(content: bytes, folder: Path) -> None:
 
 def read_image(content: bytes, folder: Path) -> None:
     """Decode an image file."""
-    from i2i_bench.tasks import image_file as tasks_image_file
+    from i2i_bench.tasks import image_file
 
     (folder / "x.png").write_bytes(content)
     for is_plain in (False, True):
-        tasks_image_file.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
+        image_file.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
 def read_images(content: bytes, folder: Path) -> None:
@@ -109,13 +109,12 @@ def read_archive(content: bytes, folder: Path) -> None:
 def read_checkpoint(content: bytes, folder: Path) -> None:
     """Read a checkpoint, and build and restore the model that it is of."""
     from i2i_bench.plugins import registry
-    from i2i_bench.training import checkpoint
-    from i2i_bench.training import checkpoint_file as training_checkpoint_file
+    from i2i_bench.training import checkpoint, checkpoint_file
     from i2i_bench.training.settings import restore_settings, without_memory
 
     path = folder / "checkpoint-000000000000.pt"
     path.write_bytes(content)
-    found = training_checkpoint_file.read_checkpoint(path)
+    found = checkpoint_file.read_checkpoint(path)
     model_class = registry.load_model(found["identity"]["model"])
     settings = restore_settings(model_class, found["identity"]["settings"])
     checkpoint.require_fit(without_memory(model_class, settings, found["networks"]), found)

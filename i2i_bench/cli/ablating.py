@@ -109,15 +109,15 @@ def _refresh(results: Path, *, write: bool) -> None:
     """Regenerate the files of all ablations, or tell whether that would change them."""
     from i2i_bench.records import record
     from i2i_bench.records.ablation import FOLDER, read_ablations
-    from i2i_bench.report import ablation as report_ablation
+    from i2i_bench.report.ablation import stale_files, write_ablation
 
     record.require_results(results)
     records = record.read_records(results)
     studies = read_ablations(results)
     for study in studies:
         if write:
-            click.echo(f"wrote {_places(report_ablation.write_ablation(study, records, results))}")
-        elif stale := report_ablation.stale_files(study, records, results):
+            click.echo(f"wrote {_places(write_ablation(study, records, results))}")
+        elif stale := stale_files(study, records, results):
             raise click.ClickException(
                 f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
             )
@@ -225,13 +225,12 @@ def _print_plan(jobs: Sequence[Job], options: dict[str, Any]) -> None:
 def _show(study: AblationPlan, results: Path, *, is_whole: bool) -> None:
     """Print the tables of a study and write its files; where runs failed, of what there is."""
     from i2i_bench.records import record
-    from i2i_bench.report import ablation as report_ablation
     from i2i_bench.report import render
-    from i2i_bench.report.ablation import ablation_tables
+    from i2i_bench.report.ablation import ablation_tables, write_ablation
 
     records = record.read_records(results)
     found = ablation_tables(study, records)
     if found or is_whole:
         click.echo()
         click.echo(render.tables_to_markdown(found))
-        click.echo(f"wrote {_places(report_ablation.write_ablation(study, records, results))}")
+        click.echo(f"wrote {_places(write_ablation(study, records, results))}")

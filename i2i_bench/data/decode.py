@@ -18,7 +18,7 @@ from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.task import TaskImage
 
 Images = NDArray[np.uint8]  # (images, height, width, 3)
-Result = TypeVar("Result")
+Item = TypeVar("Item")
 LARGEST = 2**27  # pixels of a resized image, before it is cut
 
 
@@ -80,7 +80,7 @@ def naming(image: TaskImage) -> Iterator[None]:
         raise ValueError(f"cannot decode image {image.name}: {error}") from error
 
 
-def counted(results: Iterable[Result], total: int, progress: Progress | None) -> Iterator[Result]:
+def counted(results: Iterable[Item], total: int, progress: Progress | None) -> Iterator[Item]:
     """Report each result that comes."""
     for done, result in enumerate(results, start=1):
         if progress is not None:

@@ -22,7 +22,7 @@ from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.task import Task, TaskImage
 
-Sample = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
+Crop = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
 BLOCK = 512  # samples whose draws are made at once: one by one they would take longer than the crop
 MOST_CROPS = 16  # made at once on a device
@@ -126,7 +126,7 @@ class TrainingImages:
                 labels[name] = rows.to(self.device, non_blocking=True)
         return Batch(images, labels or None, names=names)
 
-    def _cut(self, pixels: list[Tensor], chosen: list[Sample]) -> Tensor:
+    def _cut(self, pixels: list[Tensor], chosen: list[Crop]) -> Tensor:
         """Crop and mirror images, (batch, 3, crop, crop), float in [-1, 1], on the device."""
         crop = self.settings.crop_size
         shape = (len(chosen), 3, crop, crop)
@@ -197,12 +197,12 @@ class _Draws:
     def __init__(self, seed: int, stream: str, pixels: list[Tensor], settings: Settings) -> None:
         self._seed, self._stream, self._settings = seed, stream, settings
         self._sizes = torch.tensor([image.shape[1:] for image in pixels])
-        self._number, self._block = -1, list[Sample]()
+        self._number, self._block = -1, list[Crop]()
         self._rows = torch.empty(0)  # the same
 
-    def of(self, first_sample: int, size: int) -> list[Sample]:
+    def of(self, first_sample: int, size: int) -> list[Crop]:
         """Return the draws of ``size`` samples, which do not depend on what was asked before."""
-        found: list[Sample] = []
+        found: list[Crop] = []
         for number, part in _parts(first_sample, size, BLOCK):
             self.block(number)
             found += self._block[part]

@@ -16,9 +16,15 @@ from i2i_bench.data.directions import find_direction
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.metric import Need
 from i2i_bench.model import Direction, ResizeRule
-from i2i_bench.records import record as records_record
 from i2i_bench.records.folders import Places, find_record, noted_task
-from i2i_bench.records.record import AnyRecord, External, Record, Score, read_external_record
+from i2i_bench.records.record import (
+    AnyRecord,
+    External,
+    Record,
+    Score,
+    read_external_record,
+    read_record,
+)
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.differences import Comparison, Difference
 from i2i_bench.scoring import external
@@ -39,7 +45,7 @@ SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of two to be compared.
+    """One of the two sets of translations to compare.
 
     Attributes:
         record: Its scores.
@@ -85,7 +91,7 @@ def _find_record(name: str, places: Places) -> AnyRecord:
     for path in (Path(name), places.results / name, places.results / f"{name}.json"):
         if path.suffix == ".json" and path.is_file():
             is_external = path.resolve().parent.name == EXTERNAL
-            return read_external_record(path) if is_external else records_record.read_record(path)
+            return read_external_record(path) if is_external else read_record(path)
     if Path(name).parent.name == EXTERNAL:
         known = [
             path.relative_to(places.results).with_suffix("").as_posix()
@@ -155,7 +161,7 @@ def compare_sides(
 def _compare_images(data: _Data, protocol: Protocol, device: str) -> Comparison:
     """Compare the images of two sides in one direction."""
     task = data.task
-    found = {KID.key: _kid(data, protocol, device)} | _paired(data, device)
+    found = {KID.key: _kid(data, protocol, device)} | _by_image(data, device)
     keys = dict.fromkeys([task.headline, *found])
     known = {key: value for key in keys if (value := found.get(key)) is not None}
     return Comparison(
@@ -291,8 +297,8 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
     return Difference(KID.key, kids[0], kids[1], difference, None if math.isnan(error) else error)
 
 
-def _paired(data: _Data, device: str) -> dict[str, Difference | str]:
-    """Compare what every image has a value of."""
+def _by_image(data: _Data, device: str) -> dict[str, Difference | str]:
+    """Compare the metrics that have a value for each image, by the differences of each."""
     sides = [_per_image(fakes, data, device) for fakes in data.fakes]
     return {key: _difference(key, sides[0][key], sides[1][key]) for key in sides[0]}
 

@@ -19,7 +19,7 @@ from i2i_bench.records.run import Run
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import memory
 from i2i_bench.training.loop import Precision
-from i2i_bench.training.memory import Need
+from i2i_bench.training.memory import MemoryNeed
 from i2i_bench.training.start import Start
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Job:
         return json.loads(json.dumps(settings))  # tuples become lists, as in a record
 
 
-def expect_memory(job: Job, device: torch.device, runs: Path) -> tuple[Need, Store]:
+def expect_memory(job: Job, device: torch.device, runs: Path) -> tuple[MemoryNeed, Store]:
     """Return what memory a run needs, and where its training images are to stay.
 
     Args:

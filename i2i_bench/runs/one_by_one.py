@@ -15,7 +15,7 @@ from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import Job, build_model, expect_memory
 from i2i_bench.system.messages import reason
 from i2i_bench.training import memory
-from i2i_bench.training.memory import Need
+from i2i_bench.training.memory import MemoryNeed
 from i2i_bench.training.signals import Stopped
 
 
@@ -92,7 +92,7 @@ def _carry_out_one(
     return f"recorded in {execute_run(job, bench, store=store, force=force)}"
 
 
-def _expect_memory(job: Job, bench: Bench) -> tuple[Need, Store]:
+def _expect_memory(job: Job, bench: Bench) -> tuple[MemoryNeed, Store]:
     """Expect the memory of the part of a batch that one process has."""
     part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
     return expect_memory(part, bench.device, bench.places.runs)

@@ -17,7 +17,6 @@ from i2i_bench import pretrained
 from i2i_bench.metric import Need
 from i2i_bench.records.record import Score, Scores, Values
 from i2i_bench.scoring import classifier, health
-from i2i_bench.scoring import protocols as scoring_protocols
 from i2i_bench.scoring.features import cache, extract, inception
 from i2i_bench.scoring.metric_set import MetricSet, known_metrics
 from i2i_bench.scoring.metrics import distances
@@ -30,6 +29,7 @@ from i2i_bench.scoring.protocols import (
     ValuesOrReasons,
     chosen_size,
     parameters,
+    score_features,
     unavailable,
 )
 from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing
@@ -160,7 +160,7 @@ class Scorer:
             return unavailable(protocol, reason_of_missing(error))
         sizes = len(sets.against.real), len(sets.found.fakes)
         size = chosen_size(self.kid_subset_size, min(sizes))  # for all, as recorded
-        found = scoring_protocols.score_features(protocol, *sides, kid_subset_size=size)
+        found = score_features(protocol, *sides, kid_subset_size=size)
         if real == "half" and len(sides[0]) < sizes[0]:
             found |= _biased(found, len(sides[0]), sizes[0])
         if self.order_replicates and protocol.block and isinstance(found[KID.key], float):
@@ -195,7 +195,7 @@ def order_replicates(
     values = []
     for _ in range(count):
         shuffled = [side[random.permutation(len(side))] for side in sides]
-        values.append(scoring_protocols.score_features(kid_alone, *shuffled)[KID.key])
+        values.append(score_features(kid_alone, *shuffled)[KID.key])
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 

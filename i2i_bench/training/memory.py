@@ -23,7 +23,7 @@ from i2i_bench.system.messages import shown_bytes
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryNeed:
     """What a run takes, in bytes, without what libraries use.
 
     Attributes:
@@ -55,7 +55,7 @@ class Need:
         return f"{least}{shown_bytes(self.total)} ({', '.join(parts)})"
 
 
-def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> Need:
+def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> MemoryNeed:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
     The second step is the first with the optimisers' state in place. Precision is taken for fp32.
@@ -75,7 +75,7 @@ def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) 
 
 def _count(
     model_class: type[Model], settings: Settings, domains: Sequence[str], num_attributes: int
-) -> Need:
+) -> MemoryNeed:
     with torch.device("meta"), _Peak() as memory:
         model = model_class(settings.config)
         parameters = memory.live
@@ -84,8 +84,8 @@ def _count(
         except ValueError:  # what the model says of sizes holds for images with content too
             raise
         except Exception:  # it may need values; what else is wrong, training will say
-            return Need(0, states=4 * parameters, step=None)  # the same again thrice, as Adam
-        return Need(0, states=memory.live, step=memory.peak - memory.live)
+            return MemoryNeed(0, states=4 * parameters, step=None)  # the same again thrice, as Adam
+        return MemoryNeed(0, states=memory.live, step=memory.peak - memory.live)
 
 
 _remember = functools.lru_cache(maxsize=64)(_count)
@@ -165,7 +165,7 @@ class _Peak(TorchDispatchMode):
         self.live -= self._sizes.pop(key)
 
 
-def require_memory(need: Need, device: torch.device) -> None:
+def require_memory(need: MemoryNeed, device: torch.device) -> None:
     """Refuse a run that the device has no memory for; its images may stay elsewhere.
 
     Raises:

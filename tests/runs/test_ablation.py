@@ -15,8 +15,7 @@ from i2i_bench.records.ablation import FOLDER, AblationPlan, AblationPoint, read
 from i2i_bench.records.record import Values
 from i2i_bench.report import ablation
 from i2i_bench.report.figures import curves, style
-from i2i_bench.runs import ablation as runs_ablation
-from i2i_bench.runs.ablation import LONGEST_NAME, Theme, declared, product
+from i2i_bench.runs.ablation import LONGEST_NAME, Theme, declared, plan_ablation, product
 from i2i_bench.runs.job import Choices
 
 # --- from records to tables
@@ -205,9 +204,7 @@ def theme(variants, keys=("num_masks",)):
 def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
     axes = {"num_masks": ("1", "4"), "budget": ("8", "16")}
     variants = product("attentiongan", axes, Choices("small", {"beta1": "0.4"}))
-    found, jobs = runs_ablation.plan_ablation(
-        theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path
-    )
+    found, jobs = plan_ablation(theme(variants, tuple(axes)), "stripes", [3, 3, 1], tmp_path)
     assert [point.values for point in found.points] == [
         *(("1", "8"), ("1", "16"), ("4", "8"), ("4", "16"))
     ]
@@ -229,7 +226,7 @@ def test_product_of_values_and_seeds_is_planned_point_by_point(tmp_path):
 )
 def test_what_cannot_be_varied_is_refused_before_anything_runs(tmp_path, axes, choices, part):
     with pytest.raises(ValueError, match=part):
-        runs_ablation.plan_ablation(
+        plan_ablation(
             theme(product("attentiongan", axes, choices), tuple(axes)),
             *("stripes", [0], tmp_path),
         )
@@ -238,20 +235,18 @@ def test_what_cannot_be_varied_is_refused_before_anything_runs(tmp_path, axes, c
 def test_names_of_files_are_safe_and_bounded(tmp_path):
     variants = product("attentiongan", {"num_masks": ("1", "2")}, Choices("tiny"))
     long = dataclasses.replace(theme(variants), name="n" * 200)
-    found, _ = runs_ablation.plan_ablation(long, "stripes", [0], tmp_path)
+    found, _ = plan_ablation(long, "stripes", [0], tmp_path)
     assert len(found.name) == LONGEST_NAME
     hostile = dataclasses.replace(theme(variants), name="../out")
     with pytest.raises(ValueError, match=r"no files can be named 'stripes-\.\./out'"):
-        runs_ablation.plan_ablation(hostile, "stripes", [0], tmp_path)
+        plan_ablation(hostile, "stripes", [0], tmp_path)
 
 
 @pytest.mark.parametrize("model", registry.available_models())
 def test_declared_studies_can_be_planned(tmp_path, model):
     for name in registry.load_model(model).ablations:
         found, variants = declared(model, name, Choices("small"))
-        made, jobs = runs_ablation.plan_ablation(
-            theme(variants, (found.key,)), "stripes", [0], tmp_path
-        )
+        made, jobs = plan_ablation(theme(variants, (found.key,)), "stripes", [0], tmp_path)
         assert [point.values[0] for point in made.points] == [p.label for p in found.points]
         assert len({job.run for job in jobs}) == len(found.points)
 

@@ -21,8 +21,7 @@ from i2i_bench.records import record
 from i2i_bench.records.folders import Places, write_run_file
 from i2i_bench.records.run import Run
 from i2i_bench.report.differences import Comparison, Difference
-from i2i_bench.runs import compare as runs_compare
-from i2i_bench.runs.compare import _per_image, find_side
+from i2i_bench.runs.compare import _per_image, compare_sides, find_side
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring.features import extract
 from i2i_bench.scoring.metrics.distances import kid_unbiased
@@ -106,7 +105,7 @@ def compare(compared, task):
 
     def run(*names):
         one, other = (find_side(f"{task.name}/{name}", None, where) for name in names)
-        (found,) = runs_compare.compare_sides((one, other), task, I2I, ["a2b"], "cpu")
+        (found,) = compare_sides((one, other), task, I2I, ["a2b"], "cpu")
         return found
 
     return run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench.runs import lock as runs_lock
+from i2i_bench.runs import lock
 from i2i_bench.runs.lock import (
     Locked,
     LockLost,
@@ -132,7 +132,7 @@ def test_without_locks_a_process_is_told_from_a_later_one_of_its_number(born, is
 
 
 def test_lock_file_is_touched_regularly(run, monkeypatch):
-    monkeypatch.setattr(runs_lock, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.01)
     with lock_run(run):
         path = lock_path(run)
         os.utime(path, (0, 0))
@@ -160,8 +160,8 @@ def test_training_that_lost_its_lock_saves_no_checkpoint(cli, places, tiny, monk
     true_train = loop.train
 
     def train(*arguments, **named):
-        (lock,) = Path("runs").glob("*/*/.seed0.lock")
-        lock.write_text(owner(token="bb"))  # as the next owner does
+        (path,) = Path("runs").glob("*/*/.seed0.lock")
+        path.write_text(owner(token="bb"))  # as the next owner does
         return true_train(*arguments, **named)
 
     monkeypatch.setattr(loop, "train", train)

@@ -12,7 +12,7 @@ from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import Toy, toy
 from i2i_bench.system.memory import _control_group, _system, available_memory
 from i2i_bench.training import memory
-from i2i_bench.training.memory import Need
+from i2i_bench.training.memory import MemoryNeed
 
 TASK = Toy("toy", kind="folder", image_size=32, num_train={"a": 3, "b": 4})
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ class Undecided(Linear):
         torch.nonzero(batch.images["a"])  # whose size depends on the values
 
 
-def expect(model_class: Any, settings: Settings) -> Need:
+def expect(model_class: Any, settings: Settings) -> MemoryNeed:
     return memory.measure_need(model_class, settings, TASK)
 
 
@@ -103,14 +103,14 @@ def test_a_larger_batch_needs_more_for_the_step_only(settings):
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda device: 10 * GIB)
-    memory.require_memory(Need(images=9 * GIB, states=4 * GIB, step=6 * GIB), CPU)
+    memory.require_memory(MemoryNeed(images=9 * GIB, states=4 * GIB, step=6 * GIB), CPU)
     with pytest.raises(ValueError, match=r"needs 11\.50 GiB .* cpu has 10\.00 GiB free"):
-        memory.require_memory(Need(images=GIB, states=4 * GIB, step=13 * GIB // 2), CPU)
+        memory.require_memory(MemoryNeed(images=GIB, states=4 * GIB, step=13 * GIB // 2), CPU)
 
 
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda device: None)
-    memory.require_memory(Need(0, 2**60, None), CPU)
+    memory.require_memory(MemoryNeed(0, 2**60, None), CPU)
 
 
 def test_free_memory_counts_swap(tmp_path):

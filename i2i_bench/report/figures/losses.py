@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 from i2i_bench.records.record import LARGEST_LOG
-from i2i_bench.report.figures import style as figures_style
-from i2i_bench.report.figures.style import new_figure, save_figure
+from i2i_bench.report.figures.style import figure_style, new_figure, save_figure
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import read_bounded
 
@@ -39,7 +38,7 @@ def loss_curves(log: Path, output: Path) -> None:
     columns = min(3, len(families))
     lines = math.ceil(len(families) / columns)
     suffixes = list(dict.fromkeys(suffix for curves in families.values() for suffix in curves))
-    with figures_style.figure_style():
+    with figure_style():
         figure = new_figure(PANEL[0] * columns, PANEL[1] * lines)
         for place, (family, curves) in enumerate(families.items(), start=1):
             axes = figure.add_subplot(lines, columns, place)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-from i2i_bench.report.figures import style as figures_style
-from i2i_bench.report.figures.style import new_figure, save_figure
+from i2i_bench.report.figures.style import figure_style, new_figure, save_figure
 
 DPI = 150  # of grids of samples
 CELL = 128  # pixels; smaller images are enlarged to at least this
@@ -45,7 +44,7 @@ def sample_grid(rows: Sequence[Mapping[str, NDArray[Any]]], output: Path) -> Non
     top = round(DPI / 72 * FONT * 1.3 * max(map(len, heads))) + 2 * GAP
     canvas = _canvas(images, masks, lefts=lefts, top=top, cell=cell)
     height, width = canvas.shape[:2]
-    with figures_style.figure_style():
+    with figure_style():
         half = 0.5  # of a pixel, as sizes are rounded down
         figure = new_figure((width + half) / DPI, (height + half) / DPI, DPI)
         figure.figimage(canvas, resize=False)

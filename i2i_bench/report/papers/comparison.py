@@ -168,7 +168,7 @@ def _section(name: str, column: _Column) -> Section:
     )
 
 
-def _metric(column: _Column) -> published.Metric:
+def _metric(column: _Column) -> published.PrintedMetric:
     return published.layout().metrics[column.metric]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-Number = int | str  # or an expression of m and of the values of a configuration
+Formula = int | str  # a number, or an expression of m and of the values of a configuration
 _OPERATIONS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,10 +34,10 @@ class Layer:
     """
 
     kind: str
-    shape: tuple[Number, ...]
+    shape: tuple[Formula, ...]
     bias: bool
     affine: bool
-    repeat: Number = 1
+    repeat: Formula = 1
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Configuration:
     detail: str
     source: str
     networks: Mapping[str, int]
-    values: Mapping[str, Number] = field(default_factory=dict)
+    values: Mapping[str, Formula] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Part:
+class CountedPart:
     """A network of a configuration, how many of it, and the parameters of one."""
 
     network: str
@@ -72,7 +72,7 @@ class Part:
 class ParameterCount:
     """The parameters of a configuration."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[CountedPart, ...]
 
     @property
     def total(self) -> int:
@@ -104,7 +104,9 @@ class Descriptions:
         names |= {key: evaluate_formula(value, names) for key, value in chosen.values.items()}
         return ParameterCount(
             tuple(
-                Part(name, copies, sum(_count(layer, names) for layer in self.networks[name]))
+                CountedPart(
+                    name, copies, sum(_count(layer, names) for layer in self.networks[name])
+                )
                 for name, copies in chosen.networks.items()
             )
         )
@@ -150,7 +152,7 @@ def _count(layer: Layer, names: Mapping[str, int]) -> int:
     return evaluate_formula(layer.repeat, names) * (weights + extra)
 
 
-def evaluate_formula(number: Number, names: Mapping[str, int]) -> int:
+def evaluate_formula(number: Formula, names: Mapping[str, int]) -> int:
     """Give the value of a number, or of an expression with ``+ - * //`` and names.
 
     Raises:

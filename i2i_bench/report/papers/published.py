@@ -114,7 +114,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Metric:
+class PrintedMetric:
     """A metric of the papers: its key in a record, or a header where people judged."""
 
     key: str = ""
@@ -135,7 +135,7 @@ class PaperLayout:
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, PrintedMetric]
     protocols: Mapping[str, str]
 
 
@@ -156,7 +156,7 @@ def layout() -> PaperLayout:
     return PaperLayout(
         {name: method for method in methods for name in (method.name, *method.aliases)},
         {name: Dataset(**entry) for name, entry in content["datasets"].items()},
-        {name: Metric(**entry) for name, entry in content["metrics"].items()},
+        {name: PrintedMetric(**entry) for name, entry in content["metrics"].items()},
         content["protocols"],
     )
 

@@ -23,7 +23,6 @@ from i2i_bench.runs import plan
 from i2i_bench.runs.job import Choices
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import loop
-from i2i_bench.training.fast import modes as fast_modes
 from i2i_bench.training.fast.modes import (
     BEST,
     NAMES,
@@ -242,7 +241,7 @@ def test_auto_leaves_out_what_processes_cannot_share(compiler):
 def test_kernels_are_left_out_with_a_warning_where_they_cannot_be(lack, monkeypatch, caplog):
     if lack == "Triton":
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(fast_modes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     found = choose_modes(["auto"], CUDA)
     assert found == Modes(fused=True, capture=True, tune=True)
     assert f"kernels need {lack}" in caplog.text
