@@ -1,17 +1,15 @@
-"""Score a finished run, or imported networks."""
+"""Score a finished run again, or imported networks."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from i2i_bench import official
 from i2i_bench.data.directions import directions_of
-from i2i_bench.data.png import save_images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
@@ -19,14 +17,12 @@ from i2i_bench.plugins.cost import count_macs
 from i2i_bench.records import record
 from i2i_bench.records.folders import read_record_of
 from i2i_bench.records.record import Record, Scores
-from i2i_bench.report.figures import samples
 from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.execute import score_run, with_scores
 from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import OFFICIAL, Job, build_model
 from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
-from i2i_bench.scoring import translations
 from i2i_bench.scoring.protocols import Protocol
-from i2i_bench.scoring.scorer import alarms_of_scores
 from i2i_bench.system import files
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import checkpoint
@@ -99,11 +95,6 @@ def _add_official(made: Record, scores: Scores, results: Path) -> Path:
         return record.write_record(with_scores(made, made.scores | scores), results)
 
 
-def with_scores(made: Record, scores: Scores) -> Record:
-    """Give a record these scores, and the alarms that they raise."""
-    return made.model_copy(update={"scores": scores, "alarms": alarms_of_scores(scores)})
-
-
 def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
     present = [str(each) for each in bench.protocols if is_scored(found, each, job.task)]
     if present and not force:
@@ -160,26 +151,3 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
     for missing in reasons:
         logger.warning(missing)
     return macs
-
-
-def score_run(
-    model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
-) -> Scores:
-    """Translate the test set in these directions, save what came out and score it."""
-    device, report = bench.device, bench.report
-    scores: Scores = {}
-    for direction in directions:
-        found = translations.translate_test_set(
-            model,
-            test_set,
-            direction,
-            device=device,
-            progress=lambda stage, done, of: report(stage, done, of, {}),
-        )
-        against = translations.reference(test_set, direction)
-        folder = bench.places.runs / job.run.folder
-        save_images(folder / f"translations-{direction}", found.names, found.fakes)
-        rows = list(translations.sample_rows(model, found, against, device=device))
-        samples.sample_grid(rows, folder / f"samples-{direction}.png")
-        scores |= bench.scorer.score(job.task, found, against)
-    return scores

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from i2i_bench.data.directions import directions_of
+from i2i_bench.data.png import save_images
 from i2i_bench.data.store import Store
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.model import Model
+from i2i_bench.model import Direction, Model
 from i2i_bench.plugins.cost import count_macs
 from i2i_bench.records import record
 from i2i_bench.records.folders import write_run_file
-from i2i_bench.report.figures import losses
+from i2i_bench.records.record import Record, Scores
+from i2i_bench.report.figures import losses, samples
 from i2i_bench.runs import lock
 from i2i_bench.runs.bench import Bench
-from i2i_bench.runs.evaluate import score_run, with_scores
 from i2i_bench.runs.job import Job, build_model
 from i2i_bench.runs.lock import RunLock
 from i2i_bench.runs.provenance import make_record, training_costs
+from i2i_bench.scoring import translations
+from i2i_bench.scoring.scorer import alarms_of_scores
 from i2i_bench.system import files
 from i2i_bench.system.progress import Report
 from i2i_bench.training import checkpoint, loop, tensorboard
@@ -155,3 +158,31 @@ def _draw_losses(folder: Path) -> None:
         losses.loss_curves(folder / loop.LOG, folder / "losses.png")
     except (OSError, ValueError) as error:
         logger.warning("no figure of the losses: %s", error)
+
+
+def with_scores(made: Record, scores: Scores) -> Record:
+    """Give a record these scores, and the alarms that they raise."""
+    return made.model_copy(update={"scores": scores, "alarms": alarms_of_scores(scores)})
+
+
+def score_run(
+    model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
+) -> Scores:
+    """Translate the test set in these directions, save what came out and score it."""
+    device, report = bench.device, bench.report
+    scores: Scores = {}
+    for direction in directions:
+        found = translations.translate_test_set(
+            model,
+            test_set,
+            direction,
+            device=device,
+            progress=lambda stage, done, of: report(stage, done, of, {}),
+        )
+        against = translations.reference(test_set, direction)
+        folder = bench.places.runs / job.run.folder
+        save_images(folder / f"translations-{direction}", found.names, found.fakes)
+        rows = list(translations.sample_rows(model, found, against, device=device))
+        samples.sample_grid(rows, folder / f"samples-{direction}.png")
+        scores |= bench.scorer.score(job.task, found, against)
+    return scores

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_bench.data import store
+from i2i_bench.data import store as data_store
 from i2i_bench.data.store import SLAB, SPARE, NoRoomError, Room, Store, choose_home, find_room
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
-from i2i_bench.runs import execute, plan
+from i2i_bench.runs import plan
 from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.job import Choices, expect_memory
 from i2i_bench.scoring import protocols
 
@@ -104,7 +105,7 @@ def test_a_run_from_a_file_gives_the_same_record(places, own):
         where = Places(places / home / "results", places / home / "runs", places)
         store = Store(home, 1, folder=where.runs)
         shared = (where, [protocols.find_protocol("i2i")], torch.device("cpu"), lambda *_: None)
-        made = record.read_record(execute.execute_run(job, Bench(*shared), store=store))
+        made = record.read_record(execute_run(job, Bench(*shared), store=store))
         found.append(made.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"}))
     assert found[0] == found[1]
 
@@ -112,7 +113,7 @@ def test_a_run_from_a_file_gives_the_same_record(places, own):
 def test_run_says_that_its_images_have_no_room_in_memory(cli, places, own, monkeypatch):
     (job,) = plan.plan_runs(["cyclegan"], [str(own)], [0], Choices("tiny", {}, 4), places)
     need, _ = expect_memory(job, torch.device("cpu"), places)
-    monkeypatch.setattr(store, "available_memory", lambda device: need.beside)
+    monkeypatch.setattr(data_store, "available_memory", lambda device: need.beside)
     said = cli("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4, "--task", own)
     assert "keeps its training images, 0.03 MiB in a file in " in said
     assert "recorded in" in said

@@ -23,8 +23,9 @@ from PIL import Image
 from i2i_bench.cli.main import main
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
-from i2i_bench.runs import execute, lock, plan
+from i2i_bench.runs import lock, plan
 from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.one_by_one import run_one_by_one
 from i2i_bench.scoring import protocols
@@ -183,7 +184,7 @@ def test_memory_that_runs_out_in_a_step_says_what_to_lower_and_keeps_the_checkpo
             return super().training_step(batch, random)
 
     with pytest.raises((RuntimeError, MemoryError)) as failed:
-        execute.execute_run(dataclasses.replace(job, model_class=Hungry), bench())
+        execute_run(dataclasses.replace(job, model_class=Hungry), bench())
     assert "a smaller batch_size, crop_size, load_size or width may fit" in messages.reason(
         failed.value
     )

@@ -15,9 +15,10 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
-from i2i_bench.runs import execute, plan
+from i2i_bench.runs import plan
 from i2i_bench.runs.bench import Bench
 from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.find import find_job
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.one_by_one import run_one_by_one
@@ -224,7 +225,7 @@ def test_bf16_trains(train, tmp_path):
 def test_scoring_again_gives_the_same_numbers(job, tmp_path):
     places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
-    path = execute.execute_run(job, bench)
+    path = execute_run(job, bench)
     first = record.read_record(path)
     again = find_job(str(job.run), places)
     assert dataclasses.replace(again.settings) == job.settings
@@ -249,7 +250,7 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
     places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
     paired = plan.make_job("attentiongan", Noting, (str(pairs), task), 0, choices)
-    execute.execute_run(paired, bench)
+    execute_run(paired, bench)
     assert all(names["a"] == names["b"] for names in batches) == takes_pairs
     stripes = ("stripes", catalogue.find_task("stripes", Path()))
     if takes_pairs:
@@ -266,7 +267,7 @@ def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
     job = plan.make_job("attentiongan", job.model_class, task, 0, Choices("tiny", {}, 12))
     places = Places(tmp_path / "results", tmp_path / "runs", tmp_path)
     bench = Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), quiet)
-    path = execute.execute_run(job, bench)
+    path = execute_run(job, bench)
     before = path.read_text()
     stopping = dataclasses.replace(bench, report=stop_after(4))
     with pytest.raises(Stopped):

@@ -17,8 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from i2i_bench.plugins import registry
 from i2i_bench.records.folders import Places
-from i2i_bench.runs import execute, plan
+from i2i_bench.runs import plan
 from i2i_bench.runs.bench import Bench
+from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.job import Choices
 from i2i_bench.scoring import protocols
 from i2i_bench.system.progress import quiet
@@ -77,9 +78,7 @@ def stop_at(images_seen, number):
 
 def killed(job, bench):
     """Carry out a job in a process of its own; give the signal that ended it."""
-    process = multiprocessing.get_context("fork").Process(
-        target=execute.execute_run, args=(job, bench)
-    )
+    process = multiprocessing.get_context("fork").Process(target=execute_run, args=(job, bench))
     process.start()
     process.join(120)
     return -(process.exitcode or 0)
@@ -102,7 +101,7 @@ def test_event_files_hold_the_losses_of_the_log_and_the_samples(cli, places, tin
 
 
 def test_clock_of_the_events_is_the_time_trained(job, bench):
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     folder = bench.places.runs / job.run.folder
     seconds = [json.loads(t)["seconds"] for t in (folder / loop.LOG).read_text().splitlines()]
     times = [event.wall_time for event in events(folder).Scalars("losses/cycle_a")]
@@ -113,14 +112,14 @@ def test_clock_of_the_events_is_the_time_trained(job, bench):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
 def test_no_step_is_missing_or_twice_after_a_kill(job, bench):
     with pytest.raises(Stopped):
-        execute.execute_run(job, dataclasses.replace(bench, report=stop_at(4, signal.SIGTERM)))
+        execute_run(job, dataclasses.replace(bench, report=stop_at(4, signal.SIGTERM)))
     folder = bench.places.runs / job.run.folder
     told = [step for step, _ in scalars(folder)["losses/cycle_a"]]
     assert told == [1, 2, 3]  # a signal during a report is heeded after the next step
     killing = dataclasses.replace(bench, report=stop_at(10, signal.SIGKILL))
     assert killed(job, killing) == signal.SIGKILL
     assert len((folder / loop.LOG).read_text().splitlines()) == 4  # 4 will be again
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     assert [step for step, _ in scalars(folder)["losses/cycle_a"]] == [1, 2, 3, 4, 5, 6]
     assert scalars(folder) == logged(folder)
 
@@ -128,10 +127,10 @@ def test_no_step_is_missing_or_twice_after_a_kill(job, bench):
 def test_steps_of_a_session_without_event_files_are_in_those_of_the_next(job, bench):
     stopped = dataclasses.replace(bench, report=stop_at(6, signal.SIGINT), logs=())
     with pytest.raises(Stopped):
-        execute.execute_run(job, stopped)
+        execute_run(job, stopped)
     folder = bench.places.runs / job.run.folder
     assert not (folder / tensorboard.FOLDER).exists()
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     assert scalars(folder) == logged(folder)
     assert len(scalars(folder)["losses/cycle_a"]) == BUDGET // BATCH
 
@@ -145,13 +144,13 @@ def test_damaged_log_hides_nothing_that_goes_wrong(job, bench, monkeypatch):
     folder.mkdir(parents=True)
     (folder / loop.LOG).write_text("{damaged\n")
     with pytest.raises(ValueError, match="no such checkpoint"):
-        execute.execute_run(job, bench)
+        execute_run(job, bench)
 
 
 def test_training_is_the_same_with_and_without_event_files(job, bench, tmp_path):
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     other = dataclasses.replace(bench.places, runs=tmp_path / "plain", results=tmp_path / "other")
-    execute.execute_run(job, dataclasses.replace(bench, places=other, logs=()))
+    execute_run(job, dataclasses.replace(bench, places=other, logs=()))
     both = [logged(place / job.run.folder) for place in (bench.places.runs, other.runs)]
     assert both[0] == both[1]
 

@@ -18,6 +18,7 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs import execute
 from i2i_bench.runs.bench import Bench
 from i2i_bench.runs.evaluate import evaluate_run
+from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.plan import make_job
 from i2i_bench.scoring import external, protocols
@@ -128,7 +129,7 @@ def test_a_run_decodes_each_test_image_and_counts_multiply_adds_once(task, job, 
     monkeypatch.setattr(
         execute, "count_macs", lambda *a, **k: counted.append(a) or count_macs(*a, **k)
     )
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     assert set(task.reader.times("test")) == {1}
     assert len(counted) == 1
     task.reader.reads.clear()
@@ -138,7 +139,7 @@ def test_a_run_decodes_each_test_image_and_counts_multiply_adds_once(task, job, 
 
 @pytest.mark.parametrize("task", ["unpaired"], indirect=True)
 def test_a_run_decodes_a_training_image_at_most_for_training_and_for_a_half(task, job, bench):
-    execute.execute_run(job, bench)
+    execute_run(job, bench)
     assert set(task.reader.times("train")) <= {1, 2}
 
 
