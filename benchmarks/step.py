@@ -40,6 +40,7 @@ sys.path[:0] = [str(HERE.parents[0] / p) for p in (".", "baselines", "plugins/at
 sys.path.insert(0, str(HERE))
 
 from reference_steps import REFERENCES  # noqa: E402 - a checkout need not be installed
+from step_tables import HEAD, RULE, device_name, render, table_line  # noqa: E402
 
 from i2i_bench.model import Batch, Clock, Model  # noqa: E402
 from i2i_bench.plugins.gradients import (  # noqa: E402
@@ -51,7 +52,6 @@ from i2i_bench.randomness import Randomness  # noqa: E402
 from i2i_bench.training.fast.modes import BEST, Modes, choose_modes, prepared  # noqa: E402
 from i2i_bench.training.fast.step import Body, Step, capture  # noqa: E402
 
-GIB = 2**30
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
 MODELS = tuple(REFERENCES)
 TOLERANCE = 1e-3  # of the losses of a first step in fp32, relative
@@ -127,20 +127,6 @@ def cuda_plans() -> dict[str, list[Row]]:
         "gpu-resolutions": [Row(a, s, 1, "bf16", best, None, True) for s in (128, 256, 512)],
         "gpu-masks": [Row(a, 256, 1, "bf16", best, n, True) for n in (1, 2, 5, 10, 20)],
     }
-
-
-TITLES = {
-    "models": "Models on a processor",
-    "modes": "Other modes on a processor",
-    "resolutions": "Resolution, on a processor",
-    "batches": "Batch, on a processor",
-    "masks": "Number of masks, on a processor",
-    "gpu-models": "Models on a GPU",
-    "gpu-modes": "Other modes on a GPU",
-    "gpu-batches": "Batch, on a GPU",
-    "gpu-resolutions": "Resolution, on a GPU",
-    "gpu-masks": "Number of masks, on a GPU",
-}
 
 
 def build(row: Row) -> Model:
@@ -426,84 +412,6 @@ def require_same_gradients(row: Row, off: float) -> None:
         sys.exit(f"{row}: the gradients of the first step are {off:.1%} off the published step's")
 
 
-def device_name(device: torch.device) -> str:
-    """Name the hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def render_gradients(tables: dict[str, dict[str, Any]]) -> list[str]:
-    """Show how far gradients are off the published step's, by device."""
-    lines = []
-    for kind, title in (("cpu", "Gradients on a processor"), ("cuda", "Gradients on a GPU")):
-        lines += [f"## {title}", ""]
-        if f"gradients-{kind}" not in tables:
-            lines += [
-                f"Not measured: `python benchmarks/step.py --device {kind} --only-gradients`.",
-                "",
-            ]
-            continue
-        table = tables[f"gradients-{kind}"]
-        lines += [f"`{table['command']}`, {table['machine']}, {table['versions']}.", ""]
-        lines += ["| model | px | batch | precision | modes | off the published step's |"]
-        lines += ["|:--|--:|--:|:--|:--|--:|"]
-        lines += [
-            f"| {row['model']} | {row['size']} | {row['batch']} | {row['precision']} "
-            f"| {row['modes'].replace(',', ', ') or 'none'} | {row['gradients']:.1e} |"
-            for row in table["rows"]
-        ]
-        lines.append("")
-    return lines
-
-
-def render(tables: dict[str, dict[str, Any]]) -> str:
-    """Show every table as Markdown; what was not measured is said to be so."""
-    lines = [
-        "# Training steps",
-        "",
-        "Written by `benchmarks/step.py`; see [README](README.md).",
-        "",
-    ]
-    for name, title in TITLES.items():
-        lines += [f"## {title}", ""]
-        if name not in tables:
-            lines += [f"Not measured: `python benchmarks/step.py --plan {name}`.", ""]
-            continue
-        table = tables[name]
-        lines += [f"`{table['command']}`, {table['machine']}, {table['versions']}.", ""]
-        lines += [HEAD, RULE, *map(_line, table["rows"]), ""]
-    return "\n".join([*lines, *render_gradients(tables)])
-
-
-HEAD = (
-    "| model | px | batch | n | precision | modes | s/step | images/s | peak, GiB | TFLOP/s "
-    "| of peak | reference time / time | memory / reference |"
-)
-RULE = "|:--|--:|--:|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|"
-
-
-def _line(row: dict[str, Any]) -> str:
-    cells = (
-        row["model"],
-        row["size"],
-        row["batch"],
-        row["masks"] or "",
-        row["precision"],
-        row["modes"].replace(",", ", ") or "none",
-        f"{row['seconds']:.4g}",
-        f"{row['images_per_second']:.3g}",
-        f"{row['peak_bytes'] / GIB:.2f}",
-        f"{row['flops_per_second'] / 1e12:.3g}",
-        f"{row['share_of_peak']:.0%}",
-        *("" if row[key] is None else f"{row[key]:.2f}" for key in ("speed", "memory")),
-    )
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
 def run(plans: dict[str, list[Row]], bench: Bench, output: Path) -> None:
     """Measure tables, and write them beside those that are there."""
     for name, rows in plans.items():
@@ -511,7 +419,7 @@ def run(plans: dict[str, list[Row]], bench: Bench, output: Path) -> None:
         found = []
         for row in (each for wanted in rows for each in _with_reference(wanted, rows)):
             found.append(bench.row(row))
-            print(_line(found[-1]), flush=True)
+            print(table_line(found[-1]), flush=True)
             write_table(name, found, bench, output)
 
 

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -481,22 +480,3 @@ def test_the_first_of_two_at_once_is_the_one_that_is_remembered(tmp_path):
 def test_without_locks_files_are_fetched_all_the_same(server, target, without_locks):
     fetch(target, server.serve("/file", CONTENT))
     assert list(target.parent.iterdir()) == [target]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"sha256": "b"}}'])
-def test_a_damaged_file_of_first_seen_hashes_is_named(text, tmp_path):
-    path = tmp_path / first_seen.NAME
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"known\.json is damaged"):
-        first_seen.check_known(path, "a", "b")
-
-
-def test_first_seen_hashes_that_cannot_be_written_cost_a_warning(tmp_path, caplog):
-    blocked = tmp_path / "file"
-    blocked.write_bytes(b"")
-    first_seen.remember_first(tmp_path / "gone" / first_seen.NAME, "a", Seen("a", 1, "x"))
-    assert json.loads((tmp_path / "gone" / first_seen.NAME).read_text())
-    if os.geteuid():  # root writes everywhere
-        (tmp_path / "gone").chmod(0o555)
-        first_seen.remember_first(tmp_path / "gone" / first_seen.NAME, "b", Seen("a", 1, "x"))
-        assert "is not remembered" in caplog.text
