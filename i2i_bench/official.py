@@ -1,7 +1,8 @@
 """Read checkpoints of models' authors: files of many ages and of any origin, none of them trusted.
 
-A model's ``from_official`` reads state dicts with ``read``, ``read_parts`` or ``read_pair``, infers
-its configuration from ``StateDict.shape`` and ``StateDict.count``, and has ``build`` do the rest.
+A model's ``from_official`` reads state dicts with ``read_state_dict``, ``read_parts`` or
+``read_pair``, infers its configuration from ``StateDict.shape`` and ``StateDict.count``, and has
+``build`` do the rest.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ModuleNames = Sequence[
 
 
 class AbsentNetwork(ValueError):
-    """A network is needed that the authors' files lacked."""
+    """A network is needed that the authors' files lack."""
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class MissingWeights(ValueError):
 
 
 class UnfitWeights(ValueError):
-    """A file of weights is there, and is not what it has to be."""
+    """A file of weights is there, and damaged or another than it should be."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def required_weights(name: str) -> Path:
 
 
 def require_sound_weights(name: str) -> None:
-    """Find out, before the work that is to use a file of weights, whether it can be loaded.
+    """Require, before the work, that a file of weights can be loaded.
 
     Raises:
         As ``required``; and UnfitWeights if it cannot.

@@ -1,1 +1,1 @@
-"""What several models share; for models only."""
+"""Building blocks that several models share; the harness imports none of them."""

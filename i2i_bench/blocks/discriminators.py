@@ -1,4 +1,4 @@
-"""Networks that tell real images from fakes, by patches or with a head for labels."""
+"""Patch discriminators, without and with a head that classifies labels."""
 
 from __future__ import annotations
 

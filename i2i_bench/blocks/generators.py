@@ -1,4 +1,4 @@
-"""ResNet generators and their halves."""
+"""ResNet generators, their encoder and decoder, and the label-conditioned generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How weights begin."""
+"""Initial weights of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StarGAN's training step (CVPR 2018), shared by models of labels."""
+"""The base class of label-conditioned models, with StarGAN's training step (CVPR 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What images, tasks and configurations must at least be, refused in one sentence."""
+"""Limits of image sizes, tasks and configuration fields, each refused in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers, and single steps of them."""
+"""Make optimisers, set their learning rates and take their steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of fakes that a discriminator is shown."""
+"""The image pool: the history of fakes that a discriminator is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that varies settings of a model."""
+"""The command ``ablate``, which varies settings of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about files that are not the project's to ship: weights and data, and the doctor."""
+"""The commands ``weights``, ``data``, ``doctor`` and ``cache``, on files not shipped here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands for who writes a model."""
+"""The commands for authors of models: ``new-model`` and ``check``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed, what is where, what is missing, and what to do about it."""
+"""Look for what is missing or broken in an installation, with advice on each finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that keep results true and runs small."""
+"""The commands ``validate-results`` and ``runs prune``."""
 
 from __future__ import annotations
 

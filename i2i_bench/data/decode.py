@@ -46,7 +46,7 @@ def decode_images(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
 
 
 def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
-    """Decode an image as ``decode`` does, (3, size, size), uint8.
+    """Decode an image as ``decode_images`` does, (3, size, size), uint8.
 
     Raises:
         ValueError: If it cannot be decoded, naming it.
@@ -69,7 +69,7 @@ def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> Resiz
 
 @contextlib.contextmanager
 def naming(image: TaskImage) -> Iterator[None]:
-    """Have what an image fails with name it."""
+    """Add the name of an image to the error that it raises."""
     try:
         yield
     except MemoryError:
@@ -81,7 +81,7 @@ def naming(image: TaskImage) -> Iterator[None]:
 
 
 def counted(results: Iterable[Item], total: int, progress: Progress | None) -> Iterator[Item]:
-    """Report each result that comes."""
+    """Yield results, and report progress after each."""
     for done, result in enumerate(results, start=1):
         if progress is not None:
             progress(done, total)
@@ -140,7 +140,7 @@ def channels_last(images: Tensor) -> Images:
 def to_float(images: Tensor) -> Tensor:
     """Map uint8 to [-1, 1], bit for bit as torchvision's ToTensor and Normalize do.
 
-    Float is torch's default, float32 unless somebody sets another, as in all that loads images.
+    The result has torch's default type, float32 unless a caller sets another.
     """
     return scale_in_place(images.to(torch.get_default_dtype()))
 

@@ -1,4 +1,4 @@
-"""Where the decoded images of a training stay: on the device, in memory, or in a file."""
+"""Keep decoded training images on the device, in memory, or in an unnamed file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLAB = 2**26  # bytes taken at once, so that no size has to be known before the 
 
 
 class NoRoomError(ValueError):
-    """Images fit nowhere."""
+    """Images fit neither on the device, nor in memory, nor on the disk."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Room:
 
 
 def find_room(device: torch.device, folder: Path | None = None) -> Room:
-    """Look what is free.
+    """Measure what is free.
 
     Args:
         device: Of the training.
@@ -84,9 +84,9 @@ def choose_home(images: int, beside: int, free: Room) -> Home:
 
 
 class Store:
-    """Takes images one by one, from any thread, and gives each back as a tensor in its home.
+    """Keeps images as tensors in one home; images may be added from any thread.
 
-    A file has no name, so that it goes with the process, however that ends.
+    A file has no name, so that it vanishes with the process, however that ends.
 
     Args:
         home: Where images are to stay.
@@ -140,7 +140,7 @@ class Store:
 
 
 def _map_file(folder: Path, size: int) -> Tensor:
-    """Map a file that has no name and is gone once nothing of it is in use."""
+    """Map an unnamed file, which vanishes once its memory is no longer used."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -151,7 +151,7 @@ def _map_file(folder: Path, size: int) -> Tensor:
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Take the room now: on a disk that is found full later, to write is to be killed."""
+    """Reserve the room now: writing to the map of a full disk would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
         return

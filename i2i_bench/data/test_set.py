@@ -14,15 +14,13 @@ from i2i_bench.tasks.task import Task, TaskImage
 class TestSet:
     """The test images of a task at one size, decoded when they are first asked for, and kept.
 
-    An image is decoded once, whatever it is wanted for: as a source in one direction, as a real
-    image that the translations of another one are compared with, as a true translation in a paired
-    task, and in each domain of a labelled task to which it belongs.
+    An image is decoded once for all its roles: the source of one direction, the real image of
+    another, the true translation of a paired task, a member of several domains of a labelled task.
 
-    What was decoded stays in memory, ``3 * size**2`` bytes an image: 20 MB for 100 images of
+    Decoded images stay in memory, ``3 * size**2`` bytes an image: 20 MB for 100 images of
     256 px, 0.1 GB for the 2,000 of CelebA at 128 px, 0.6 GB for 3,000 of 256 px. A domain that was
-    decoded as a whole is handed out as it lies here, not to be changed in place; a domain of a
-    labelled task is copied out of all images, and lives as long as its user. True translations that
-    are no test images, which embedded tasks draw, are not kept.
+    decoded as a whole is returned without a copy and must not be changed in place; a domain of a
+    labelled task is a copy. True translations that embedded tasks draw are not kept.
 
     Args:
         task: Whose images.

@@ -164,7 +164,7 @@ def make_store(
 
 
 def expected_bytes(task: Task, settings: Settings) -> int:
-    """Expect the size of the decoded training images; where shapes differ, from a few of them."""
+    """Estimate the bytes of decoded training images, where shapes differ from a few of them."""
     square = 3 * settings.load_size**2
     if settings.resize == "square":
         return square * sum(task.num_train.values())
@@ -172,7 +172,7 @@ def expected_bytes(task: Task, settings: Settings) -> int:
 
 
 def _expected_whole(images: list[TaskImage], square: int) -> int:
-    """Expect the size of images of which each keeps its aspect ratio."""
+    """Estimate the bytes of images that keep their aspect ratios."""
     looked_at = images[:: -(-len(images) // LOOKED_AT)]
     longer = 0.0
     for image in looked_at:
@@ -192,7 +192,7 @@ class _Domain:
 
 
 class _Draws:
-    """Which image each sample of a stream shows, and how: made for many samples at once."""
+    """The image and crop of each sample of a stream, drawn for many samples at once."""
 
     def __init__(self, seed: int, stream: str, pixels: list[Tensor], settings: Settings) -> None:
         self._seed, self._stream, self._settings = seed, stream, settings
@@ -209,7 +209,7 @@ class _Draws:
         return found
 
     def block(self, number: int) -> Tensor:
-        """Return the draws of samples ``number * BLOCK``, ..., (BLOCK, 4) ordered as Sample."""
+        """Return the draws of samples ``number * BLOCK``, ..., (BLOCK, 4), as ``Crop``."""
         if number != self._number:
             self._number, self._rows = number, self._draw(number * BLOCK)
             rows = self._rows.tolist()
@@ -227,14 +227,14 @@ class _Draws:
 
 
 def _parts(first_sample: int, size: int, block: int) -> Iterator[tuple[int, slice]]:
-    """Give the blocks that samples lie in, and where in each."""
+    """Yield the blocks that samples lie in, and their places in each."""
     for number in range(first_sample // block, (first_sample + size - 1) // block + 1):
         start, stop = first_sample - number * block, first_sample + size - number * block
         yield number, slice(max(0, start), min(stop, block))
 
 
 def _lie_side_by_side(pixels: list[Tensor]) -> bool:
-    """Tell whether images have one shape and one memory, an image's size or a multiple apart."""
+    """Tell whether images share a shape and lie in one memory at even distances."""
     first = pixels[0]
     memory, size = first.untyped_storage().data_ptr(), first.numel()
     return all(
@@ -246,7 +246,7 @@ def _lie_side_by_side(pixels: list[Tensor]) -> bool:
 
 
 class _Slab:
-    """Images that lie side by side on a device, of which one kernel cuts the next few batches.
+    """Images in one tensor on a device, from which one kernel crops the next few batches.
 
     Args:
         pixels: The images, (3, height, width) each.
@@ -271,14 +271,14 @@ class _Slab:
     def cut(self, first_sample: int, size: int) -> Tensor:
         """Crop and mirror images, (size, 3, crop, crop), float in [-1, 1].
 
-        It may be a part of what other batches are parts of.
+        The result may be a view of memory that other batches share.
         """
         few = _parts(first_sample, size, self._few)
         parts = [self._cut(number)[part] for number, part in few]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _cut(self, number: int) -> Tensor:
-        """Cut a few samples at once: one by one, starting kernels would take longer than these."""
+        """Crop several samples at once: for single ones, launching kernels would take longest."""
         if number != self._few_number:
             ((block, part),) = _parts(number * self._few, self._few, BLOCK)
             if block != self._number:
@@ -330,7 +330,7 @@ def _permutation(seed: int, stream: str, block: int, count: int) -> NDArray[np.i
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
-    """Report the progress of a part as that of the whole."""
+    """Report the progress of a part as progress of the whole."""
     if progress is None:
         return None
     return lambda part, _: progress(done + part, total)

@@ -46,7 +46,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under test: its class and its settings, the type and layout of what it is given."""
+    """A model under test: class and settings, and the type and memory format of its inputs."""
 
     model_class: type[Model]
     settings: Settings

@@ -1,4 +1,4 @@
-"""Gradients of training steps: recorded as optimisers get them, and compared."""
+"""Record the gradients that optimisers get in training steps, and compare them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of tasks without data, for checks, cards and imports."""
+"""Tasks without data, whose facts checks, cards and imports need."""
 
 from __future__ import annotations
 

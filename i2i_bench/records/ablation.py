@@ -16,7 +16,7 @@ class _Strict(BaseModel):
 
 
 class AblationPoint(_Strict):
-    """What is compared with the other points, over all seeds.
+    """A point of an ablation, compared with the others over all seeds.
 
     Attributes:
         values: One for each key of the study.

@@ -32,7 +32,7 @@ class Places:
 
 
 def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> None:
-    """Note in a run's folder what finds its task, and whether its record is written."""
+    """Note in a run's folder how to find its task, and whether its record is written."""
     content = {"task": task_argument, "finished": is_finished}
     files.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 

@@ -1,4 +1,4 @@
-"""What is said under a table: how it is ranked, what is missing and why, what the costs are of."""
+"""Notes under a table: how it is ranked, what is missing and why, what costs include."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a leaderboard is made of: groups that may be compared, their tables, rows and values."""
+"""Groups of comparable scores, and the tables, rows and values of a leaderboard."""
 
 from __future__ import annotations
 

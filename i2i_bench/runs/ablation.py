@@ -31,10 +31,10 @@ LONGEST_NAME = 100  # letters, without suffix
 
 @dataclass(frozen=True)
 class Variant:
-    """A point of an ablation before it has a task and a seed.
+    """A point of an ablation, without task and seed.
 
     Attributes:
-        label: What a reader sees; None where that is the values of what varies.
+        label: Shown in the table; None to show the values of what varies.
         model: Name in the registry.
         choices: Of all of its runs.
     """
@@ -46,7 +46,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Theme:
-    """What an ablation is about, whatever the task.
+    """The subject of an ablation, whatever the task.
 
     Attributes:
         name: Of its files, behind the task's.

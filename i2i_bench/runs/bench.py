@@ -1,4 +1,4 @@
-"""What every run of a plan shares."""
+"""What all runs of a plan share: places, protocols, device, modes."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
 
 
 def _add_scores(found: Record, scores: Scores, results: Path) -> Path:
-    """Add scores to a record as it is by now: another process may have added some meanwhile.
+    """Add scores to the record on disk, to which other processes may have added some.
 
     Raises:
         ValueError: If the run was trained again since the record was read.
@@ -120,7 +120,7 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
 
 
 def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:
-    """Give the record to add to, which ``force`` lets go if it was made with other settings."""
+    """Return the record to add to; with ``force``, None if its settings differ."""
     try:
         found = recorded_run(job, bench.places)
     except ValueError:

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def execute_run(job: Job, bench: Bench, *, store: Store | None = None, force: bool = False) -> Path:
-    """Train, translate, score and record one run, going on from where it stopped.
+    """Train, translate, score and record one run, resuming it where it stopped.
 
     Args:
         job: The run.
@@ -50,7 +50,7 @@ def execute_run(job: Job, bench: Bench, *, store: Store | None = None, force: bo
 
     Raises:
         Stopped: After a signal.
-        ValueError: If anything is not as it must be; what was saved stays.
+        ValueError: If the run cannot be carried out; what was saved stays.
         Locked: If another process works on this run.
     """
     with lock.lock_run(bench.places.runs / job.run.folder) as ours:
@@ -130,7 +130,7 @@ def train_together(
     report: Report,
     test_set: TestSet | None = None,
 ) -> Position:
-    """Do what every process of a training does."""
+    """Train; every process of a training calls this."""
     settings = job.settings
     schedule = Schedule(
         job.run.seed,
@@ -168,7 +168,7 @@ def with_scores(made: Record, scores: Scores) -> Record:
 def score_run(
     model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
 ) -> Scores:
-    """Translate the test set in these directions, save what came out and score it."""
+    """Translate the test set in these directions, save the translations and score them."""
     device, report = bench.device, bench.report
     scores: Scores = {}
     for direction in directions:

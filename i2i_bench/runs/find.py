@@ -37,8 +37,8 @@ def find_job(run: str, places: Places, task: str | None = None) -> Job:
     Args:
         run: Names it.
         places: Where things are.
-        task: For imported networks, which belong to none: what to score them on. For others, where
-            the folder of their task is now, if it was moved.
+        task: For imported networks, which have no task: the one to score them on. For others, the
+            folder of their task, if it was moved.
 
     Raises:
         ValueError: If there is no such run, its task cannot be found, or ``task`` is another.
@@ -64,7 +64,7 @@ def find_job(run: str, places: Places, task: str | None = None) -> Job:
 
 
 def _official_job(start: Start, task: str | None, places: Places) -> Job:
-    """Put imported networks to a task, at the sizes at which their model is scored on it."""
+    """Make a job of imported networks on a task, with their model's image sizes there."""
     if not task:
         raise ValueError(f"{start.origin} was imported and has no task; name one with --task")
     name = start.identity["model"]
@@ -112,7 +112,7 @@ def _newest(folder: Path) -> dict[str, Any]:
 
 
 def find_task_of_run(folder: Path, task: str | None, places: Places) -> tuple[Task, str]:
-    """Find the task of a run, and what finds it.
+    """Find the task of a run, and the name or folder that finds it.
 
     Args:
         folder: Of the run.
@@ -120,7 +120,7 @@ def find_task_of_run(folder: Path, task: str | None, places: Places) -> tuple[Ta
         places: Where things are.
 
     Raises:
-        ValueError: If nothing is noted, or what is said or noted is not there.
+        ValueError: If no task is noted, or the one given or noted does not exist.
     """
     argument = task or noted_task(folder)
     if argument is None:

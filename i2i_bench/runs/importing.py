@@ -79,14 +79,14 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
 
 
 def _from_official(model_class: type[Model], source: Path) -> Model:
-    """Build a model; what its files lack is the same each time."""
+    """Build a model; networks that the files lack are initialised alike each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return model_class.from_official(source)
 
 
 def _hint(name: str, source: Path) -> str:
-    """Say whose files these are instead, as far as that can be seen."""
+    """Say which installed model or known family the files belong to instead."""
     others = [other for other in registry.available_models() if other != name]
     if fitting := [other for other in others if _fits(other, source)]:
         return f"; these files fit {' and '.join(fitting)}"

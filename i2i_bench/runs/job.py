@@ -1,4 +1,4 @@
-"""A run with all that is needed to carry it out."""
+"""A job: a run with its model, task and settings, ready to be carried out."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Job:
     choices: Choices | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return what a checkpoint must agree with, as plain values."""
+        """Return the plain values that identify a run in its checkpoints."""
         return {
             "model": self.run.model,
             "task": self.task.name,
@@ -112,7 +112,7 @@ class Job:
 
 
 def expect_memory(job: Job, device: torch.device, runs: Path) -> tuple[MemoryNeed, Store]:
-    """Return what memory a run needs, and where its training images are to stay.
+    """Estimate the memory of a run, and choose where its training images stay.
 
     Args:
         job: The run.

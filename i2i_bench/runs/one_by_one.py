@@ -22,9 +22,9 @@ from i2i_bench.training.signals import Stopped
 def run_one_by_one(
     jobs: Sequence[Job], bench: Bench, *, force: bool, say: Callable[[str], None]
 ) -> None:
-    """Carry out a plan: skip what is recorded, go on with what was stopped, do the rest.
+    """Carry out a plan: skip runs that are recorded, resume those that were stopped.
 
-    A run that fails does not keep the others from being done, unless several processes train.
+    After a run fails the others are still done, unless several processes train together.
 
     Raises:
         Stopped: After a signal.
@@ -49,17 +49,17 @@ def run_one_by_one(
 
 
 def require_done(failed: Sequence[str], total: int) -> None:
-    """Raise ValueError if runs of a plan failed, with what the first one failed of."""
+    """Raise ValueError if runs of a plan failed, with the reason of the first one."""
     if failed:
         raise ValueError(f"{len(failed)} of {total} runs failed, first {failed[0]}")
 
 
 def assist(jobs: Sequence[Job], bench: Bench) -> None:
-    """Train with the first process what that one begins, until its plan is done.
+    """Take part in every training that the first process begins, until its plan is done.
 
     Raises:
         Stopped: After a signal.
-        ValueError: As in ``carry_out``.
+        ValueError: As in ``run_one_by_one``.
     """
     for job in jobs:
         bench.crew.require(str(job.run), job.model_class.card, job.settings)
@@ -74,7 +74,7 @@ def assist(jobs: Sequence[Job], bench: Bench) -> None:
 def _carry_out_one(
     number: int, job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]
 ) -> str:
-    """Do what is left to do for one run; say what was done."""
+    """Finish one run; say what was done."""
     found = record_to_keep(job, bench.places, force=force)
     if found:
         missing = [p for p in bench.protocols if not is_scored(found, p, job.task)]
@@ -93,13 +93,13 @@ def _carry_out_one(
 
 
 def _expect_memory(job: Job, bench: Bench) -> tuple[MemoryNeed, Store]:
-    """Expect the memory of the part of a batch that one process has."""
+    """Estimate the memory of one process, which has a part of each batch."""
     part = dataclasses.replace(job, settings=bench.crew.part(job.settings))
     return expect_memory(part, bench.device, bench.places.runs)
 
 
 def record_to_keep(job: Job, places: Places, *, force: bool) -> Record | None:
-    """Return the record that a run need not be done again for."""
+    """Return the record of a run that need not be repeated."""
     folder = places.runs / job.run.folder
     return None if force or is_unfinished(folder) else recorded_run(job, places)
 

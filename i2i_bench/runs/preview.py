@@ -1,4 +1,4 @@
-"""What a run would do, which ``--dry-run`` says."""
+"""Describe what a run would do, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def describe_job(job: Job, places: Places, device: torch.device) -> str:
 
 
 def _memory_lines(job: Job, places: Places, device: torch.device) -> list[str]:
-    """Say what memory is expected, also of a run that has no room on this machine."""
+    """Say what memory is expected, also where this machine has too little."""
     try:
         need, store = expect_memory(job, device, places.runs)
         where = str(store)
@@ -64,7 +64,7 @@ def _setting_lines(job: Job) -> list[str]:
 
 
 def expected_time(job: Job, places: Places) -> str:
-    """Expect the speed that another seed of the same run had."""
+    """Estimate the time by the speed of another seed of the same run."""
     for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
         try:
             other = record.read_record(path)

@@ -1,4 +1,4 @@
-"""What a record holds besides scores: costs, device, versions, commit, files."""
+"""Gather what a record holds besides scores: costs, device, versions, commit, files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def make_record(
 
 
 def _artefacts(folder: Path) -> list[str]:
-    """Name the files of a run; of checkpoints the last: which was before it, the clock decides."""
+    """Name the files of a run, of its checkpoints the last: which preceded it is chance."""
     names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
     older = [name for name in names if checkpoint.is_checkpoint(name)][:-1]
     return [name for name in names if name not in older]

@@ -1,4 +1,4 @@
-"""Remove what runs leave behind and nobody needs; records are never touched."""
+"""Remove files of runs that nobody needs any more; records are never touched."""
 
 from __future__ import annotations
 

@@ -173,8 +173,8 @@ def translate_files(
 ) -> int:
     """Translate an image, or every image of a folder, into PNG files of the same stem.
 
-    Images are read and written on all cores while the networks work. Each file is whole or not
-    there; where one cannot be read, those before its batch are.
+    Images are read and written on all cores while the networks work. Each file is written whole or
+    not at all; where one cannot be read, the batches before it are written.
 
     With masks, ``<stem>_attention<k>.png`` shows the k-th mask, 0 as black and 1 as white.
 
@@ -241,7 +241,7 @@ def _translated(
     device: torch.device,
     with_masks: bool,
 ) -> Iterator[_Translation]:
-    """Translate in batches; a CUDA device begins with one before the last is waited for."""
+    """Translate in batches; a CUDA device starts on one before the previous one has arrived."""
     before: list[_Translation] = []
     for start in range(0, len(files), BATCH_SIZE):
         part = files[start : start + BATCH_SIZE]
@@ -261,7 +261,7 @@ def _translated(
 
 
 def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
-    """Have a batch brought from the device, as files have it, without waiting for it."""
+    """Start copying a batch from the device, in the layout of files, without waiting."""
     arrived = torch.cuda.Event() if fakes.is_cuda else None
     channels_last = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
     finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
@@ -296,7 +296,7 @@ def _translate(
 
 
 def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
-    """Give every image of a batch the same label; what they have is not asked for."""
+    """Give every image of a batch the same target label, whatever its own."""
     if label is None:
         return None
     rows = np.tile(np.array(label, np.int8), (count, 1))

@@ -35,7 +35,7 @@ NUM_SHOWN = 3  # names in a message
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """What is to be scored.
+    """Another program's images, to be scored.
 
     Attributes:
         source: Folder or zip archive of the images.
@@ -65,7 +65,7 @@ def score_submission(
         force: Whether scores that are there are replaced.
 
     Raises:
-        ValueError: If the name is unfit, there are scores already, or as in ``load``.
+        ValueError: If the name is unfit, there are scores already, or as in ``load_submission``.
     """
     new = _empty_record(name, images.task)
     keys = [f"{protocol}/{images.direction}" for protocol in scorer.protocols]
@@ -114,7 +114,7 @@ def _recorded(new: External, results: Path) -> External:
 
 
 def _of_the_same_images(before: External, scores: Scores, direction: str) -> Scores:
-    """Give the scores of other directions, and of this one those of the very images scored now."""
+    """Return the scores to keep: of other directions, and of the same images in this one."""
     pixels = {score.pixels_sha256["fake"] for score in scores.values()}
     return {
         key: score
@@ -150,7 +150,7 @@ def load_submission(images: Submission) -> tuple[Translations, Reference, dict[s
         of files of each format.
 
     Raises:
-        ValueError: As in ``read``.
+        ValueError: As in ``read_submission``.
     """
     task, direction = images.task, images.direction
     indices, fakes, formats = read_submission(images)
@@ -222,7 +222,7 @@ def _size(images: Submission) -> int:
 
 
 def _only(reference: Reference, indices: list[int]) -> Reference:
-    """Keep what is known of the chosen sources alone."""
+    """Keep the reference of the chosen sources only."""
     truth, foreground = reference.truth, reference.foreground
     return replace(
         reference,

@@ -1,4 +1,4 @@
-"""What attention masks and colours tell of a model's health."""
+"""Detect collapsed attention masks and inverted colours."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def measure(masks: Masks | None) -> MaskHealth | str:
 
 
 def join(parts: Sequence[MaskHealth | str]) -> MaskHealth | str:
-    """Put the images of batches together, or give the reason why one could not be measured."""
+    """Concatenate the measurements of batches, or return the reason why one has none."""
     found = []
     for part in parts:
         if isinstance(part, str):
@@ -65,7 +65,7 @@ def join(parts: Sequence[MaskHealth | str]) -> MaskHealth | str:
 
 
 def mask_values(health: MaskHealth | str) -> ValuesOrReasons:
-    """Give what a record says of masks, over all images."""
+    """Return the metrics of masks over all images, as records hold them."""
     return Meter().values(MASK_METRICS, Sample({"attention": health}))
 
 

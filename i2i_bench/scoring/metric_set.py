@@ -1,4 +1,4 @@
-"""The metrics that are known here, by key; whatever needs a list of metrics has it from here."""
+"""The one list of metrics, gathered from the modules of ``scoring.metrics``."""
 
 from __future__ import annotations
 

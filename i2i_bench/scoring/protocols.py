@@ -285,7 +285,7 @@ def score_features(
 
 
 def unavailable(protocol: Protocol, reason: str, *, with_source: bool = True) -> ValuesOrReasons:
-    """Return what ``score`` gives where nothing can be computed: one reason under each name.
+    """Return, where nothing can be computed, the reason under each name of ``score_features``.
 
     Args:
         protocol: Whose values.

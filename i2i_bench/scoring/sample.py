@@ -1,4 +1,4 @@
-"""What the functions of metrics are given of one set of translations, and what they find."""
+"""Give metrics what they need of one set of translations, and gather their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What there is of one set of translations.
+    """One set of translations, as metrics see it.
 
     Attributes:
         given: What metrics may need, by name; a text is the reason why the model has none of it.
@@ -31,7 +31,7 @@ class Sample:
     absent: Mapping[Need, str] = field(default_factory=dict)
 
     def more(self, given: Mapping[Need, Any]) -> Sample:
-        """Return a sample that has something else too."""
+        """Return a sample with more given."""
         return Sample({**self.given, **given}, self.absent)
 
     def is_for(self, metric: Metric) -> bool:
@@ -52,7 +52,7 @@ class Sample:
 
 
 class Meter:
-    """Computes metrics; a function by image once for the same arguments, whatever the metric.
+    """Computes metrics, calling a function by image once for the same arguments.
 
     Args:
         again: What to do once weights that are missing are there, for the warning.

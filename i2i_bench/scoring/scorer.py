@@ -50,7 +50,7 @@ Features = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scorer:
-    """How to score, whatever is scored.
+    """Scores translations of any origin.
 
     Attributes:
         protocols: Under which.
@@ -70,7 +70,7 @@ class Scorer:
     metrics: MetricSet = field(default_factory=known_metrics)
 
     def require_possible(self) -> None:
-        """Find out before the work whether anything but weights that are missing is in its way.
+        """Refuse, before the work, what would stop it; missing weights do not.
 
         Raises:
             ValueError: If weights are there and unfit, or the cache's limit is no number.
@@ -123,7 +123,7 @@ class Scorer:
     def _score(
         self, protocol: Protocol, task: Task, sets: _Sets, values: dict[str, Values]
     ) -> Score:
-        """Say what was scored, and how, beside the values."""
+        """Make a score: the values, with what was scored and how."""
         found, sizes = sets.found, (len(sets.against.real), len(sets.found.fakes))
         sha256, status = sets.weights(protocol.recipe)
         return Score(
@@ -200,7 +200,7 @@ def order_replicates(
 
 
 def _biased(found: ValuesOrReasons, num_images: int, num_compared: int) -> ValuesOrReasons:
-    """Give the reason in the place of each FID whose bias is larger than that of the rows."""
+    """Replace each FID whose bias exceeds that of the rows by the reason."""
     why = (
         f"halves of {num_images} images are smaller than the {num_compared} compared, so FID would "
         "be more biased"
@@ -275,7 +275,7 @@ def _by_name(names: Sequence[str]) -> list[int]:
 def _samples(
     found: Translations, against: Reference, device: str, judge: classifier.Classifier | None
 ) -> dict[str, Sample]:
-    """Give what is measured: translations, sources in their place, and real images."""
+    """Return the samples to measure: translations, and both baselines."""
     unchanged = dataclasses.replace(
         found,
         fakes=found.sources,
@@ -298,7 +298,7 @@ def _samples(
 
 
 def _sample(found: Translations, against: Reference, device: str) -> Sample:
-    """Gather what metrics may need of translations, but for what the classifier sees."""
+    """Gather what metrics may need of translations, except the classifier's predictions."""
     given: dict[Need, Any] = {
         "fake": found.fakes,
         "source": found.sources,

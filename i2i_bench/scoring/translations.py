@@ -131,7 +131,7 @@ def translate_test_set(
 
 
 def _tell_nobody(stage: str, done: int, of: int) -> None:
-    """Keep progress for itself."""
+    """Ignore progress."""
     del stage, done, of
 
 
@@ -216,7 +216,7 @@ def reference(test_set: TestSet, direction: Direction) -> Reference:
 def sample_rows(
     model: Model, found: Translations, against: Reference, *, device: torch.device, count: int = 4
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
-    """Give the captioned pictures of the first test images: source, translation, masks and all."""
+    """Return captioned pictures of the first test images: source, translation, masks."""
     direction = found.direction
     sources = to_float(torch.from_numpy(found.sources[:count]).permute(0, 3, 1, 2).to(device))
     model.networks.eval()

@@ -37,29 +37,29 @@ Accept = Callable[[Path, str], None]
 
 
 class DownloadError(ValueError):
-    """A file could not be had from anywhere."""
+    """No address gives the file."""
 
 
 def _accept_any(path: Path, sha256: str) -> None:
-    """Find no fault with a file."""
+    """Accept any file."""
     del path, sha256
 
 
 def _show_nothing(done: int, total: int) -> None:
-    """Keep progress for itself."""
+    """Ignore progress."""
     del done, total
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file, and how it is known to be the right one.
+    """A file to download, and what the right one is known by.
 
     Attributes:
         name: For people.
         urls: Addresses in the order in which they are tried.
         largest: Bytes; what is larger is refused.
         digits: Leading hexadecimal digits of its sha256, or all; "" where none are published.
-        accept: Called with the whole file and its sha256; raises ValueError with a fault it finds.
+        accept: Called with the whole file and its sha256; raises ValueError if it is unfit.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a file that was there once.
+    """What is known of a file that was verified before.
 
     Attributes:
         sha256: Of its content.
@@ -136,8 +136,8 @@ def download_file(
 ) -> Seen:
     """Download a file from the first address that gives it whole and right.
 
-    What is there of an interrupted download lies in ``<target>.part`` and is gone on with if the
-    server still has the same file. ``target`` appears complete, or not at all. Proxies are those of
+    An interrupted download lies in ``<target>.part`` and is resumed if the server still has the
+    same file. ``target`` appears complete, or not at all. Proxies are those of
     the environment.
 
     Args:
@@ -167,7 +167,7 @@ def download_file(
 
 
 def _first_whole(wanted: Wanted, target: Path, progress: Progress, patience: Patience) -> Seen:
-    """Put the first file in its place that an address gives whole and right."""
+    """Put in place the first file that an address gives whole and right."""
     part, failures = part_of(target), []
     for url in wanted.urls:
         try:
@@ -175,9 +175,9 @@ def _first_whole(wanted: Wanted, target: Path, progress: Progress, patience: Pat
             sha256 = _verified(part, wanted)
         except TransferRefused as refusal:
             failures.append(f"{shown(url)}: {refusal}")
-        except ValueError as fault:
+        except ValueError as error:
             discard_part(part)
-            failures.append(f"{shown(url)}: {fault}")
+            failures.append(f"{shown(url)}: {error}")
         else:
             _put(part, target)
             return Seen(sha256, target.stat().st_size, shown(url))
@@ -192,9 +192,9 @@ def _found(target: Path, wanted: Wanted) -> Seen:
     """Say what a file is that was there before."""
     try:
         return Seen(_verified(target, wanted), target.stat().st_size, target.name)
-    except ValueError as fault:
+    except ValueError as error:
         raise ValueError(
-            f"{target} is there but not as it must be ({fault}); --force replaces it"
+            f"{target} is there but not as it must be ({error}); --force replaces it"
         ) from None
 
 
@@ -209,8 +209,8 @@ def adopt_file(wanted: Wanted, source: Path, target: Path) -> Seen:
     with alone(target):
         try:
             sha256 = _verified(source, wanted)
-        except ValueError as fault:
-            raise ValueError(f"{source} is not {wanted.name}: {fault}") from None
+        except ValueError as error:
+            raise ValueError(f"{source} is not {wanted.name}: {error}") from None
         if target.exists() and target.samefile(source):
             return Seen(sha256, target.stat().st_size, str(source))
         part = part_of(target)

@@ -16,7 +16,7 @@ LARGEST_NOTE = 2**20  # bytes of a JSON file that is no record
 
 
 def read_bounded(path: Path, largest: int) -> bytes:
-    """Read an untrusted file, of which no more is believed than fits.
+    """Read an untrusted file up to a limit of bytes.
 
     Raises:
         OSError: If it cannot be read.
@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a folder, or all where the system has no locks."""
+    """Let one process at a time change a folder; all at once where the system has no locks."""
     make_folders(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -64,7 +64,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def lock_file(path: Path, held: Callable[[], None]) -> tuple[int, bool]:
-    """Open and lock a file, there or not, that whoever has locked it may remove.
+    """Open, or create, and lock a file that its owner may remove.
 
     Args:
         path: Of the file.
@@ -120,8 +120,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def put(path: Path, content: bytes | memoryview) -> None:
     """Write one of many files as ``replacing`` does; the caller has ``sync`` their folder.
 
-    It asks the system for little: threads that write pictures wait for each other whenever they
-    come back from it.
+    It makes few calls to the system, as threads that write images wait for each other after each.
     """
     try:
         handle, partial = _draft(path)
@@ -140,7 +139,7 @@ def put(path: Path, content: bytes | memoryview) -> None:
 
 
 def _draft(path: Path) -> tuple[int, Path]:
-    """Open a new, hidden file beside a path, for whom the user's mask lets read it."""
+    """Open a new hidden file beside a path, with the permissions of the user's mask."""
     prefix = f".{path.stem[:32]}-"  # the whole name may be as long as a file system allows
     while True:
         draft = path.with_name(f"{prefix}{secrets.token_hex(6)}{path.suffix}")
@@ -149,7 +148,7 @@ def _draft(path: Path) -> tuple[int, Path]:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or the names in a folder, on disk before anything else is done."""
+    """Wait until a file's content, or the names in a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -158,7 +157,7 @@ def sync(path: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, so that a loss of power leaves none without its name.
+    """Make a folder and its parents, synced so that they outlive a loss of power.
 
     Raises:
         OSError: If it cannot be made.
@@ -179,7 +178,7 @@ def require_no_dead_link(path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Find out whether a record can be written at a place, before the work that is to fill it.
+    """Require that a record can be written at a place, before the work is done.
 
     Raises:
         ValueError: If it cannot.

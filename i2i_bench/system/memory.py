@@ -1,4 +1,4 @@
-"""How much memory this machine has free."""
+"""How much memory a device or this machine has free."""
 
 from __future__ import annotations
 

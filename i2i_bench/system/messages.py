@@ -1,4 +1,4 @@
-"""What went wrong, in one sentence, with what to do about it."""
+"""Error messages: what went wrong, in one sentence, with what to do about it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reason(error: Exception) -> str:
 
 
 def near(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Ask whether the nearest of some names was meant; a sentence goes on after it."""
+    """Ask whether the nearest of some names was meant; the text ends a clause of a sentence."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"did you mean {found[0]!r}? " if found else ""
 
@@ -59,7 +59,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _of_system(error: OSError) -> str:
-    """Name the file, the fault and the way out."""
+    """Name the file, the error and the way out."""
     if error.strerror is None or error.errno is None:
         return str(error)
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -68,7 +68,7 @@ def _of_system(error: OSError) -> str:
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """Keep names from files from steering a terminal, filling it, or making lines of one."""
+    """Make untrusted text safe to print: no control characters, one line, bounded length."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     half = longest // 2

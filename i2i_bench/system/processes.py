@@ -1,4 +1,4 @@
-"""Whether this process is one of several."""
+"""Tell whether this process is one of several that train together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def several() -> bool:
-    """Tell whether torchrun, say, started this process and others; no torch is needed for it.
+    """Tell, without importing torch, whether torchrun or the like started several processes.
 
     Raises:
         ValueError: If the variables that tell so are no numbers.

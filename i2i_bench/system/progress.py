@@ -1,4 +1,4 @@
-"""What is told of long work: how much of it is done, and of which stage, with values."""
+"""Types of the functions that are told of progress, and one that shows nothing."""
 
 from __future__ import annotations
 

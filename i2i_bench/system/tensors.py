@@ -1,4 +1,4 @@
-"""Tensors on disk that nobody trusts: read without executing, checked, told apart."""
+"""Read untrusted files of tensors without executing anything, check and hash them."""
 
 from __future__ import annotations
 

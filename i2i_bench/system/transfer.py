@@ -1,4 +1,4 @@
-"""Bring the file of one address into a part on disk, going on where an earlier transfer stopped."""
+"""Transfer the file of one address to disk, resuming where an earlier transfer stopped."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class TransferRefused(Exception):
 
 
 class _Break(Exception):
-    """A transfer stopped in a way that may not happen again."""
+    """A transfer broke off in a way that may not happen again."""
 
 
 class _Changed(_Break):
-    """The file on the server is not the one of which a part is there."""
+    """The file on the server is not the one that a part was downloaded of."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Patience:
 
 
 def part_of(target: Path) -> Path:
-    """Give the place of what is there of a file before it is whole."""
+    """Return the path of an incomplete download."""
     return target.with_name(f"{target.name}.part")
 
 
 def sidecar_of(part: Path) -> Path:
-    """Give the place of what is known of the file that a part is of."""
+    """Return the path of the note on which file a part belongs to."""
     return part.with_name(f"{part.name}.json")
 
 
 def discard_part(part: Path) -> None:
-    """Remove a part and what is known of it, if there."""
+    """Remove a part and its note, if there."""
     part.unlink(missing_ok=True)
     sidecar_of(part).unlink(missing_ok=True)
 
@@ -83,12 +83,12 @@ class _Version:
     total: int
 
     def is_of(self, other: _Version) -> bool:
-        """Tell whether what both say agrees; an answer with a part may say less than the first."""
+        """Tell whether two versions agree; an answer with a part may state less than the first."""
         pairs = ((self.etag, other.etag), (self.changed, other.changed))
         return self.total == other.total and all(a == b for a, b in pairs if a and b)
 
     def condition(self) -> str:
-        """Return what makes a server send the rest of this version only, and else a whole file."""
+        """Return the value of If-Range: the server sends the rest of this version, or all."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.changed
 
 
@@ -111,7 +111,7 @@ class Transfer:
     patience: Patience
 
     def carry_out(self) -> None:
-        """Download, going on after breaks.
+        """Download, resuming after breaks.
 
         Raises:
             TransferRefused: If this address does not give the file.
@@ -131,7 +131,7 @@ class Transfer:
                 time.sleep(self.patience.pause * 2 ** (failures - 1))
 
     def _have(self) -> tuple[int, _Version | None]:
-        """Give the bytes that are there of the file at the address, and which file that was."""
+        """Return the number of bytes downloaded so far, and the version they are of."""
         try:
             known = _Version(**json.loads(sidecar_of(self.part).read_bytes()))
             size = self.part.stat().st_size
@@ -142,7 +142,7 @@ class Transfer:
         return 0, None
 
     def _ask(self) -> None:
-        """Ask once for what is missing, and append it."""
+        """Request what is missing once, and append it."""
         have, known = self._have()
         if known and have == known.total:
             return  # it was stopped between the last byte and the move to its place
@@ -220,7 +220,7 @@ def _in_words() -> Iterator[None]:
 
 
 def _check_status(response: Response) -> None:
-    """Tell answers that bring a file from others, and those worth asking again from the rest."""
+    """Accept answers with a file; raise for others, telling those worth a retry apart."""
     status = response.status_code
     words = f"{status} {response.reason}".strip()
     if status == 416:  # what is there is no beginning of the file that is there now

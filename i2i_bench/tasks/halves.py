@@ -1,4 +1,4 @@
-"""Find the folders of a task in what an archive held, or make them of images side by side."""
+"""Find the folders of a task in an unpacked archive, or cut them from side-by-side images."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ NUM_KEPT = 2
 
 
 def state_of(model: Model, identity: Mapping[str, Any], position: Position) -> dict[str, Any]:
-    """Return everything the next step depends on."""
+    """Return all state that the next step depends on."""
     return {
         "format": FORMAT,
         "identity": dict(identity),
@@ -44,7 +44,7 @@ def save_checkpoint(
     Args:
         folder: Of the run.
         model: Whose networks, optimisers and state are written.
-        identity: What the run is: plain values that ``restore`` compares.
+        identity: What the run is: plain values that ``restore_checkpoint`` compares.
         position: How far it has come.
 
     Raises:
@@ -90,7 +90,7 @@ def is_checkpoint(name: str) -> bool:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Delete what a killed process left of checkpoints it was writing."""
+    """Delete the drafts of checkpoints that killed processes left."""
     for draft in folder.glob(".checkpoint-*"):
         draft.unlink(missing_ok=True)
 
@@ -143,7 +143,7 @@ def restore_checkpoint(
 
 @contextlib.contextmanager
 def _fitting(part: str) -> Iterator[None]:
-    """Turn whatever a part that does not fit provokes into a ValueError."""
+    """Turn any exception that an unfit part raises into a ValueError."""
     try:
         yield
     except MemoryError:
@@ -166,7 +166,7 @@ def restore_networks(model: Model, content: Mapping[str, Any]) -> None:
 
 
 def require_fit(model: Model, content: Mapping[str, Any]) -> None:
-    """Compare names, shapes and kinds of numbers; the model may be on the meta device.
+    """Require equal names, shapes and kinds of numbers; the model may be on the meta device.
 
     Raises:
         ValueError: If they do not fit, naming the first tensors that disagree.

@@ -1,4 +1,4 @@
-"""Read checkpoints that nobody trusts, executing nothing in them."""
+"""Read untrusted checkpoints without executing anything in them."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _require_bounded(path: Path, content: Any) -> None:
-    """Raise ValueError if a checkpoint has more to it than its size can tell, however it is made.
+    """Raise ValueError if a checkpoint declares more than a file of its size can hold.
 
-    Values may be there many times, and tensors larger than what they are views of.
+    Values may be repeated, and tensors be larger than the storage that they are views of.
     """
     size = 0
     for number, value in enumerate(_values(content)):
@@ -81,7 +81,7 @@ def _require_bounded(path: Path, content: Any) -> None:
 
 
 def _values(content: Any, depth: int = 0) -> Iterator[Any]:
-    """Give every value in nested containers, and these, as often as each is met.
+    """Yield every value in nested containers, and the containers, as often as they occur.
 
     Raises:
         ValueError: If they are nested deeper than any checkpoint.
@@ -127,7 +127,7 @@ def _require_layout(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_identity(plain: Mapping[str, Any]) -> bool:
-    """Tell whether values are plain, and no more and no longer than a message can show."""
+    """Tell whether values are plain, few and short enough to be shown in a message."""
     values = list(itertools.islice(_values(plain), MOST_NAMED + 1))
     are_plain = all(isinstance(value, PLAIN) for value in values)
     shown = sum(len(value) for value in values if isinstance(value, str))

@@ -76,7 +76,7 @@ def train(
     crew: Crew = parallel.ALONE,
     test_set: TestSet | None = None,
 ) -> Position:
-    """Train until the budget is spent, going on from the folder's newest checkpoint.
+    """Train until the budget is spent, resuming from the folder's newest checkpoint.
 
     Args:
         model: On its device, as its constructor left it.
@@ -125,7 +125,7 @@ def _open(model: Model, folder: Path, identity: Mapping[str, Any]) -> Position:
 
 
 class _Loop:
-    """One session of a training: the step, and what was measured since the last line of the log."""
+    """One session of a training: its steps, and the losses since the last line of the log."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class _Loop:
     def walk(
         self, album: Album, report: Report, stop: Sequence[int], *, save: Callable[[], None]
     ) -> int:
-        """Take all steps, or those until a signal; give its number, 0 for none. The state is saved.
+        """Take all steps, or until a signal; save the state, return the signal's number or 0.
 
         Raises:
             ValueError: As ``tell`` and ``save`` do.
@@ -198,7 +198,7 @@ class _Loop:
         self.images_seen += size
 
     def tell(self, report: Report, *, is_late: bool, is_last: bool) -> None:
-        """Read the losses and report them where that is due; append a line to the log, likewise.
+        """Read and report the losses if that is due, and append a line to the log if that is due.
 
         Args:
             report: Told of them.
@@ -252,7 +252,7 @@ class _Loop:
             file.write(json.dumps(line) + "\n")
 
     def save(self, folder: Path, identity: Mapping[str, Any], report: Report) -> None:
-        """Write a checkpoint, unless something is no longer finite; its time is not counted.
+        """Write a checkpoint, provided that all is finite; its time is not counted.
 
         Raises:
             ValueError: If something is not finite, or the disk takes no more.
@@ -278,7 +278,7 @@ class _Loop:
         self.since = time.monotonic()
 
     def require_finite(self) -> None:
-        """Raise ValueError if a tensor of the networks is not finite: none such is saved."""
+        """Raise ValueError if a tensor of the networks is not finite; no such state is saved."""
         self._refuse("tensor", not_finite(self.model.networks.state_dict()))
 
     def _refuse(self, what: str, names: list[str]) -> None:
@@ -291,7 +291,7 @@ class _Loop:
             )
 
     def truncate_log(self) -> None:
-        """Drop lines from after the checkpoint that training goes on from."""
+        """Drop lines written after the checkpoint that training resumes from."""
         if not self.log.is_file():
             return
         kept = []
@@ -302,7 +302,7 @@ class _Loop:
         write_text(self.log, "".join(kept))
 
     def position(self) -> Position:
-        """Give how far this has come."""
+        """Return how far the training has come."""
         memory = max(self.start.peak_memory, peak_memory(self.device))
         return Position(self.steps, self.images_seen, self.seconds, memory)
 

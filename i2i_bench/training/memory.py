@@ -24,12 +24,12 @@ from i2i_bench.system.messages import shown_bytes
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """What a run takes, in bytes, without what libraries use.
+    """The memory that a run needs, in bytes, besides that of libraries.
 
     Attributes:
-        images: Decoded training images, which stay where there is room for them.
-        states: Weights, gradients and the optimisers' state.
-        step: The highest point of a training step without these; None where it cannot be told.
+        images: Of decoded training images, which stay where there is room for them.
+        states: Of weights, gradients and the optimisers' state.
+        step: Peak of a training step beside these; None where it is unknown.
     """
 
     images: int
@@ -38,12 +38,12 @@ class MemoryNeed:
 
     @property
     def total(self) -> int:
-        """All that is known."""
+        """The sum of what is known."""
         return self.images + self.states + (self.step or 0)
 
     @property
     def beside(self) -> int:
-        """What the device must have free, whatever becomes of the images."""
+        """What the device must have free, wherever the images are."""
         return self.states + (self.step or 0)
 
     def __str__(self) -> str:
@@ -58,9 +58,8 @@ class MemoryNeed:
 def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> MemoryNeed:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
-    The second step is the first with the optimisers' state in place. Precision is taken for fp32.
-    Training images are not among what is found. Runs that differ in their seed only, or in the
-    images, are counted once.
+    Two, since the optimisers' state exists from the second one on. Precision is taken as fp32.
+    Training images are not included. Runs that differ only in seed or images are measured once.
 
     Raises:
         ValueError: If the model refuses images of this size.
@@ -106,7 +105,7 @@ def _train_twice(
 
 @contextlib.contextmanager
 def bounded(operations: int | None) -> Iterator[None]:
-    """Let no more operations on tensors be done than so many; any number if None.
+    """Limit the number of tensor operations in the block; no limit if None.
 
     Raises:
         ValueError: In the block, at the first that is too many.
@@ -134,7 +133,7 @@ class _Bounded(TorchDispatchMode):
 
 
 class _Peak(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive, and the most there ever were."""
+    """Counts the bytes of live tensors, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +165,7 @@ class _Peak(TorchDispatchMode):
 
 
 def require_memory(need: MemoryNeed, device: torch.device) -> None:
-    """Refuse a run that the device has no memory for; its images may stay elsewhere.
+    """Refuse a run for which the device has too little memory; images may stay elsewhere.
 
     Raises:
         ValueError: If more is needed beside them than is free.

@@ -1,7 +1,7 @@
 """One run on several devices: processes that share each step's batch (torch.distributed).
 
 What ``torchrun`` starts finds itself by the variables ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``.
-The processes see each its rows of a step's batch, with the draws of these rows, and average
+Each process sees its rows of a step's batch, with the draws of these rows, and they average
 gradients before an optimiser's step: together they take the step that one process would take. Only
 the first one reads and writes files; the others know nothing but what it tells them.
 """
@@ -40,17 +40,17 @@ T = TypeVar("T")
 
 
 class Deserted(ValueError):
-    """Another process of the training is gone."""
+    """Another process of the training has ended."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """The rows of a step's batch that are one process's.
+    """The rows of a step's batch that one process has.
 
     Attributes:
-        start: The first of them.
-        count: How many, at least 1; where there are fewer rows than processes, one is shown to
-            several.
+        start: Index of the first row.
+        count: Number of rows, at least 1; where there are fewer rows than processes, several
+            have the same row.
         weight: Of this process in a mean over the batch: 0 where its row is another's.
     """
 
@@ -71,7 +71,7 @@ def split(size: int, num_processes: int) -> list[Share]:
 
 
 class Crew:
-    """The processes of a training; this one is of a single process, which has nobody to ask."""
+    """The processes of a training; this class is for a single process."""
 
     rank = 0
     size = 1
@@ -86,18 +86,18 @@ class Crew:
         return Share(0, size, 1.0)
 
     def agree(self, *values: int) -> tuple[int, ...]:
-        """Return the highest that any process has said of each of several values."""
+        """Return the maximum over the processes of each of several values."""
         return values
 
     def mean(self, values: list[float], weights: list[float]) -> list[float]:
-        """Return the means over the batches of which each process knows its rows'."""
+        """Return means over the whole batch, given each process's means over its rows."""
         del weights
         return values
 
     def align(
         self, model: Model, position: Position, identity: Mapping[str, Any]
     ) -> tuple[Position, contextlib.AbstractContextManager[None]]:
-        """Start from the state of the first process; in the block, training steps are shared."""
+        """Copy the state of the first process to all; in the block, training steps are shared."""
         del model, identity
         return position, contextlib.nullcontext()
 
@@ -109,7 +109,7 @@ class Crew:
         return settings
 
     def call(self, number: int | None) -> int | None:
-        """Return the number that the first process says; the others wait for it."""
+        """Broadcast a number from the first process; the others wait for it."""
         return number
 
 
@@ -130,13 +130,13 @@ class Processes(Crew):
         return self._shares[self.rank]
 
     def agree(self, *values: int) -> tuple[int, ...]:
-        """Return the highest that any process has said of each of several values."""
+        """Return the maximum over the processes of each of several values."""
         said = torch.tensor(values)
         _run_collective(dist.all_reduce, said, dist.ReduceOp.MAX, group=self._group)
         return tuple(said.tolist())
 
     def mean(self, values: list[float], weights: list[float]) -> list[float]:
-        """Return the means over the batches of which each process knows its rows'."""
+        """Return means over the whole batch, given each process's means over its rows."""
         known = torch.tensor(values, dtype=torch.float64)
         known *= torch.tensor(weights, dtype=torch.float64)
         _run_collective(dist.all_reduce, known, group=self._group)
@@ -145,7 +145,7 @@ class Processes(Crew):
     def align(
         self, model: Model, position: Position, identity: Mapping[str, Any]
     ) -> tuple[Position, contextlib.AbstractContextManager[None]]:
-        """Start from the state of the first process; in the block, training steps are shared.
+        """Copy the state of the first process to all; in the block, training steps are shared.
 
         Raises:
             ValueError: If the model keeps a state that processes cannot share, or they differ in
@@ -204,7 +204,7 @@ class Processes(Crew):
     def _query_together(
         self, query: Callable[[Tensor, Randomness], Tensor], images: Tensor, random: Randomness
     ) -> Tensor:
-        """Ask a pool for the whole batch, so that it is the same everywhere; give our rows."""
+        """Query a pool with the whole batch, so that pools stay equal; return our rows."""
         own, most = self._shares[self.rank], max(share.count for share in self._shares)
         padded = torch.cat([images, images[:1].expand(most - len(images), -1, -1, -1)])
         gathered = [torch.empty_like(padded) for _ in self._shares]
@@ -236,14 +236,14 @@ class Processes(Crew):
         return dataclasses.replace(settings, batch_size=-(-settings.batch_size // self.size))
 
     def call(self, number: int | None) -> int | None:
-        """Return the number that the first process says; the others wait for it."""
+        """Broadcast a number from the first process; the others wait for it."""
         said = torch.tensor([-1 if number is None else number])
         _run_collective(dist.broadcast, said, 0, group=self._group)
         return None if said.item() < 0 else int(said.item())
 
 
 def _run_collective(collective: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Do with all processes what ends in an exception when one of them is gone.
+    """Run a collective operation of torch, which fails when another process has ended.
 
     Raises:
         Deserted: If one is.
@@ -255,7 +255,7 @@ def _run_collective(collective: Callable[..., T], *arguments: Any, **named: Any)
 
 
 def own_device(kind: str) -> torch.device:
-    """Return this process's device, of a kind of which there may be several."""
+    """Return the device of this process, among several of its kind."""
     if kind != "cuda" or not several():
         return torch.device(kind)
     device = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
@@ -265,7 +265,7 @@ def own_device(kind: str) -> torch.device:
 
 @contextlib.contextmanager
 def crew(device: torch.device) -> Iterator[Crew]:
-    """Meet the other processes, if there are any; after a failure nobody is waited for."""
+    """Join the other processes, if there are any; after a failure none is waited for."""
     if not several():
         yield ALONE
         return
@@ -286,7 +286,7 @@ def _store() -> Any:
 
 
 def outlive(number: int, frame: FrameType | None) -> None:
-    """Handle the SIGTERM that torchrun sends to who is left of a failure, and may have to say it.
+    """Survive the SIGTERM that torchrun sends after a failure, to report that failure.
 
     It is not ``SIG_IGN``, which programs that this process starts would inherit.
     """
@@ -294,7 +294,7 @@ def outlive(number: int, frame: FrameType | None) -> None:
 
 
 def speaks_for_all() -> bool:
-    """Tell once, to the process that asks first, that what went wrong is for it to say."""
+    """Return True to the first process that asks, which then reports the failure, else False."""
     try:
         return _store().add("i2i_bench/told", 1) == 1
     except (RuntimeError, ValueError):  # it is gone, with the process that had it

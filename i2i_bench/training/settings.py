@@ -29,14 +29,14 @@ MOST_LAYERS = 1000  # blocks, masks and the like
 
 
 def with_config(settings: Settings, config: Any) -> Settings:
-    """Exchange the configuration; images get the size that one for labels is for."""
+    """Replace the configuration; one for labels also fixes the size of images."""
     size = _fixed_size(settings, config)
     sizes = {} if size == settings.crop_size else {"load_size": size, "crop_size": size}
     return dataclasses.replace(settings, config=config, **sizes)
 
 
 def _fixed_size(settings: Settings, config: Any) -> int:
-    """Give the size of the images that a configuration for labels is for, else the settings'."""
+    """Return the image size of a configuration for labels, else that of the settings."""
     return config.image_size if getattr(config, "attributes", ()) else settings.crop_size
 
 
@@ -48,7 +48,7 @@ def without_memory(
     Args:
         model_class: The model.
         settings: Of which the configuration is used.
-        like: Tensors which it is to fit; settings that ask for far more of them are not trusted.
+        like: Tensors that it is to fit; settings that ask for far more tensors are refused.
 
     Raises:
         ValueError: If the model cannot be built so.
@@ -149,7 +149,7 @@ def _groups(exclusive: Sequence[Sequence[str]]) -> str:
 
 
 def differences(before: Settings, after: Settings) -> dict[str, Any]:
-    """Return the settings that were changed, those of the configuration by their own names."""
+    """Return the changed settings; fields of the configuration by their own names."""
     pairs = [(before.config, after.config), (before, after)]
     return {
         field.name: getattr(new, field.name)

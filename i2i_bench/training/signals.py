@@ -1,4 +1,4 @@
-"""End a training by a signal, after its state was saved."""
+"""Stop a training on SIGINT or SIGTERM, after its state was saved."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Stopped(Exception):
 def stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list; a second one acts as if this were not here.
 
-    One that the process ignores, as ``nohup`` and ``&`` have it do, stays ignored. One of several
-    processes that fails in the block lives to say so: ``parallel.outlive``.
+    A signal that the process ignores, as under ``nohup`` or ``&``, stays ignored. Of several
+    processes, one that fails in the block survives to report it: see ``parallel.outlive``.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Snapshots of a training: what becomes of the same few test images, at moments of the budget."""
+"""Snapshots of a training: translations of the same few test images over the budget."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def moments(budget: int) -> list[int]:
 
 
 class Album:
-    """Takes the snapshots of one run; they change neither the networks nor any chance.
+    """Takes the snapshots of one run, changing neither networks nor random state.
 
     Args:
         model: In training.
@@ -75,11 +75,11 @@ class Album:
         self._sources = {d: test_set.images(d.source, range(counts[d])) for d in counts}
 
     def is_due(self, before: int, now: int) -> bool:
-        """Tell whether a moment came to pass in the step between two numbers of images seen."""
+        """Tell whether a snapshot is due between two numbers of images seen."""
         return any(before < moment <= now for moment in self._moments)
 
     def take(self, images_seen: int) -> None:
-        """Write a snapshot; a disk that takes no more costs the snapshot only."""
+        """Write a snapshot; if the disk is full, go on without it."""
         content: dict[str, NDArray] = {}
         with evaluating(self._model, self._device):
             for direction in self._sources:
@@ -109,7 +109,7 @@ class Album:
 
 @contextlib.contextmanager
 def evaluating(model: Model, device: torch.device) -> Iterator[None]:
-    """Put a model in training into the mode in which it translates, and back; chance likewise."""
+    """Put a model into evaluation mode for a while, and restore mode and random state after."""
     before = [(module, module.training) for module in model.networks.modules()]
     model.networks.eval()
     devices = [device] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Networks to begin with in place of new ones."""
+"""Pretrained networks that a training starts from in place of new ones (``--start``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def require_finite(origin: str, networks: Mapping[str, Tensor]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Networks to begin with in place of new ones.
+    """Pretrained networks that a training starts from.
 
     Attributes:
         origin: Where they come from, for messages.
@@ -47,7 +47,7 @@ class Start:
     digest: str
 
     def require_fit(self, model: Model) -> None:
-        """Compare names, shapes and kinds of what is there; the model may be on the meta device.
+        """Require that names, shapes and kinds fit the model, which may be on the meta device.
 
         Raises:
             ValueError: If they do not fit, or a number is not finite, naming the first tensors.

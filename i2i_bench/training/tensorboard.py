@@ -17,7 +17,7 @@ FOLDER = "tensorboard"  # below the run's
 
 
 def require_tensorboard() -> None:
-    """Raise ValueError if what writes event files is not installed, or does not work."""
+    """Raise ValueError if TensorBoard is not installed, or cannot be imported."""
     try:
         import torch.utils.tensorboard  # noqa: F401 - to see whether that can be done
     except ImportError as error:
@@ -30,13 +30,13 @@ def require_tensorboard() -> None:
 class EventLog:
     """A ``Report`` that copies the loss log of a run to event files; a context manager.
 
-    A session makes the files anew from the whole log, of which training has dropped what lies
-    behind its checkpoint by the first report: so no step is twice or missing, wherever the session
+    A session writes the files anew from the whole log. By the first report, training has dropped
+    lines after its checkpoint, so that no step is missing or there twice, wherever the session
     before was killed, and whether it wrote event files or not.
 
     Args:
         folder: Of the run.
-        report: To which every report is handed on.
+        report: Called with every report as well.
     """
 
     def __init__(self, folder: Path, report: Report) -> None:
@@ -50,7 +50,7 @@ class EventLog:
         self._writer = SummaryWriter(str(folder / FOLDER), purge_step=0)
 
     def __call__(self, stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
-        """Hand on a report, and copy what the log has got since the last one."""
+        """Pass a report on, and copy the lines that are new in the log."""
         self._report(stage, done, of, values)
         self._copy()
 

@@ -24,12 +24,12 @@ IMAGES_SEEN = 4  # in a look
 
 
 class Watch:
-    """A ``Report`` that now and then looks at translations in training, and warns once an alarm.
+    """A ``Report`` that checks translations during training, and warns once for each alarm.
 
     Args:
         model: In training.
-        images: Which it sees; always the same few are looked at.
-        report: To which every report is handed on.
+        images: Its training images, of which the same few are always translated.
+        report: Called with every report as well.
     """
 
     def __init__(self, model: Model, images: TrainingImages, report: Report) -> None:
@@ -38,7 +38,7 @@ class Watch:
         self._known: set[tuple[Direction, str]] = set()
 
     def __call__(self, stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
-        """Hand on a report; look when another share of the budget is spent."""
+        """Pass a report on; check translations when another share of the budget is spent."""
         self._report(stage, done, of, values)
         looks = done * LOOKS // of
         if stage == "train" and looks > self._looks:
@@ -54,7 +54,7 @@ class Watch:
 
 
 def _requests(images: TrainingImages) -> Iterator[tuple[Direction, Batch]]:
-    """Give the same few images for every direction; with labels, for every change of one."""
+    """Yield batches of the same few images for every direction, or change of a label."""
     batch, task = images.batch(0, IMAGES_SEEN), images.task
     for domains in itertools.permutations(task.domains, 2):
         yield Direction(*domains), batch
@@ -71,7 +71,7 @@ def _requests(images: TrainingImages) -> Iterator[tuple[Direction, Batch]]:
 
 
 def _look_at(model: Model, batch: Batch, direction: Direction) -> ValuesOrReasons:
-    """Give what may raise an alarm at a batch of real images."""
+    """Return the values that may raise an alarm, of the translation of a batch."""
     with evaluating(model, batch.images[direction.source].device):
         fake = model.translate(batch, direction)
         masks = model.masks(batch, direction)

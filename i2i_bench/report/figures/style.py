@@ -1,4 +1,4 @@
-"""What all figures share: their style, their width, and how they reach the disk."""
+"""The style and width of all figures, and how they are saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of a paper as Markdown, CSV or LaTeX, whatever stands in it."""
+"""Print a table of a paper as Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 

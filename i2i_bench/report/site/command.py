@@ -1,4 +1,4 @@
-"""The command that makes recorded runs again, from their records alone."""
+"""The command that repeats recorded runs, found from their records alone."""
 
 from __future__ import annotations
 

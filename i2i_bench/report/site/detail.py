@@ -1,4 +1,4 @@
-"""What the page tells of a run beside its row: command, settings, costs, scores, record."""
+"""The details of a run on the page: command, settings, costs, scores, record."""
 
 from __future__ import annotations
 

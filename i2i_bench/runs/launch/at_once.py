@@ -37,8 +37,8 @@ def run_at_once(
 ) -> None:
     """Carry out a plan, several runs at once.
 
-    A run that fails does not keep the others from being done; one whose machine dies goes on
-    elsewhere from its last checkpoint.
+    After a run fails the others are still done; one whose machine dies resumes elsewhere from its
+    last checkpoint.
 
     Args:
         jobs: The plan.
@@ -82,7 +82,7 @@ def _finish(
     show: Show,
     stop: Sequence[int],
 ) -> tuple[str, bool]:
-    """Carry out one run, wherever that can be; give what to say of it, and whether it is good."""
+    """Carry out one run on any site; return what to say of it, and whether it succeeded."""
     name, said = str(job.run), "not begun"
     for attempt in range(ATTEMPTS):
         if attempt and not stop:
@@ -118,7 +118,7 @@ def _follow(lines: Iterator[str | int], show: Callable[[str], None]) -> tuple[in
 def command_of_job(
     job: Job, bench: Bench, *, device: str, modes: Sequence[str], force: bool
 ) -> RunCommand:
-    """Return what carries out a run of a plan as a process of its own, anywhere."""
+    """Return the command that carries out a run in a process of its own."""
     assert job.choices is not None  # as of every job that a plan has
     options: list[tuple[str, Any]] = [
         *(("--model", job.run.model), ("--task", job.task_argument), ("--seed", job.run.seed)),

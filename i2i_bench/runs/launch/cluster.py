@@ -1,4 +1,4 @@
-"""The machines of a Ray cluster."""
+"""The site of the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from i2i_bench.runs.launch.site import Vanished
 
 
 class ClusterSite:
-    """The machines of a Ray cluster, or this one as such; a run's devices are reserved for it.
+    """The machines of a Ray cluster, or this one alone; devices are reserved for each run.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``: whether a run is to have a GPU.
@@ -74,7 +74,7 @@ class ClusterSite:
             self._running.discard(running)
 
     def stop(self) -> None:
-        """Have all commands save their state and end."""
+        """Make all commands save their state and end."""
         self._stopped = True
         for running in list(self._running):
             self._ray.cancel(running)

@@ -1,4 +1,4 @@
-"""Processes on this machine."""
+"""The site of processes on this machine."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class LocalSite:
         return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
     def stop(self) -> None:
-        """Have all commands save their state and end."""
+        """Make all commands save their state and end."""
         self._stopped.set()

@@ -23,7 +23,7 @@ main(prog_name="i2i-bench")
 
 @dataclass(frozen=True)
 class RunCommand:
-    """What carries out one run.
+    """The command that carries out one run.
 
     Attributes:
         arguments: After ``i2i-bench run``.
@@ -39,7 +39,7 @@ def execute_command(
 ) -> Iterator[str | int]:
     """Start a command as a process; give its lines, then its exit code.
 
-    It is told to end when nobody wants its lines any more.
+    It is sent a signal to end when the caller stops reading.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "run", *command.arguments],
@@ -65,7 +65,7 @@ def execute_command(
 
 
 def execute_remotely(command: RunCommand, variables: Mapping[str, str]) -> Iterator[str | int]:
-    """Do ``execute`` on the machine that this is called on, by name and without torch."""
+    """Do ``execute_command`` on the machine that this is called on, by name and without torch."""
     yield from execute_command(command, variables, lambda: False)
 
 

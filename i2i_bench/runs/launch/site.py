@@ -1,4 +1,4 @@
-"""Where commands are carried out."""
+"""The interface of a site, where commands of runs are carried out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Vanished(Exception):
 
 
 class Site(Protocol):
-    """Where commands are carried out."""
+    """The interface of a site, where commands of runs are carried out."""
 
     slots: int  # commands at once
 
@@ -29,7 +29,7 @@ class Site(Protocol):
         ...
 
     def stop(self) -> None:
-        """Have all commands save their state and end."""
+        """Make all commands save their state and end."""
         ...
 
 

@@ -106,9 +106,9 @@ def load_features(key: str, shape: tuple[int, int]) -> NDArray[np.float32] | Non
 
 
 def keep_features(key: str, features: NDArray[np.float32]) -> None:
-    """Write features for next time, and remove what was not used longest to stay in the limit.
+    """Write features for next time, and remove the least recently used ones beyond the limit.
 
-    What does not fit at all is not kept; a folder that cannot be written costs a warning.
+    What exceeds the limit alone is not kept; a folder that cannot be written costs a warning.
     """
     limit = cache_limit()
     if features.nbytes + _HEADER > limit:
@@ -131,7 +131,7 @@ class _Entry:
 
     @property
     def is_draft(self) -> bool:
-        """Whether a process is writing it, or was killed at it."""
+        """Whether a process is writing it, or was killed while writing."""
         return self.path.name.startswith(".")
 
 

@@ -43,7 +43,7 @@ class ContentHash(NamedTuple):
 
 
 def content_hash(names: Sequence[str], images: ImageSet) -> ContentHash:
-    """Identify a set of images, whatever the order in which it is given, looking at each once.
+    """Hash a set of images, independent of their order, reading each once.
 
     Args:
         names: Relative path of each image.
@@ -80,10 +80,10 @@ def extract_features(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """Give the Inception features of images, from the cache where these were seen before.
+    """Return the Inception features of images, cached if these were extracted before.
 
-    Images are put through the network sorted by content, so that their order changes no digit,
-    and a batch at a time, so that only two batches of them lie in memory.
+    Images go through the network sorted by content, so that their order changes no digit, and in
+    batches, of which only two lie in memory.
 
     Args:
         images: uint8 (height, width, 3) each; they may differ in size.

@@ -210,7 +210,7 @@ class InceptionNetwork:
 def load_network(path: Path, sha256: str, device: str, *, is_script: bool) -> InceptionNetwork:
     """Load a network once for all sets of images; the hash tells whether the file has changed.
 
-    Arguments and errors otherwise as of ``Network``.
+    Arguments and errors otherwise as of ``InceptionNetwork``.
     """
     del sha256
     return InceptionNetwork(path, device, is_script=is_script)

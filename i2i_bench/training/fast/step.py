@@ -1,4 +1,4 @@
-"""How a device carries out a training step, captured or not; last digits may differ."""
+"""Take training steps on a device, plainly or as a captured CUDA graph."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Step:
             ) from error
 
     def _to_blame(self, error: RuntimeError) -> str | None:
-        """Name the mode that a step failed for, if it is one."""
+        """Name the mode that made a step fail, if a mode did."""
         if isinstance(error, torch.OutOfMemoryError):
             return None
         if self.modes.kernels and "differentiate twice" in str(error):
@@ -160,7 +160,7 @@ def _is_plain(value: object) -> bool:
 
 
 class _Static:
-    """A step on buffers that stay where they are, recorded once and replayed."""
+    """A training step on static buffers, captured once as a CUDA graph and replayed."""
 
     def __init__(self, step: Step, batch: Batch) -> None:
         images = {domain: each.clone() for domain, each in batch.images.items()}
@@ -190,7 +190,7 @@ def _tensors(batch: Batch) -> list[Tensor]:
 
 
 def _warm_up(body: Body, device: torch.device) -> None:
-    """Take steps on a stream of their own, as a capture demands."""
+    """Take steps on a side stream, as a capture demands."""
     if device.type != "cuda":
         body()
         return
@@ -217,7 +217,7 @@ def capture(body: Body) -> Body:
 
 @contextlib.contextmanager
 def _taken_back(model: Model) -> Iterator[None]:
-    """Undo, in place, what steps do to the tensors of a model.
+    """Restore, in place, the tensors of a model after steps.
 
     Raises:
         ValueError: If they do what cannot be undone.
@@ -238,7 +238,7 @@ def _taken_back(model: Model) -> Iterator[None]:
 
 
 def _state(model: Model) -> dict[str, Tensor]:
-    """Give every tensor that a step depends on, itself and no copy, by a name of its own."""
+    """Return by name every tensor that a step depends on, without copies."""
     found = {f"networks.{name}": t.detach() for name, t in model.networks.state_dict().items()}
     for name, optimizer in model.optimizers.items():
         for number, state in enumerate(optimizer.state.values()):
