@@ -67,7 +67,7 @@ class Row:
         size: Side of the images in pixels.
         batch: Samples a step.
         precision: ``fp32``, ``tf32`` or ``bf16``.
-        modes: Of ``acceleration``, by commas; ``reference`` for the published step.
+        modes: Names of ``Modes``, by commas; ``reference`` for the published step.
         masks: Attention masks; None for the model's own number.
         is_alone: Whether it is compared with nothing.
     """

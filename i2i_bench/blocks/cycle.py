@@ -55,8 +55,8 @@ def cycle_gan_step(
 ) -> dict[str, Tensor]:
     """Take CycleGAN's step: both generators, then both discriminators on the fakes made before.
 
-    Gradients of the generators add up over directions, so that the graph of one, half of all that
-    the published order keeps, is gone before the other's is made.
+    Gradients of the generators are accumulated over directions, so that the graph of one direction
+    is freed before the other's is built: half the memory of the published order.
 
     Args:
         networks: ``generators`` (by direction) and ``discriminators`` (by the domain they judge).

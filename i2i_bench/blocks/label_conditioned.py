@@ -44,7 +44,7 @@ TINY: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class LabelledConfig:
-    """What every model of this family is configured by.
+    """Configuration of every model of this family.
 
     Attributes:
         attributes: What the labels say, in their order.
@@ -143,7 +143,7 @@ class LabelConditioned(Model):
     def advance(self, clock: Clock) -> None:
         """Set the learning rate, and whether the generator is trained too.
 
-        It is at the last step as well, so that no step of the discriminator is for nothing.
+        It is also trained at the last step, so that no step of the discriminator is wasted.
         """
         factor = learning_rate_factor(clock, self.config.decay)
         set_learning_rate(self.optimizers, self.config.learning_rate * factor)
@@ -235,7 +235,7 @@ def _find(path: Path) -> dict[str, Path]:
 
 
 def infer(files: Mapping[str, official.StateDict]) -> dict[str, Any]:
-    """Read the configuration off the shapes of official networks.
+    """Infer the configuration from the shapes of official networks.
 
     Labels are those that the authors train with so many of; else they are numbered.
 

@@ -50,7 +50,7 @@ def cycle_losses(
 
     Yields:
         Of one direction ``adversarial_*``, ``cycle_*`` and ``identity_*`` by name, and the fakes by
-        their domain. Its graph is all that need be kept: it has nothing of the other direction's.
+        their domain. Its graph is independent of the other direction's.
     """
     for source, target in (("a", "b"), ("b", "a")):
         losses: dict[str, Tensor] = {}
@@ -85,6 +85,6 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
 
 
 def differentiate(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Add the gradients of a weighted sum to those that are there; give the losses detached."""
+    """Accumulate the gradients of a weighted sum; return the losses detached."""
     weighted_sum(losses, weights).backward()
     return {name: value.detach() for name, value in losses.items()}

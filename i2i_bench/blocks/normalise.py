@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def contiguous_gradient(x: Tensor) -> Tensor:
-    """Give a normalisation's output as it is, and the normalisation a contiguous gradient.
+    """Return the output of a normalisation unchanged, and make its gradient contiguous.
 
     PyTorch (2.14.1 was tried) differentiates ``instance_norm`` wrongly on a processor for a
     batch of one image whose gradient is channels-last: it is read as if it were contiguous. The

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 def adam(
     networks: nn.ModuleDict, learning_rate: float, beta1: float, weight_decay: float = 0.0
 ) -> dict[str, Optimizer]:
-    """Give each group of networks an Adam of its own, unless it has nothing to learn.
+    """Make an Adam for each group of networks that has parameters to learn.
 
     The decay of the second moment is 0.999, and weight decay is L2 within Adam.
     """
@@ -44,7 +44,7 @@ def descend(optimizer: Optimizer, loss: Tensor) -> None:
 
 @contextmanager
 def restarted(optimizer: Optimizer | None) -> Iterator[None]:
-    """Take one optimiser step down the sum of what is differentiated inside, in parts."""
+    """Take one optimiser step down the sum of the losses that are differentiated in the block."""
     if optimizer:
         optimizer.zero_grad(set_to_none=True)
     yield
@@ -54,7 +54,7 @@ def restarted(optimizer: Optimizer | None) -> Iterator[None]:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Spare the weight gradients of a network that only passes gradients on to its input."""
+    """Freeze a network for a while: it passes gradients on, its weights get none."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)

@@ -19,7 +19,7 @@ class ImagePool:
     stored image is shown and the new one takes its place; otherwise the new one is shown and not
     stored. Images of one batch are treated one after the other, on their device.
 
-    ``together``, where processes share a batch, asks for the images of all of them at once.
+    Where processes share a batch, ``together`` queries with the images of all of them.
     """
 
     together: Callable[[Callable[[Tensor, Randomness], Tensor], Tensor, Randomness], Tensor] | None

@@ -91,7 +91,7 @@ def fetch_weights(
 
 
 def _fail(reasons: Iterable[str]) -> None:
-    """Fail if there are reasons, once all the rest is done."""
+    """Fail, after all else is done, if there are reasons."""
     if sentence := "; ".join(reasons):
         raise click.ClickException(sentence)
 
@@ -256,7 +256,7 @@ def _numbers(counts: dict[str, int]) -> str:
 
 
 def _in_megabytes(report: Reporter, name: str) -> Callable[[int, int], None]:
-    """Turn progress in bytes into a stage of the report, which ends with the last byte alone."""
+    """Report progress in bytes as a stage, which ends only with the last byte."""
 
     def show(done: int, total: int) -> None:
         megabytes = done // 10**6

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
-    """Do what is left to do of a plan, and say what was done.
+    """Finish a plan, and say what was done.
 
     Raises:
         click.exceptions.Exit: In a process that helps another one, once the plan is done.
@@ -94,7 +94,7 @@ def _site(options: Mapping[str, Any], device: torch.device, count: int) -> Site:
 
 
 def _bench(options: Mapping[str, Any]) -> Bench:
-    """Give what all runs share, without anything that shows progress."""
+    """Make what all runs share, without a report of progress."""
     from i2i_bench.runs.bench import Bench
     from i2i_bench.system.progress import quiet
     from i2i_bench.training import parallel

@@ -35,11 +35,11 @@ _STATES: dict[TaskState, tuple[FindingMark, str]] = {  # of images, with what is
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The state of one thing that runs depend on.
 
     Attributes:
         topic: Such as ``weights``.
-        mark: ``missing`` does not keep anything else from working; ``broken`` must be mended.
+        mark: ``missing`` does not keep anything else from working; ``broken`` must be repaired.
         text: What was found.
         advice: What to do; "" if nothing.
     """
@@ -75,13 +75,13 @@ def _versions() -> Iterator[Finding]:
         except PackageNotFoundError:
             yield Finding("versions", "broken", f"{name} is not installed", "pip install i2i-bench")
     for name in ("torch", "torchvision"):
-        if fault := _import_fault(name):
+        if problem := _import_problem(name):
             advice = "install the versions that belong together (constraints.txt)"
-            yield Finding("versions", "broken", f"{name} cannot be imported: {fault}", advice)
+            yield Finding("versions", "broken", f"{name} cannot be imported: {problem}", advice)
 
 
 @functools.cache
-def _import_fault(name: str) -> str:
+def _import_problem(name: str) -> str:
     """Say why a library cannot be imported; "" if it can."""
     try:
         importlib.import_module(name)
@@ -92,7 +92,7 @@ def _import_fault(name: str) -> str:
 
 def _devices() -> Iterator[Finding]:
     yield Finding("devices", "ok", f"cpu: {os.cpu_count()} cores, {_memory()}")
-    if _import_fault("torch"):
+    if _import_problem("torch"):
         return
     import torch
 
@@ -151,7 +151,7 @@ def _disk(places: Mapping[str, Path]) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     for file in pretrained.FILES.values():
-        found = pretrained.inspect_weights(file, load=not _import_fault("torch"))
+        found = pretrained.inspect_weights(file, load=not _import_problem("torch"))
         purpose = file.purpose if file.name in pretrained.NEEDED else f"{file.purpose}, optional"
         text = f"{file.name}: {found.state} ({purpose})"
         if found.sha256:
@@ -175,7 +175,7 @@ def _data(data: Path) -> Iterator[Finding]:
 
 
 def _state(source: Source, folder: Path) -> TaskState:
-    """Tell, without opening images, whether those of a task are as they must be."""
+    """Tell, without opening images, whether those of a task are there and complete."""
     state = source.state(folder)
     if state != "ready":
         return state

@@ -22,16 +22,16 @@ from i2i_bench.system.messages import near, reason
 from i2i_bench.system.processes import several
 
 SPIN_COUNT = "10000"  # looks at a lock before a thread sleeps, as measured: docs/speed.md
-SHARED = ("run", "ablate")  # what processes that torchrun started do together
+SHARED = ("run", "ablate")  # commands that processes of torchrun share
 
 
 class Commands(click.Group):
-    """Commands whose failures are one sentence, and whose misspelt names get the nearest."""
+    """Commands that fail in one sentence, and name the nearest to a misspelt name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or name the nearest; what is not shared, the first process does alone."""
+        """Find a command, or name the nearest; only the first process runs unshared commands."""
         if args and args[0] not in SHARED and is_one_of_several() and os.environ["RANK"] != "0":
             raise click.exceptions.Exit(0)
         if args and not args[0].startswith("-") and args[0] not in self.commands:
@@ -40,7 +40,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def main(self, *arguments: Any, **named: Any) -> Any:
-        """Run as a program; help that cannot be printed is one sentence, too."""
+        """Run as a program; a failure to print help is one sentence, too."""
         _name_user()
         _give_way()
         try:
@@ -50,7 +50,7 @@ class Commands(click.Group):
             sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it raises becomes one sentence, of several processes too."""
+        """Run a command; an exception becomes one sentence, also with several processes."""
         logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
         if is_one_of_several() and ctx.parent is None:  # a group of the group fails through it
             return _invoke_with_others(super().invoke, ctx)
@@ -70,9 +70,9 @@ def _invoke(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """Have SIGTERM end the block as an exception does, which leaves nothing half done.
+    """Turn SIGTERM into an exception in the block, so that nothing is left half done.
 
-    A process that ignores it goes on ignoring it.
+    A process that ignores SIGTERM goes on ignoring it.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -92,7 +92,7 @@ def unwinding() -> Iterator[None]:
 
 
 def _name_user() -> None:
-    """Give the user a name where the system has none, as in containers: torch asks for one."""
+    """Set a user name where the system has none, as in containers: torch asks for one."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
@@ -100,18 +100,18 @@ def _name_user() -> None:
 
 
 def _give_way() -> None:
-    """Have threads that wait for others leave the processor soon, where the user says nothing.
+    """Limit how long waiting OpenMP threads spin, unless the user has set it.
 
-    Threads of GNU's OpenMP, which torch uses on Linux, wait for milliseconds without: beside other
-    processes they keep the very thread that they wait for from its work. It is read once, when
-    torch is imported.
+    Threads of GNU's OpenMP, which torch uses on Linux, spin for milliseconds while they wait, which
+    beside other processes slows down the thread that they wait for. The variable is read once,
+    when torch is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 def is_one_of_several() -> bool:
-    """Tell whether torchrun started this process and others; variables that lie are wrong usage."""
+    """Tell whether torchrun started this process and others; wrong variables are wrong usage."""
     try:
         return several()
     except ValueError as error:
@@ -119,7 +119,7 @@ def is_one_of_several() -> bool:
 
 
 def _invoke_with_others(command: Callable[[click.Context], Any], ctx: click.Context) -> Any:
-    """Run a command of which the first process speaks, and of a failure who meets it first."""
+    """Run a command in several processes: the first one prints, a failure is printed once."""
     from i2i_bench.training import parallel
 
     is_first = os.environ["RANK"] == "0"

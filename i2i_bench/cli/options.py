@@ -126,7 +126,7 @@ FAST = click.option(
 
 
 class _Seconds(click.FloatRange):
-    """A time; no comparison tells that a NaN is none."""
+    """A number of seconds; NaN, which passes every comparison, is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -79,7 +79,7 @@ class Reporter:
 
 
 class ProgressBoard:
-    """Show what several runs say at once: one table on a terminal, plain lines elsewhere."""
+    """Show the output of parallel runs: one table on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -111,7 +111,7 @@ class ProgressBoard:
                 self._console.print(f"{run}: {line}", markup=False, highlight=False)
 
     def say(self, line: str) -> None:
-        """Print what stays, above the table."""
+        """Print a lasting line above the table."""
         with self._lock:
             self._lines = {r: said for r, said in self._lines.items() if f" {r}: " not in line}
         print(line, flush=True)

@@ -135,7 +135,7 @@ def score(folder: Path, **options: Any) -> None:
 
 
 def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:
-    """Print what was scored and what was found, by further protocols what differs by them."""
+    """Print scores; of further protocols, only the values that differ by protocol."""
     from i2i_bench.report.columns import summary
     from i2i_bench.scoring.protocols import DISTANCE_KEYS
 

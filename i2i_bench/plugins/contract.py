@@ -215,7 +215,7 @@ def _masked(subject: Subject) -> list[tuple[Direction, Masks, Tensor, Tensor]]:
 
 
 def masks_share_each_pixel(subject: Subject) -> str | None:
-    """Check the masks' shape, that they sum to 1, and the index of the background."""
+    """Check the shape of masks, that they sum to 1, and the index of the background."""
     for _, masks, source, _ in _masked(subject):
         shape, (count, _, height, width) = masks.attention.shape, source.shape
         if (shape[0], *shape[2:]) != (count, height, width):
@@ -230,7 +230,7 @@ def masks_share_each_pixel(subject: Subject) -> str | None:
 
 
 def contents_keep_shape_and_range(subject: Subject) -> str | None:
-    """Check the shape of what masks show, and that it lies in the range of images."""
+    """Check the shape of contents, and that they lie in [-1, 1]."""
     for direction, masks, source, _ in _masked(subject):
         if masks.content is None:
             continue
@@ -243,10 +243,10 @@ def contents_keep_shape_and_range(subject: Subject) -> str | None:
 
 
 def background_copies_the_input(subject: Subject) -> str | None:
-    """Check that the input behind its mask, and each content behind its own, give the translation.
+    """Check that contents and input, blended by their masks, give the translation.
 
-    Contents beyond [-1, 1] are clipped in ``Masks``, so that pixels with such are left out; and a
-    model that gives not all of its contents is believed.
+    Contents beyond [-1, 1] are clipped in ``Masks``, so such pixels are left out. A model that does
+    not return all of its contents is not checked.
     """
     for direction, masks, source, fake in _masked(subject):
         contents, count = masks.content, masks.attention.shape[1]
@@ -293,7 +293,7 @@ def every_network_moves(subject: Subject) -> str | None:
 
 
 def optimizers_own_each_parameter_once(subject: Subject) -> str | None:
-    """Check that no trainable parameter is forgotten, and none is stepped twice."""
+    """Check that every trainable parameter is in exactly one optimiser."""
     model = subject.build()
     groups = [g for o in model.optimizers.values() for g in o.param_groups]
     owned = [id(parameter) for group in groups for parameter in group["params"]]
@@ -305,7 +305,7 @@ def optimizers_own_each_parameter_once(subject: Subject) -> str | None:
 
 
 class _Reads(TorchDispatchMode):
-    """Counts the values that the host reads, for which it would wait, outside of optimisers."""
+    """Counts the values that the host reads outside of optimisers, each of which it waits for."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -411,7 +411,7 @@ def _gradients(subject: Subject) -> Gradients:
 
 
 def _remedy(subject: Subject) -> str:
-    """Say what to use in the place of layers that PyTorch differentiates wrongly."""
+    """Say what to use in place of layers that PyTorch differentiates wrongly."""
     for name, layer in subject.build().networks.named_modules():
         if type(layer) is nn.InstanceNorm2d:
             return (

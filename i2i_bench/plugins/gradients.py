@@ -39,7 +39,7 @@ def recorded_gradients(model: Model) -> Iterator[Gradients]:
 
 @dataclass(frozen=True)
 class GradientDifference:
-    """Where two recordings are farthest apart.
+    """The largest difference of two recordings.
 
     Attributes:
         parameter: Name of the parameter.
@@ -72,7 +72,7 @@ def largest_difference(found: Gradients, wanted: Gradients) -> GradientDifferenc
 def relative_difference(found: Gradients, wanted: Gradients) -> float:
     """Give the norm of all differences of two recordings over that of all gradients wanted.
 
-    A parameter that has no gradients, as a bias that kernels leave alone, has those of zeros.
+    A parameter without gradients, such as a bias that kernels skip, counts as zeros.
 
     Raises:
         ValueError: If nothing is wanted, or parameters were stepped another number of times.
@@ -91,7 +91,7 @@ def relative_difference(found: Gradients, wanted: Gradients) -> float:
 
 
 def _norm(gradient: Tensor) -> float:
-    """Give a norm; one that is not a number counts as infinite, so that comparisons notice it."""
+    """Return a norm; NaN counts as infinite, so that comparisons notice it."""
     return float(gradient.double().norm().nan_to_num(nan=torch.inf))
 
 

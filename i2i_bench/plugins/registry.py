@@ -47,7 +47,7 @@ class BrokenModel(ValueError):
 def find_entries() -> list[InstalledModel]:
     """List installed models by name, importing none of them.
 
-    A distribution whose metadata cannot be read costs a warning, whatever it is of.
+    A distribution whose metadata cannot be read is skipped with a warning.
     """
     found: list[InstalledModel] = []
     seen: set[str] = set()  # the first of a name on the path hides the others
@@ -88,7 +88,7 @@ def entry_problem(entry: InstalledModel, among: list[InstalledModel]) -> str | N
 
 
 def available_models() -> list[str]:
-    """Name the installed models that metadata finds no fault with."""
+    """Name the installed models whose metadata is sound."""
     found = find_entries()
     return [entry.name for entry in found if entry_problem(entry, found) is None]
 

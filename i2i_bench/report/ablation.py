@@ -1,4 +1,4 @@
-"""An ablation: a pure function from its plan and the records to tables and figure."""
+"""Tables and figure of an ablation: a pure function of its plan and the records."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _of_protocols(found: Record, study: AblationPlan) -> Record:
 
 
 def _absence_notes(study: AblationPlan, found: Sequence[Record]) -> list[str]:
-    """Say which runs there is no record of."""
+    """Name the runs that have no record."""
     there = {(_folder(each.run), each.seed) for each in found}
     notes = []
     for point in study.points:
@@ -95,7 +95,7 @@ def _is_of(row: Row, point: AblationPoint, study: AblationPlan) -> bool:
 
 
 def ablation_texts(study: AblationPlan, records: Iterable[AnyRecord]) -> dict[str, str]:
-    """Return the contents of the study's files of text by suffix; equal records, equal contents."""
+    """Return the study's text files by suffix; equal records give equal contents."""
     found = ablation_tables(study, records)
     figures = f"![{markdown_text(study.title)}]({study.name}.png)"
     head = (

@@ -1,4 +1,4 @@
-"""Which costs a leaderboard shows beside the metrics, and what rows and spreads are called."""
+"""The columns of costs in a leaderboard, and the names of rows and spreads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COST_KEYS = frozenset(column.key for column in COSTS)
 
 
 def summary(values: Mapping[str, float | None]) -> str:
-    """Print the values of which something is known, in one line."""
+    """Print the known values in one line."""
     found = []
     for column in known_metrics().shown:
         if (value := values.get(column.key)) is not None:

@@ -23,7 +23,7 @@ class Difference:
         one: Value of the first.
         other: Value of the second.
         difference: First less second, over the same images.
-        error: Its standard error; None where there are too few images for one.
+        error: Its standard error; None for too few images.
     """
 
     key: str
@@ -99,7 +99,7 @@ class Comparison:
     reasons: dict[str, str]
 
     def sentences(self) -> list[str]:
-        """Say in words what the headline and the KID tell, and why what is missing is."""
+        """Say in words what the headline and the KID tell, and why values are missing."""
         shown = [d for i, d in enumerate(self.differences) if i == 0 or d.key == KID.key]
         missing: dict[str, list[str]] = {}
         for key, reason in self.reasons.items():

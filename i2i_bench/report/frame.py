@@ -142,7 +142,7 @@ def make_frame(records: Iterable[AnyRecord]) -> pandas.DataFrame:
 
 
 def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
-    """Give a row by ``DTYPES``, without what is not known of it."""
+    """Return a row by the columns of ``DTYPES``, without unknown values."""
     shared = _fields(record) | _fields(score) | group_of(record, score)._asdict()
     if isinstance(record, External):
         return shared | {"kind": "external", "label": record.name}
@@ -158,7 +158,7 @@ def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
 
 
 def _fields(of: AnyRecord | Score) -> dict[str, Any]:
-    """Give what is recorded under the name of a column."""
+    """Return the recorded fields that have the name of a column."""
     return {name: getattr(of, name) for name in DTYPES if name in type(of).model_fields}
 
 

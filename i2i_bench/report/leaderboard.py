@@ -82,7 +82,7 @@ def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:
 
 
 def ranked_by(group: Group) -> Column:
-    """Give what ranks: a task that ranks by distance leaves it to the protocol which."""
+    """Return the metric that ranks; of distances, the protocol says which."""
     key = group.headline
     protocol = PROTOCOLS.get(group.protocol)
     if protocol and protocol.version == group.protocol_version and key in DISTANCE_KEYS:
@@ -91,20 +91,20 @@ def ranked_by(group: Group) -> Column:
 
 
 def _titled(column: Column, group: Group) -> Column:
-    """Have the column of a mixture of distances say what is mixed."""
+    """Name the mixture in the title of a column of mixed distances."""
     if column.key in DISTANCE_KEYS and mixture(group):
         return dataclasses.replace(column, title=f"{column.title} {mixture(group)}")
     return column
 
 
 def _incomparable(entries: list[Entry]) -> frozenset[str]:
-    """Name the metrics whose values are of networks of several weights."""
+    """Name the metrics whose values come from different network weights."""
     made_by = {m.key: m.weights_field for m in known_metrics() if m.weights_field}
     return frozenset(key for key, field in made_by.items() if not have_one(field, entries))
 
 
 def _columns(present: set[str]) -> list[Column]:
-    """Give the columns of what has a value; metrics this module does not know come last."""
+    """Return the columns that have a value; unknown metrics come last."""
     known, hidden = known_metrics(), known_metrics().hidden
     others = sorted(present - known.by_key.keys() - COST_KEYS - hidden)
     shown = [metric for metric in known.shown if metric.key in present]
@@ -176,7 +176,7 @@ def _stats(found: Sequence[Mapping[str, float | None]]) -> dict[str, Stat]:
 
 
 def _baseline_row(name: str, entries: list[Entry]) -> Row:
-    """Take each value from the first record that has it: all compare the same images."""
+    """Take each value from the first record that has it: all are of the same images."""
     values: dict[str, float | None] = {}
     for _, score in sorted(entries, key=lambda entry: entry[1].partial):
         found = score.baselines[name].values if name in score.baselines else {}
@@ -185,7 +185,7 @@ def _baseline_row(name: str, entries: list[Entry]) -> Row:
 
 
 def _ranked(rows: list[Row], headline: Column) -> list[Row]:
-    """Put what can be ranked first, best on top; ties as printed share a rank."""
+    """Put rows that can be ranked first, the best on top; ties as printed share a rank."""
 
     def rankable(row: Row) -> bool:
         return bool(headline.better) and headline.key in row.stats and not row.partial

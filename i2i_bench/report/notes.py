@@ -53,7 +53,7 @@ def _spread_note(group: Group) -> str:
 
 
 def _remarks(group: Group, entries: list[Entry]) -> list[str]:
-    """Say what the protocol has a reader know, and how weights differ."""
+    """State the remarks of the protocol, and how weights differ."""
     found = []
     protocol = PROTOCOLS.get(group.protocol)
     if protocol and protocol.version == group.protocol_version:
@@ -203,7 +203,7 @@ def _identity_note(group: Group, entries: list[Entry]) -> str:
 
 
 def explain_split(entries: list[Entry]) -> str:
-    """Say why there is another table of this heading."""
+    """Say why another table has this heading."""
     settings = [record.settings for record, _ in entries if isinstance(record, Record)]
     keys = ("resampling", "resize")
     ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})

@@ -56,7 +56,7 @@ def _width(table: Table, column: Column) -> int:
 
 
 def _leads(table: Table) -> list[list[str]]:
-    """Give what names each row, the titles first: rank and label, or what an ablation varies."""
+    """Return the cells that name each row, titles first: rank and label, or varied values."""
     if table.keys:
         return [list(table.keys), *(list(row.values) for row in table.rows)]
     return [["#", "model"], *([str(row.rank or "-"), row.label] for row in table.rows)]
@@ -138,7 +138,7 @@ _MARKDOWN = str.maketrans(
 
 
 def markdown_text(text: str) -> str:
-    """Escape what Markdown, HTML or a terminal would take for more than text."""
+    """Escape what Markdown, HTML or a terminal would interpret."""
     plain = _one_line(text).translate(_MARKDOWN)
     inner = [
         f"\\{c}"
@@ -203,7 +203,7 @@ def csv_text(body: Iterable[Iterable[object]]) -> str:
 
 
 def _inert(value: object) -> object:
-    """Keep a spreadsheet from running a text as a formula, and a text from steering a terminal."""
+    """Make a text safe: no formula for a spreadsheet, no control character for a terminal."""
     if not isinstance(value, str):
         return value
     text = _one_line(value)
@@ -310,7 +310,7 @@ _LATEX = str.maketrans(
 
 
 def latex_text(text: str) -> str:
-    """Escape what LaTeX would take for more than text, and name what its usual fonts lack."""
+    """Escape what LaTeX would interpret, and name characters that its usual fonts lack."""
     plain = _one_line(text).replace("--", "-\0-").replace("--", "-\0-")
     return "".join(map(_latex_letter, plain)).replace("\0", "{}")
 

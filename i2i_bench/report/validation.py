@@ -53,7 +53,7 @@ def validate_results_in(results: Path) -> tuple[int, list[str]]:
 
 
 def _files(results: Path) -> Iterator[Path]:
-    """Find the JSON files below a folder; a folder that cannot be listed is no empty one."""
+    """Find the JSON files below a folder; raise if a folder cannot be listed."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -78,7 +78,7 @@ def _read(path: Path, results: Path) -> AnyRecord:
 
 
 def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
-    """Give what is wrong with one record, by itself."""
+    """Find what is wrong with one record by itself."""
     if path.read_bytes() != record.record_text(each).encode():
         yield "is not as i2i-bench writes it; it was edited by hand"
     if isinstance(each, Record):
@@ -168,7 +168,7 @@ def _task(each: AnyRecord) -> Iterator[str]:
 
 
 def _of_score(task: str, score: Score) -> Iterator[str]:
-    """Give what is wrong with one score, by itself."""
+    """Find what is wrong with one score by itself."""
     yield from _values("", score)
     for name, baseline in score.baselines.items():
         yield from _values(f"baseline {name}: ", baseline)
@@ -199,7 +199,7 @@ def _bounds(key: str) -> tuple[float, float] | None:
 
 
 def _lacks(score: Score) -> Iterator[str]:
-    """Look for what every score of a protocol holds, be it the reason of what has no value."""
+    """Find values that every score of a protocol must hold, or hold a reason for."""
     known = protocols.PROTOCOLS.get(score.protocol)
     wanted = {metric.key for metric in known_metrics() if metric.is_required}
     if known is not None and known.version == score.protocol_version:
@@ -209,7 +209,7 @@ def _lacks(score: Score) -> Iterator[str]:
 
 
 def _unchanged(baselines: Mapping[str, Values]) -> Iterator[str]:
-    """Hold the identity baseline to what is known of it: FID(x, x) is 0, and the like."""
+    """Check known values of the identity baseline, such as FID(x, x) = 0."""
     if baselines.keys() != {"identity", "real"}:
         yield f"baselines are {', '.join(sorted(baselines)) or 'none'}, not identity and real"
         return
@@ -302,7 +302,7 @@ def _test_images(task: str) -> Mapping[str, int | None]:
 
 
 def _among(found: FoundRecords) -> Iterator[str]:
-    """Give what records say against each other."""
+    """Find contradictions between records."""
     yield from _twins(found, "translations of the same pixels as", _fakes)
     yield from _twins(found, "the settings, task and seed of", _work)
     yield from _siblings(found)
@@ -344,7 +344,7 @@ def _baselines_differ(score: Score, other: Score) -> str | None:
 def _twins(
     found: FoundRecords, what: str, keys: Callable[[AnyRecord], Iterable[tuple[str, ...]]]
 ) -> Iterator[str]:
-    """Give the records that share what no two can."""
+    """Find records that share what must differ."""
     first: dict[tuple[str, ...], Path] = {}
     told: defaultdict[Path, set[Path]] = defaultdict(set)
     for path, each in found:
@@ -356,7 +356,7 @@ def _twins(
 
 
 def _siblings(found: FoundRecords) -> Iterator[str]:
-    """Give the records of one variant that differ in more than the seed."""
+    """Find records of one variant that differ in more than the seed."""
     first: dict[tuple[str, ...], tuple[Path, Record]] = {}
     for path, each in found:
         if not isinstance(each, Record):
@@ -378,7 +378,7 @@ def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:
 
 
 def _leaves_sources(score: Score) -> bool:
-    """Tell whether translations are the sources, which any number of runs may give."""
+    """Tell whether translations equal their sources, which several runs may share."""
     if "identity" not in score.baselines:
         return False
     untouched = score.baselines["identity"].values

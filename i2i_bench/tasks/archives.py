@@ -49,8 +49,8 @@ class Bounds:
         members: Files and folders.
         file_bytes: Of one file, unpacked.
         total_bytes: Of all files, unpacked.
-        ratio: Of bytes unpacked to bytes of the archive...
-        free_bytes: ...which is not looked at before so many are unpacked.
+        ratio: Of bytes unpacked to bytes of the archive.
+        free_bytes: Bytes unpacked before the ratio counts.
     """
 
     members: int = 1_000_000
@@ -141,7 +141,7 @@ def _named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _members(path: Path, room: int) -> Iterator[Iterator[_Member]]:
-    """Open an archive by its first bytes, whatever it is called."""
+    """Open an archive by its first bytes, not by its name."""
     with path.open("rb") as file:
         start = file.read(4)
         file.seek(0)
@@ -197,8 +197,8 @@ def _extractor(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], 
 class _Forward:
     """A stream for tarfile that only goes forward, up to a limit, in steps of bounded size.
 
-    tarfile steps back by one byte between members. A stream of gzip would begin again for that, and
-    an archive with negative sizes would go round for ever.
+    tarfile steps back by one byte between members. A gzip stream would restart for that, and an
+    archive with negative sizes would loop for ever.
     """
 
     def __init__(self, stream: Any, limit: int) -> None:
@@ -273,7 +273,7 @@ def _write(member: _Member, target: Path, limit: int) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it; none there is fine."""
+    """Remove a folder with all that is in it, if it is there."""
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():

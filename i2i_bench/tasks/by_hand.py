@@ -1,4 +1,4 @@
-"""Tasks of images with labels that users have to obtain themselves, from who may hand them out."""
+"""Tasks of labelled images that users have to obtain from the publisher themselves."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class ByHand(Source):
     """A set of images with labels that no program may fetch.
 
     Attributes:
-        counts: Images expected by split; None where it depends on who gives them out.
+        counts: Images expected by split; None where it depends on the publisher.
         needs: What has to be obtained, and how.
         layout: What to put where, below the folder of the task.
-        read: Gives the images of that folder; raises ValueError where it is not as it must be.
+        read: Reads the images of that folder; raises ValueError if files are missing or wrong.
         images: Name of the folder of images in that of the task.
         size: Pixels to which the field resizes the square in the middle of an image.
         crop: Pixels of that square; None for the largest.
@@ -110,7 +110,7 @@ class ByHand(Source):
         )
 
     def count_present(self, folder: Path) -> None:
-        """Nothing of it can have been fetched."""
+        """Return None: a set obtained by hand is never fetched."""
         del folder
 
     def offer(

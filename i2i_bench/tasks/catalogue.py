@@ -1,4 +1,4 @@
-"""The tasks that have a name, and the way from a name or a folder to its task."""
+"""Embedded and catalogued tasks by name, and how a name or folder becomes a task."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _published(
 
 
 def find_named(name: str) -> Task | Source | None:
-    """Give the embedded task or the source of a name; None for that of a folder, or of nothing."""
+    """Return the embedded task or the source of a name; None for other names and folders."""
     return EMBEDDED.get(name) or sources().get(name)
 
 
@@ -112,9 +112,9 @@ def find_task(name_or_path: str, data: Path) -> Task:
 
 
 def task_name_of(typed: str) -> str:
-    """Give the name under which the records of a task stand, of a folder with a hash of its files.
+    """Return the name of a task in records; a folder's has a hash of its files.
 
-    A folder of no images is taken for a name: those of records and runs are named so.
+    A folder without images is taken for a name, as folders of records and runs are named so.
 
     Raises:
         ValueError: If it is a folder of images that are no task.

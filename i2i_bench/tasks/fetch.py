@@ -1,4 +1,4 @@
-"""Put the images of a published archive where they belong, and remember what they were."""
+"""Download, unpack and verify a published archive, and remember the hash of its images."""
 
 from __future__ import annotations
 
@@ -118,12 +118,12 @@ def require_readable(files: Files, report: FetchProgress) -> None:
 
 
 def read_first(folder: Path) -> Seen | None:
-    """Read what the images of a task's folder were when they were seen first; None if never."""
+    """Return what is remembered of a folder's images since they were first seen, or None."""
     return first_seen.read_first_seen(folder.parent / first_seen.NAME).get(folder.name)
 
 
 def remember(folder: Path, files: Files, *, origin: str, force: bool) -> str:
-    """Compare images with those seen first, or remember them as those; give their sha256.
+    """Compare images with those first seen, or remember them as such; return their sha256.
 
     Args:
         folder: Of the task, where the images are or belong.
@@ -157,7 +157,7 @@ def num_bytes(files: Files) -> int:
 
 
 def _replace(draft: Path, target: Path) -> None:
-    """Move a complete folder to its place, and what was there out of the way first."""
+    """Move a complete folder to its place, after moving away what was there."""
     old = target.with_name(f".{target.name}.old")
     archives.remove(old)
     if target.exists():

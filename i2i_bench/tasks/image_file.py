@@ -40,8 +40,8 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = Fal
         with Image.open(file or _content(path), formats=FORMATS) as image:
             _check_image(path, image)
             image.load()
-            if is_plain and (fault := _fault(image)):
-                raise _RefusedImageError(f"{path} {fault}; save it as plain RGB")
+            if is_plain and (loss := _loss_as_rgb(image)):
+                raise _RefusedImageError(f"{path} {loss}; save it as plain RGB")
             image.info.pop(
                 "transparency", None
             )  # PIL warns of some kinds that convert drops anyway
@@ -61,7 +61,7 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = Fal
 
 
 def _content(path: Path) -> BinaryIO | Path:
-    """Give what PIL is to read: the bytes, by few calls to the system, or a large file's path."""
+    """Return what PIL reads: the bytes, read in few system calls, or a large file's path."""
     status = path.stat()
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
@@ -79,7 +79,7 @@ def _content(path: Path) -> BinaryIO | Path:
 
 
 class _RefusedImageError(ValueError):
-    """A file that is refused in a sentence of its own."""
+    """A file is refused, with the whole message."""
 
 
 def _check_image(path: Path, image: Image.Image) -> None:
@@ -102,8 +102,8 @@ def _check_image(path: Path, image: Image.Image) -> None:
         )
 
 
-def _fault(image: Image.Image) -> str:
-    """Say what reading an image as RGB would change of it; "" if nothing."""
+def _loss_as_rgb(image: Image.Image) -> str:
+    """Say what of an image would be lost or changed by reading it as RGB; "" if nothing."""
     if _is_transparent(image):
         return "has transparent pixels"
     if image.mode not in PLAIN_MODES:

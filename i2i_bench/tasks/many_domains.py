@@ -29,7 +29,7 @@ _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image, what it shows, and what else shows the same but for the label.
+    """An image with its label, and a key of images that differ from it by label only.
 
     Attributes:
         image: To be read when asked for.
@@ -71,7 +71,7 @@ class LabelledFilesReader:
         return None if None in found else [image for image in found if image]
 
     def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """Know nothing of objects."""
+        """Return None: no foreground is known."""
         del source, target
         return None
 
@@ -87,7 +87,7 @@ class LabelledFilesReader:
 
 
 def make_task(name: str, reader: LabelledFilesReader, **facts: object) -> Task:
-    """Make a task of labelled images; ``facts`` are what else a task states.
+    """Make a task of labelled images; ``facts`` are the other fields of ``Task``.
 
     Raises:
         ValueError: If two images of a split share a name, or a domain lacks images of one.

@@ -80,7 +80,7 @@ class Published(Source):
     def count_present(self, folder: Path) -> dict[str, int] | None:
         """Count the images in each folder of the task; None if it is not there.
 
-        Without opening any: that they are as large in all as those seen first is looked at too.
+        No image is opened; their total size is compared with that of those first seen.
 
         Raises:
             ValueError: If something else is there.

@@ -16,7 +16,7 @@ FetchProgress = Callable[[str, int, int], None]  # what is done, how far, of how
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What is about to be fetched, for the user to agree to.
+    """What would be fetched, shown to the user for consent.
 
     Attributes:
         name: Of the task.
@@ -63,9 +63,9 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """What the catalogue knows of a task, and the way from its folder to its images.
+    """A catalogued task, and how its folder becomes a task.
 
-    ``folder`` is that of the task in all that follows.
+    In all methods ``folder`` is the folder of the task.
 
     Attributes:
         name: As typed after ``--task``.
@@ -112,7 +112,7 @@ class Source(ABC):
     def count_present(self, folder: Path) -> dict[str, int] | None:
         """Count the images in each folder of what was fetched; None if nothing was.
 
-        Without opening any: that they are as large in all as those seen first is looked at too.
+        No image is opened; their total size is compared with that of those first seen.
 
         Raises:
             ValueError: If something else is there.

@@ -82,7 +82,7 @@ class FolderReader:
 
     @cached_property
     def _images(self) -> dict[SplitAndDomain, list[TaskImage]]:
-        """List each image once, so that it is known again."""
+        """List images, the same objects each time."""
         return {
             key: [TaskImage(p.name, partial(read_unchanged, p, self.stamps[p])) for p in paths]
             for key, paths in self.files.items()
@@ -94,12 +94,12 @@ class FolderReader:
         return self.images("test", target) if self.paired else None
 
     def foreground(self, source: str, target: str) -> None:
-        """Know nothing of objects."""
+        """Return None: no foreground is known."""
         del source, target
 
 
 def stamp(folders: Iterable[Sequence[Path]]) -> dict[Path, Stamp]:
-    """Note how the files of folders are, to notice when they are replaced.
+    """Record size and time of the files of folders, to notice when they are replaced.
 
     Raises:
         ValueError: If one is not there any more.
@@ -116,7 +116,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def read_unchanged(path: Path, before: Stamp) -> Image.Image:
-    """Read an image, provided that the file is still the one of which the task was made."""
+    """Read an image, provided that its file has not changed since the task was made."""
     image = read_image(path)
     if _stamp(path) != before:
         raise ValueError(f"{path} was changed since this command began; put the first one back")

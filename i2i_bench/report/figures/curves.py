@@ -1,4 +1,4 @@
-"""The figure of an ablation: what becomes of each metric as the settings change."""
+"""The figure of an ablation: each metric against the settings that vary."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _draw_identity(axes: Axes, table: Table, column: Column) -> None:
 
 
 def _cut(line: Sequence[Axes], tables: Sequence[Table], column: Column) -> None:
-    """Keep the PSNR of equal images, 100 by convention, from pressing all others together."""
+    """Limit the axis, as the PSNR of equal images, 100 by convention, would flatten the rest."""
     import numpy as np
 
     if column.unit != "dB":

@@ -1,4 +1,4 @@
-"""Pictures and masks in lines and columns, at the width of a column of a page."""
+"""Mosaics of pictures and masks, as wide as a column of a page."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _text_width(text: str) -> float:
 
 
 def _cell(free: int, side: int) -> int:
-    """Give the side of a cell: a multiple of the images', if they fit, so that pixels are even."""
+    """Return the side of a cell: a multiple of the images' if possible, so that pixels are even."""
     free = min(free, LARGEST_CELL)
     return max(1, free // side) * side if free >= side else free
 

@@ -80,7 +80,7 @@ def _by_column(values: list[Value]) -> list[list[Value]]:
 
 
 def _column(values: list[Value], boards: list[Table], *, further: bool) -> _Column:
-    """Match the values of a column with rows of leaderboards; those that nobody measured stay."""
+    """Match the values of a column with rows of leaderboards; unmeasured ones stay."""
     metric, dataset = values[0].metric, values[0].dataset
     shown = _shown(values)
     found = _boards_of(dataset, boards) if shown else []
@@ -103,7 +103,7 @@ def _column(values: list[Value], boards: list[Table], *, further: bool) -> _Colu
 
 
 def _stand_in(values: list[Value], boards: list[Table]) -> _Column:
-    """Give what the suite's classifier found where the paper asked people, a column of its own."""
+    """Return the column of the suite's classifier, where the paper asked people."""
     metric, dataset = values[0].metric, values[0].dataset
     is_study = not published.layout().metrics[metric].key
     found = _boards_of(dataset, boards) if is_study else []

@@ -79,7 +79,7 @@ def _changes(record: Record) -> dict[str, str]:
 
 
 def _every(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Give every setting that can be typed; as typed, what equals the preset changes nothing."""
+    """Return every setting that can be typed, also those that equal the preset."""
     plain = {key: value for key, value in settings.items() if key != "config"}
     typed = {
         key: str(value).lower() if isinstance(value, bool) else str(value)

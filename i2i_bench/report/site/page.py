@@ -139,7 +139,7 @@ def write_page(
 
 
 def _refuse_another(page: Path) -> None:
-    """Keep a page that is not ours."""
+    """Refuse to replace a page that is not ours."""
     mark = f'<meta name="generator" content="{GENERATOR} '
     if page.exists() and mark not in page.read_text(encoding="utf-8", errors="replace"):
         raise ValueError(f"{page} was not made by i2i-bench; give another folder with --output")

@@ -179,7 +179,7 @@ def _axis_title(column: Column) -> str:
 
 
 def _extent(row: Row, column: Column) -> list[float]:
-    """Give what must be in the picture: the ends of the bar, and every seed."""
+    """Return the values that must be visible: the ends of the bar, and every seed."""
     mean, sd, _ = row.stats[column.key]
     ends = [mean - (sd or 0), mean + (sd or 0)]
     return [column.scale * value for value in (*ends, *_by_seed(row, column.key))]
@@ -298,7 +298,7 @@ def _line(at: float, label: str, points: Iterable[Point]) -> FrontLine:
 
 
 def _short(label: str) -> str:
-    """Cut the middle out: models differ at the start of their names, variants at the end."""
+    """Cut the middle out, as models differ at the start of their names, variants at the end."""
     if len(label) <= LONGEST_NAME:
         return label
     end = LONGEST_NAME // 2

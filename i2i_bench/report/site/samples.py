@@ -1,4 +1,4 @@
-"""Samples for the page: what runs/ still has of the recorded translations, beside their sources."""
+"""Samples for the page: recorded translations still in runs/, beside their sources."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class SampleStore:
         return Picture(f"images/{name}", *size)
 
     def remove_others(self) -> None:
-        """Delete what an earlier page had; files of other names are not ours."""
+        """Delete the images of an earlier page; files of other names are left alone."""
         for path in (self.folder / "images").glob("[0-9a-f]" * 16 + ".png"):
             if path.name not in self.names:
                 path.unlink()
@@ -133,7 +133,7 @@ class Folders(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What a run left: translations by stem, and the figure of its samples."""
+    """The files of a run: translations by stem, and the figure of its samples."""
 
     translations: Mapping[str, File]
     figure: File | None
@@ -266,7 +266,7 @@ class Samples:
 
 
 def _owned(task: str, licence: str = "") -> str:
-    """Say whose the images are; those of an embedded task are ours."""
+    """Say whose images a task shows; those of an embedded task are the suite's."""
     if task in EMBEDDED:
         return ""
     known = f" ({licence})" if licence else ""

@@ -31,7 +31,7 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A way from an image to its features.
+    """How an image becomes features: resize, scaling and network.
 
     Attributes:
         name: As protocols and records have it.
@@ -180,7 +180,7 @@ class InceptionNetwork:
 
     @property
     def _memory_format(self) -> torch.memory_format:
-        """Channels last on a CPU, 1.2 to 1.7 times as fast there; elsewhere the default."""
+        """Channels-last on a CPU, 1.2 to 1.7 times as fast there; elsewhere the default."""
         import torch
 
         is_cpu = torch.device(self._device).type == "cpu"
@@ -217,7 +217,7 @@ def load_network(path: Path, sha256: str, device: str, *, is_script: bool) -> In
 
 
 def corrupt(path: Path, expected: str) -> pretrained.UnfitWeights:
-    """Say that a file of weights is not what its name promises."""
+    """Make the error that a file of weights is not what its name says."""
     return pretrained.UnfitWeights(
         f"weights file {path.name} is corrupt or not the {expected}; get it again"
     )

@@ -22,7 +22,7 @@ _SUM_TOLERANCE = 1e-2  # attention computed in bfloat16 sums to 1 no more closel
 
 @dataclass(frozen=True)
 class MaskHealth:
-    """What is kept of the attention masks of some images.
+    """Measurements of the attention masks of some images.
 
     Attributes:
         entropy: (images,), as ``attention_entropy``; empty for a single mask.
@@ -85,7 +85,7 @@ def background_share(background_attention: NDArray[Any]) -> float:
 def attention_entropy(attention: NDArray[Any]) -> float:
     """Return how far the masks blur into one another: mean entropy over n, as a share of log n.
 
-    0 where every pixel is claimed by one mask, 1 where all masks are equal.
+    0 where every pixel belongs to one mask, 1 where all masks are equal.
 
     Args:
         attention: (n, height, width) in [0, 1], summing to 1 over n within 0.01 (then scaled to 1).

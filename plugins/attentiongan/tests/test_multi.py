@@ -1,4 +1,7 @@
-"""AttentionGAN for many domains: masks and contents; the rest is in tests/test_labelled.py."""
+"""AttentionGAN for many domains: masks and contents.
+
+What it shares with StarGAN is tested in tests/blocks/test_label_conditioned.py.
+"""
 
 import pytest
 import torch
