@@ -1,5 +1,6 @@
 """Models of third parties: installed with pip they stand beside the others, broken they say why."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_bench.plugins import contract
+from i2i_bench.plugins import contract, describe
 
 PYPROJECT = """\
 [build-system]
@@ -135,6 +136,15 @@ def listed(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines()[1:]]
 
 
+@pytest.fixture(scope="module")
+def counted_once():
+    """Have what a class costs counted once, however often it is described."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(describe, "_cost", functools.cache(describe._cost))
+        yield
+
+
+@pytest.mark.usefixtures("counted_once")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -179,6 +189,7 @@ def test_broken_model_cannot_run_and_others_can(cli, install, tiny):
     assert "/cyclegan+preset=tiny/" in cli("run", "--model", "cyclegan", *arguments)
 
 
+@pytest.mark.usefixtures("counted_once")
 def test_two_models_of_one_name_are_refused_naming_both(cli, install, tiny):
     install("cyclegan", "i2i_third:Third", MODULE)
     arguments = ("--task", tiny, "--preset", "tiny", "--dry-run")
