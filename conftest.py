@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,28 @@ ROOT = Path(__file__).parent
 torch.set_num_threads(1)  # tests are too small to gain from more
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read by Triton when it is first imported
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal files with slow tests to the processes first, so that none waits for another at the end.
+
+    Each process is given an equal part of the list, and takes from the end of another's when it is
+    done. A file stays together, for what its tests share.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    files = [list(tests) for _, tests in itertools.groupby(items, lambda item: item.path)]
+    slow, quick = [], []
+    for tests in files:
+        is_slow = any(test.get_closest_marker("slow") for test in tests)
+        (slow if is_slow else quick).append(tests)
+    rest = itertools.chain.from_iterable(quick)
+    dealt = []
+    for number in range(count):
+        hand = [test for tests in slow[number::count] for test in tests]
+        room = math.ceil(len(items) / count) - len(hand)
+        dealt += [*hand, *itertools.islice(rest, max(room, 0))]
+    items[:] = [*dealt, *rest]
 
 
 @dataclass(frozen=True)
