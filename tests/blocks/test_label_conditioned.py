@@ -182,6 +182,7 @@ def test_running_statistics_move_in_training_alone(model, numbers):
         assert moved == (running if is_training else [])
 
 
+@pytest.mark.slow
 def test_five_critic_steps_and_one_of_the_generator_equal_the_authors(model, numbers, name):
     model.networks.double().train()
     steps = numbers.steps
@@ -224,6 +225,7 @@ def one_iteration(model, numbers, labels, draws):
     return model.training_step(batch, draws)
 
 
+@pytest.mark.slow
 def test_softmax_over_eight_labels_equals_the_authors(name, numbers, tmp_path):
     model = load(name).from_official(with_replaced(numbers, tmp_path, "rafd"))
     assert (model.config.attributes, model.config.exclusive) == (RAFD, (RAFD,))
@@ -388,6 +390,7 @@ def test_translation_is_clipped_and_follows_the_target(model, numbers):
     assert math.isclose(fake.abs().max().item(), min(1.0, whole.abs().max().item()), rel_tol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_of_the_generators_rare_step_is_counted(name):
     model_class = load(name)
     task = toy(model_class)

@@ -19,6 +19,7 @@ def test_evaluate_refuses_what_is_scored_unless_forced(cli, finished):
     assert record.read_record(record_of("cyclegan")) == before
 
 
+@pytest.mark.slow
 def test_places_of_the_environment_may_begin_with_the_home_folder(cli, tiny, places, monkeypatch):
     monkeypatch.setenv("HOME", str(places / "home"))
     for name in ("results", "runs"):

@@ -263,6 +263,7 @@ def test_unknown_study_gets_the_nearest():
 VARY = ("ablate", "--model", "attentiongan", "--preset", "tiny", "--vary", "num_masks=1,3")
 
 
+@pytest.mark.slow
 def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny):
     arguments = (*VARY, "--task", tiny, "--seed", 0, "--seed", 1)
     planned = cli(*arguments, "--dry-run")

@@ -300,6 +300,7 @@ def evaluated(cli, run: Path, task: object, *options: object) -> record.Record:
     return record.read_record(Path(line.removeprefix("scored ")))
 
 
+@pytest.mark.slow
 def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tiny):
     found = evaluated(cli, imported, tiny)
     assert (found.preset, found.seed, found.absent) == ("official", 0, [])
@@ -345,6 +346,7 @@ def test_single_direction_is_scored_alone_and_the_record_says_so(cli, single, ti
     assert "official-" in cli("leaderboard")
 
 
+@pytest.mark.slow
 def test_imports_are_scored_on_embedded_tasks_against_the_truth(cli, imported):
     scores = evaluated(cli, imported, "stripes").scores
     assert all(score.values["psnr_foreground"] for score in scores.values())
@@ -417,6 +419,7 @@ def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
     assert begins in caplog.text
 
 
+@pytest.mark.slow
 def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
     command = ("run", "--model", "cyclegan", "--task", tiny, *TINY)
     cli(*command, "--start", imported)

@@ -156,6 +156,7 @@ def test_who_lost_its_lock_writes_no_more(run, how):
     assert lock_path(run).exists() is (how != "removed")  # another's is not removed
 
 
+@pytest.mark.slow
 def test_training_that_lost_its_lock_saves_no_checkpoint(cli, places, tiny, monkeypatch):
     true_train = loop.train
 

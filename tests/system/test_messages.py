@@ -67,6 +67,7 @@ def test_folder_that_cannot_be_written_is_told_of_before_training(cli, places, t
     assert not list(places.rglob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_full_disk_for_the_log_keeps_the_checkpoint_and_the_same_command_goes_on(cli, places, own):
     expected = carry_out(own)
     log = the_run() / "losses.jsonl"
@@ -111,6 +112,7 @@ def first_images_are_back(task):
     Path("first").rename(task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "remedy", "message"),
     [

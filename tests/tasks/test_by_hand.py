@@ -200,6 +200,7 @@ def test_verify_opens_each_image(cli, places, image):
     assert f"{bad} cannot be read as an image" in cli("data", "verify", "rafd", code=1)
 
 
+@pytest.mark.slow
 def test_celeba_is_verified_down_to_its_count(cli, places, image, monkeypatch):
     make_celeba(places / "data" / "celeba", 2005, image)
     assert "2005 images, and CelebA 202599" in cli("data", "verify", "celeba", code=1)

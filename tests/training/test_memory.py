@@ -70,6 +70,7 @@ def test_a_model_that_looks_at_values_is_counted_by_its_weights(settings):
     assert str(need).startswith("at least ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.available_models())
 def test_every_model_can_be_counted(name):
     model = registry.load_model(name)

@@ -108,6 +108,7 @@ def test_clock_of_the_events_is_the_time_trained(job, bench):
     assert np.allclose(np.diff(times), np.diff(seconds), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
 def test_no_step_is_missing_or_twice_after_a_kill(job, bench):
@@ -147,6 +148,7 @@ def test_damaged_log_hides_nothing_that_goes_wrong(job, bench, monkeypatch):
         execute_run(job, bench)
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_and_without_event_files(job, bench, tmp_path):
     execute_run(job, bench)
     other = dataclasses.replace(bench.places, runs=tmp_path / "plain", results=tmp_path / "other")

@@ -165,6 +165,7 @@ def read(page: Path) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_documentation_has_every_command_with_its_options_and_examples(pages):
     text = read(pages / "commands.html")
     examples = [line for line in text.splitlines() if line.startswith("i2i-bench run --model ")]
@@ -176,6 +177,7 @@ def test_documentation_has_every_command_with_its_options_and_examples(pages):
         assert f"i2i-bench {name}" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -189,6 +191,7 @@ def test_documentation_has_what_a_plugin_stands_on(pages, name):
     assert f'id="i2i_bench.{name}"' in (pages / "api.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_documentation_has_every_task_and_protocol(pages):
     from i2i_bench.scoring.protocols import PROTOCOLS
     from i2i_bench.tasks import catalogue

@@ -22,6 +22,7 @@ def watched(hygiene, tmp_path_factory):
         return hygiene.watch(folder, model="cyclegan", steps=80, seconds=0.5), folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_steps_and_checkpoints_leave_memory_files_and_threads_as_they_were(watched):
     states, folder = watched
@@ -33,6 +34,7 @@ def test_steps_and_checkpoints_leave_memory_files_and_threads_as_they_were(watch
     assert 1 <= len(list(folder.glob("checkpoint-*.pt"))) <= 2
 
 
+@pytest.mark.slow
 def test_log_of_a_long_run_is_bounded(watched):
     _, folder = watched
     lines = [json.loads(line) for line in (folder / loop.LOG).read_text().splitlines()]

@@ -34,6 +34,7 @@ def trained(kills, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["record", "networks", "image", "losses"])
 def test_difference_in_any_part_is_noticed(kills, trained, tmp_path, part):
     start = Path(shutil.copytree(trained, tmp_path / "start"))

@@ -18,6 +18,7 @@ def few(source, target, count):
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["facades", "cat2dog"])
 def test_small_preset_makes_a_record_of_real_images(real_images, tmp_path, name):
     folder = few(real_images / name, tmp_path / name, 12)

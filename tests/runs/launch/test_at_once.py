@@ -51,6 +51,7 @@ def bench(places):
     return Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
 
 
+@pytest.mark.slow
 def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     changes = {"pool_size": "3", "batch_size": "1"}
     (job,) = jobs_of(tiny, 5, changes=changes, budget=6, precision="bf16")

@@ -136,6 +136,7 @@ def kill_at_write(place):
     evaluate(["i2i"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "where"),
     [

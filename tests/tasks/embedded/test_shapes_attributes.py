@@ -37,6 +37,7 @@ def test_bytes_are_fixed_with_the_version(split, index, digest):
     assert hashlib.sha256(image.tobytes()).hexdigest()[:16] == digest
 
 
+@pytest.mark.slow
 def test_bytes_of_all_test_images_and_truths_are_fixed_with_the_version():
     total = hashlib.sha256(pixels(TASK.images("test", "all")).tobytes())
     for source, target in CHANGES:
@@ -158,6 +159,7 @@ def test_objects_differ_from_the_background_under_every_label():
             assert abs(colours.astype(float) - mean).max() > 50
 
 
+@pytest.mark.slow
 def test_splits_share_no_image():
     images = [i.read().tobytes() for split in ("train", "test") for i in TASK.images(split, "all")]
     assert len(set(images)) == len(images)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.gpu  # where there is one, that is where they must be r
 SHAPES = [  # fewer and more channels and pixels than a tile has, one part and many
     (2, 5, 9, 11),
     (1, 64, 16, 16),
-    (3, 70, 20, 13),
+    pytest.param((3, 70, 20, 13), marks=pytest.mark.slow),
     (2, 3, 3, 2),
     pytest.param((1, 130, 40, 40), marks=pytest.mark.slow),
 ]
@@ -215,6 +215,7 @@ def losses_of(model, batch, modes, device, *, steps):
     return [{key: value.item() for key, value in each.items()} for each in found]
 
 
+@pytest.mark.slow
 def test_channels_last_step_moves_last_digits_only(device):
     config = CYCLEGAN.Config(
         generator_width=2, discriminator_width=2, num_blocks=1, discriminator_layers=1
