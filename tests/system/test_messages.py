@@ -146,6 +146,7 @@ def test_fault_during_training_costs_nothing_once_it_is_mended(places, own, faul
     assert carry_out(own) == expected
 
 
+@pytest.mark.slow
 def test_clock_that_jumps_changes_nothing(places, own, monkeypatch):
     expected = carry_out(own)
     shutil.rmtree("runs")

@@ -260,6 +260,7 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
         plan.make_job("attentiongan", Noting, stripes, 0, choices)
 
 
+@pytest.mark.slow
 def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
     job, tiny, tmp_path
 ):

@@ -74,6 +74,7 @@ def lines(folder):
     return [{key: entry[key] for key in entry if key != "seconds"} for entry in entries]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.available_models())
 def test_training_is_the_same_with_and_without_snapshots(name, images, tmp_path, monkeypatch):
     job = make_job(name, tmp_path)
@@ -187,6 +188,7 @@ def test_run_without_snapshots_says_what_to_do(tmp_path):
         snapshots.read_snapshots(tmp_path, "a2b")
 
 
+@pytest.mark.slow
 def test_a_model_of_labels_is_shown_in_every_change(images, tmp_path):
     job = make_job("attentiongan-multi", tmp_path)
     train(job, images(job), tmp_path)

@@ -349,6 +349,7 @@ def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkey
     assert not checkpoint.latest_checkpoint(tmp_path)
 
 
+@pytest.mark.slow
 def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
 

@@ -61,6 +61,7 @@ def test_forward_equals_the_authors(numbers, tmp_path, mode, layout):
         torch.testing.assert_close(output, numbers.io[f"init/{mode}/{name}"], atol=2e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 10])
 def test_three_steps_in_float64_equal_the_authors_in_both_regimes(model, numbers, epoch):
     model.networks.double()

@@ -111,6 +111,7 @@ def test_forwards_are_traced_whole_and_for_every_use(name, traced):
         assert one == pytest.approx(other, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "title"), [("stargan", "StarGAN"), ("attentiongan-v1", "Scheme I")]
 )
