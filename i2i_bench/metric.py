@@ -86,7 +86,8 @@ class Metric(Column):
         needs: What the functions are given. Where the task lacks something of it a score does not
             hold the metric; where the model does, it holds the reason.
         by_image: Gives a value for each image, in order; the value of the set is their mean, and
-            ``compare`` has the difference of two models by them.
+            ``compare`` has the difference of two models by them, so those of a metric that tables
+            show must be finite.
         mean: Makes the value of the set from those of the images; None for the arithmetic mean.
         of_set: Gives the value of the set; with ``spreads``, a pair of it and its spread.
         bounds: Smallest and largest possible value.

@@ -191,10 +191,16 @@ def _values(prefix: str, values: Values) -> Iterator[str]:
 
 
 def _bounds(key: str) -> tuple[float, float] | None:
-    """Give the smallest and largest possible value of a metric or a spread; None if unknown."""
+    """Give the smallest and largest possible value of a metric or a spread; None if unknown.
+
+    A key that is not known has the bounds of the longest known one that it continues, as
+    ``fid_other`` has those of ``fid``.
+    """
     known = known_metrics()
     if key in known.of_spread:
         return 0.0, math.inf
+    while key not in known.by_key and "_" in key:
+        key = key.rpartition("_")[0]
     return known.by_key[key].bounds if key in known.by_key else None
 
 

@@ -22,6 +22,7 @@ from i2i_bench.runs.execute import score_run, with_scores
 from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import OFFICIAL, Job, build_model
 from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
+from i2i_bench.scoring import translations
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system import files
 from i2i_bench.tasks.task import Task
@@ -63,7 +64,8 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
-    scores = score_run(model, job, bench, test_set, directions_of(job.task))
+    references = {d: translations.reference(test_set, d) for d in directions_of(job.task)}
+    scores = score_run(model, job, bench, test_set, references)
     path = _add_scores(found, scores, bench.places.results)
     note_task(job, bench.places)
     return path
@@ -111,7 +113,8 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     official.refuse_absent(model)
     macs = _count_possible(model, job, bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
-    scores = score_run(model, job, bench, test_set, list(macs))
+    references = {direction: translations.reference(test_set, direction) for direction in macs}
+    scores = score_run(model, job, bench, test_set, references)
     if found is None:
         folder = bench.places.runs / job.run.folder
         costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}

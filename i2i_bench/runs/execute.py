@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from i2i_bench.data.directions import directions_of
@@ -26,6 +26,7 @@ from i2i_bench.runs.lock import RunLock
 from i2i_bench.runs.provenance import make_record, training_costs
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.scorer import alarms_of_scores
+from i2i_bench.scoring.translations import Reference
 from i2i_bench.system import files
 from i2i_bench.system.progress import Report
 from i2i_bench.training import checkpoint, loop, tensorboard
@@ -64,16 +65,17 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
     model = build_model(job)
     checkpoint.require_space(folder, model)
     model.networks.to(bench.device)
-    # Before the training: can the model take images of this size, is every test image sound?
+    # Before the training: can the model take images of this size, is every image sound?
     macs = count_macs(model, job.settings, job.task, device=bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
     test_set.decode_all()
+    references = {d: translations.reference(test_set, d) for d in directions_of(job.task)}
     images = load_images(job, bench, store)
     if force and folder.exists():
         shutil.rmtree(folder)
     position = _train(model, job, bench, images, ours=ours, test_set=test_set)
     _draw_losses(folder)
-    scores = score_run(model, job, bench, test_set, directions_of(job.task))
+    scores = score_run(model, job, bench, test_set, references)
     if "tensorboard" in bench.logs:
         tensorboard.add_samples(folder, position.step)
     costs = training_costs(position, bench.device) | {"macs": macs, "modes": bench.modes.names()}
@@ -166,12 +168,16 @@ def with_scores(made: Record, scores: Scores) -> Record:
 
 
 def score_run(
-    model: Model, job: Job, bench: Bench, test_set: TestSet, directions: Sequence[Direction]
+    model: Model,
+    job: Job,
+    bench: Bench,
+    test_set: TestSet,
+    references: Mapping[Direction, Reference],
 ) -> Scores:
-    """Translate the test set in these directions, save the translations and score them."""
+    """Translate the test set in the directions of the references, save and score the results."""
     device, report = bench.device, bench.report
     scores: Scores = {}
-    for direction in directions:
+    for direction, against in references.items():
         found = translations.translate_test_set(
             model,
             test_set,
@@ -179,7 +185,6 @@ def score_run(
             device=device,
             progress=lambda stage, done, of: report(stage, done, of, {}),
         )
-        against = translations.reference(test_set, direction)
         folder = bench.places.runs / job.run.folder
         save_images(folder / f"translations-{direction}", found.names, found.fakes)
         rows = list(translations.sample_rows(model, found, against, device=device))

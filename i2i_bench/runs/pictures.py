@@ -266,7 +266,7 @@ def finished_runs(task: str, places: Places) -> list[str]:
 def _load(job: Job, folder: Path) -> Model:
     """Give the networks of a run as they translate."""
     content = checkpoint.latest_checkpoint(folder)
-    assert content is not None, "plan.find_job has read it"
+    assert content is not None, "find.find_job has read it"
     model = job.model_class(job.settings.config)
     checkpoint.restore_networks(model, content)
     model.networks.eval()

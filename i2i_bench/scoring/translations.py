@@ -189,7 +189,7 @@ def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:
 def reference(test_set: TestSet, direction: Direction) -> Reference:
     """Gather what the translations of one direction are compared with, at their size.
 
-    The halves of the training images are decoded for it and not kept.
+    The halves of the training images are decoded here, as many as there are test images.
 
     Raises:
         ValueError: If an image cannot be decoded.
