@@ -19,8 +19,13 @@ Need = Literal[
     "fake",  # translations: uint8 (images, height, width, 3)
     "source",  # what was translated: the same shape
     "truth",  # true translation of each source: the same shape
+    "answers",  # all right translations of each source: uint8 (images, answers, height, width, 3)
+    "outputs",  # several translations of each source: uint8 (images, outputs, height, width, 3)
     "reconstruction",  # the translations, as saved, translated back: the same shape
     "foreground",  # for each source bool (height, width), True where it may change
+    "instances",  # instance masks after translation, as the model gives them: for each source
+    # float32 (instances, height, width) in [0, 1]
+    "true_instances",  # those of a right translation: for each source bool (instances, ...)
     "background_attention",  # float32 (images, height, width), of the mask that copies the source
     "attention",  # of all attention masks: a ``metrics.masks.MaskHealth``
     "recognised",  # what the suite's classifier sees in the translations: bool (images, labels)

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from i2i_bench.randomness import Randomness
 
+Necessity = Literal["no", "optional", "required"]
 Preset = Literal["published", "small", "tiny"]
 PRESETS: tuple[Preset, ...] = ("published", "small", "tiny")
 
@@ -52,18 +53,22 @@ class Batch:
     """What a model sees in one step or one translation, keyed by domain.
 
     Attributes:
-        images: (batch, 3, height, width) in [-1, 1]; for a model that takes pairs the same index is
-            one.
+        images: (batch, 3, height, width) in [-1, 1]; for a model that needs pairs the same index
+            is one.
         labels: (batch, attributes), 0 or 1 in the type of the images, for labelled tasks: those
             that the images of a domain have, and in a translation, under its target, those that
             they are to get.
-        masks: (batch, instances, height, width), for tasks with instance masks.
+        masks: (batch, instances, height, width), 1 inside an object and 0 outside, for a model that
+            needs them; of an image with fewer objects the last ones are all 0.
+        examples: (batch, 3, height, width) in [-1, 1], under the target of a translation: images
+            whose style it is to take.
         names: File name of each image.
     """
 
     images: dict[str, Tensor]
     labels: dict[str, Tensor] | None = None
     masks: dict[str, Tensor] | None = None
+    examples: dict[str, Tensor] | None = None
     names: dict[str, list[str]] | None = None
 
 
@@ -104,6 +109,30 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a task and the user must give for a configuration of a model.
+
+    What is not needed, a model is not given: pairs come shuffled, masks not at all.
+
+    Attributes:
+        pairs: Training images of the same index are a pair, cropped and mirrored alike.
+        labels: The model is trained on ``batch.images[EVERY]`` with ``batch.labels[EVERY]``, and
+            translates to ``batch.labels[direction.target]``: one network for all attributes.
+        masks: Instance masks of every image, in ``batch.masks``.
+        drawn_domains: The task has many domains that exclude each other, and a step sees images of
+            two of them, drawn at random, in ``batch.images`` by their names.
+        weights: Names of the pretrained files that its losses use, as ``i2i_bench.pretrained``
+            knows them.
+    """
+
+    pairs: Necessity = "no"
+    labels: Necessity = "no"
+    masks: Necessity = "no"
+    drawn_domains: Necessity = "no"
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a reader must know about a model before they trust its row.
 
@@ -118,6 +147,9 @@ class ModelCard:
         minimum_size: Smallest image side in pixels of the published configuration.
         samples_interact: Whether samples of one training batch influence each other, as under batch
             normalisation.
+        is_random: Whether one image has several translations: another seed, another one.
+        takes_examples: Whether a translation can take the style of an example, in
+            ``batch.examples``.
         takes_labels: Whether the model is for labelled tasks (one network for all attributes)
             instead of for two domains. It is trained on ``batch.images[EVERY]`` with
             ``batch.labels[EVERY]``, and translates to ``batch.labels[direction.target]``.
@@ -134,6 +166,8 @@ class ModelCard:
     deviations: tuple[str, ...] = ()
     minimum_size: int = 1
     samples_interact: bool = False
+    is_random: bool = False
+    takes_examples: bool = False
     takes_labels: bool = False
     takes_pairs: bool = False
 
@@ -206,6 +240,16 @@ class TaskFacts(Protocol):
         """Groups of attributes of which an image has one at most; one, if a group is of all."""
         ...
 
+    @property
+    def paired(self) -> bool:
+        """Whether images of the same index are a pair."""
+        ...
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the instance masks of every image are known."""
+        ...
+
 
 @dataclass(frozen=True)
 class ResizeRule:
@@ -236,6 +280,10 @@ class Settings:
         resampling: Filter of the resize.
         resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it.
         flip: Whether training images are mirrored with probability 1/2.
+        rotation: Largest angle in degrees by which training images are rotated, either way.
+        rescale: Largest share by which training images are scaled up or down before the crop: 0.1
+            for factors from 0.9 to 1.1.
+        instances: Most instance masks of an image, the largest first; 0 for a model without.
     """
 
     config: Any
@@ -246,6 +294,9 @@ class Settings:
     resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
     resize: Literal["square", "short_side"] = "square"
     flip: bool = True
+    rotation: float = 0.0
+    rescale: float = 0.0
+    instances: int = 0
 
     @property
     def resize_rule(self) -> ResizeRule:

@@ -46,6 +46,8 @@ class Task:
     num_train: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 1000))
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    paired: bool = False
+    has_masks: bool = False
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ class Toy:
     num_train: Mapping[str, int] = field(default_factory=lambda: {"a": 8, "b": 8})
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    paired: bool = False
+    has_masks: bool = False
 
 
 def toy(model_class: type[Model]) -> Toy:

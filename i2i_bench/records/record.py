@@ -146,6 +146,10 @@ class Record(_Strict):
         peak_memory_bytes: In training.
         peak_memory_of: ``process`` (resident, on the CPU) or ``device``.
         modes: How training steps were carried out in the last session, beside plainly.
+        modes_left_out: Modes that were on for other runs of the session, each with the reason why
+            this model's steps were carried out without.
+        directions: In which the model translates; empty for every direction of the task.
+        frozen: Hash of the tensors of each pretrained network that its losses use (8 digits).
         device: Name of the device.
         torch_version: Version of torch.
         harness_version: Version of i2i-bench.
@@ -178,6 +182,9 @@ class Record(_Strict):
     peak_memory_bytes: Count | None
     peak_memory_of: Line | None
     modes: list[Line] = []
+    modes_left_out: dict[str, Line] = {}
+    directions: list[Line] = []
+    frozen: dict[str, Line] = {}
     device: Line
     torch_version: Line
     harness_version: Line
@@ -195,7 +202,8 @@ class Record(_Strict):
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("absent", "alarms", "modes"))
+        later = ("absent", "alarms", "directions", "frozen", "modes", "modes_left_out")
+        return _without_unset(handler(self), later)
 
     @property
     def run(self) -> Run:

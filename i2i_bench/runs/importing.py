@@ -24,7 +24,7 @@ from i2i_bench.system.files import sync
 from i2i_bench.system.tensors import digest, read_untrusted
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import Position
-from i2i_bench.training.settings import with_config
+from i2i_bench.training.settings import plain_settings, with_config
 from i2i_bench.training.start import present
 
 SUFFIXES = {".pt", ".pth", ".ckpt"}
@@ -137,7 +137,7 @@ def _require_free(target: Path, *, force: bool) -> None:
 
 def _identity(name: str, model: Model, settings: Settings) -> dict[str, Any]:
     networks = present(model.networks.state_dict(), model.absent)
-    plain = dataclasses.asdict(settings) | {"precision": "fp32"}
+    plain = plain_settings(settings) | {"precision": "fp32"}
     return {
         "model": name,
         "task": "",

@@ -20,6 +20,7 @@ from i2i_bench.tasks.task import Task
 from i2i_bench.training import memory
 from i2i_bench.training.loop import Precision
 from i2i_bench.training.memory import MemoryNeed
+from i2i_bench.training.settings import plain_settings
 from i2i_bench.training.start import Start
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Job:
 
         How imported networks were trained is not known: only what bears on a translation is given.
         """
-        settings = dataclasses.asdict(self.settings) | {"precision": self.precision}
+        settings = plain_settings(self.settings) | {"precision": self.precision}
         if self.preset == OFFICIAL:
             keys = ("config", "crop_size", "precision", "resampling", "resize")
             settings = {key: settings[key] for key in keys}

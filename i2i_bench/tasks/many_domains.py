@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from i2i_bench.labels import EVERY, Label, Labels
-from i2i_bench.tasks.task import SPLITS, Task, TaskImage
+from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage
 from i2i_bench.tasks.two_domains import (
     hash_folders,
     image_size,
@@ -19,10 +18,6 @@ from i2i_bench.tasks.two_domains import (
     read_unchanged,
     stamp,
 )
-
-if TYPE_CHECKING:
-    from numpy import bool_
-    from numpy.typing import NDArray
 
 _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
 
@@ -43,7 +38,7 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
-class LabelledFilesReader:
+class LabelledFilesReader(Reader):
     """Read the images of a labelled task.
 
     Attributes:
@@ -69,11 +64,6 @@ class LabelledFilesReader:
             for each in self._chosen("test", source)
         ]
         return None if None in found else [image for image in found if image]
-
-    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """Return None: no foreground is known."""
-        del source, target
-        return None
 
     @cached_property
     def _partners(self) -> dict[tuple[str, Label], TaskImage]:

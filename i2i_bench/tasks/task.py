@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from i2i_bench.labels import EVERY, Label, Labels
 
@@ -31,31 +32,66 @@ class TaskImage:
     read: Callable[[], Image.Image]
 
 
-class Reader(Protocol):
-    """Where the images of a task come from."""
+@dataclass(frozen=True)
+class TaskMasks:
+    """The instance masks of one image of a task, read when asked for.
 
+    Attributes:
+        name: File name of the image.
+        read: Gives bool (instances, height, width), True inside an object, in the size of the image
+            and in an order of the task's own; none are (0, height, width). Raises ValueError naming
+            an unreadable file.
+    """
+
+    name: str
+    read: Callable[[], NDArray[bool_]]
+
+
+class Reader(ABC):
+    """Where the images of a task come from, and what is known of them; by default nothing more.
+
+    Domains are those of the task; where images have labels ``EVERY``, and those that
+    ``Labels.chooses`` knows.
+
+    Attributes:
+        has_masks: Whether instance masks of every image are known.
+    """
+
+    has_masks: bool = False
+
+    @abstractmethod
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain, in the order of the task."""
-        ...
+
+    def labels(self, split: str, domain: str) -> list[Label] | None:
+        """List the label of each image of one split and domain; None where images have none."""
+        del split, domain
+        return None
+
+    def instance_masks(self, split: str, domain: str) -> list[TaskMasks] | None:
+        """List the instance masks of each image of one split and domain; None where unknown."""
+        del split, domain
+        return None
 
     def truth(self, source: str, target: str) -> list[TaskImage] | None:
         """List the true translation of each test image of ``source``; None where unknown."""
-        ...
+        del source, target
+        return None
+
+    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
+        """List all right translations of each test image of ``source``, where there are several."""
+        del source, target
+        return None
 
     def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """List what a true translation may change, for each test image of ``source``."""
-        ...
+        """List what a right translation may change, for each test image of ``source``."""
+        del source, target
+        return None
 
-
-class LabelledReader(Reader, Protocol):
-    """Where the images and labels of a labelled task come from.
-
-    Beside all images (``EVERY``), its domains are those that ``Labels.chooses`` knows.
-    """
-
-    def labels(self, split: str, domain: str) -> list[Label]:
-        """List the label of each image of one split and domain, in their order."""
-        ...
+    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
+        """List the instance masks of each test image of ``source`` after a right translation."""
+        del source, target
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +133,11 @@ class Task:
     exclusive: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def has_masks(self) -> bool:
+        """Whether the instance masks of every image are known."""
+        return self.reader.has_masks
+
+    @property
     def labelling(self) -> Labels:
         """What the labels say; without attributes where images have none."""
         return Labels(self.attributes, self.exclusive)
@@ -109,8 +150,7 @@ class Task:
         Raises:
             ValueError: If there is no such split or domain.
         """
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}; possible: {', '.join(SPLITS)}")
+        self._check_split(split)
         self._check(domain)
         return self.reader.images(split, domain)
 
@@ -122,20 +162,47 @@ class Task:
         """
         if not self.attributes:
             return None
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}; possible: {', '.join(SPLITS)}")
+        self._check_split(split)
         self._check(domain)
-        reader: LabelledReader = self.reader  # pyright: ignore[reportAssignmentType] - has labels
-        return reader.labels(split, domain)
+        return self.reader.labels(split, domain)
+
+    def instance_masks(self, split: str, domain: str) -> list[TaskMasks] | None:
+        """List the instance masks of each image, in their order; None where the task has none.
+
+        Raises:
+            ValueError: If there is no such split or domain.
+        """
+        self._check_split(split)
+        self._check(domain)
+        return self.reader.instance_masks(split, domain)
 
     def truth(self, source: str, target: str) -> list[TaskImage] | None:
         """List the true translation of each test image of ``source``, in the same order.
 
         Returns:
-            None where no truth is known. Images of a paired task keep the names of the target.
+            None where no truth is known, or several translations are right. Images of a paired task
+            keep the names of the target.
         """
         self._check(source, target)
         return self.reader.truth(source, target)
+
+    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
+        """List all right translations of each test image of ``source``, in the same order.
+
+        Returns:
+            As many for each image; None where these are not known, or the task is of one to one.
+        """
+        self._check(source, target)
+        return self.reader.answers(source, target)
+
+    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
+        """List the instance masks of each test image of ``source`` after a right translation.
+
+        Returns:
+            The instances in the order of those of the source; None where they are not known.
+        """
+        self._check(source, target)
+        return self.reader.true_masks(source, target)
 
     def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
         """List what a true translation may change in each test image of ``source``, in their order.
@@ -145,6 +212,11 @@ class Task:
         """
         self._check(source, target)
         return self.reader.foreground(source, target)
+
+    @staticmethod
+    def _check_split(split: str) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; possible: {', '.join(SPLITS)}")
 
     def _check(self, *domains: str) -> None:
         for position, domain in enumerate(domains):

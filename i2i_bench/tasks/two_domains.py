@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 from i2i_bench.tasks.image_file import MINIMUM_SIZE, SUFFIXES, read_image
-from i2i_bench.tasks.task import DOMAINS, SPLITS, Task, TaskImage
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage
 
 SplitAndDomain = tuple[str, str]  # split, domain
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
@@ -63,7 +63,7 @@ def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
 
 
 @dataclass(frozen=True)
-class FolderReader:
+class FolderReader(Reader):
     """Read the images of a task from files.
 
     Attributes:
@@ -92,10 +92,6 @@ class FolderReader:
         """List the partner of each test image of ``source``; None unless paired."""
         del source
         return self.images("test", target) if self.paired else None
-
-    def foreground(self, source: str, target: str) -> None:
-        """Return None: no foreground is known."""
-        del source, target
 
 
 def stamp(folders: Iterable[Sequence[Path]]) -> dict[Path, Stamp]:

@@ -16,7 +16,12 @@ from i2i_bench.system.messages import near
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import memory
 
-SETTINGS_KEYS = ("batch_size", "crop_size", "flip", "load_size", "resampling", "resize")
+LATER = ("instances", "rescale", "rotation")  # settings that older records and checkpoints lack
+SETTINGS_KEYS = (
+    *("batch_size", "crop_size", "flip", "load_size", "resampling", "resize"),
+    *LATER,
+)
+LARGEST_OF_LATER = {"instances": 256, "rescale": 0.5, "rotation": 180.0}  # the least is 0
 LARGEST_SIDE = 2**24  # pixels; whether there is memory for so many is another question
 LARGEST_SETTINGS = {
     "batch_size": 4096,
@@ -33,6 +38,12 @@ def with_config(settings: Settings, config: Any) -> Settings:
     size = _fixed_size(settings, config)
     sizes = {} if size == settings.crop_size else {"load_size": size, "crop_size": size}
     return dataclasses.replace(settings, config=config, **sizes)
+
+
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings as plain values; those that came later only where they are set."""
+    plain = dataclasses.asdict(settings)
+    return {key: value for key, value in plain.items() if value or key not in LATER}
 
 
 def _fixed_size(settings: Settings, config: Any) -> int:
@@ -105,6 +116,10 @@ def _require_numbers(settings: Settings) -> None:
         value = getattr(settings, key)
         if not isinstance(value, int) or not 1 <= value <= most:
             raise ValueError(f"{key} is {value!r}; an integer from 1 to {most} is needed")
+    for key, most in LARGEST_OF_LATER.items():
+        value = getattr(settings, key)
+        if not isinstance(value, (int, type(most))) or not 0 <= value <= most:
+            raise ValueError(f"{key} is {value!r}; a number from 0 to {most} is needed")
 
 
 def require_possible(task: Task, settings: Settings) -> None:

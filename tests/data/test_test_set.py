@@ -24,14 +24,14 @@ from i2i_bench.runs.plan import make_job
 from i2i_bench.scoring import external, protocols
 from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue, many_domains
-from i2i_bench.tasks.task import SPLITS, TaskImage
+from i2i_bench.tasks.task import SPLITS, Reader, TaskImage
 from i2i_bench.tasks.two_domains import two_domain_task
 
 RULE = ResizeRule(16)
 DOMAINS = ("happy", "neutral", "sad")
 
 
-class CountingReader:
+class CountingReader(Reader):
     """Count how often each image of a task is read, by what tells it from all others."""
 
     def __init__(self, task):
@@ -41,8 +41,11 @@ class CountingReader:
         self.known = {split: {self.key(image) for image in listed[split]} for split in SPLITS}
         self.counted = {}
 
-    def __getattr__(self, name):
-        return getattr(self.reader, name)
+    def labels(self, split, domain):
+        return self.reader.labels(split, domain)
+
+    def foreground(self, source, target):
+        return self.reader.foreground(source, target)
 
     @staticmethod
     def key(image):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from i2i_bench.tasks.task import DOMAINS, Task, TaskImage
+from i2i_bench.tasks.task import DOMAINS, Reader, Task, TaskImage
 
 if TYPE_CHECKING:
     from numpy import bool_, int64, uint8, uint64
@@ -97,7 +97,7 @@ def shapes_tasks() -> dict[str, Task]:
 
 
 @dataclass(frozen=True)
-class _ShapesReader:
+class _ShapesReader(Reader):
     """Draw the images of one embedded task."""
 
     task: str

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.embedded import shapes
 from i2i_bench.tasks.embedded.shapes import RESOLUTION, Bits, Figure, Scene
-from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.task import Reader, Task, TaskImage
 
 if TYPE_CHECKING:
     from numpy import bool_, uint8
@@ -52,7 +52,7 @@ def attributes_tasks() -> dict[str, Task]:
 
 
 @dataclass(frozen=True)
-class _AttributesReader:
+class _AttributesReader(Reader):
     """Draw the images of the task."""
 
     labelling: Labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ class Step:
         first = clock.images_seen if first_sample is None else first_sample
         if self.modes.channels_last:
             images = {d: _channels_last(each) for d, each in batch.images.items()}
-            batch = Batch(images, batch.labels, batch.masks, batch.names)
+            batch = dataclasses.replace(batch, images=images)
         if not self.modes.capture:
             return self.run(batch, first)
         self._hold_rates()
