@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench.system.messages import near
-from i2i_bench.tasks import faces, many_domains
-from i2i_bench.tasks.embedded import shapes, shapes_attributes
+from i2i_bench.tasks import embedded, faces, many_domains
 from i2i_bench.tasks.published import Published
 from i2i_bench.tasks.source import Source, TaskState
 from i2i_bench.tasks.task import SPLITS, Kind, Task
 from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 
 TABLE = Path(__file__).with_name("catalogue.toml")  # of what is published
-EMBEDDED: dict[str, Task] = shapes.shapes_tasks() | shapes_attributes.attributes_tasks()
+
+
+def _embedded_tasks() -> dict[str, Task]:
+    """Gather the tasks that the modules of ``tasks.embedded`` define, by name.
+
+    Raises:
+        ValueError: If two share a name.
+    """
+    modules = (
+        importlib.import_module(f"{embedded.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(embedded.__path__)
+    )
+    found = [each for module in modules for each in vars(module).values() if isinstance(each, Task)]
+    tasks = {task.name: task for task in sorted(found, key=lambda task: task.name)}
+    if any(tasks[task.name] is not task for task in found):
+        names = [task.name for task in found]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two embedded tasks are named {twice!r}; each needs a name of its own")
+    return tasks
+
+
+EMBEDDED = _embedded_tasks()
 
 
 @dataclass(frozen=True)

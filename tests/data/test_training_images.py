@@ -17,7 +17,6 @@ from i2i_bench.data.store import Store
 from i2i_bench.model import ResizeRule, Settings
 from i2i_bench.randomness import Randomness
 from i2i_bench.tasks import catalogue, two_domains
-from i2i_bench.tasks.embedded import shapes
 from i2i_bench.tasks.task import TaskImage
 
 
@@ -72,7 +71,7 @@ def test_decode_is_pils_resize(task, resampling):
 
 
 def test_images_of_the_size_are_not_resampled():
-    images = shapes.shapes_tasks()["hue"].images("test", "a")[:5]
+    images = catalogue.EMBEDDED["hue"].images("test", "a")[:5]
     decoded = decode_images(images, ResizeRule(32))
     assert (decoded[3] == np.asarray(images[3].read())).all()
 

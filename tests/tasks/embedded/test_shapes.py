@@ -5,7 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
+from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.embedded import shapes
+from i2i_bench.tasks.embedded.drawing import draw_masks, draw_scene
+from i2i_bench.tasks.embedded.scenes import RESOLUTION
 
 NAMES = ("stripes", "hue", "morph")
 KEYS = [(domain, index) for domain in "ab" for index in range(100)]
@@ -15,7 +18,19 @@ each_task = pytest.mark.parametrize("task", NAMES)
 
 
 def scenes(task):
-    return [(shapes.scene(task, "test", domain, index), domain) for domain, index in KEYS]
+    return [(shapes.shapes_scene(task, "test", domain, index), domain) for domain, index in KEYS]
+
+
+def render(task, scene, domain):
+    return draw_scene(scene, shapes.LOOKS[task][domain])
+
+
+def object_mask(task, figure, domain):
+    return shapes.LOOKS[task][domain].outline(figure)
+
+
+def foreground(task, scene):
+    return np.any([draw_masks(scene, look).any(0) for look in shapes.LOOKS[task].values()], axis=0)
 
 
 def pixels(images):
@@ -50,13 +65,13 @@ def apart(one, other):
     ],
 )
 def test_bytes_are_fixed_with_the_version(task, split, domain, index, digest):
-    image = shapes.shapes_tasks()[task].images(split, domain)[index].read()
+    image = catalogue.EMBEDDED[task].images(split, domain)[index].read()
     assert hashlib.sha256(image.tobytes()).hexdigest()[:16] == digest
 
 
 @each_task
 def test_sizes_and_names(task):
-    facts = shapes.shapes_tasks()[task]
+    facts = catalogue.EMBEDDED[task]
     for split, count in (("train", 1000), ("test", 100)):
         for domain in "ab":
             names = [image.name for image in facts.images(split, domain)]
@@ -75,10 +90,10 @@ def test_one_to_three_objects_and_one_or_two_distractors(task):
 def test_objects_cover_five_to_twenty_five_percent_in_both_domains(task):
     for scene, _ in scenes(task):
         shares = [
-            sum(shapes.object_mask(task, figure, domain).mean() for figure in scene.objects)
+            sum(object_mask(task, figure, domain).mean() for figure in scene.objects)
             for domain in "ab"
         ]
-        shares.append(shapes.foreground(task, scene).mean())
+        shares.append(foreground(task, scene).mean())
         assert min(shares) >= 0.05 and max(shares) <= 0.25
 
 
@@ -86,17 +101,17 @@ def test_objects_cover_five_to_twenty_five_percent_in_both_domains(task):
 def test_figures_lie_inside_and_keep_a_pixel_apart_also_translated(task):
     for scene, _ in scenes(task):
         found = boxes(task, scene)
-        assert min(map(min, found)) >= 0 and max(map(max, found)) <= shapes.RESOLUTION
+        assert min(map(min, found)) >= 0 and max(map(max, found)) <= RESOLUTION
         assert all(apart(one, other) for i, one in enumerate(found) for other in found[:i])
 
 
 @each_task
 def test_masks_stay_inside_their_boxes(task):
     for scene, _ in scenes(task):
-        inside = np.zeros((shapes.RESOLUTION, shapes.RESOLUTION), dtype=bool)
+        inside = np.zeros((RESOLUTION, RESOLUTION), dtype=bool)
         for left, top, right, bottom in boxes(task, scene):
             inside[top:bottom, left:right] = True
-        changed = (shapes.render(task, scene, "a") != scene.background).any(axis=2)
+        changed = (render(task, scene, "a") != scene.background).any(axis=2)
         assert not (changed & ~inside).any()
 
 
@@ -119,7 +134,7 @@ def test_hue_distractors_wear_both_palettes_in_both_domains():
 @each_task
 @pytest.mark.parametrize("source", ["a", "b"])
 def test_truth_changes_nothing_but_the_foreground(task, source):
-    facts = shapes.shapes_tasks()[task]
+    facts = catalogue.EMBEDDED[task]
     truth, masks = facts.truth(source, OTHER[source]), facts.foreground(source, OTHER[source])
     assert truth and masks
     before, after, mask = pixels(facts.images("test", source)), pixels(truth), np.stack(masks)
@@ -129,37 +144,37 @@ def test_truth_changes_nothing_but_the_foreground(task, source):
 @each_task
 def test_truth_changes_every_object_visibly(task):
     for scene, _ in scenes(task):
-        before, after = (shapes.render(task, scene, domain).astype(int) for domain in "ab")
+        before, after = (render(task, scene, domain).astype(int) for domain in "ab")
         for figure in scene.objects:
-            mask = shapes.object_mask(task, figure, "a") | shapes.object_mask(task, figure, "b")
+            mask = object_mask(task, figure, "a") | object_mask(task, figure, "b")
             changed = abs(before - after).max(axis=2)[mask] > 30
             assert changed.mean() > 0.25
 
 
 @each_task
 def test_truth_of_one_scene_is_its_rendering_in_the_other_domain(task):
-    facts = shapes.shapes_tasks()[task]
-    scene = shapes.scene(task, "test", "b", 7)
+    facts = catalogue.EMBEDDED[task]
+    scene = shapes.shapes_scene(task, "test", "b", 7)
     truth = facts.truth("b", "a") or []
     assert truth[7].name == facts.images("test", "b")[7].name
-    assert (np.asarray(truth[7].read()) == shapes.render(task, scene, "a")).all()
+    assert (np.asarray(truth[7].read()) == render(task, scene, "a")).all()
 
 
 def test_source_of_hue_follows_from_the_pixels_of_its_translation():
     for scene, _ in scenes("hue"):
-        image = shapes.render("hue", scene, "b")
-        mask = shapes.foreground("hue", scene)
+        image = render("hue", scene, "b")
+        mask = foreground("hue", scene)
         restored = image.copy()
         restored[mask] = image[mask][:, ::-1]
-        assert (restored == shapes.render("hue", scene, "a")).all()
+        assert (restored == render("hue", scene, "a")).all()
 
 
 def test_stripes_are_anchored_to_the_image_grid_and_change_every_object_pixel():
-    pale_rows = np.arange(shapes.RESOLUTION) % 4 < 2
+    pale_rows = np.arange(RESOLUTION) % 4 < 2
     for scene, _ in scenes("stripes"):
-        plain = shapes.render("stripes", scene, "a").astype(int)
-        striped = shapes.render("stripes", scene, "b").astype(int)
-        inside = shapes.foreground("stripes", scene)
+        plain = render("stripes", scene, "a").astype(int)
+        striped = render("stripes", scene, "b").astype(int)
+        inside = foreground("stripes", scene)
         assert ((plain != striped).any(axis=2) == inside).all()
         expected = 3 * plain // 8 + 160 * pale_rows[:, None, None]
         assert (striped == expected)[inside].all()
@@ -170,7 +185,7 @@ def test_morph_keeps_centre_and_size():
     for scene, _ in scenes("morph"):
         for figure in scene.objects:
             for domain, grow in (("a", 0), ("b", 1)):
-                rows, columns = np.nonzero(shapes.object_mask("morph", figure, domain))
+                rows, columns = np.nonzero(object_mask("morph", figure, domain))
                 found = (columns.min(), rows.min(), columns.max(), rows.max())
                 low, high = -grow, figure.size - 1 + grow
                 left, top = figure.left, figure.top
@@ -190,14 +205,14 @@ def test_objects_differ_from_the_background(task):
     for scene, domain in scenes(task):
         mean = scene.background.reshape(-1, 3).mean(axis=0)
         for figure in scene.objects:
-            mask = shapes.object_mask(task, figure, domain)
-            colours = shapes.render(task, scene, domain)[mask].astype(float)
+            mask = object_mask(task, figure, domain)
+            colours = render(task, scene, domain)[mask].astype(float)
             assert abs(colours - mean).max() > 50
 
 
 @each_task
 def test_domains_and_splits_share_no_image(task):
-    facts = shapes.shapes_tasks()[task]
+    facts = catalogue.EMBEDDED[task]
     images = [
         image.read().tobytes()
         for split in ("train", "test")
@@ -209,10 +224,10 @@ def test_domains_and_splits_share_no_image(task):
 
 def test_global_randomness_is_neither_used_nor_touched():
     np.random.seed(1)
-    first = shapes.shapes_tasks()["hue"].images("train", "a")[3].read().tobytes()
+    first = catalogue.EMBEDDED["hue"].images("train", "a")[3].read().tobytes()
     state = repr(np.random.get_state())
     np.random.seed(2)
-    assert shapes.shapes_tasks()["hue"].images("train", "a")[3].read().tobytes() == first
+    assert catalogue.EMBEDDED["hue"].images("train", "a")[3].read().tobytes() == first
     np.random.seed(1)
     assert repr(np.random.get_state()) == state
 
@@ -222,11 +237,11 @@ def test_global_randomness_is_neither_used_nor_touched():
 )
 def test_scenes_that_do_not_exist_are_refused(key):
     with pytest.raises(ValueError, match="no image"):
-        shapes.scene(*key)
+        shapes.shapes_scene(*key)
 
 
 def test_unknown_splits_and_domains_are_refused():
-    facts = shapes.shapes_tasks()["hue"]
+    facts = catalogue.EMBEDDED["hue"]
     with pytest.raises(ValueError, match="split 'val'"):
         facts.images("val", "a")
     with pytest.raises(ValueError, match="a, b"):

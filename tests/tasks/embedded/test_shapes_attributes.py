@@ -8,7 +8,9 @@ import pytest
 
 from i2i_bench.labels import Labels
 from i2i_bench.tasks import catalogue
-from i2i_bench.tasks.embedded import shapes, shapes_attributes
+from i2i_bench.tasks.embedded import shapes_attributes
+from i2i_bench.tasks.embedded.drawing import draw_masks, draw_scene, triangle
+from i2i_bench.tasks.embedded.scenes import swap_red_and_blue
 
 TASK = catalogue.EMBEDDED["shapes-attributes"]
 LABELS = list(itertools.product((0, 1), repeat=3))
@@ -16,6 +18,14 @@ CHANGES = list(Labels(shapes_attributes.ATTRIBUTES).changes())
 SCENES = [shapes_attributes.attributes_scene("test", index) for index in range(200)]
 
 each_change = pytest.mark.parametrize(("source", "target"), CHANGES)
+
+
+def render(scene, label):
+    return draw_scene(scene, shapes_attributes.attributes_look(label))
+
+
+def object_mask(figure, label):
+    return shapes_attributes.attributes_look(label).outline(figure)
 
 
 def pixels(images):
@@ -73,9 +83,7 @@ def test_truth_changes_nothing_but_the_foreground_and_every_object(source, targe
         old = shapes_attributes.label_of(index)
         new = Labels(shapes_attributes.ATTRIBUTES).changed(old, target)
         for figure in SCENES[index].objects:
-            own = shapes_attributes.attributes_object_mask(
-                figure, old
-            ) | shapes_attributes.attributes_object_mask(figure, new)
+            own = object_mask(figure, old) | object_mask(figure, new)
             changed = abs(before[i].astype(int) - after[i]).max(axis=2)[own] > 30
             assert changed.mean() > 0.25
 
@@ -85,27 +93,20 @@ def test_truth_is_the_scene_under_the_changed_label(source, target):
     truth = TASK.truth(source, target) or []
     index = int(truth[3].name[:4])
     label = Labels(shapes_attributes.ATTRIBUTES).changed(shapes_attributes.label_of(index), target)
-    assert (
-        np.asarray(truth[3].read()) == shapes_attributes.render_attributes(SCENES[index], label)
-    ).all()
+    assert (np.asarray(truth[3].read()) == render(SCENES[index], label)).all()
 
 
 def test_every_label_shows_a_scene_in_another_way():
     for scene in SCENES[:40]:
-        assert (
-            len({shapes_attributes.render_attributes(scene, label).tobytes() for label in LABELS})
-            == 8
-        )
+        assert len({render(scene, label).tobytes() for label in LABELS}) == 8
 
 
 def test_cold_objects_are_warm_ones_with_red_and_blue_exchanged():
     for scene, (striped, cross) in itertools.product(
         SCENES[:40], itertools.product((0, 1), (0, 1))
     ):
-        warm, cold = (
-            shapes_attributes.render_attributes(scene, (value, striped, cross)) for value in (0, 1)
-        )
-        mask = shapes_attributes.attributes_foreground(scene, (0, 0, cross), (0, 0, cross))
+        warm, cold = (render(scene, (value, striped, cross)) for value in (0, 1))
+        mask = draw_masks(scene, shapes_attributes.attributes_look((0, 0, cross))).any(axis=0)
         assert (cold[mask] == warm[mask][:, ::-1]).all()
         assert (cold[~mask] == warm[~mask]).all()
 
@@ -113,19 +114,14 @@ def test_cold_objects_are_warm_ones_with_red_and_blue_exchanged():
 def test_objects_cover_5_to_25_percent_under_every_label():
     for scene in SCENES:
         for label in LABELS:
-            shares = [
-                shapes_attributes.attributes_object_mask(figure, label).mean()
-                for figure in scene.objects
-            ]
+            shares = [object_mask(figure, label).mean() for figure in scene.objects]
             assert 0.05 <= sum(shares) <= 0.25
 
 
 def test_figures_keep_apart_and_inside_even_as_crosses():
     for scene in SCENES:
-        masks = [
-            shapes_attributes.attributes_object_mask(figure, (0, 0, 1)) for figure in scene.objects
-        ]
-        masks += [shapes.triangle(figure) for figure in scene.distractors]
+        masks = [object_mask(figure, (0, 0, 1)) for figure in scene.objects]
+        masks += [triangle(figure) for figure in scene.distractors]
         assert np.sum(masks, axis=0).max() == 1
         grown = [(f.left - 1, f.top - 1, f.size + 2) for f in scene.objects]
         assert all(min(x, y) >= 0 and max(x, y) + size <= 32 for x, y, size in grown)
@@ -139,7 +135,7 @@ def test_distractors_wear_the_objects_colours_in_both_palettes_whatever_the_labe
         assert 0.2 < warm < 0.8
     for scene in SCENES:
         worn = {figure.colour for figure in scene.objects}
-        worn |= {shapes.swap(colour) for colour in worn}
+        worn |= {swap_red_and_blue(colour) for colour in worn}
         assert {figure.colour for figure in scene.distractors} <= worn
 
 
@@ -153,9 +149,7 @@ def test_objects_differ_from_the_background_under_every_label():
     for scene in SCENES[:60]:
         mean = scene.background.reshape(-1, 3).mean(axis=0)
         for label, figure in itertools.product(LABELS, scene.objects):
-            colours = shapes_attributes.render_attributes(scene, label)[
-                shapes_attributes.attributes_object_mask(figure, label)
-            ]
+            colours = render(scene, label)[object_mask(figure, label)]
             assert abs(colours.astype(float) - mean).max() > 50
 
 
