@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from i2i_bench.tasks.embedded.drawing import Look, cross
 from i2i_bench.tasks.embedded.scenes import (
@@ -52,7 +51,7 @@ class _ShapesReader(ViewReader):
     def views(self, split: str, domain: str) -> list[View]:
         look = LOOKS[self.task][domain]
         return [
-            View(f"{i:04d}.png", partial(shapes_scene, self.task, split, domain, i), look)
+            View(f"{i:04d}.png", shapes_scene, (self.task, split, domain, i), look)
             for i in range(COUNTS[split])
         ]
 

@@ -10,7 +10,6 @@ attributes is equally frequent.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.embedded.drawing import Look, cross, disc
@@ -44,7 +43,7 @@ class _AttributesReader(ViewReader):
 
     def views(self, split: str, domain: str) -> list[View]:
         return [
-            View(f"{i:04d}.png", partial(attributes_scene, split, i), attributes_look(label_of(i)))
+            View(f"{i:04d}.png", attributes_scene, (split, i), attributes_look(label_of(i)))
             for i in self._chosen(split, domain)
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from i2i_bench.tasks.embedded.drawing import Look, draw_masks, draw_scene
@@ -25,12 +26,14 @@ class View:
 
     Attributes:
         name: File name of the image.
-        make: Makes up the scene.
+        make: Makes up the scene of a key.
+        key: Of this scene among those of its task.
         look: Of its objects.
     """
 
     name: str
-    make: Callable[[], Scene]
+    make: Callable[..., Scene]
+    key: tuple[str | int, ...]
     look: Look
 
     def with_look(self, look: Look) -> View:
@@ -40,20 +43,24 @@ class View:
     @property
     def image(self) -> TaskImage:
         """The image, drawn when it is read."""
-        return TaskImage(self.name, self._draw)
+        return TaskImage(self.name, partial(_draw, self.make, self.key, self.look))
 
     @property
     def masks(self) -> TaskMasks:
         """The mask of each object, drawn when they are read."""
-        return TaskMasks(self.name, self._draw_masks)
+        return TaskMasks(self.name, partial(_draw_masks, self.make, self.key, self.look))
 
-    def _draw(self) -> Image.Image:
-        from PIL import Image
 
-        return Image.fromarray(draw_scene(self.make(), self.look))
+def _draw(make: Callable[..., Scene], key: tuple[str | int, ...], look: Look) -> Image.Image:
+    from PIL import Image
 
-    def _draw_masks(self) -> NDArray[bool_]:
-        return draw_masks(self.make(), self.look)
+    return Image.fromarray(draw_scene(make(*key), look))
+
+
+def _draw_masks(
+    make: Callable[..., Scene], key: tuple[str | int, ...], look: Look
+) -> NDArray[bool_]:
+    return draw_masks(make(*key), look)
 
 
 class ViewReader(Reader):
@@ -116,7 +123,7 @@ def _covered(views: Sequence[View]) -> NDArray[bool_]:
     """Give the pixels that an object covers in one of several views of a scene."""
     import numpy as np
 
-    scene = views[0].make()
+    scene = views[0].make(*views[0].key)
     outlines = dict.fromkeys(view.look.outline for view in views)
     masks = [draw_masks(scene, Look(outline)).any(axis=0) for outline in outlines]
     return np.logical_or.reduce(masks)
