@@ -42,6 +42,9 @@ images_per_second     float64  images/s  in training; NaN likewise
 peak_memory_bytes     Int64    bytes     in training; NA likewise
 peak_memory_of        string             ``process`` or ``device``; NA likewise
 modes                 string             how steps were carried out, beside plainly; often empty
+modes_left_out        string             those that others had, each with its reason; often empty
+directions            string             all that the model translates; empty for the task's
+frozen                string             pretrained networks of losses, with hashes; often empty
 device                string             name
 torch_version         string             of torch
 commit                string             of the harness's checkout; NA outside one
@@ -62,7 +65,7 @@ its values are, else object; NA where a run has none of the name. Rows that agre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +100,8 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("parameters", "macs", "images_seen", "steps"), "Int64"),
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
     "peak_memory_bytes": "Int64",
-    **dict.fromkeys(("peak_memory_of", "modes", "device", "torch_version"), "string"),
+    **dict.fromkeys(("peak_memory_of", "modes", "modes_left_out"), "string"),
+    **dict.fromkeys(("directions", "frozen", "device", "torch_version"), "string"),
     **dict.fromkeys(("commit", "harness_version"), "string"),
 }
 SETTING_DTYPES = {
@@ -154,7 +158,16 @@ def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
         "alarms": "; ".join(alarms),
         "parameters": sum(record.parameters.values()),
         "modes": ", ".join(record.modes),
+        "modes_left_out": "; ".join(
+            f"{mode}: {why}" for mode, why in _sorted(record.modes_left_out)
+        ),
+        "directions": ", ".join(record.directions),
+        "frozen": ", ".join(f"{name} {digest}" for name, digest in _sorted(record.frozen)),
     }
+
+
+def _sorted(named: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(named.items())
 
 
 def _fields(of: AnyRecord | Score) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, External, Record, Score
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
-from i2i_bench.report.notes import explain, explain_split
+from i2i_bench.report.notes import explain, explain_directions, explain_split
 from i2i_bench.report.rows import Entry, Group, Mark, Row, Stat, Table, group_of, have_one, mixture
 from i2i_bench.report.targets import MEAN, means
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, PROTOCOLS
 from i2i_bench.system.messages import near
+
+Stated = dict[str, Sequence[str]]  # directions by the label of a row
 
 
 def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:
@@ -34,10 +36,49 @@ def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Tabl
         for score in (*scores, *means(scores)):
             groups.setdefault(group_of(record, score), []).append((record, score))
     alike = Counter(map(_but_for_real_set, groups))
+    stated = _stated_directions(groups)
     return [
-        _table(group, groups[group], is_split=alike[_but_for_real_set(group)] > 1)
+        _table(
+            group,
+            groups[group],
+            is_split=alike[_but_for_real_set(group)] > 1,
+            stated=stated.get(_but_for_direction(group), {}),
+        )
         for group in sorted(groups, key=_place)
     ]
+
+
+def _stated_directions(groups: Mapping[Group, list[Entry]]) -> dict[Group, Stated]:
+    """Give what models state that leave directions out, by what tables of all directions share.
+
+    One that states every direction in which any other is scored leaves none out.
+    """
+    scored: dict[Group, set[str]] = {}
+    stated: dict[Group, Stated] = {}
+    for group, entries in groups.items():
+        key = _but_for_direction(group)
+        scored.setdefault(key, set()).update(score.direction for _, score in entries)
+        for record, score in entries:
+            if isinstance(record, Record) and record.directions:
+                stated.setdefault(key, {})[_label(record, score)] = record.directions
+    return {
+        key: {
+            label: directions
+            for label, directions in found.items()
+            if len(directions) == 1 or _others(scored[key], directions)
+        }
+        for key, found in stated.items()
+    }
+
+
+def _others(scored: Iterable[str], directions: Sequence[str]) -> set[str]:
+    """Give the directions that are not among some; a mean is none."""
+    return {each for each in scored if not each.startswith(MEAN)} - set(directions)
+
+
+def _but_for_direction(group: Group) -> Group:
+    blank = {"direction": "", "real_sha256": "", "n_real": 0, "estimator": "", "spread_kind": ""}
+    return group._replace(**blank)
 
 
 def _but_for_real_set(group: Group) -> Group:
@@ -64,7 +105,7 @@ def _of_task(records: list[AnyRecord], task: str | None) -> list[AnyRecord]:
     raise ValueError(f"no records of task {task!r}; {others}")
 
 
-def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:
+def _table(group: Group, entries: list[Entry], *, is_split: bool, stated: Stated) -> Table:
     headline = ranked_by(group)
     rows = _model_rows(entries)
     present = {key for _, row in rows for key in row.stats}
@@ -76,6 +117,7 @@ def _table(group: Group, entries: list[Entry], *, is_split: bool) -> Table:
     marked = [c for c in columns if c.key not in _incomparable(entries)]
     ranked = _marked(_ranked([row for _, row in rows], headline), marked)
     notes = explain(group, columns, rows=rows, ranked=ranked, headline=headline)
+    notes[1:1] = explain_directions(stated)
     notes += [explain_split(entries)] if is_split else []
     costs = COSTS if any(row.stats.keys() & COST_KEYS for row in ranked) else ()
     return Table(group, tuple(columns), costs, (*ranked, *baselines), tuple(notes))

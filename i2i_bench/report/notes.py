@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import External, Record
+from i2i_bench.records.record import AnyRecord, External, Record, Score
 from i2i_bench.report.columns import SPREADS
 from i2i_bench.report.rows import Entry, Group, Row, have_one
 from i2i_bench.report.targets import MEAN
@@ -40,7 +42,8 @@ def explain(
     notes += _remarks(group, entries)
     legend = [f"{column.title}: {column.meaning}" for column in columns if column.meaning]
     notes += ["; ".join(legend) + "."] if legend else []
-    notes += [*_alarm_notes(group, rows), *_version_notes(rows), _cost_note(rows)]
+    notes += [*_alarm_notes(group, rows), *_version_notes(rows), *_frozen_notes(rows)]
+    notes += [*_mode_notes(rows), _cost_note(rows)]
     notes.append(_identity_note(group, entries))
     return notes
 
@@ -160,6 +163,60 @@ def _version_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
     return notes
 
 
+def _frozen_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say where the losses of rows use other weights of a pretrained network."""
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}  # network → hash → label → seeds
+    for part, row in rows:
+        for record in (record for record, _ in part if isinstance(record, Record)):
+            for name, digest in record.frozen.items():
+                seeds = found.setdefault(name, {}).setdefault(digest, {})
+                seeds.setdefault(row.label, []).append(record.seed)
+    notes = []
+    for name, hashes in sorted(found.items()):
+        if len(hashes) > 1:
+            count = Counter(label for labels in hashes.values() for label in labels)
+            whose = (
+                f"{digest} of {', '.join(_of_seeds(*each, count[each[0]] > 1) for each in labels)}"
+                for digest, labels in ((digest, of.items()) for digest, of in hashes.items())
+            )
+            notes.append(f"Pretrained network {name} is not the same in all: {'; '.join(whose)}.")
+    return notes
+
+
+def _of_seeds(label: str, seeds: list[int], is_split: bool) -> str:
+    """Name a row, with its seeds where others of them differ."""
+    return f"{label} (seed {', '.join(map(str, seeds))})" if is_split else label
+
+
+def _mode_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say whose steps were carried out without modes that others had, and why."""
+    found: dict[tuple[str, str], list[str]] = {}  # by mode and reason
+    for part, row in rows:
+        for record in (record for record, _ in part if isinstance(record, Record)):
+            for left_out in record.modes_left_out.items():
+                labels = found.setdefault(left_out, [])
+                labels += [row.label] if row.label not in labels else []
+    return [
+        f"Trained without {mode}: {', '.join(labels)}, because {_short(reason)}."
+        for (mode, reason), labels in found.items()
+    ]
+
+
+def explain_directions(stated: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which models do not translate every way, and so are missing in some tables.
+
+    Args:
+        stated: Directions by the label of a row.
+    """
+    labels: dict[str, list[str]] = {}
+    for label, directions in stated.items():
+        labels.setdefault(", ".join(directions), []).append(label)
+    return [
+        f"{' and '.join(names)} translate{'s' * (len(names) == 1)} {only} only."
+        for only, names in labels.items()
+    ]
+
+
 def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
     memory = {"process": "resident memory", "device": "device memory"}
     devices: dict[str, list[str]] = {}
@@ -208,8 +265,25 @@ def explain_split(entries: list[Entry]) -> str:
     keys = ("resampling", "resize")
     ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})
     here = f" (here {', '.join(ways)})" if ways else ""
+    if entries[0][1].direction.startswith(MEAN):
+        return (
+            f"Another table has the same heading but a mean over other targets (here "
+            f"{', '.join(_targets(*entries[0]))}) or of different real images{here}; rows measured "
+            "against different images are not ranked together."
+        )
     return (
         "Another table has the same heading but different real images, because models resize them "
         f"differently{here} or the images themselves differ; rows measured against different "
         "images are not ranked together."
+    )
+
+
+def _targets(record: AnyRecord, mean: Score) -> list[str]:
+    """Name the changes of a label that a mean is over."""
+    protocol = (mean.protocol, mean.protocol_version)
+    return sorted(
+        score.direction
+        for score in record.scores.values()
+        if score.direction[:1] in ("+", "-")
+        and (score.protocol, score.protocol_version) == protocol
     )

@@ -13,17 +13,18 @@ from typing import Any
 from i2i_bench.records import record
 from i2i_bench.records.record import AnyRecord, External, Record, Score, Values
 from i2i_bench.records.run import EXTERNAL
+from i2i_bench.report.directions import direction_problems, ends, is_possible, num_test_images
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
 from i2i_bench.tasks import catalogue
-from i2i_bench.tasks.two_domains import FOLDERS
 
 PLANS = "ablations"  # folder of plans of ablations, which ablate --check reads
 ROUNDING = 1e-6  # of a share or a correlation
 MACHINES = 1e-3  # relative, by which processors may differ in one number
 _HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _HASHED = re.compile("-[0-9a-f]{8}")
+_SHORT = re.compile("[0-9a-f]{8}")  # hash of the tensors of a pretrained network
 
 FoundRecords = list[tuple[Path, AnyRecord]]
 
@@ -84,7 +85,8 @@ def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
     if isinstance(each, Record):
         yield from _costs(each)
         yield from _variant(each)
-        yield from _directions(each)
+        yield from direction_problems(each)
+        yield from _networks(each)
     yield from _task(each)
     for key, score in each.scores.items():
         yield from (f"{key}: {problem}" for problem in _of_score(each.task, score))
@@ -129,25 +131,13 @@ def _variant(each: Record) -> Iterator[str]:
             yield f"variant {each.variant!r} disagrees with the setting {key} {known.get(key)!r}"
 
 
-def _directions(each: Record) -> Iterator[str]:
-    """Look for scores of every direction of the task, unless networks are absent."""
-    if not each.scores:
-        yield "there are no scores"
-    by_protocol: defaultdict[str, set[str]] = defaultdict(set)
-    for score in each.scores.values():
-        by_protocol[f"{score.protocol}@{score.protocol_version}"].add(score.direction)
-    for protocol, found in by_protocol.items():
-        wanted = set() if each.absent else _wanted(each.task, found)
-        if missing := sorted(wanted - found):
-            yield f"there are no scores of {', '.join(missing)} under {protocol}"
-
-
-def _wanted(task: str, found: set[str]) -> set[str]:
-    """Give the directions of a task, as far as they are known from those of its scores."""
-    both = {"a2b", "b2a"}
-    if task not in catalogue.EMBEDDED:
-        return both if found & both else set()
-    return {end for _, end in catalogue.EMBEDDED[task].labelling.changes()} or both
+def _networks(each: Record) -> Iterator[str]:
+    """Check what is said of pretrained networks, and of the modes of training."""
+    for name, digest in each.frozen.items():
+        if not _SHORT.fullmatch(digest):
+            yield f"frozen {name} {digest!r} is not a hash of 8 digits"
+    if both := sorted(each.modes_left_out.keys() & set(each.modes)):
+        yield f"mode {both[0]} is among modes and modes_left_out"
 
 
 def _task(each: AnyRecord) -> Iterator[str]:
@@ -270,41 +260,16 @@ def _protocol(score: Score) -> Iterator[str]:
 
 def _counts(task: str, score: Score) -> Iterator[str]:
     """Compare the numbers of images with those of the task."""
-    source, target = _ends(score.direction)
-    numbers = _test_images(task)
-    if not source or (numbers and not {source, target} <= numbers.keys()):
+    if not is_possible(score.direction, task):
         yield f"direction {score.direction} is none of task {task}"
         return
+    source, target = ends(score.direction)
+    numbers = num_test_images(task)
     real, fake = numbers.get(target), numbers.get(source)
     if fake is not None and (score.n_fake > fake or (score.n_fake == fake) == score.partial):
         yield f"n_fake is {score.n_fake} of {fake}, and partial is {str(score.partial).lower()}"
     if real is not None and score.n_real != real:
         yield f"n_real is {score.n_real}, but {task} has {real} real images"
-
-
-def _ends(direction: str) -> tuple[str, str]:
-    """Give source and target of a direction; of what is none, empty names."""
-    if direction[:1] in ("+", "-"):  # a change of a label: from those that lack it, and back
-        other = "-" if direction[0] == "+" else "+"
-        return other + direction[1:], direction
-    source, separator, target = direction.partition("2")
-    return (source, target) if separator else ("", "")
-
-
-def _test_images(task: str) -> Mapping[str, int | None]:
-    """Give the number of test images of each domain, as far as it is certain; empty if unknown."""
-    if task in catalogue.EMBEDDED:
-        found = catalogue.EMBEDDED[task]
-        ends = {domain for change in found.labelling.changes() for domain in change}
-        labelled = {domain: len(found.images("test", domain)) for domain in ends}
-        return labelled or dict(found.num_test)
-    source = catalogue.sources().get(task)
-    counts = source.counts if source else {}
-    return {
-        domain: counts[folder]
-        for (split, domain), folder in FOLDERS.items()
-        if split == "test" and folder in counts
-    }
 
 
 def _among(found: FoundRecords) -> Iterator[str]:
@@ -375,6 +340,10 @@ def _siblings(found: FoundRecords) -> Iterator[str]:
             yield f"{path}: setting {differing[0]} differs from that of {place}"
         elif each.parameters != other.parameters:
             yield f"{path}: parameters differ from those of {place}"
+        elif each.frozen != other.frozen:
+            yield f"{path}: pretrained networks (frozen) differ from those of {place}"
+        elif set(each.directions) != set(other.directions):
+            yield f"{path}: directions differ from those of {place}"
 
 
 def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:

@@ -188,11 +188,16 @@ def directions(sides: Sequence[Side], protocol: Protocol) -> list[str]:
     ]
     both = [direction for direction in scored[0] if direction in scored[1]]
     if not both:
-        raise ValueError(
-            f"A and B are not both scored under {protocol} in any direction; "
-            "i2i-bench evaluate or score does that"
-        )
+        ways = [_ways(side) for side in sides]
+        hint = "; ".join(way for way in ways if way) or "i2i-bench evaluate or score does that"
+        raise ValueError(f"A and B are not both scored under {protocol} in any direction; {hint}")
     return both
+
+
+def _ways(side: Side) -> str:
+    """Say in which directions alone the model of a side translates; "" where it leaves none out."""
+    stated = side.record.directions if isinstance(side.record, Record) else []
+    return f"{side.label}, translates {', '.join(stated)} only" if stated else ""
 
 
 def _require_jackknife(protocol: Protocol) -> None:
@@ -207,7 +212,8 @@ def _score_of(side: Side, protocol: Protocol, direction: str) -> Score:
     key = f"{protocol}/{direction}"
     if key not in side.record.scores:
         known = ", ".join(side.record.scores) or "nothing"
-        raise ValueError(f"{side.label} is not scored under {key}; it is under {known}")
+        why = f" ({way})" if (way := _ways(side)) else ""
+        raise ValueError(f"{side.label} is not scored under {key}; it is under {known}{why}")
     return side.record.scores[key]
 
 

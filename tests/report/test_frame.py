@@ -125,6 +125,15 @@ def test_run_has_what_its_record_says_of_it():
     assert "commit" in missing(made)
 
 
+def test_run_of_one_way_with_pretrained_networks_has_what_its_record_says():
+    more = {"modes_left_out": {"tune": "too large", "capture": "it draws"}, "directions": ["a2b"]}
+    made = row_of(make_record(make_score(), frozen={"vgg": "0" * 8, "arc": "1" * 8}, **more))
+    assert made["modes_left_out"] == "capture: it draws; tune: too large"
+    assert (made["directions"], made["frozen"]) == ("a2b", "arc 11111111, vgg 00000000")
+    plain = row_of(make_record(make_score()))
+    assert [plain[name] for name in ("modes_left_out", "directions", "frozen")] == ["", "", ""]
+
+
 def test_images_of_another_program_have_a_row_without_identity_and_cost_of_a_run():
     row = row_of(make_external(make_score(checkpoint="unknown", values={"psnr": 21.0})))
     assert (row["kind"], row["label"], row["preset"]) == ("external", "cut", "external")
@@ -138,6 +147,8 @@ def test_images_of_another_program_have_a_row_without_identity_and_cost_of_a_run
         "macs",
         "device",
         "seconds",
+        "directions",
+        "frozen",
     }
     assert lacking <= missing(row)
 

@@ -1,7 +1,8 @@
 """What tables say of protocols, of other programs' images and of the baselines."""
 
 import pytest
-from leaderboard_records import cells, make, make_external, models, parse, psnr
+from leaderboard_records import cells, make, make_external, models, parse, psnr, score_of
+from sound_records import make_record
 
 from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
@@ -173,3 +174,134 @@ def test_column_stands_where_only_a_baseline_has_a_value():
     baselines = {"identity": Values(values={"psnr": 12.0})}
     (table,) = tabulate([make(score={"baselines": baselines})])
     assert "psnr" in {column.key for column in table.columns}
+
+
+# --- models of one way, pretrained networks, modes that were left out
+
+
+def of_directions(model, *directions, stated=(), **changes):
+    """Make a record with a score for each direction."""
+    scores = [score_of({"psnr_foreground": 20.0}, direction=each) for each in directions]
+    return make_record(*scores, model=model, directions=list(stated), **changes)
+
+
+def by_direction(records):
+    return {table.group.direction: table for table in tabulate(records)}
+
+
+def test_model_of_one_way_stands_in_its_table_alone_and_both_say_so():
+    records = [
+        of_directions("cyclegan", "a2b", "b2a"),
+        of_directions("pix2pix", "a2b", stated=["a2b"]),
+        of_directions("bicyclegan", "a2b", stated=["a2b"]),
+        of_directions("diat", "b2a", stated=["b2a"], variant="direction=b2a"),
+    ]
+    boards = by_direction(records)
+    assert {name: dict(models(board)).keys() for name, board in boards.items()} == {
+        "a2b": {"cyclegan", "pix2pix", "bicyclegan"},
+        "b2a": {"cyclegan", "diat+direction=b2a"},
+    }
+    for board in boards.values():
+        assert board.notes[1:3] == (
+            "bicyclegan and pix2pix translate a2b only.",
+            "diat+direction=b2a translates b2a only.",
+        )
+
+
+def test_model_of_one_way_says_so_where_there_is_no_other():
+    (table,) = tabulate([of_directions("pix2pix", "a2b", stated=["a2b"])])
+    assert table.notes[1] == "pix2pix translates a2b only."
+
+
+def test_model_that_states_every_direction_leaves_none_out():
+    records = [
+        of_directions("cyclegan", "a2b", "b2a"),
+        of_directions("unit", "a2b", "b2a", stated=["a2b", "b2a"]),
+    ]
+    notes = [note for table in tabulate(records) for note in table.notes]
+    assert not [note for note in notes if "translates" in note]
+
+
+@pytest.mark.parametrize("other", [{"preset": "small"}, {"task": "hue"}])
+def test_one_way_is_told_in_the_tables_of_its_kind_alone(other):
+    records = [
+        of_directions("cyclegan", "a2b", "b2a"),
+        of_directions("pix2pix", "a2b", stated=["a2b"], **other),
+    ]
+    telling = [t for t in tabulate(records) if any("translates a2b only" in n for n in t.notes)]
+    assert [[name for name, _ in models(table)] for table in telling] == [["pix2pix"]]
+
+
+def test_real_images_of_the_other_way_may_differ():
+    """As those of two domains always do."""
+    two = make_record(
+        score_of(direction="a2b"),
+        score_of(direction="b2a", pixels_sha256={"real": "c" * 64, "fake": "d" * 64}, n_real=7),
+        model="cyclegan",
+    )
+    boards = by_direction([two, of_directions("pix2pix", "a2b", stated=["a2b"])])
+    assert boards["b2a"].notes[1] == "pix2pix translates a2b only."
+
+
+def test_one_way_is_told_in_every_layout():
+    records = [
+        of_directions("cyclegan", "a2b", "b2a"),
+        of_directions("pix2pix", "a2b", stated=["a2b"]),
+    ]
+    assert leaderboard_markdown(records).count("- pix2pix translates a2b only.\n") == 2
+    assert leaderboard_latex(records).count("pix2pix translates a2b only.") == 2
+    lines = [line for line in parse(leaderboard_csv(records)) if line["model"] == "pix2pix"]
+    assert [line["direction"] for line in lines] == ["a2b"]
+
+
+def test_value_of_the_way_back_is_a_dash_with_its_reason():
+    reason = "there is no way back: pix2pix translates a2b only"
+    both = score_of({"psnr_foreground": 20.0, "psnr_cycle": 30.0})
+    one = score_of({"psnr_foreground": 21.0, "psnr_cycle": None}, {"psnr_cycle": reason})
+    records = [
+        make_record(both, model="cyclegan"),
+        make_record(one, model="pix2pix", directions=["a2b"]),
+    ]
+    (table,) = tabulate(records)
+    assert [row.rank for row in table.rows[:2]] == [1, 2]
+    (column,) = [column for column in table.columns if column.key == "psnr_cycle"]
+    assert [cell(row, column) for row in table.rows[:2]] == ["-", "30.00"]
+    assert f"No {column.title} of pix2pix: {reason}" in table.notes
+
+
+def test_other_weights_of_a_pretrained_network_are_said():
+    def of(model, digest, seed=0):
+        return make(model, seed, frozen={"vgg": digest})
+
+    def said(records):
+        (table,) = tabulate(records)
+        return [note for note in table.notes if note.startswith("Pretrained network")]
+
+    assert said([of("munit", "0" * 8), of("diat", "0" * 8), make("cyclegan")]) == []
+    assert said([of("munit", "0" * 8), of("diat", "1" * 8), make("cyclegan")]) == [
+        "Pretrained network vgg is not the same in all: 11111111 of diat; 00000000 of munit."
+    ]
+    seeds = [of("munit", str(i) * 8, seed) for seed, i in enumerate((0, 1, 0))]
+    assert said([of("diat", "1" * 8), *seeds]) == [
+        "Pretrained network vgg is not the same in all: 11111111 of diat, munit (seed 1); "
+        "00000000 of munit (seed 0, 2)."
+    ]
+
+
+def test_modes_that_were_left_out_are_said_once_for_each_reason():
+    reason = "its step draws domains"
+    records = [make(seed=seed, modes_left_out={"capture": reason}) for seed in (0, 1)]
+    (table,) = tabulate([*records, make("unit")])
+    notes = [note for note in table.notes if note.startswith("Trained without")]
+    assert notes == [f"Trained without capture: cyclegan, because {reason}."]
+
+
+def test_means_over_other_targets_say_why_they_stand_apart():
+    records = [
+        of_directions("stargan", "+cold", "+dotted", task="shapes-attributes"),
+        of_directions("icgan", "+cold", "+round", task="shapes-attributes"),
+    ]
+    boards = [t for t in tabulate(records) if t.group.direction == "mean over 2 targets"]
+    said = sorted(note for board in boards for note in board.notes if "Another table" in note)
+    assert ["mean over other targets (here +cold, +dotted)" in said[0], len(said)] == [True, 2]
+    assert "mean over other targets (here +cold, +round)" in said[1]

@@ -120,6 +120,43 @@ def test_lost_direction_is_found_unless_networks_are_absent(results):
     assert validation.validate_results_in(results) == (1, [])
 
 
+def make_one_way(path):
+    """Turn a committed record into that of a model that translates a to b only."""
+    change(path, ["directions"], ["a2b"])
+    score = json.loads(path.read_text())["scores"]["i2i@1/a2b"]
+    back = dict.fromkeys(("lpips_cycle", "psnr_cycle"))
+    score["values"] |= back
+    score["reasons"] |= dict.fromkeys(back, "attentiongan translates a2b only")
+    change(path, ["scores"], {"i2i@1/a2b": score})
+
+
+def test_record_of_a_model_of_one_way_is_valid(results):
+    make_one_way(results / ONE)
+    assert validation.validate_results_in(results) == (1, [])
+    change(results / ONE, ["directions"], ["b2a"])
+    _, problems = validation.validate_results_in(results)
+    assert len(problems) == 2 and all("b2a" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frozen": {"vgg": "0123abcd"}}, None),
+        ({"frozen": {"vgg": "0123"}}, "frozen vgg '0123' is not a hash of 8 digits"),
+        ({"modes_left_out": {"capture": "its step synchronises"}}, None),
+        (
+            {"modes": ["capture"], "modes_left_out": {"capture": "its step synchronises"}},
+            "mode capture is among modes and modes_left_out",
+        ),
+    ],
+)
+def test_networks_and_modes_are_what_they_are_said_to_be(results, changes, message):
+    for key, value in changes.items():
+        change(results / ONE, [key], value)
+    _, problems = validation.validate_results_in(results)
+    assert problems == ([f"{results / ONE}: {message}"] if message else [])
+
+
 def test_version_that_a_task_never_had_is_found(results):
     change(results / ONE, ["task_version"], 2)
     for direction in ("a2b", "b2a"):
@@ -133,6 +170,8 @@ def test_version_that_a_task_never_had_is_found(results):
     [
         (["settings", "config"], {}, "setting config differs from that of"),
         (["parameters", "generators.a"], 1, "parameters differ from those of"),
+        (["frozen"], {"vgg": "0" * 8}, "pretrained networks (frozen) differ from those of"),
+        (["directions"], ["a2b", "b2a"], "directions differ from those of"),
     ],
 )
 def test_seeds_of_one_variant_differ_in_nothing_else(results, keys, value, message):

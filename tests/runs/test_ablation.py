@@ -194,6 +194,47 @@ def test_tables_that_lack_points_keep_their_places(monkeypatch):
     assert [label.get_text() for label in lowest.get_xticklabels()] == ["none", "few", "many"]
 
 
+def one_way(study_of, seeds=(0, 1)):
+    """Make records of which those of more than one mask translate b to a only."""
+    records = [make(n, seed=seed) for n in study_of for seed in seeds]
+    return [
+        r
+        if "num_masks=1" in r.variant.split(",")
+        else r.model_copy(
+            update={
+                "directions": ["b2a"],
+                "scores": {k: s for k, s in r.scores.items() if s.direction == "b2a"},
+            }
+        )
+        for r in records
+    ]
+
+
+def test_points_of_one_way_stand_in_its_table_alone_and_are_not_missing():
+    there, back = ablation.ablation_tables(study(), one_way((1, 2, 10)))
+    assert [row.values[0] for row in there.rows if row.kind == "model"] == ["1"]
+    assert [row.values[0] for row in back.rows if row.kind == "model"] == ["1", "2", "10"]
+    for table in (there, back):
+        assert not [note for note in table.notes if note.startswith("No record")]
+        (said,) = [note for note in table.notes if note.endswith(" b2a only.")]
+        assert "num_masks=10 and some+background=input,num_masks=2 translate" in said
+
+
+def test_curves_of_one_way_have_the_legend_of_both(monkeypatch):
+    seen = []
+    monkeypatch.setattr(style, "save_figure", lambda figure, output: seen.append(figure))
+    records = [r for r in one_way((1, 2, 10)) if r.seed == 0 or r.directions]
+    curves.draw_curves(ablation.ablation_tables(study(), records), Path("unused.png"))
+    first, second = seen[0].axes[:2]
+    assert list(first.lines[0].get_xdata()) == [1]
+    assert list(second.lines[0].get_xdata()) == [1, 2, 10]
+    (legend,) = seen[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "source unchanged",
+        "mean ± standard deviation over seeds",
+    ]
+
+
 # --- from what is varied to runs
 
 

@@ -361,6 +361,29 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(command, spoil, argume
     assert part in sentence, sentence
 
 
+def _state(task, name, direction):
+    """Turn a run into that of a model of one way."""
+    found = record.read_record(Path(f"results/{task.name}/{name}.json"))
+    scores = {key: s for key, s in found.scores.items() if s.direction == direction}
+    changes = {"directions": [direction], "scores": scores}
+    record.write_record(found.model_copy(update=changes), Path("results"))
+
+
+def test_models_of_one_way_are_compared_in_it(command, task):
+    _state(task, A, "a2b")
+    said = command(A, B)
+    assert "a2b" in said and "b2a" not in said
+    sentence = command(A, B, "--direction", "b2a", code=1)
+    assert sentence.startswith("attentiongan+preset=tiny, seed 0 is not scored under i2i@1/b2a")
+    assert sentence.endswith("(attentiongan+preset=tiny, seed 0, translates a2b only)")
+    _state(task, B, "b2a")
+    sentence = command(A, B, code=1)
+    assert sentence == (
+        "A and B are not both scored under i2i@1 in any direction; attentiongan+preset=tiny, "
+        "seed 0, translates a2b only; cyclegan+preset=tiny, seed 0, translates b2a only"
+    )
+
+
 def test_different_tasks_are_not_compared(cli, compared, task):
     hue = record.read_record(Path(f"results/{task.name}/{B}.json")).model_copy(
         update={"task": "hue"}

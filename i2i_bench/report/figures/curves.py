@@ -42,7 +42,7 @@ def draw_curves(tables: Sequence[Table], output: Path) -> None:
     metrics = _metrics(shown)
     values = [row.values for table in shown for row in table.rows if row.kind == "model"]
     places = _places(list(dict.fromkeys(first for first, *_ in values)))
-    curves = list(dict.fromkeys(each[1:] for each in values))
+    curves = {each[1:]: _label(shown, metrics[0], each[1:]) for each in values}
     with style.figure_style():
         height = HEAD + PANEL * len(metrics)
         figure = style.new_figure(style.COLUMN, height)
@@ -78,11 +78,14 @@ def _panel(
     column: Column,
     *,
     places: Mapping[str, float],
-    curves: Sequence[tuple[str, ...]],
+    curves: Mapping[tuple[str, ...], str],
 ) -> None:
-    """Draw one metric of one table, at the places and in the looks that all panels share."""
+    """Draw one metric of one table, at the places and in the looks that all panels share.
+
+    A table may lack points, such as those of models that translate the other way only.
+    """
     is_curve = _are_numbers(list(places))
-    for number, rest in enumerate(curves):
+    for number, (rest, label) in enumerate(curves.items()):
         rows = [r for r in table.rows if r.kind == "model" and r.values[1:] == rest]
         rows = [row for row in rows if column.key in row.stats]
         shift = 0.0 if is_curve else DODGE * (number - (len(curves) - 1) / 2)
@@ -92,7 +95,7 @@ def _panel(
             [places[row.values[0]] + shift for row in rows],
             [stat.mean * column.scale for stat in stats],
             [(stat.sd or 0) * column.scale for stat in stats] if has_spread else None,
-            label=_label(table.keys[1:], rest, has_spread=has_spread),
+            label=label,
             linestyle=None if is_curve else "none",
             elinewidth=0.8,
         )
@@ -101,9 +104,11 @@ def _panel(
     _ticks(axes, places)
 
 
-def _label(keys: Sequence[str], values: Sequence[str], *, has_spread: bool) -> str:
-    """Name a curve by what else varies, or say what its bars are."""
-    named = ", ".join(f"{k} = {v}" for k, v in zip(keys, values, strict=True))
+def _label(tables: Sequence[Table], column: Column, rest: tuple[str, ...]) -> str:
+    """Name a curve by what else varies, or say what its bars are in any of the tables."""
+    named = ", ".join(f"{k} = {v}" for k, v in zip(tables[0].keys[1:], rest, strict=True))
+    stats = [r.stats.get(column.key) for t in tables for r in t.rows if r.values[1:] == rest]
+    has_spread = any(stat is not None and stat.sd is not None for stat in stats)
     return named or ("mean ± standard deviation over seeds" if has_spread else "one seed")
 
 

@@ -179,8 +179,17 @@ def _own_section(entries: list[_Entry]) -> Section:
         ("method", "listed M", "installed", "parameters", "models", "total"),
         tuple(rows),
         left=frozenset({0, 2}),
-        notes=("A model of two domains translates both ways, so that m domains need m(m-1)/2.",),
+        notes=tuple(_own_notes(entries)),
     )
+
+
+def _own_notes(entries: list[_Entry]) -> list[str]:
+    """Say how many models of two domains m domains need."""
+    notes = ["A model of two domains translates both ways, so that m domains need m(m-1)/2."]
+    counted = [own for entry in entries for own in entry.own if own.parameters is not None]
+    if one_way := [own.name for own in counted if own.formula == "m(m-1)"]:
+        notes.append(f"One way only, so that m domains need m(m-1): {', '.join(one_way)}.")
+    return notes
 
 
 def _own_cells(own: _Own) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from i2i_bench.metric import Column
 from i2i_bench.records.record import Record
 from i2i_bench.report.columns import BASELINES, SPREADS
 from i2i_bench.report.leaderboard import tabulate
+from i2i_bench.report.notes import explain_directions
 from i2i_bench.report.papers import published
 from i2i_bench.report.papers.published import Value
 from i2i_bench.report.papers.tables import PaperTable, Section
@@ -39,6 +40,7 @@ class _Column(NamedTuple):
         shown: How measured values are printed; None where people judged.
         lines: Values and baselines.
         unscored: Models that were run, but have no value of the metric.
+        one_way: Models that were run, but translate other directions only, a sentence each.
     """
 
     metric: str
@@ -46,6 +48,7 @@ class _Column(NamedTuple):
     shown: Column | None
     lines: list[_Line]
     unscored: list[str]
+    one_way: list[str]
 
 
 def comparison_table(name: str, records: Iterable[Record], *, further: bool = False) -> PaperTable:
@@ -99,7 +102,25 @@ def _column(values: list[Value], boards: list[Table], *, further: bool) -> _Colu
         lines += measured or ([_Line(method.name, value)] if is_shown else [])
     if shown:
         lines += _baselines(shown.key, found, lines)
-    return _Column(metric, dataset, shown, lines, unscored)
+    one_way = _one_way(values, boards) if shown else []
+    return _Column(metric, dataset, shown, lines, unscored, one_way)
+
+
+def _one_way(values: list[Value], boards: list[Table]) -> list[str]:
+    """Name models that were run on a data set, but translate other directions only."""
+    wanted = published.layout().datasets.get(values[0].dataset)
+    if not wanted or not wanted.directions:
+        return []
+    models = {m for value in values for m in published.layout().methods[value.method].installed}
+    stated = {
+        row.label: record.directions
+        for board in boards
+        for row in board.rows
+        for record, _ in row.entries
+        if board.group.task == wanted.task and isinstance(record, Record) and row.model in models
+    }
+    others = {k: v for k, v in stated.items() if v and not set(v) & set(wanted.directions)}
+    return explain_directions(others)
 
 
 def _stand_in(values: list[Value], boards: list[Table]) -> _Column:
@@ -116,7 +137,7 @@ def _stand_in(values: list[Value], boards: list[Table]) -> _Column:
         for row in board.rows
         if row.model in method.installed and shown.key in row.stats
     ]
-    return _Column(STAND_IN, dataset, shown, lines + _baselines(shown.key, found, lines), [])
+    return _Column(STAND_IN, dataset, shown, lines + _baselines(shown.key, found, lines), [], [])
 
 
 def _shown(values: list[Value]) -> Column | None:
@@ -217,6 +238,7 @@ def _notes(column: _Column, groups: list[Group]) -> list[str]:
         models = ", ".join(dict.fromkeys(column.unscored))
         why = "the leaderboard of the task says why"
         notes.append(f"Run, but without a value of {column.shown.title}: {models}; {why}.")
+    notes += column.one_way
     if groups:
         notes.append(_spread_note(column, groups))
     notes += [f"({number}) {_heading(group)}." for number, group in enumerate(groups, start=1)]

@@ -106,8 +106,16 @@ def _facts(runs: Sequence[Record]) -> dict[str, str]:
         "software": each(f"i2i-bench {r.harness_version}, torch {r.torch_version}" for r in runs),
         "commit": each(r.commit for r in runs),
         "networks that the files lacked": ", ".join(first.absent),
+        "translates": each(", ".join(r.directions) + " only" for r in runs if r.directions),
+        "pretrained networks": each(_named(r.frozen, " ") for r in runs if r.frozen),
+        "modes of training": each(", ".join(r.modes) for r in runs if r.modes),
+        "modes left out": each(_named(r.modes_left_out, ": ") for r in runs if r.modes_left_out),
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _named(values: Mapping[str, str], separator: str) -> str:
+    return ", ".join(f"{name}{separator}{value}" for name, value in sorted(values.items()))
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, str]:

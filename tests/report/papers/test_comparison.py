@@ -346,3 +346,19 @@ def test_data_files_lie_in_the_package():
     folder = Path(published.__file__).parent
     names = {path.name for path in folder.iterdir() if path.suffix in (".csv", ".toml")}
     assert names == {"capacity.csv", "layout.toml", "networks.toml", "values.csv"}
+
+
+# --- models of one way
+
+
+def test_model_of_one_way_is_measured_in_its_own_data_set_and_said_in_the_other():
+    found = comparison_table("iv", [make("unit", directions=["a2b"])], further=True)
+    there, back = (
+        next(s for s in found.sections if f", {name}: KID" in s.title)
+        for name in ("selfie2anime", "anime2selfie")
+    )
+    measured = [line for line in there.rows if line[0] == "UNIT" and line[3]]
+    assert [line[3] for line in measured] == ["2.50 ± 0.40"]
+    assert [line[3] for line in back.rows if line[0] == "UNIT"] == [""]
+    said = "unit translates a2b only."
+    assert said in back.notes and said not in there.notes
