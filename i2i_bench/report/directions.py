@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from i2i_bench.records.record import Record, Score
 from i2i_bench.scoring.metric_set import known_metrics
@@ -44,22 +44,30 @@ def _stated(each: Record) -> Iterator[str]:
     """Compare the directions that a record states with those in which its task is scored."""
     if len(set(each.directions)) < len(each.directions):
         yield f"directions {', '.join(each.directions)} are not different ones"
-    known = _scored_directions(each.task)
+    known = _scored_directions(each.task, each.directions)
     for direction in dict.fromkeys(each.directions):
         if direction not in known if known else not is_possible(direction, each.task):
             yield f"direction {direction} is none of task {each.task}"
 
 
-def _scored_directions(task: str) -> frozenset[str]:
-    """Give the directions in which an embedded task is scored; of another, none is certain."""
+def _scored_directions(task: str, among: Iterable[str] = ()) -> frozenset[str]:
+    """Give the directions in which an embedded task is scored; of another, none is certain.
+
+    Where domains exclude each other they are the changes of a label or, if one is ``among`` those
+    of a model, all pairs of domains.
+    """
     if task not in catalogue.EMBEDDED:
         return frozenset()
-    return frozenset(end for _, end in catalogue.EMBEDDED[task].labelling.changes()) or BOTH
+    labelling = catalogue.EMBEDDED[task].labelling
+    pairs = frozenset(f"{source}2{target}" for source, target in labelling.pairs())
+    if pairs.intersection(among):
+        return pairs
+    return frozenset(end for _, end in labelling.changes()) or BOTH
 
 
 def _wanted(task: str, found: set[str]) -> frozenset[str]:
     """Give the directions of a task, as far as they are known from those of its scores."""
-    return _scored_directions(task) or (BOTH if found & BOTH else frozenset())
+    return _scored_directions(task, found) or (BOTH if found & BOTH else frozenset())
 
 
 def _no_way_back(each: Record, score: Score) -> Iterator[str]:

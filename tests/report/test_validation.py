@@ -295,3 +295,48 @@ def test_lost_change_of_a_label_is_found(tmp_path):
     change(tmp_path / one, ["scores"], {k: v for k, v in scores.items() if "+cold" not in k})
     _, problems = validation.validate_results_in(tmp_path)
     assert problems == [f"{tmp_path / one}: there are no scores of +cold under i2i@1"]
+
+
+CLASSES = ("plain", "cold", "striped", "cross")
+CHANGES = {f"+{name}": (300, 100) for name in CLASSES}  # images of source and target
+PAIRS = {f"{one}2{other}": (100, 100) for one in CLASSES for other in CLASSES if one != other}
+
+
+def of_domains(results, ways):
+    """Make a record of the task shapes-domains from a committed one of another labelled task."""
+    one = "shapes-attributes/stargan+preset=small/seed0.json"
+    take(one, results)
+    path = results / one.replace("shapes-attributes", "shapes-domains")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (results / one).rename(path)
+    score = json.loads(path.read_text())["scores"]["i2i@1/+cold"]
+    hashes = score["pixels_sha256"]
+    scores = {}
+    for i, (way, (sources, targets)) in enumerate(ways.items()):
+        fake = hashes | {"fake": f"{i:064x}"}
+        fields = {"direction": way, "n_fake": sources, "n_real": targets, "pixels_sha256": fake}
+        scores[f"i2i@1/{way}"] = score | fields
+    change(path, ["task"], "shapes-domains")
+    change(path, ["scores"], scores)
+    return path
+
+
+@pytest.mark.parametrize("ways", [CHANGES, PAIRS], ids=["changes", "pairs"])
+def test_record_of_domains_holds_every_change_or_every_pair(tmp_path, ways):
+    path = of_domains(tmp_path, ways)
+    assert validation.validate_results_in(tmp_path) == (1, [])
+    change(path, ["directions"], list(ways))
+    assert validation.validate_results_in(tmp_path) == (1, [])
+    lost, *kept = ways
+    path.unlink()
+    of_domains(tmp_path, {way: ways[way] for way in kept})
+    _, problems = validation.validate_results_in(tmp_path)
+    assert problems == [f"{path}: there are no scores of {lost} under i2i@1"]
+
+
+def test_pair_of_domains_that_the_task_does_not_have_is_found(tmp_path):
+    path = of_domains(tmp_path, PAIRS | {"plain2hot": (100, 100)})
+    _, problems = validation.validate_results_in(tmp_path)
+    assert problems == [
+        f"{path}: i2i@1/plain2hot: direction plain2hot is none of task shapes-domains"
+    ]

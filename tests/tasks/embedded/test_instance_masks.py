@@ -11,7 +11,7 @@ from i2i_bench.labels import EVERY
 from i2i_bench.tasks import catalogue
 
 TASKS = catalogue.EMBEDDED
-FEW = 40  # images of each domain and direction looked at
+FEW = 20  # images of each domain and direction looked at
 
 
 def ends_of(task):
