@@ -52,6 +52,7 @@ TARGETS = {
     "notes": Fuzzed(readers.read_notes, sound.sound_notes, hostile.change_json),
     "setting": Fuzzed(readers.read_setting, sound.sound_settings),
     "image": Fuzzed(readers.read_image, sound.sound_images),
+    "mask": Fuzzed(readers.read_mask, sound.sound_masks),
     "images": Fuzzed(readers.read_images, sound.sound_zips, hostile.change_archive),
     "archive": Fuzzed(readers.read_archive, sound.sound_archives, hostile.change_archive),
     "checkpoint": Fuzzed(

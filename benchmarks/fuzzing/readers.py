@@ -82,6 +82,16 @@ def read_image(content: bytes, folder: Path) -> None:
         image_file.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
+def read_mask(content: bytes, folder: Path) -> None:
+    """Decode the mask of an object."""
+    from i2i_bench.tasks import image_file
+
+    (folder / "x.png").write_bytes(content)
+    mask = image_file.read_mask(folder / "x.png")
+    if mask.shape[::-1] != image_file.read_image_size(folder / "x.png"):
+        raise Found("a mask has another size than its header says")
+
+
 def read_images(content: bytes, folder: Path) -> None:
     """Read an archive of another program's images."""
     from i2i_bench.scoring import submission

@@ -131,6 +131,23 @@ def sound_images() -> list[bytes]:
     return found
 
 
+def sound_masks() -> list[bytes]:
+    """Give a black and white image in each format and some modes."""
+    from PIL import Image
+
+    found = []
+    for form, mode in (
+        *(("PNG", "L"), ("PNG", "1"), ("PNG", "P"), ("PNG", "RGBA"), ("JPEG", "L")),
+        *(("WEBP", "RGB"), ("BMP", "1"), ("TIFF", "L")),
+    ):
+        file = io.BytesIO()
+        image = Image.new("L", (16, 12))
+        image.paste(255, (4, 2, 11, 9))
+        image.convert(mode).save(file, form, **({"lossless": True} if form == "WEBP" else {}))
+        found.append(file.getvalue())
+    return found
+
+
 def sound_zips() -> list[bytes]:
     """Give zip archives of images, compressed and not."""
     files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from i2i_bench.labels import Labels
 from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.image_folder import Stamp, read_unchanged, stamp
 from i2i_bench.tasks.many_domains import LabelledFilesReader, LabelledImage, make_task
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState
 from i2i_bench.tasks.task import SPLITS, Task, TaskImage
-from i2i_bench.tasks.two_domains import Stamp, read_unchanged, stamp
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from numpy import bool_
+    from numpy.typing import NDArray
     from PIL import Image
 
 AT_ONCE = 2**24  # bytes of a file that is read at once
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
 MINIMUM_SIZE = 4
+INSIDE = 127  # of grey values 0 to 255, above which a pixel of a mask is inside
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
 _DEEP_MODES = ("I", "F")  # with their variants such as I;16
 
@@ -34,18 +39,61 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = Fal
     Raises:
         ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
     """
+    with _open_image(path, file) as image:
+        image.load()
+        if is_plain and (loss := _loss_as_rgb(image)):
+            raise _RefusedImageError(f"{path} {loss}; save it as plain RGB")
+        return _as_rgb(image)
+
+
+def read_image_size(path: Path) -> tuple[int, int]:
+    """Read width and height in pixels from the header of an image that ``read_image`` may read.
+
+    Raises:
+        ValueError: If the header is damaged, or of an image that would be refused.
+    """
+    with _open_image(path) as image:
+        return image.size
+
+
+def read_mask(path: Path) -> NDArray[bool_]:
+    """Read the mask of one object, (height, width): True where its grey value is above 127.
+
+    Raises:
+        ValueError: If the image cannot be read, has colours or transparent pixels, or is dark
+            everywhere without being black, as one of the values 0 and 1.
+    """
+    import numpy as np
+
+    with _open_image(path) as image:
+        image.load()
+        if loss := _loss_as_rgb(image):
+            raise _RefusedImageError(f"{path} {loss}; save the mask as black and white")
+        is_grey = image.mode in ("1", "L")  # as most masks are: no colours to compare
+        pixels = np.asarray(image.convert("L") if is_grey else _as_rgb(image))
+    grey = pixels if is_grey else pixels[..., 0]
+    if not is_grey and (pixels != grey[..., None]).any():
+        raise ValueError(
+            f"{path} has colours, as a map of labels has; a mask is of one object, white inside "
+            "and black outside"
+        )
+    if 0 < grey.max() <= INSIDE:
+        raise ValueError(
+            f"{path} is a mask without an inside: its brightest value is {grey.max()} of 255, and "
+            f"inside is above {INSIDE}; save it as black and white"
+        )
+    return grey > INSIDE
+
+
+@contextlib.contextmanager
+def _open_image(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
+    """Open an image, checked by its header; raise ValueError for whatever goes wrong inside."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file or _content(path), formats=FORMATS) as image:
             _check_image(path, image)
-            image.load()
-            if is_plain and (loss := _loss_as_rgb(image)):
-                raise _RefusedImageError(f"{path} {loss}; save it as plain RGB")
-            image.info.pop(
-                "transparency", None
-            )  # PIL warns of some kinds that convert drops anyway
-            return image.convert("RGB")
+            yield image
     except (_RefusedImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -100,6 +148,12 @@ def _check_image(path: Path, image: Image.Image) -> None:
             f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
             "scale it to 8 bits a channel first"
         )
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded image to RGB, without its transparency."""
+    image.info.pop("transparency", None)  # PIL warns of some kinds that convert drops anyway
+    return image.convert("RGB")
 
 
 def _loss_as_rgb(image: Image.Image) -> str:

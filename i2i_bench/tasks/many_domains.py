@@ -9,15 +9,16 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from i2i_bench.labels import EVERY, Label, Labels
-from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage
-from i2i_bench.tasks.two_domains import (
+from i2i_bench.tasks.image_folder import (
     hash_folders,
     image_size,
     list_images,
-    partner_name,
     read_unchanged,
     stamp,
 )
+from i2i_bench.tasks.mask_files import MASKS, find_masks, image_masks
+from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage, TaskMasks
+from i2i_bench.tasks.two_domains import partner_name
 
 _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
 
@@ -30,11 +31,13 @@ class LabelledImage:
         image: To be read when asked for.
         label: Of the image.
         view: Shared by images that differ by their labels alone; "" where that is unknown.
+        masks: Of the instances, where the task has any.
     """
 
     image: TaskImage
     label: Label
     view: str = ""
+    masks: TaskMasks | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,17 @@ class LabelledFilesReader(Reader):
             return self.splits[split]
         chooses = self.labelling.chooses
         return [each for each in self.splits[split] if chooses(domain, each.label)]
+
+
+@dataclass(frozen=True)
+class MaskedLabelledReader(LabelledFilesReader):
+    """Read the images of a labelled task and their instance masks, which all of them have."""
+
+    has_masks = True
+
+    def instance_masks(self, split: str, domain: str) -> list[TaskMasks]:
+        """List the instance masks of each image of one split and domain."""
+        return [each.masks for each in self._chosen(split, domain) if each.masks]
 
 
 def make_task(name: str, reader: LabelledFilesReader, **facts: object) -> Task:
@@ -118,15 +132,18 @@ def _check(name: str, split: str, images: Sequence[LabelledImage], labelling: La
 
 def is_layout(path: Path) -> bool:
     """Tell whether a folder holds a folder for each domain, other than train/A and train/B."""
-    domains = {child.name for split in SPLITS for child in _visible(path / split) if child.is_dir()}
-    return bool(domains) and not domains <= {"A", "B"}
+    found = {child.name for split in SPLITS for child in _visible(path / split) if child.is_dir()}
+    return bool(found) and not {name.removesuffix(MASKS) for name in found} <= {"A", "B"}
 
 
 def many_domain_task(path: Path) -> Task:
     """Make a task of a folder with ``train/<domain>`` and ``test/<domain>``.
 
+    Masks lie in ``train/<domain>_seg`` and ``test/<domain>_seg``.
+
     Raises:
-        ValueError: If the folder has another layout, or anything in it is no image.
+        ValueError: If the folder has another layout, or anything in it is no image or no mask of
+            one.
     """
     domains = _domains(path)
     labelling = Labels(domains, (domains,))
@@ -135,21 +152,23 @@ def many_domain_task(path: Path) -> Task:
         for split in SPLITS
         for domain in domains
     }
-    stamps = stamp(files.values())
+    masks = find_masks(path, files)
+    stamps = stamp([*files.values(), *masks.folders.values()])
+
+    def labelled(domain: str, file: Path) -> LabelledImage:
+        name = f"{domain}-{file.name}"
+        image = TaskImage(name, partial(read_unchanged, file, stamps[file]))
+        known = image_masks(name, file, masks, stamps) if masks.folders else None
+        return LabelledImage(image, _one_hot(domains, domain), masks=known)
+
     splits = {
-        split: [
-            LabelledImage(
-                TaskImage(f"{domain}-{file.name}", partial(read_unchanged, file, stamps[file])),
-                _one_hot(domains, domain),
-            )
-            for domain in domains
-            for file in files[f"{split}/{domain}"]
-        ]
+        split: [labelled(domain, file) for domain in domains for file in files[f"{split}/{domain}"]]
         for split in SPLITS
     }
+    reader = MaskedLabelledReader if masks.folders else LabelledFilesReader
     return make_task(
-        partner_name(path, hash_folders(files.items())),
-        LabelledFilesReader(labelling, splits),
+        partner_name(path, hash_folders({**files, **masks.folders}.items())),
+        reader(labelling, splits),
         version=1,
         title=f"Images of the folder {path.resolve().name}: {', '.join(domains)}",
         kind="folder",
@@ -170,12 +189,22 @@ def _domains(path: Path) -> tuple[str, ...]:
     files = [path / s / n for s, names in found.items() for n in names if (path / s / n).is_file()]
     if files:
         raise ValueError(f"{files[0]} lies outside the folders of domains; {_LAYOUT} with images")
-    train, test = (set(found[split]) for split in SPLITS)
+    for split, names in found.items():
+        alone = [n for n in names if n.endswith(MASKS) and n.removesuffix(MASKS) not in names]
+        if alone:
+            raise ValueError(
+                f"{path / split / alone[0]} holds masks by its name, and there is no folder "
+                f"{alone[0].removesuffix(MASKS)!r} beside it; rename a domain that ends in {MASKS}"
+            )
+    train, test = ({n for n in found[split] if not n.endswith(MASKS)} for split in SPLITS)
     if unmatched := sorted(train ^ test):
         where = "train" if unmatched[0] in train else "test"
         raise ValueError(f"{path} has {unmatched[0]} only in {where}; {_LAYOUT} with images")
     if len(train) < 2:
-        raise ValueError(f"{path} has only the domain {', '.join(train)}; {_LAYOUT} with images")
+        masks = [name for name in found["train"] if name.endswith(MASKS)]
+        beside = f" beside masks in {masks[0]}" if masks else ""
+        only = f"{path} has only the domain {', '.join(train)}{beside}"
+        raise ValueError(f"{only}; {_LAYOUT} with images")
     if EVERY in train:
         raise ValueError(f"{path} has a domain {EVERY!r}, which stands for all; rename the folder")
     return tuple(sorted(train))

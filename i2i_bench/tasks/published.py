@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2i_bench.tasks.image_file import SUFFIXES
+from i2i_bench.tasks.image_folder import PUBLISHED_SIZE, stamp
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState, deviations
 from i2i_bench.tasks.task import DOMAINS, Task
 from i2i_bench.tasks.two_domains import (
     FOLDERS,
-    PUBLISHED_SIZE,
     FolderReader,
     SplitAndDomain,
     pair_files,
     scan,
-    stamp,
 )
 
 

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
-from i2i_bench.tasks.image_file import MINIMUM_SIZE, SUFFIXES, read_image
-from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage
+from i2i_bench.tasks.image_folder import (
+    Stamp,
+    hash_folders,
+    image_size,
+    list_images,
+    read_unchanged,
+    stamp,
+)
+from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
 
 SplitAndDomain = tuple[str, str]  # split, domain
-Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
-LOOKED_AT = 3  # images of a folder from which the size of a task is told
-PUBLISHED_SIZE = 256  # to which the field resizes larger images
 
-_IGNORED = {"thumbs.db", "desktop.ini"}  # beside hidden files
 _NEEDED = " ".join(FOLDERS.values()) + ", each with images"
 _LAYOUT = f"needed are {_NEEDED}"
 
 
 def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
-    """Make a task of a folder with ``trainA trainB testA testB``.
+    """Make a task of a folder with ``trainA trainB testA testB``, and masks in ``trainA_seg`` etc.
 
     Args:
         path: The folder.
         paired: Whether images of domains a and b are pairs; None finds out by their names.
 
     Raises:
-        ValueError: If the folder has another layout, anything in it is no image, or ``paired`` is
-            asked of files whose names do not pair.
+        ValueError: If the folder has another layout, anything in it is no image or no mask of one,
+            or ``paired`` is asked of files whose names do not pair.
     """
     files = scan(path)
-    stamps = stamp(files.values())
+    masks = find_masks(path, {folder: files[key] for key, folder in FOLDERS.items()})
+    stamps = stamp([*files.values(), *masks.folders.values()])
     if paired is not False:
         files, found = pair_files(files)
         if paired and not found:
             raise ValueError(f"images of {path} do not pair: names differ between a and b")
         paired = found
     return Task(
-        name=partner_name(path, contents_hash(files)),
+        name=partner_name(path, contents_hash(files, masks)),
         version=1,
         title=f"Images of the folder {path.resolve().name}",
         kind="folder",
@@ -58,7 +58,11 @@ def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
         headline="psnr" if paired else "kid",
         licence="not stated",
         origin="a folder of your own",
-        reader=FolderReader(files, paired, stamps),
+        reader=(
+            MaskedFolderReader(files, paired, stamps, masks)
+            if masks.folders
+            else FolderReader(files, paired, stamps)
+        ),
     )
 
 
@@ -94,29 +98,35 @@ class FolderReader(Reader):
         return self.images("test", target) if self.paired else None
 
 
-def stamp(folders: Iterable[Sequence[Path]]) -> dict[Path, Stamp]:
-    """Record size and time of the files of folders, to notice when they are replaced.
+@dataclass(frozen=True)
+class MaskedFolderReader(FolderReader):
+    """Read the images of a task and their instance masks from files.
 
-    Raises:
-        ValueError: If one is not there any more.
+    Attributes:
+        masks: Files of the masks, whose ``stamps`` are among those of the images.
     """
-    return {path: _stamp(path) for paths in folders for path in paths}
 
+    has_masks = True
 
-def _stamp(path: Path) -> Stamp:
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    return state.st_size, state.st_mtime_ns
+    masks: MaskFiles
 
+    def instance_masks(self, split: str, domain: str) -> list[TaskMasks]:
+        """List the instance masks of each image of one split and domain."""
+        return [
+            image_masks(path.name, path, self.masks, self.stamps)
+            for path in self.files[split, domain]
+        ]
 
-def read_unchanged(path: Path, before: Stamp) -> Image.Image:
-    """Read an image, provided that its file has not changed since the task was made."""
-    image = read_image(path)
-    if _stamp(path) != before:
-        raise ValueError(f"{path} was changed since this command began; put the first one back")
-    return image
+    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
+        """List the masks of the partner of each test image of ``source``, number by number.
+
+        Returns:
+            None unless paired, or where two partners have not as many masks.
+        """
+        sides = [[self.masks.of_image[p] for p in self.files["test", d]] for d in (source, target)]
+        if not self.paired or any(len(a) != len(b) for a, b in zip(*sides, strict=True)):
+            return None
+        return self.instance_masks("test", target)
 
 
 def scan(path: Path) -> dict[SplitAndDomain, list[Path]]:
@@ -132,10 +142,7 @@ def scan(path: Path) -> dict[SplitAndDomain, list[Path]]:
         raise ValueError(f"folder {path} {_reason(path)}has none of the folders needed: {_NEEDED}")
     if missing:
         raise ValueError(f"folder {path} {_reason(path)}has no {' '.join(missing)}; {_LAYOUT}")
-    try:
-        return {key: list_images(path / name) for key, name in FOLDERS.items()}
-    except OSError as error:
-        raise ValueError(f"cannot list {error.filename}: {error.strerror or error}") from error
+    return {key: list_images(path / name, _LAYOUT) for key, name in FOLDERS.items()}
 
 
 def _reason(path: Path) -> str:
@@ -155,48 +162,6 @@ def _reason(path: Path) -> str:
             "its two halves first; it "
         )
     return ""
-
-
-def list_images(folder: Path, layout: str = _LAYOUT) -> list[Path]:
-    """List the images in one folder by name.
-
-    Args:
-        folder: Of images alone.
-        layout: What it belongs to, for messages.
-
-    Raises:
-        ValueError: If it is empty, something in it is no image, or two differ by suffix alone.
-    """
-    files: list[Path] = []
-    stems: dict[str, str] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith(".") or path.name.lower() in _IGNORED:
-            continue
-        _check_file(path)
-        if path.stem in stems:
-            raise ValueError(
-                f"{path} and {stems[path.stem]} differ by suffix alone; remove one of the two"
-            )
-        stems[path.stem] = path.name
-        files.append(path)
-    if not files:
-        raise ValueError(f"folder {folder} is empty; {layout} of {_suffixes()}")
-    return files
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; put the images into {path.parent} itself")
-    if not path.name.isprintable():  # control characters, or bytes that are no UTF-8
-        raise ValueError(f"the name of {str(path)!a} is not printable UTF-8; rename the file")
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file, or is a broken link; remove or fix it")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} is not an image this benchmark reads; possible: {_suffixes()}")
-
-
-def _suffixes() -> str:
-    return " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
 
 
 def pair_files(
@@ -225,37 +190,9 @@ def partner_name(path: Path, digest: str) -> str:
     return f"folder-{safe or 'images'}-{digest[:8]}"
 
 
-def contents_hash(files: Mapping[SplitAndDomain, list[Path]]) -> str:
-    """Return the sha256 of the images of a task: of their folders, names and bytes."""
-    return hash_folders((folder, files[key]) for key, folder in FOLDERS.items())
-
-
-def hash_folders(folders: Iterable[tuple[str, Sequence[Path]]]) -> str:
-    """Return the sha256 of folders by name, and of the names and bytes of their files."""
-    total = hashlib.sha256()
-    for folder, files in folders:
-        for file in sorted(files, key=lambda file: file.name):
-            total.update(f"{folder}/{file.name}".encode(errors="surrogateescape") + b"\0")
-            total.update(_hash(file))
-    return total.hexdigest()
-
-
-def _hash(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def image_size(folders: Iterable[Sequence[Path]]) -> int:
-    """Return the side in pixels for a task: the median of the shorter sides of a few images.
-
-    It is at most the field's usual one.
-
-    Args:
-        folders: All images, folder by folder.
-    """
-    few = [path for files in folders for path in files[:: -(-len(files) // LOOKED_AT)]]
-    side = statistics.median_low(min(read_image(path).size) for path in few)
-    return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
+def contents_hash(
+    files: Mapping[SplitAndDomain, list[Path]], masks: MaskFiles | None = None
+) -> str:
+    """Return the sha256 of the images of a task and their masks: of folders, names and bytes."""
+    folders = {folder: files[key] for key, folder in FOLDERS.items()}
+    return hash_folders({**folders, **(masks.folders if masks else {})}.items())

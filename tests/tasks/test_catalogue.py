@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench.tasks import catalogue, two_domains
+from i2i_bench.tasks import catalogue, image_folder, two_domains
 from i2i_bench.tasks.image_file import read_image
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
@@ -430,8 +430,8 @@ def test_folder_of_a_task_has_its_records_name(tmp_path):
 
 def test_contents_in_another_folder_are_other_contents(tmp_path):
     x, y, z = (save(tmp_path / f"{name}.png") for name in "xyz")
-    first = two_domains.hash_folders([("trainB", [x, y]), ("testA", [z])])
-    assert two_domains.hash_folders([("trainB", [x]), ("testA", [y, z])]) != first
+    first = image_folder.hash_folders([("trainB", [x, y]), ("testA", [z])])
+    assert image_folder.hash_folders([("trainB", [x]), ("testA", [y, z])]) != first
 
 
 def test_image_that_was_written_anew_is_refused_whatever_its_size(tmp_path):
