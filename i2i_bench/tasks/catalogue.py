@@ -6,7 +6,7 @@ import importlib
 import os
 import pkgutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -131,6 +131,17 @@ def find_task(name_or_path: str, data: Path) -> Task:
     known = [*EMBEDDED, *sources()]
     possible = f"{near(name_or_path, known)}known: {', '.join(known)}"
     raise ValueError(f"unknown task {name_or_path!r}; {possible}")
+
+
+def name_tasks(is_fit: Callable[[Task | Source], bool]) -> list[str]:
+    """Name the embedded and the catalogued tasks that fit, embedded first; no file is opened.
+
+    Args:
+        is_fit: Told of a task, or of the source that states the same facts where its images need
+            not be there: domains, pairs, labels, masks.
+    """
+    known: dict[str, Task | Source] = {**EMBEDDED, **sources()}
+    return [name for name, each in known.items() if is_fit(each)]
 
 
 def task_name_of(typed: str) -> str:

@@ -216,6 +216,8 @@ SOURCES = (
         origin="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         licence="CelebA agreement: non-commercial research",
         counts={"train": CELEBA_COUNT - CELEBA_TEST, "test": CELEBA_TEST},
+        attributes=CELEBA_CHOSEN,
+        exclusive=(CELEBA_HAIR,),
         needs="the aligned images and the attribute list, after accepting the CelebA agreement",
         layout=f"{CELEBA_LIST} as published (its first line {CELEBA_COUNT}, then "
         f"{CELEBA_ATTRIBUTES} names of attributes, then a line for each image) and the aligned and "
@@ -230,6 +232,8 @@ SOURCES = (
         title="Expressions of the Radboud Faces Database",
         origin="https://rafd.socsci.ru.nl",
         licence="RaFD terms: non-commercial research, on request",
+        attributes=RAFD_EXPRESSIONS,
+        exclusive=(RAFD_EXPRESSIONS,),
         needs="the images of the Radboud Faces Database, on request of a researcher",
         layout="the photos under their published names, such as "
         "Rafd090_01_Caucasian_female_angry_frontal.jpg, in a folder images, with all eight "
@@ -242,6 +246,8 @@ SOURCES = (
         title="Expressions of the AR Face Database",
         origin="AR Face Database, A. M. Martinez and R. Benavente",
         licence="AR Face terms: academic research, on request",
+        attributes=AR_EXPRESSIONS,
+        exclusive=(AR_EXPRESSIONS,),
         needs="the images of the AR Face Database, on request of a researcher",
         layout="the photos under their published names as png, bmp or jpg, such as m-001-01.png "
         "(m or w, person, photo 1 to 26, of which 1 to 4 and 14 to 17 show expressions), in a "

@@ -28,13 +28,11 @@ class Published(Source):
         archive: Name of the file, also at a mirror.
         urls: Addresses that serve it; none where a page has to be visited or an account is needed.
         size: Of the archive, in words; "" where the publisher does not state it.
-        paired: Whether images of the same index are a pair.
     """
 
     archive: str
     urls: tuple[str, ...] = ()
     size: str = ""
-    paired: bool = False
 
     @property
     def image_size(self) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from i2i_bench.tasks.task import Task
+from i2i_bench.labels import EVERY
+from i2i_bench.tasks.task import DOMAINS, Task
 
 TaskState = Literal["ready", "missing", "incomplete", "by hand"]
 FetchProgress = Callable[[str, int, int], None]  # what is done, how far, of how much
@@ -74,18 +75,31 @@ class Source(ABC):
         licence: What their publisher says, as far as known.
         counts: Images expected by folder such as ``trainA``, or by split where images have labels;
             None where not known for certain.
+        paired: Whether images of the same index are a pair.
+        attributes: What labels say; empty where images have none.
+        exclusive: Groups of attributes of which an image has one at most.
+        has_masks: Whether the instance masks of every image are known.
         version: Of the task.
         headline: Key of the metric that ranks models on it.
     """
 
     version: ClassVar[int] = 1
     headline: ClassVar[str] = "kid"
+    has_masks: ClassVar[bool] = False
 
     name: str
     title: str
     origin: str
     licence: str
     counts: Mapping[str, int | None]
+    paired: bool = False
+    attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains, as those of its task."""
+        return (EVERY,) if self.attributes else DOMAINS
 
     @property
     @abstractmethod

@@ -122,10 +122,26 @@ def test_listing_states_what_can_be_run(tmp_path):
     assert rows["selfie2anime"].counts["trainA"] == 3400 and rows["selfie2anime"].licence
 
 
+def test_tasks_are_named_by_what_they_give():
+    def published(is_fit):
+        return [name for name in catalogue.name_tasks(is_fit) if name in catalogue.sources()]
+
+    names = catalogue.name_tasks(lambda task: True)
+    assert names == [*catalogue.EMBEDDED, *catalogue.sources()]
+    assert {"stripes", "shapes-attributes"} <= set(catalogue.name_tasks(lambda t: t.has_masks))
+    assert catalogue.name_tasks(lambda t: bool(t.attributes))[-3:] == ["celeba", "rafd", "ar-face"]
+    pairs = ["maps", "facades", "cityscapes", "edges2shoes", "edges2handbags"]
+    assert published(lambda task: task.paired) == pairs
+    assert published(lambda task: task.has_masks) == []
+    of_two = published(lambda task: task.domains == ("a", "b"))
+    assert of_two == [name for name in catalogue.sources() if name not in names[-3:]]
+
+
 def test_listing_imports_nothing_heavy():
     code = (
         "import sys; from pathlib import Path; from i2i_bench.tasks import catalogue;"
         "here = Path('.'); catalogue.list_tasks(here);"
+        "catalogue.name_tasks(lambda task: task.paired or task.has_masks or task.attributes);"
         "catalogue.find_task('hue', here).images('test', 'a');"
         "sys.exit(', '.join({'numpy', 'PIL', 'torch'} & set(sys.modules)) or 0)"
     )

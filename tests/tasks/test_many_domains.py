@@ -263,6 +263,17 @@ def test_the_same_photo_twice_is_refused(tmp_path):
         catalogue.find_task("rafd", tmp_path)
 
 
+def test_source_states_the_facts_of_its_task_without_its_images(celeba):
+    write_rafd(celeba)
+    for person in range(1, 11):
+        for photo in (1, 2, 3, 4):
+            save(celeba / "ar-face" / "images" / f"w-{person:03}-{photo:02}.png", person + photo)
+    for name in ("celeba", "rafd", "ar-face"):
+        source, task = catalogue.sources()[name], catalogue.find_task(name, celeba)
+        for fact in ("domains", "attributes", "exclusive", "paired", "has_masks"):
+            assert getattr(source, fact) == getattr(task, fact), (name, fact)
+
+
 # --- what training and testing make of them
 
 
