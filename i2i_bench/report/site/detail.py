@@ -106,7 +106,7 @@ def _facts(runs: Sequence[Record]) -> dict[str, str]:
         "software": each(f"i2i-bench {r.harness_version}, torch {r.torch_version}" for r in runs),
         "commit": each(r.commit for r in runs),
         "networks that the files lacked": ", ".join(first.absent),
-        "translates": each(", ".join(r.directions) + " only" for r in runs if r.directions),
+        "translates": each(", ".join(r.directions) for r in runs if r.directions),
         "pretrained networks": each(_named(r.frozen, " ") for r in runs if r.frozen),
         "modes of training": each(", ".join(r.modes) for r in runs if r.modes),
         "modes left out": each(_named(r.modes_left_out, ": ") for r in runs if r.modes_left_out),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html.parser
 import io
 import random
 import re
@@ -11,9 +10,10 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
+from xml.etree.ElementTree import Element
 
 import pytest
+from page_tree import Tree, lines, of_class, text
 from PIL import Image
 
 from i2i_bench.cli.main import main
@@ -33,7 +33,6 @@ COMMITTED = Path(__file__).parents[3] / "results"
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
 KEY = "i2i@1/a2b"
 DASH = "\N{EN DASH}"
-VOID = {"meta", "link", "input", "img", "br"}
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror='alert(1)'>",
@@ -46,57 +45,9 @@ HOSTILE = [
 ]
 
 
-class Tree(html.parser.HTMLParser):
-    """Build a tree of HTML in which every element is closed where it must be."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._builder, self._open = TreeBuilder(), []
-        self.feed(text)
-        self.close()
-        self.root: Element = self._builder.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._builder.start(tag, {key: value or "" for key, value in attrs})
-        self._open.append(tag)
-        if tag in VOID:
-            self.handle_endtag(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._builder.start(tag, {key: value or "" for key, value in attrs})
-        self._builder.end(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag, f"</{tag}> closes another element"
-        self._builder.end(tag)
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self._builder.data(data)
-
-
 def made(records, output: Path, folders: Folders = NOWHERE, task=None) -> Element:
     """Write a page; give its tree."""
     return Tree(page.write_page(records, output, folders, task).read_text(encoding="utf-8")).root
-
-
-def text(element: Element) -> str:
-    """Give the words a reader sees, without those for screen readers alone."""
-    parts = [element.text or ""]
-    for child in element:
-        parts += ["" if child.get("class") == "hidden" else text(child), child.tail or ""]
-    return " ".join("".join(parts).split())
-
-
-def of_class(root: Element, tag: str, name: str) -> list[Element]:
-    return [each for each in root.iter(tag) if name in each.get("class", "").split()]
-
-
-def lines(board: Element, part: str) -> list[list[str]]:
-    """Give the cells of a part of a table: ranked, unranked, baselines."""
-    bodies = of_class(board, "tbody", part)
-    rows = [row for body in bodies for row in body if row.get("data-name") is not None]
-    return [[text(cell) for cell in row] for row in rows]
 
 
 def make(model="cyclegan", *, value: float | None = 20.0, seed=0, score=None, **changes) -> Record:
@@ -189,6 +140,34 @@ def test_alarm_stands_at_the_row_of_its_direction_and_in_the_detail(tmp_path):
     assert [b.get("data-direction") for b in boards if of_class(b, "span", "alarm")] == ["b2a"]
     (said,) = of_class(root, "p", "alarms")
     assert text(said) == f"seed 0, {alarm}."
+
+
+def test_run_of_one_way_has_its_direction_alone_and_says_so(tmp_path):
+    both = record.read_record(COMMITTED / "stripes/cyclegan+preset=small/seed0.json")
+    one = make("pix2pix", directions=["a2b"], modes_left_out={"capture": "it waits"})
+    root = made([both, one.model_copy(update={"frozen": {"vgg": "0" * 8}})], tmp_path)
+    boards = {board.get("data-direction"): board for board in of_class(root, "article", "board")}
+    names = {way: [row[1] for row in lines(board, "ranked")] for way, board in boards.items()}
+    assert names == {"a2b": ["pix2pix", "cyclegan"], "b2a": ["cyclegan"]}
+    for board in boards.values():
+        said = [text(note) for note in board.iter("li")]
+        assert said[0] == "pix2pix translates a2b only."
+    detail = facts(root, "pix2pix")
+    assert (detail["translates"], detail["pretrained networks"]) == ("a2b", "vgg 00000000")
+    assert detail["modes left out"] == "capture: it waits"
+    assert (
+        not {"translates", "pretrained networks", "modes left out"} & facts(root, "cyclegan").keys()
+    )
+
+
+def facts(root: Element, model: str) -> dict[str, str]:
+    """Give the facts in the detail of a run, by name."""
+    (detail,) = (
+        each
+        for each in of_class(root, "details", "run")
+        if text(next(each.iter("summary"))).startswith(model)
+    )
+    return {text(each[0]): text(each[1]) for each in of_class(detail, "dl", "facts")[0]}
 
 
 def test_detail_holds_the_record_as_it_is_written(tmp_path):
