@@ -28,12 +28,13 @@ import torch
 from PIL import Image
 
 from i2i_bench.data.decode import decode_one, to_float, to_uint8
-from i2i_bench.data.directions import request
 from i2i_bench.data.png import PNG_LEVEL, save_images
+from i2i_bench.data.requests import Request, translate_images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import A2B, Batch, Direction, Model, ResizeRule
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import toy
+from i2i_bench.randomness import Randomness
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.plan import plan_runs
 from i2i_bench.runs.translate import Translator, translate_files
@@ -91,7 +92,7 @@ def network_alone(
     start = clock()
     with torch.no_grad():
         for batch in batches:
-            to_uint8(model.translate(request(A2B, to_float(batch), None), A2B))
+            to_uint8(translate_images(model, Request(A2B, to_float(batch)), Randomness(0)))
     wait(device)
     return clock() - start
 
@@ -180,7 +181,7 @@ class _Mirror:
 
     networks = torch.nn.ModuleDict()
 
-    def translate(self, batch: Batch, direction: Direction) -> torch.Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> torch.Tensor:
         """Mirror the images."""
         return batch.images[direction.source].flip(3)
 

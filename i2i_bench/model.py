@@ -8,7 +8,7 @@ and scoring.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -46,6 +46,34 @@ class Direction:
 
 
 A2B, B2A = Direction("a", "b"), Direction("b", "a")
+
+# The terms of losses that people plot and compare across models, and what each one measures. A loss
+# is named by its term alone, or followed by the domain whose images are compared or judged, or by
+# the direction whose generator is trained: ``cycle_a``, ``adversarial_a2b``.
+TERMS: Mapping[str, str] = MappingProxyType(
+    {
+        "adversarial": "what a generator's translations lack in the eyes of the discriminator",
+        "cycle": "distance of an image from its translation there and back",
+        "identity": "distance of an image from its translation into its own domain",
+        "reconstruction": "distance of an image from what an autoencoder makes of it",
+        "latent": "distance of a latent code from the one that is found again",
+        "kl": "divergence of a latent code from its prior",
+        "kl_cycle": "the same, of a translation's code",
+        "style": "distance of a style from the one that is found again",
+        "content": "distance of a content from the one that is found again",
+        "distance": "change of the distance between two images, or two parts of one",
+        "feature_matching": "distance of the discriminator's features of real images and fakes",
+        "context": "distance outside of the instances that are translated",
+        "perceptual": "distance of a pretrained network's features",
+        "cam": "error of the classifier behind a class activation map",
+        "pixel": "distance of an image from its translation",
+        "total_variation": "differences of neighbouring values of a mask or image",
+        "classification": "error of the labels that are seen in translations",
+        "classification_real": "error of the labels that are seen in images",
+        "gradient_penalty": "departure of the discriminator's gradients from norm 1",
+        "discriminator": "what the optimiser of a discriminator minimises",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -150,11 +178,6 @@ class ModelCard:
         is_random: Whether one image has several translations: another seed, another one.
         takes_examples: Whether a translation can take the style of an example, in
             ``batch.examples``.
-        takes_labels: Whether the model is for labelled tasks (one network for all attributes)
-            instead of for two domains. It is trained on ``batch.images[EVERY]`` with
-            ``batch.labels[EVERY]``, and translates to ``batch.labels[direction.target]``.
-        takes_pairs: Whether the model is trained on pairs, which paired tasks have. Others get the
-            domains of every task each in an order of its own, as unpaired methods do.
     """
 
     title: str
@@ -168,8 +191,6 @@ class ModelCard:
     samples_interact: bool = False
     is_random: bool = False
     takes_examples: bool = False
-    takes_labels: bool = False
-    takes_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,13 +278,13 @@ class ResizeRule:
 
     Attributes:
         size: Side in pixels; of the short side where the aspect ratio is kept.
-        resampling: Filter of the resize.
+        resampling: Filter of the resize; ``nearest`` is for masks.
         resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it, and the centre is
             cropped where a square is needed.
     """
 
     size: int
-    resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
+    resampling: Literal["bicubic", "bilinear", "lanczos", "nearest"] = "bicubic"
     resize: Literal["square", "short_side"] = "square"
 
 
@@ -322,9 +343,15 @@ class Model(ABC):
     A subclass states ``card`` and ``Config`` (a frozen dataclass, every field documented), and its
     constructor sets ``networks`` (counted, checkpointed, moved, compiled; may nest ModuleDicts),
     ``optimizers`` and ``state`` (whatever else the next step depends on, such as image pools).
-    One that reads official files also sets ``config``, what it was made with. A configuration for
-    labels states ``attributes`` and ``exclusive``, those of the task, and ``image_size``, the side
-    in pixels of the images that its networks fit.
+    It keeps ``config``, what it was made with. A configuration for labels states ``attributes`` and
+    ``exclusive``, those of the task, and ``image_size``, the side in pixels of the images that its
+    networks fit; one for drawn domains states ``domains``, those of the task in its order.
+
+    ``frozen`` has pretrained networks of losses: they are moved with the others and put into
+    evaluation mode, but neither trained, counted nor saved; the record holds their hash. ``losses``
+    has the terms of the model's own beside ``TERMS``, each with what it measures, and
+    ``directions`` those in which it translates, by its nature or its configuration: None for every
+    one of the task.
     ``absent`` has the dotted names, as ``named_networks`` gives them, of networks that the authors'
     files lacked: they hold initial values, and nothing may be translated with them.
 
@@ -335,8 +362,11 @@ class Model(ABC):
     card: ClassVar[ModelCard]
     Config: ClassVar[type]
     ablations: ClassVar[Mapping[str, Ablation]] = MappingProxyType({})
+    losses: Mapping[str, str] = MappingProxyType({})
+    directions: tuple[Direction, ...] | None = None
     config: Any
     networks: nn.ModuleDict
+    frozen: nn.ModuleDict = nn.ModuleDict()
     optimizers: dict[str, Optimizer]
     state: dict[str, SupportsStateDict]
     absent: frozenset[str] = frozenset()
@@ -356,8 +386,25 @@ class Model(ABC):
             ValueError: If the model cannot do the task, with the reason.
         """
 
+    @classmethod
+    def needs(cls, config: Any) -> Needs:
+        """Return what a task and the user must give for this configuration; by default nothing."""
+        del config
+        return Needs()
+
+    def prepare(  # noqa: B027 - most models need none
+        self, batches: Iterable[Batch], random: Randomness
+    ) -> None:
+        """Gather what depends on the training set into ``state``, once, before the first step.
+
+        Args:
+            batches: One pass through the training images, in the batches that training sees;
+                iterating again gives the same. Gradients are not recorded.
+            random: Source of chance.
+        """
+
     def advance(self, clock: Clock) -> None:  # noqa: B027 - doing nothing is a valid schedule
-        """Set learning rates, loss weights and phases for the coming step, on the host."""
+        """Set learning rates, loss weights, phases and stages for the coming step, on the host."""
 
     @abstractmethod
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
@@ -366,28 +413,40 @@ class Model(ABC):
         Runs wholly on the device, without host synchronisation. Chance comes from ``random`` alone.
 
         Returns:
-            Detached scalars by their fixed names, unweighted: ``adversarial_a2b``, ``cycle_a``,
-            ``identity_a``, ``reconstruction_a``, ``kl_a``, ``kl_cycle_a``, ``cam_a2b``,
-            ``pixel_a2b``, ``total_variation_a2b``, ``classification``, ``gradient_penalty``,
-            ``discriminator_a``.
-            The suffix is the domain whose images are compared or judged, or the direction whose
-            generator is trained. A discriminator's value is what its optimiser minimises. A model
-            of labels has no suffix: ``adversarial``, ``cycle``, ``classification`` (of
-            translations), ``classification_real``, ``discriminator``, ``gradient_penalty``. What a
+            Detached scalars, unweighted. Each is named by a term, of ``TERMS`` or of the model's
+            ``losses``, alone or followed by the domain whose images are compared or judged, or by
+            the direction whose generator is trained: ``gradient_penalty``, ``cycle_a``,
+            ``adversarial_a2b``. A discriminator's value is what its optimiser minimises. What a
             step does not compute, it leaves out.
         """
 
     @abstractmethod
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Translate ``batch.images[direction.source]``; the harness sets eval mode and no_grad.
+
+        Chance, of styles or of dropout at test, comes from ``random`` alone, whose seed is the
+        number of the output: the same seed gives the same translation to the bit. Each image is
+        translated by itself, whatever else is in the batch. With ``batch.examples``, translations
+        take the style of ``batch.examples[direction.target]``.
 
         Returns:
             (batch, 3, height, width) in [-1, 1].
         """
 
-    def masks(self, batch: Batch, direction: Direction) -> Masks | None:
+    def translate_masks(
+        self, batch: Batch, direction: Direction, random: Randomness
+    ) -> Tensor | None:
+        """Return the instance masks after ``translate``; None where they stay as they are.
+
+        Returns:
+            (batch, instances, height, width) in [0, 1], in the order of ``batch.masks``.
+        """
+        del batch, direction, random
+        return None
+
+    def masks(self, batch: Batch, direction: Direction, random: Randomness) -> Masks | None:
         """Return the attention behind ``translate``; None for a model without."""
-        del batch, direction
+        del batch, direction, random
         return None
 
     @classmethod

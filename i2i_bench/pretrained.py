@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import hashlib
 import logging
 import os
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from i2i_bench.system import download, first_seen
 from i2i_bench.system.download import Seen, Wanted
 from i2i_bench.system.files import user_cache
 from i2i_bench.system.messages import near
 from i2i_bench.system.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +135,52 @@ _PUBLISHED = (
 )
 FILES = {file.name: file for file in _PUBLISHED}
 NEEDED = (INCEPTION_NAME, ALEXNET_NAME)  # by protocol i2i
+
+
+_is_without = contextvars.ContextVar("without_weights", default=False)
+
+
+@contextlib.contextmanager
+def without_weights() -> Iterator[None]:
+    """Let frozen networks of losses keep initial weights in the block, as translations need none.
+
+    A model that was built in it must not be trained, except in a test.
+    """
+    token = _is_without.set(True)
+    try:
+        yield
+    finally:
+        _is_without.reset(token)
+
+
+def load_frozen(name: str, network: nn.Module) -> nn.Module:
+    """Give a network of a loss the weights of a published file, and freeze it.
+
+    On the meta device, and in ``without_weights``, it keeps what it has.
+
+    Args:
+        name: Of the file; a model names it in ``Needs.weights``, so that it is asked for before
+            the training.
+        network: Its tensors have the names and shapes of those in the file.
+
+    Returns:
+        The network, in evaluation mode, for ``Model.frozen``.
+
+    Raises:
+        MissingWeights: If the file is not there.
+        UnfitWeights: If it is not the published one, or does not fit the network.
+    """
+    from i2i_bench.system.tensors import read_untrusted
+
+    is_meta = any(parameter.is_meta for parameter in network.parameters())
+    if not (is_meta or _is_without.get()):
+        path = required_weights(name)
+        try:
+            network.load_state_dict(read_untrusted(path))
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UnfitWeights(f"weights file {path.name} is unfit: {why}; get it again") from error
+    return network.eval().requires_grad_(False)
 
 
 class MissingWeights(ValueError):

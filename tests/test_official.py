@@ -16,6 +16,7 @@ from torch import nn
 from i2i_bench import official
 from i2i_bench.model import A2B, B2A, Batch, Model, ModelCard, Settings
 from i2i_bench.official import StateDict
+from i2i_bench.randomness import Randomness
 
 
 def same(first, second) -> bool:
@@ -179,7 +180,7 @@ class Plain(Model):
     def training_step(self, batch, random):
         return {}
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         return self.networks[str(direction)](batch.images[direction.source])
 
 
@@ -235,8 +236,8 @@ def test_absent_networks_are_refused_and_others_are_not():
     model.absent = frozenset({"b2a"})
     official.refuse_absent(model)
     images = torch.ones(1, 3, 8, 8)
-    assert model.translate(Batch({"a": images}), A2B).shape == images.shape
+    assert model.translate(Batch({"a": images}), A2B, Randomness(0)).shape == images.shape
     with pytest.raises(official.AbsentNetwork, match="Plain has no b2a here"):
-        model.translate(Batch({"b": images}), B2A)
+        model.translate(Batch({"b": images}), B2A, Randomness(0))
     with pytest.raises(official.AbsentNetwork):  # nor by a part of it
         model.networks.get_submodule("b2a.0")(images)

@@ -123,7 +123,7 @@ class CycleGAN(Model):
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Apply the generator of this direction."""
         return self.generators[str(direction)](batch.images[direction.source])
 

@@ -34,6 +34,5 @@ class StarGAN(LabelConditioned):
         ),
         minimum_size=64,
         samples_interact=True,
-        takes_labels=True,
     )
     Config = StarGANConfig

@@ -326,7 +326,7 @@ class UNIT(Model):
             f"adversarial_{direction}": torch.stack(judged).sum(),
         }
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Decode the code's mean with the decoder of the target domain."""
         latent = self.encoders[direction.source](batch.images[direction.source])
         return self.decoders[direction.target](latent)

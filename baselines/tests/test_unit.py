@@ -78,8 +78,8 @@ def outputs(model, probe):
         named = {
             "A/hidden": hidden,
             "A/recon": model.decoders["a"](hidden),
-            "A2B/fake": model.translate(Batch(probe), A2B),
-            "B2A/fake": model.translate(Batch(probe), B2A),
+            "A2B/fake": model.translate(Batch(probe), A2B, Randomness(0)),
+            "B2A/fake": model.translate(Batch(probe), B2A, Randomness(0)),
         }
         scales = model.discriminators["a"](probe["a"])
     return named | {f"dis_a/scale{i}": logits for i, logits in enumerate(scales)}

@@ -20,7 +20,7 @@ from i2i_bench.blocks.losses import classification_loss, gradient_penalty
 from i2i_bench.blocks.optimise import adam, descend, frozen, set_learning_rate
 from i2i_bench.blocks.schedules import learning_rate_factor
 from i2i_bench.labels import EVERY, is_one_hot
-from i2i_bench.model import Batch, Clock, Direction, Model, Preset, Settings, TaskFacts
+from i2i_bench.model import Batch, Clock, Direction, Model, Needs, Preset, Settings, TaskFacts
 from i2i_bench.randomness import Randomness
 
 _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
@@ -140,6 +140,12 @@ class LabelConditioned(Model):
             config, batch_size, budget = cls.Config(**facts, **TINY), 2, 8
         return Settings(config, batch_size, budget, size, size, resampling="bilinear")
 
+    @classmethod
+    def needs(cls, config: LabelledConfig) -> Needs:
+        """Ask for labels."""
+        del config
+        return Needs(labels="required")
+
     def advance(self, clock: Clock) -> None:
         """Set the learning rate, and whether the generator is trained too.
 
@@ -202,7 +208,7 @@ class LabelConditioned(Model):
             "cycle": F.l1_loss(reconstructed, real),
         }
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Translate to the labels of the target; what is not bounded is clipped to [-1, 1]."""
         assert batch.labels is not None
         fake = self.generator(batch.images[direction.source], batch.labels[direction.target])

@@ -52,7 +52,7 @@ def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
         ValueError: If it cannot be decoded, naming it.
     """
     with naming(image):
-        return to_tensor(_crop_centre(resize_image(image.read(), rule), rule.size))
+        return to_tensor(crop_centre(resize_image(image.read(), rule), rule.size))
 
 
 def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> ResizeRule:
@@ -110,8 +110,8 @@ def resize_image(image: Image.Image, rule: ResizeRule) -> Image.Image:
     return image.resize(target, Image.Resampling[rule.resampling.upper()])
 
 
-def _crop_centre(image: Image.Image, size: int) -> Image.Image:
-    """Crop the central square, rounding as torchvision does."""
+def crop_centre(image: Image.Image, size: int) -> Image.Image:
+    """Crop the central square of this side, rounding as torchvision does."""
     if image.size == (size, size):
         return image
     left, top = (round((side - size) / 2) for side in image.size)

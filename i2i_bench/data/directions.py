@@ -1,15 +1,14 @@
-"""The directions of a task, and the batches that a model is asked to translate in them."""
+"""The directions of a task, and those of them in which a model translates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from i2i_bench.labels import Label, Labels
-from i2i_bench.model import Batch, Direction, TaskFacts
+from i2i_bench.model import Direction, Model, TaskFacts
 from i2i_bench.tasks.task import Task
 
 LabelArray = NDArray[np.int8]  # (images, attributes), 0 or 1
@@ -23,6 +22,30 @@ def directions_of(task: TaskFacts) -> list[Direction]:
     if task.attributes:
         return [Direction(*pair) for pair in Labels(task.attributes, task.exclusive).changes()]
     return [Direction(s, t) for s in task.domains for t in task.domains if s != t]
+
+
+def directions_for(model: Model, task: TaskFacts) -> list[Direction]:
+    """Give the directions of a task in which a model translates, in the order of the task.
+
+    Raises:
+        ValueError: If the model states one that the task does not have.
+    """
+    every = directions_of(task)
+    if model.directions is None:
+        return every
+    if unknown := [each for each in model.directions if each not in every]:
+        raise ValueError(
+            f"{model.card.title} translates {unknown[0]}, and task {task.name} has "
+            f"{', '.join(map(str, every))}"
+        )
+    return [each for each in every if each in model.directions]
+
+
+def lacking_direction(model: Model, direction: Direction) -> str:
+    """Say why a model does not translate in a direction; "" if it does."""
+    if model.directions is None or direction in model.directions:
+        return ""
+    return f"{model.card.title} translates {', '.join(map(str, model.directions))} only"
 
 
 def find_direction(task: Task, name: str) -> Direction:
@@ -55,20 +78,3 @@ def labels_of(task: Task, direction: Direction) -> tuple[LabelArray, LabelArray]
 def label_array(task: Task, labels: Sequence[Label]) -> LabelArray:
     """Give labels as an array (images, attributes)."""
     return np.array(labels, np.int8).reshape(len(labels), len(task.attributes))
-
-
-def request(
-    direction: Direction, images: torch.Tensor, labels: tuple[LabelArray, LabelArray] | None
-) -> Batch:
-    """Make the batch that a model is to translate.
-
-    Args:
-        direction: From where to where.
-        images: (batch, 3, height, width) in [-1, 1].
-        labels: What they have and what they are to get, (batch, attributes) each.
-    """
-    if labels is None:
-        return Batch({direction.source: images})
-    source, target = (torch.from_numpy(each).to(images) for each in labels)
-    named = {direction.source: source, direction.target: target}
-    return Batch({direction.source: images}, labels=named)

@@ -117,6 +117,10 @@ class Store:
             return f"{size} {'on the device' if self.home == 'device' else 'in memory'}"
         return f"{size} in a file in {self._folder}, as they do not fit in memory"
 
+    def like_this(self) -> Store:
+        """Return an empty store in the same home, for what belongs to the images of this one."""
+        return Store(self.home, SLAB, device=self._device, folder=self._folder)
+
     def keep(self, image: Tensor) -> Tensor:
         """Copy an image, (3, height, width), uint8, and give the copy.
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from i2i_bench.data.decode import Images, decode_images
+from i2i_bench.data.instances import decode_instances
 from i2i_bench.model import Direction, ResizeRule
-from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.task import Task, TaskImage, TaskMasks
+
+Instances = NDArray[np.uint8]  # (images, instances, height, width), 0 or 1
 
 
 class TestSet:
@@ -76,6 +80,62 @@ class TestSet:
             if places is not None:
                 return domain.take(places)
         return decode_images(wanted, self.rule)
+
+    def answers(self, direction: Direction) -> NDArray[np.uint8] | None:
+        """Return all right translations of each source, (images, answers, size, size, 3), uint8.
+
+        Returns:
+            None where only one is right, or they are unknown.
+
+        Raises:
+            ValueError: If an image cannot be decoded.
+        """
+        known = self.task.answers(direction.source, direction.target)
+        if known is None:
+            return None
+        every = [image for one in known for image in one]
+        size = self.rule.size
+        return decode_images(every, self.rule).reshape(len(known), -1, size, size, 3)
+
+    def instances(
+        self, domain: str, count: int, rows: Sequence[int] | None = None
+    ) -> Instances | None:
+        """Return instance masks of images, (images, count, size, size), uint8, 0 or 1.
+
+        They are decoded anew at each call.
+
+        Args:
+            domain: Of the images.
+            count: Most instances of an image, the largest first.
+            rows: Which of the domain; all by default.
+
+        Returns:
+            None where the task has none.
+
+        Raises:
+            ValueError: If a mask cannot be read, naming it.
+        """
+        known = self.task.instance_masks("test", domain)
+        if known is None:
+            return None
+        wanted = known if rows is None else [known[row] for row in rows]
+        return self._decode(wanted, wanted, count)
+
+    def true_instances(self, direction: Direction, count: int) -> Instances | None:
+        """Return what ``instances`` of the sources become in a right translation; None if unknown.
+
+        Raises:
+            ValueError: If a mask cannot be read, naming it.
+        """
+        before = self.task.instance_masks("test", direction.source)
+        after = self.task.true_masks(direction.source, direction.target)
+        return None if before is None or after is None else self._decode(after, before, count)
+
+    def _decode(self, masks: list[TaskMasks], like: list[TaskMasks], count: int) -> Instances:
+        found = np.zeros((len(masks), count, self.rule.size, self.rule.size), np.uint8)
+        for place, (each, leading) in enumerate(zip(masks, like, strict=True)):
+            found[place] = decode_instances(each, self.rule, count, is_cropped=True, like=leading)
+        return found
 
     def _find(self, domain: str) -> tuple[_Domain, Sequence[int]]:
         """Give where the images of a domain are kept, and the place of each."""

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from i2i_bench.data.augment import (
+    Turn,
+    TurnMode,
+    draw_turns,
+    is_turned,
+    sample_order,
+    turned_crop,
+)
 from i2i_bench.data.decode import counted, naming, resize_image, scale_in_place, to_float, to_tensor
+from i2i_bench.data.drawn import DrawnDomains
+from i2i_bench.data.instances import decode_instances
+from i2i_bench.data.needs import domains_for, draws_domains, takes_labels, takes_masks, takes_pairs
 from i2i_bench.data.store import Store, choose_home, find_room
-from i2i_bench.model import Batch, Settings
+from i2i_bench.model import Batch, Needs, Settings
 from i2i_bench.randomness import Randomness
 from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
-from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.task import Task, TaskImage, TaskMasks
 
 Crop = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
 
@@ -45,6 +52,16 @@ def _keep_all(
     return list(counted(kept, len(images), progress))
 
 
+def _keep_masks(given: list[TaskMasks], store: Store, settings: Settings) -> list[Tensor]:
+    """Decode instance masks into a store, each (instances, height, width), uint8, 0 or 1."""
+    rule = replace(settings.resize_rule, size=settings.load_size)
+
+    def keep(masks: TaskMasks) -> Tensor:
+        return store.keep(decode_instances(masks, rule, settings.instances, is_cropped=False))
+
+    return list(prefetch(keep, given, part_size=images_per_part(settings.load_size, len(given))))
+
+
 class TrainingImages:
     """The training images of a task, decoded once, and the batches made of them.
 
@@ -58,7 +75,8 @@ class TrainingImages:
         device: Where batches are wanted.
         progress: Told after each decoded image, over all domains.
         store: Where decoded images stay; by default on the device or in memory.
-        in_pairs: Whether images of a paired task are to come, cropped and mirrored alike, as pairs.
+        needs: What the model needs of the task: pairs, cropped and mirrored alike; instance masks,
+            as their images; in each step two domains drawn out of many. By default none of these.
 
     Raises:
         ValueError: If the crop is larger than the image, the images do not fit, or one cannot be
@@ -74,7 +92,7 @@ class TrainingImages:
         progress: Progress | None = None,
         *,
         store: Store | None = None,
-        in_pairs: bool = False,
+        needs: Needs | None = None,
     ) -> None:
         if settings.crop_size > settings.load_size:
             raise ValueError(
@@ -82,60 +100,121 @@ class TrainingImages:
                 "choose a crop that fits into the resized image"
             )
         self.task, self.settings, self.seed = task, settings, seed
-        self.device = torch.device(device)
+        self.device, self.needs = torch.device(device), needs or Needs()
         store = store or make_store(task, settings, self.device)
         self._domains: dict[str, _Domain] = {}
+        names = domains_for(self.needs, task)
+        self._drawn = DrawnDomains(seed, names) if draws_domains(self.needs, task) else None
         done, total = 0, sum(task.num_train.values())
-        for domain in task.domains:
-            images = task.images("train", domain)
-            pixels = _keep_all(images, store, settings, _shifted(progress, done, total))
-            labels = task.labels("train", domain)
-            known = None if labels is None else torch.tensor(labels, dtype=torch.float32)
-            stream = "pair" if in_pairs and task.paired else domain
-            draws = _Draws(seed, stream, pixels, settings)
-            names = [image.name for image in images]
-            slab = None
-            if store.home == "device" and _lie_side_by_side(pixels):
-                slab = _Slab(pixels, draws, settings.crop_size)
-            self._domains[domain] = _Domain(names, pixels, draws, known, slab)
-            done += len(images)
+        for name in names:
+            domain = self._decode(name, store, _shifted(progress, done, total))
+            self._domains[name] = domain
+            done += len(domain.names)
+
+    def _decode(self, name: str, store: Store, progress: Progress | None) -> _Domain:
+        """Decode the images of a domain, and their masks if these are needed."""
+        task, settings = self.task, self.settings
+        images = task.images("train", name)
+        pixels = _keep_all(images, store, settings, progress)
+        labels = task.labels("train", name) if takes_labels(self.needs, task) else None
+        known = None if labels is None else torch.tensor(labels, dtype=torch.float32)
+        stream = "pair" if takes_pairs(self.needs, task) else name
+        draws = _Draws(self.seed, stream, pixels, settings)
+        masks = None
+        if takes_masks(self.needs, task):
+            given = task.instance_masks("train", name) or []
+            masks = _keep_masks(given, store.like_this(), settings)
+        slab = None
+        if store.home == "device" and not is_turned(settings) and _lie_side_by_side(pixels):
+            slab = _Slab(pixels, draws, settings.crop_size)
+        names = [image.name for image in images]
+        return _Domain(names, pixels, draws, known, masks, slab)
+
+    def batches(self) -> TrainingPass:
+        """Return one pass through the training images, in batches as training sees them."""
+        return TrainingPass(self)
 
     def batch(self, first_sample: int, size: int) -> Batch:
         """Make the batch of samples ``first_sample``, ..., ``first_sample + size - 1``.
 
         Each image of a domain is seen once before any is seen again. Domains have their own order,
-        crops and flips, unless they come in pairs. The host never waits for a CUDA device.
+        crops and flips, unless they come in pairs. Where domains are drawn, the batch has those of
+        the step that its first sample belongs to. The host never waits for a CUDA device.
 
         Returns:
-            Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, in a
-            labelled task, their labels. Images are not to be changed in place: a part of them may
-            be given again.
+            Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, where
+            the model is given them, their labels and instance masks. Images are not to be changed
+            in place: a part of them may be given again.
         """
         images: dict[str, Tensor] = {}
         names: dict[str, list[str]] = {}
         labels: dict[str, Tensor] = {}
-        for name, domain in self._domains.items():
-            chosen = domain.draws.of(first_sample, size)
+        masks: dict[str, Tensor] = {}
+        for name, first in self._positions(first_sample).items():
+            domain = self._domains[name]
+            chosen = domain.draws.of(first, size)
+            turns = domain.draws.turns(first, size)
             if domain.slab is None:
-                images[name] = self._cut(domain.pixels, chosen)
+                images[name] = scale_in_place(self._cut(domain.pixels, chosen, turns))
             else:
-                images[name] = domain.slab.cut(first_sample, size)
+                images[name] = domain.slab.cut(first, size)
             names[name] = [domain.names[index] for index, *_ in chosen]
             if domain.labels is not None:
                 rows = torch.stack([domain.labels[index] for index, *_ in chosen])
                 labels[name] = rows.to(self.device, non_blocking=True)
-        return Batch(images, labels or None, names=names)
+            if domain.masks is not None:
+                masks[name] = self._cut(domain.masks, chosen, turns, mode="nearest")
+        return Batch(images, labels or None, masks or None, names=names)
 
-    def _cut(self, pixels: list[Tensor], chosen: list[Crop]) -> Tensor:
-        """Crop and mirror images, (batch, 3, crop, crop), float in [-1, 1], on the device."""
+    def _positions(self, first_sample: int) -> dict[str, int]:
+        """Give, for each domain of a batch, how many samples of it came before."""
+        if self._drawn is None:
+            return dict.fromkeys(self._domains, first_sample)
+        size = self.settings.batch_size
+        step, offset = divmod(first_sample, size)
+        return {name: steps * size + offset for name, steps in self._drawn.at(step).items()}
+
+    def _cut(
+        self,
+        pixels: list[Tensor],
+        chosen: list[Crop],
+        turns: list[Turn] | None,
+        mode: TurnMode = "bilinear",
+    ) -> Tensor:
+        """Crop, turn and mirror images, (batch, channels, crop, crop), as floats, on the device."""
         crop = self.settings.crop_size
-        shape = (len(chosen), 3, crop, crop)
+        shape = (len(chosen), pixels[0].shape[0], crop, crop)
         cut = torch.empty(shape, device=self.device)
-        for slot, (index, top, left, is_mirrored) in zip(cut, chosen, strict=True):
+        for place, (index, top, left, is_mirrored) in enumerate(chosen):
             whole = pixels[index].to(self.device, non_blocking=True)
-            part = whole[:, top : top + crop, left : left + crop]
-            slot.copy_(part.flip(2) if is_mirrored else part)
-        return scale_in_place(cut)
+            if turns is None:
+                part = whole[:, top : top + crop, left : left + crop]
+            else:
+                part = turned_crop(whole, (top, left, crop), turns[place], mode=mode)
+            cut[place].copy_(part.flip(2) if is_mirrored else part)
+        return cut
+
+
+class TrainingPass:
+    """One pass through the training images, in the batches that training sees first.
+
+    Iterating again gives the same batches.
+
+    Args:
+        images: The training images.
+    """
+
+    def __init__(self, images: TrainingImages) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        most = max(self._images.task.num_train.values())
+        return -(-most // self._images.settings.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = self._images.settings.batch_size
+        for number in range(len(self)):
+            yield self._images.batch(number * size, size)
 
 
 def make_store(
@@ -165,7 +244,7 @@ def make_store(
 
 def expected_bytes(task: Task, settings: Settings) -> int:
     """Estimate the bytes of decoded training images, where shapes differ from a few of them."""
-    square = 3 * settings.load_size**2
+    square = (3 + settings.instances) * settings.load_size**2
     if settings.resize == "square":
         return square * sum(task.num_train.values())
     return sum(_expected_whole(task.images("train", d), square) for d in task.domains)
@@ -188,6 +267,7 @@ class _Domain:
     pixels: list[Tensor]  # (3, height, width) each, uint8
     draws: _Draws
     labels: Tensor | None  # (images, attributes), float32
+    masks: list[Tensor] | None  # (instances, height, width) each, uint8, 0 or 1
     slab: _Slab | None  # the same pixels, where a batch can be cut at once
 
 
@@ -207,6 +287,12 @@ class _Draws:
             self.block(number)
             found += self._block[part]
         return found
+
+    def turns(self, first_sample: int, size: int) -> list[Turn] | None:
+        """Return angle and factor of each sample; None where images are not turned."""
+        if not is_turned(self._settings):
+            return None
+        return draw_turns(self._settings, Randomness(self._seed, first_sample), self._stream, size)
 
     def block(self, number: int) -> Tensor:
         """Return the draws of samples ``number * BLOCK``, ..., (BLOCK, 4), as ``Crop``."""
@@ -301,32 +387,6 @@ class _Slab:
         if self._device.type == "cuda":  # or the copy would wait for the device
             found = tuple(each.pin_memory() for each in found)
         return tuple(each.to(self._device, non_blocking=True) for each in found)
-
-
-def sample_order(
-    seed: int, stream: str, count: int, first_sample: int, size: int
-) -> NDArray[np.int64]:
-    """Return the indices of the images at the given sample positions.
-
-    Positions are cut into blocks of ``count``; each block is a permutation of all images that
-    depends on seed, stream and block alone.
-    """
-    if size == 0:
-        return np.empty(0, np.int64)
-    first_block, last_block = first_sample // count, (first_sample + size - 1) // count
-    blocks = [
-        _permutation(seed, stream, block, count) for block in range(first_block, last_block + 1)
-    ]
-    start = first_sample - first_block * count
-    return np.concatenate(blocks)[start : start + size]
-
-
-@lru_cache(maxsize=8)
-def _permutation(seed: int, stream: str, block: int, count: int) -> NDArray[np.int64]:
-    """Sort raw random words, so that no version of numpy gives another order."""
-    digest = hashlib.sha256(f"i2i-bench/order/{seed}/{stream}/{block}".encode()).digest()
-    words = np.random.PCG64(int.from_bytes(digest[:8], "big")).random_raw(count)
-    return np.argsort(words, kind="stable").astype(np.int64)
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

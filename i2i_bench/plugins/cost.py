@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from i2i_bench.data.directions import directions_of, request
+from i2i_bench.data.directions import directions_for
+from i2i_bench.data.needs import takes_masks
+from i2i_bench.data.requests import Request, translate_images
 from i2i_bench.model import Direction, Model, Settings, TaskFacts, named_networks
+from i2i_bench.randomness import Randomness
 
 
 def count_parameters(model: Model) -> dict[str, int]:
@@ -34,18 +37,23 @@ def count_macs(
         settings: Its size is counted.
         task: For its directions and labels.
         device: May be the meta device.
-        direction: The task's first by default.
+        direction: By default the first in which the model translates.
 
     Raises:
         ValueError: If the model cannot take images of this size.
         AbsentNetwork: If it lacks what the direction needs.
     """
-    size, direction = settings.crop_size, direction or directions_of(task)[0]
+    size, direction = settings.crop_size, direction or directions_for(model, task)[0]
     image = torch.zeros(1, 3, size, size, device=device)
-    label = np.zeros((1, len(task.attributes)), np.int8)
-    batch = request(direction, image, (label, label) if task.attributes else None)
+    labels, masks = None, None
+    if task.attributes:
+        before, after = np.eye(2, len(task.attributes), dtype=np.int8)
+        labels = before[None], after[None]
+    if settings.instances and takes_masks(type(model).needs(settings.config), task):
+        masks = torch.zeros(1, settings.instances, size, size, device=device)
+    request = Request(direction, image, labels, masks)
     model.networks.eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.translate(batch, direction)
+        translate_images(model, request, Randomness(0, device=device))
     return counter.get_total_flops() // 2

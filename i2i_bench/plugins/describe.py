@@ -48,15 +48,34 @@ def _card(model_class: type[Model]) -> list[str]:
         f"  licence: {card.licence}",
         f"  smallest image: {card.minimum_size} px",
     ]
-    if card.takes_labels:
-        lines.append("  translates between any number of labels; counted for 2")
-    if card.takes_pairs:
-        lines.append("  is trained on pairs, for paired tasks only")
+    lines += _needs(model_class)
+    if card.is_random:
+        lines.append("  has several translations of one image, one for each seed")
+    if card.takes_examples:
+        lines.append("  can take the style of an example image")
     if card.samples_interact:
         lines.append("  samples of a training batch influence each other")
     lines += [f"  - {deviation}" for deviation in card.deviations]
     studies = model_class.ablations.items()
     return lines + [f"  study {name}: {study.title}" for name, study in studies]
+
+
+def _needs(model_class: type[Model]) -> list[str]:
+    """Say what a task must, or can, give to the published configuration."""
+    task = nominal(model_class, NUM_DOMAINS)
+    needs = model_class.needs(model_class.settings("published", task).config)
+    meanings = {
+        "pairs": "pairs of training images",
+        "labels": f"labels, of which it takes any number; counted for {NUM_DOMAINS}",
+        "masks": "instance masks of every image",
+        "drawn_domains": f"many domains, of which a step sees two; counted for {NUM_DOMAINS}",
+    }
+    lines = [
+        f"  {'needs' if value == 'required' else 'can use'} {meaning}"
+        for key, meaning in meanings.items()
+        if (value := getattr(needs, key)) != "no"
+    ]
+    return lines + [f"  needs the weights file {name}" for name in needs.weights]
 
 
 def count_published(name: str, num_domains: int) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from i2i_bench.data.needs import lacking_need
 from i2i_bench.labels import EVERY
-from i2i_bench.model import Model
+from i2i_bench.model import Model, Preset
 
 
 @dataclass(frozen=True)
@@ -25,24 +26,49 @@ class Toy:
     has_masks: bool = False
 
 
-def toy(model_class: type[Model]) -> Toy:
-    """Return a task small enough for tests, of the kind that a model is for."""
-    if not model_class.card.takes_labels:
-        return Toy()
-    names = ("dark", "round", "tall")
-    return Toy(domains=(EVERY,), num_train={EVERY: 8}, attributes=names)
-
-
+LABELLED = Toy(domains=(EVERY,), num_train={EVERY: 8}, attributes=("dark", "round", "tall"))
 NOMINAL = Toy(
     "nominal", kind="folder", image_size=256, num_train={"a": 1000, "b": 1000}
 )  # of the field's usual size
 
 
+def toy(model_class: type[Model]) -> Toy:
+    """Return a task small enough for tests, of the kind that a model is for."""
+    names = LABELLED.attributes
+    labelled = [LABELLED, dataclasses.replace(LABELLED, exclusive=(names,))]
+    return fitting_toy(model_class, "tiny", [Toy(), *labelled])
+
+
 def nominal(model_class: type[Model], num_domains: int) -> Toy:
     """Return a task of the field's usual size: 256 px, and 128 px where domains are labels."""
-    if model_class.card.takes_labels:
-        names = tuple(f"domain{number}" for number in range(1, num_domains + 1))
-        counts = {EVERY: 1000 * num_domains}
-        return Toy("nominal", "folder", 128, (EVERY,), counts, names, (names,))
+    names = tuple(f"domain{number}" for number in range(1, num_domains + 1))
+    counts = {EVERY: 1000 * num_domains}
+    labelled = Toy("nominal", "folder", 128, (EVERY,), counts, names, (names,))
     names = ("a", "b", *(f"domain{number}" for number in range(3, num_domains + 1)))
-    return dataclasses.replace(NOMINAL, domains=names, num_train=dict.fromkeys(names, 1000))
+    pairs = dataclasses.replace(NOMINAL, domains=names, num_train=dict.fromkeys(names, 1000))
+    return fitting_toy(model_class, "published", [pairs, labelled])
+
+
+def fitting_toy(model_class: type[Model], preset: Preset, toys: Iterable[Toy]) -> Toy:
+    """Return the first task that gives what a model needs, with pairs and masks only if it must.
+
+    Args:
+        model_class: The model.
+        preset: Of the settings, on which the needs depend.
+        toys: Tasks, without pairs and masks.
+
+    Raises:
+        ValueError: If there is none, with the reason why the first one is refused.
+    """
+    first = None
+    for each in toys:
+        for paired, has_masks in ((False, False), (True, False), (False, True), (True, True)):
+            task = dataclasses.replace(each, paired=paired, has_masks=has_masks)
+            try:
+                needs = model_class.needs(model_class.settings(preset, task).config)
+            except ValueError as error:  # the model does not do such a task
+                first = first or error
+                continue
+            if not lacking_need(needs, task):
+                return task
+    raise first or ValueError(f"no task gives what {model_class.card.title} needs")

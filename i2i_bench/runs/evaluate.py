@@ -9,25 +9,26 @@ from pathlib import Path
 import torch
 
 from i2i_bench import official
-from i2i_bench.data.directions import directions_of
+from i2i_bench.data.directions import directions_for, directions_of
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.plugins.cost import count_macs
+from i2i_bench.pretrained import without_weights
 from i2i_bench.records import record
 from i2i_bench.records.folders import read_record_of
 from i2i_bench.records.record import Record, Scores
 from i2i_bench.runs.bench import Bench
-from i2i_bench.runs.execute import score_run, with_scores
+from i2i_bench.runs.execute import references_of, score_run, with_scores
 from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import OFFICIAL, Job, build_model
 from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
-from i2i_bench.scoring import translations
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system import files
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import checkpoint
 from i2i_bench.training.settings import without_memory
+from i2i_bench.training.start import FROZEN
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +59,15 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
         raise ValueError(f"no checkpoint in {folder}; without one it cannot be scored again")
     blank = without_memory(job.model_class, job.settings, content["networks"])
     checkpoint.require_fit(blank, content)
-    model = job.model_class(job.settings.config)
-    position = checkpoint.restore_checkpoint(model, content, job.identity())
+    with without_weights():
+        model = job.model_class(job.settings.config)
+    kept = {key: each for key, each in content["identity"].items() if key == FROZEN}
+    position = checkpoint.restore_checkpoint(model, content, job.identity() | kept)
     if position.images_seen < job.settings.budget:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
-    references = {d: translations.reference(test_set, d) for d in directions_of(job.task)}
+    references = references_of(model, job, test_set)
     scores = score_run(model, job, bench, test_set, references)
     path = _add_scores(found, scores, bench.places.results)
     note_task(job, bench.places)
@@ -108,12 +111,14 @@ def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
 def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     """Score imported networks in the directions that they make possible."""
     found = _scored_before(job, bench, force=force)
-    model = build_model(job)
+    with without_weights():
+        model = build_model(job)
     model.networks.to(bench.device)
     official.refuse_absent(model)
     macs = _count_possible(model, job, bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
-    references = {direction: translations.reference(test_set, direction) for direction in macs}
+    every = references_of(model, job, test_set)
+    references = {direction: against for direction, against in every.items() if direction in macs}
     scores = score_run(model, job, bench, test_set, references)
     if found is None:
         folder = bench.places.runs / job.run.folder
@@ -142,7 +147,7 @@ def _count_possible(model: Model, job: Job, device: torch.device) -> dict[Direct
         ValueError: If there is none, or the model cannot take images of this size.
     """
     macs, reasons = {}, []
-    for direction in directions_of(job.task):
+    for direction in directions_for(model, job.task):
         try:
             macs[direction] = count_macs(
                 model, job.settings, job.task, device=device, direction=direction

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from i2i_bench.data.directions import directions_of
+from i2i_bench.data.directions import directions_for
+from i2i_bench.data.needs import draws_domains, takes_masks
 from i2i_bench.data.png import save_images
 from i2i_bench.data.store import Store
 from i2i_bench.data.test_set import TestSet
@@ -31,7 +32,9 @@ from i2i_bench.system import files
 from i2i_bench.system.progress import Report
 from i2i_bench.training import checkpoint, loop, tensorboard
 from i2i_bench.training.checkpoint_file import Position
+from i2i_bench.training.fast.modes import Modes, leave_out
 from i2i_bench.training.loop import Schedule
+from i2i_bench.training.start import frozen_digests, place_model
 from i2i_bench.training.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -64,21 +67,25 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
     folder = bench.places.runs / job.run.folder
     model = build_model(job)
     checkpoint.require_space(folder, model)
-    model.networks.to(bench.device)
+    place_model(model, bench.device)
     # Before the training: can the model take images of this size, is every image sound?
     macs = count_macs(model, job.settings, job.task, device=bench.device)
     test_set = TestSet(job.task, job.settings.resize_rule)
     test_set.decode_all()
-    references = {d: translations.reference(test_set, d) for d in directions_of(job.task)}
+    references = references_of(model, job, test_set)
     images = load_images(job, bench, store)
     if force and folder.exists():
         shutil.rmtree(folder)
+    for mode, reason in modes_of(job, bench)[1].items():
+        logger.warning("%s: steps are taken without %s: %s", job.run, mode, reason)
     position = _train(model, job, bench, images, ours=ours, test_set=test_set)
     _draw_losses(folder)
     scores = score_run(model, job, bench, test_set, references)
     if "tensorboard" in bench.logs:
         tensorboard.add_samples(folder, position.step)
-    costs = training_costs(position, bench.device) | {"macs": macs, "modes": bench.modes.names()}
+    modes, left_out = modes_of(job, bench)
+    costs = training_costs(position, bench.device) | {"macs": macs, "modes": modes.names()}
+    costs |= {"modes_left_out": left_out, "frozen": frozen_digests(model)}
     made = make_record(job, model, costs, device=bench.device, folder=folder)
     if bench.crew.size > 1:
         made = made.model_copy(update={"device": f"{made.device}, {bench.crew.size} processes"})
@@ -86,6 +93,15 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
     path = record.write_record(with_scores(made, scores), bench.places.results)
     write_run_file(folder, job.task_argument, is_finished=True)
     return path
+
+
+def references_of(model: Model, job: Job, test_set: TestSet) -> dict[Direction, Reference]:
+    """Gather what translations are compared with, for each direction of a model."""
+    count = job.settings.instances if takes_masks(job.needs, job.task) else 0
+    return {
+        direction: translations.reference(test_set, direction, count)
+        for direction in directions_for(model, job.task)
+    }
 
 
 def load_images(job: Job, bench: Bench, store: Store | None = None) -> TrainingImages:
@@ -97,7 +113,7 @@ def load_images(job: Job, bench: Bench, store: Store | None = None) -> TrainingI
         bench.device,
         lambda done, of: bench.report("decode", done, of, {}),
         store=store,
-        in_pairs=job.model_class.card.takes_pairs,
+        needs=job.needs,
     )
 
 
@@ -140,7 +156,7 @@ def train_together(
         settings.budget,
         job.precision,
         bench.checkpoint_seconds,
-        bench.modes,
+        modes_of(job, bench)[0],
     )
     return loop.train(
         model,
@@ -152,6 +168,11 @@ def train_together(
         crew=bench.crew,
         test_set=test_set,
     )
+
+
+def modes_of(job: Job, bench: Bench) -> tuple[Modes, dict[str, str]]:
+    """Return the modes of a run, and those that its model makes impossible, with the reasons."""
+    return leave_out(bench.modes, draws_domains=draws_domains(job.needs, job.task))
 
 
 def _draw_losses(folder: Path) -> None:
@@ -175,7 +196,7 @@ def score_run(
     references: Mapping[Direction, Reference],
 ) -> Scores:
     """Translate the test set in the directions of the references, save and score the results."""
-    device, report = bench.device, bench.report
+    device, report, count = bench.device, bench.report, job.settings.instances
     scores: Scores = {}
     for direction, against in references.items():
         found = translations.translate_test_set(
@@ -184,6 +205,7 @@ def score_run(
             direction,
             device=device,
             progress=lambda stage, done, of: report(stage, done, of, {}),
+            num_instances=count,
         )
         folder = bench.places.runs / job.run.folder
         save_images(folder / f"translations-{direction}", found.names, found.fakes)

@@ -18,6 +18,7 @@ from i2i_bench.model import Model, Settings, named_networks
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import count_parameters
 from i2i_bench.plugins.toy import nominal
+from i2i_bench.pretrained import without_weights
 from i2i_bench.records.folders import RUN_FILE, is_imported, write_import_file
 from i2i_bench.runs.job import OFFICIAL
 from i2i_bench.system.files import sync
@@ -71,7 +72,8 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
     if not source.exists():
         raise ValueError(f"there is no folder or file {source}")
     try:
-        model = _from_official(model_class, source)
+        with without_weights():
+            model = _from_official(model_class, source)
     except ValueError as error:
         raise ValueError(f"{error}{_hint(name, source)}") from error
     settings = model_class.settings("published", nominal(model_class, 2))

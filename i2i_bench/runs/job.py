@@ -14,7 +14,7 @@ import torch
 
 from i2i_bench.data.store import Store
 from i2i_bench.data.training_images import make_store
-from i2i_bench.model import Model, Preset, Settings
+from i2i_bench.model import Model, Needs, Preset, Settings
 from i2i_bench.records.run import Run
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import memory
@@ -87,6 +87,11 @@ class Job:
     precision: Precision
     start: Start | None = None
     choices: Choices | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """What the model needs of the task and the user."""
+        return self.model_class.needs(self.settings.config)
 
     def identity(self) -> dict[str, Any]:
         """Return the plain values that identify a run in its checkpoints."""

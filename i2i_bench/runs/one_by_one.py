@@ -17,6 +17,7 @@ from i2i_bench.system.messages import reason
 from i2i_bench.training import memory
 from i2i_bench.training.memory import MemoryNeed
 from i2i_bench.training.signals import Stopped
+from i2i_bench.training.start import place_model
 
 
 def run_one_by_one(
@@ -66,7 +67,7 @@ def assist(jobs: Sequence[Job], bench: Bench) -> None:
     while (number := bench.crew.call(None)) is not None:
         job = jobs[number]
         model = build_model(job)
-        model.networks.to(bench.device)
+        place_model(model, bench.device)
         _, store = _expect_memory(job, bench)
         train_together(model, job, bench, load_images(job, bench, store), bench.report)
 

@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from i2i_bench.data.decode import channels_first, channels_last, recorded_rule, to_float, to_uint8
-from i2i_bench.data.directions import directions_of, find_direction, labels_of, request
+from i2i_bench.data.directions import (
+    directions_for,
+    directions_of,
+    find_direction,
+    labels_of,
+    lacking_direction,
+)
+from i2i_bench.data.needs import takes_masks
+from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Masks, Model
+from i2i_bench.pretrained import without_weights
+from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places, find_folder, find_record, noted_task
 from i2i_bench.records.record import Record
 from i2i_bench.records.run import seed_of
@@ -23,6 +33,7 @@ from i2i_bench.runs.find import find_job, find_task_of_run
 from i2i_bench.runs.job import Job
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import checkpoint, snapshots
+from i2i_bench.training.settings import without_memory
 from i2i_bench.training.snapshots import Snapshot
 
 SHORT_NAME = 8  # letters of a file's name that fit above its image
@@ -74,15 +85,13 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
     model = _load(job, folder)
     test_set = TestSet(job.task, job.settings.resize_rule)
     blocks, copies = [], set()
-    for direction in _directions(job.task, choice):
+    for direction in _directions(model, job.task, choice):
         rows = _chosen(job.task, direction, choice)
+        request = _request(job, test_set, direction, rows)
         sources = test_set.images(direction.source, rows)
-        labels = labels_of(job.task, direction)
-        chosen = None if labels is None else (labels[0][rows], labels[1][rows])
-        batch = request(direction, to_float(channels_first(sources)), chosen)
         with torch.no_grad():
-            fakes = to_uint8(model.translate(batch, direction))
-            found = model.masks(batch, direction)
+            fakes = to_uint8(translate_images(model, request, Randomness(0)))
+            found = attention_of(model, request, Randomness(0))
         if found is None:
             raise ValueError(f"{model.card.title} has no attention masks to show")
         copies.add(found.background)
@@ -133,7 +142,8 @@ def evolution_figure(run: str, task: str | None, choice: Choice, places: Places)
     folder = find_folder(run, places)
     job = find_job(run, places, task)
     blocks = []
-    for direction in _directions(job.task, choice):
+    blank = without_memory(job.model_class, job.settings)
+    for direction in _directions(blank, job.task, choice):
         found = snapshots.read_snapshots(folder, str(direction))
         heads = ["source", *(_short(shot.images_seen) for shot in found)]
         if choice.count > len(found[0].sources):
@@ -170,6 +180,11 @@ class _Member:
     record: Record
     folder: Path
     task: Task
+
+    def translates(self, direction: Direction) -> bool:
+        """Tell whether its model translates in a direction."""
+        stated = self.record.directions
+        return not stated or str(direction) in stated
 
 
 def comparison_figures(
@@ -209,12 +224,16 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
     task = members[0].task
     largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
     test_set, blocks = TestSet(task, recorded_rule(largest)), []
-    for direction in _directions(task, choice):
+    every = [find_direction(task, name) for name in choice.directions] or directions_of(task)
+    for direction in every:
+        able = [member for member in members if member.translates(direction)]
+        if not able:
+            continue
         rows = _chosen(task, direction, choice)
         names = test_set.names(direction.source)
         stems = [Path(names[row]).stem for row in rows]
         strips = [Strip("source", list(test_set.images(direction.source, rows)))]
-        for member in members:
+        for member in able:
             folder = member.folder / f"translations-{direction}"
             cells = [_saved(folder / f"{stem}.png") for stem in stems]
             strips.append(Strip(_distinct(member, members), cells))
@@ -223,6 +242,9 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
             strips.append(Strip("truth", list(truth)))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
         blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
+    if not blocks:
+        asked = " and ".join(map(str, every))
+        raise ValueError(f"none of these models translates {asked}; leave --direction out")
     shown = sorted({member.record.seed for member in members})
     which = f", seed {shown[0]}" if len(shown) == 1 else ""
     caption = f"The same test images of {task.name}, translated by each model{which}."
@@ -267,16 +289,36 @@ def _load(job: Job, folder: Path) -> Model:
     """Give the networks of a run as they translate."""
     content = checkpoint.latest_checkpoint(folder)
     assert content is not None, "find.find_job has read it"
-    model = job.model_class(job.settings.config)
+    with without_weights():
+        model = job.model_class(job.settings.config)
     checkpoint.restore_networks(model, content)
     model.networks.eval()
     return model
 
 
-def _directions(task: Task, choice: Choice) -> list[Direction]:
+def _request(job: Job, test_set: TestSet, direction: Direction, rows: list[int]) -> Request:
+    """Ask for the translation of some test images."""
+    images = to_float(channels_first(test_set.images(direction.source, rows)))
+    labels, masks = labels_of(job.task, direction), None
+    chosen = None if labels is None else (labels[0][rows], labels[1][rows])
+    if takes_masks(job.needs, job.task):
+        given = test_set.instances(direction.source, job.settings.instances, rows)
+        masks = None if given is None else torch.from_numpy(given).to(images)
+    return Request(direction, images, chosen, masks)
+
+
+def _directions(model: Model, task: Task, choice: Choice) -> list[Direction]:
+    """Give the directions to show.
+
+    Raises:
+        ValueError: If the task has none of a name, or the model does not translate in it.
+    """
     if not choice.directions:
-        return directions_of(task)
-    return [find_direction(task, name) for name in choice.directions]
+        return directions_for(model, task)
+    found = [find_direction(task, name) for name in choice.directions]
+    if reason := next(filter(None, (lacking_direction(model, each) for each in found)), ""):
+        raise ValueError(reason)
+    return found
 
 
 def _chosen(task: Task, direction: Direction, choice: Choice) -> list[int]:

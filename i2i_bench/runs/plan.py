@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from i2i_bench.model import PRESETS, Model
+from i2i_bench import pretrained
+from i2i_bench.data.needs import lacking_need
+from i2i_bench.model import PRESETS, Model, Needs, Settings
 from i2i_bench.plugins import registry
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import Choices, Job
@@ -64,13 +66,13 @@ def make_job(
         raise ValueError(f"seed is {seed}; it must be below 2**64, as torch takes it")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
-    require_kind(name, model_class, task)
     before = model_class.settings(preset, task)
     if start:
         before = with_config(before, started_config(name, model_class, start, preset))
     settings = change_settings(name, before, choices.changes)
     if choices.budget is not None:
         settings = dataclasses.replace(settings, budget=choices.budget)
+    require_needs(name, model_class.needs(settings.config), settings, task)
     require_possible(task, settings)
     changed = differences(before, settings)
     if precision != "fp32":
@@ -88,21 +90,30 @@ def full_argument(typed: str, task: Task) -> str:
     return str(Path(typed).resolve()) if task.kind == "folder" else task.name
 
 
-def require_kind(name: str, model_class: type[Model], task: Task) -> None:
-    """Refuse a model of two domains on a task with labels, the reverse, and pairs of none."""
-    if model_class.card.takes_pairs and not task.paired:
+def require_needs(name: str, needs: Needs, settings: Settings, task: Task) -> None:
+    """Refuse what a task or the user does not give for a configuration of a model.
+
+    Raises:
+        ValueError: With the tasks that give it, or what to do about missing weights.
+    """
+    lacking = lacking_need(needs, task)
+    if lacking:
+        given = f"labels: {', '.join(task.attributes)}" if task.attributes else "two domains"
+        has = {"two domains": given, "labels": given, "many domains": given}.get(lacking, "none")
         raise ValueError(
-            f"model {name!r} is trained on pairs, and the images of task {task.name} are not paired"
+            f"model {name!r} needs {lacking}, and task {task.name} has {has}; "
+            f"{tasks_that_give(needs)}"
         )
-    takes_labels = model_class.card.takes_labels
-    if takes_labels == bool(task.attributes):
-        return
-    kind = "labels" if takes_labels else "two domains"
-    theirs = f"the labels {', '.join(task.attributes)}" if task.attributes else "two domains"
-    raise ValueError(
-        f"model {name!r} is for {kind} and task {task.name} has {theirs}; i2i-bench models "
-        "--detail says what each model is for"
-    )
+    if needs.masks == "required" and not settings.instances:
+        raise ValueError(f"model {name!r} needs instance masks, and instances is 0; set it to 1 up")
+    for weights in needs.weights:
+        pretrained.required_weights(weights)
+
+
+def tasks_that_give(needs: Needs) -> str:
+    """Name tasks that give what a model needs."""
+    able = [name for name, task in catalogue.EMBEDDED.items() if not lacking_need(needs, task)]
+    return f"tasks that can: {', '.join(able)}" if able else "no task of the catalogue can"
 
 
 def started_config(name: str, model_class: type[Model], start: Start, preset: str) -> Any:

@@ -57,6 +57,7 @@ def make_record(
         settings=job.plain_settings(),
         parameters=count_parameters(model),
         absent=sorted(model.absent),
+        directions=[str(direction) for direction in model.directions or ()],
         **costs,
         device=device_name(device),
         torch_version=torch.__version__,

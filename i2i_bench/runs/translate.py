@@ -19,11 +19,14 @@ from torch import Tensor
 
 from i2i_bench import official
 from i2i_bench.data.decode import decode_one, to_float, to_uint8
-from i2i_bench.data.directions import LabelArray, request
+from i2i_bench.data.directions import LabelArray, lacking_direction
 from i2i_bench.data.png import write_png
+from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.model import A2B, Direction, Model, ResizeRule, Settings
 from i2i_bench.plugins import registry
+from i2i_bench.pretrained import without_weights
+from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places
 from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
@@ -76,8 +79,8 @@ class Translator:
             ValueError: If these are not possible, or not enough.
         """
         rule = dataclasses.replace(self.rule, size=size or self.rule.size)
-        if self.model.card.takes_labels:
-            config = self.model.config
+        config = self.model.config
+        if self.model.needs(config).labels == "required":
             labelling = Labels(config.attributes, config.exclusive)
             label = _label(labelling, direction, labels=labels, to=to)
             way = Direction(EVERY, "target")
@@ -85,10 +88,18 @@ class Translator:
         if labels is not None or to is not None:
             title = self.model.card.title
             raise ValueError(f"{title} is for two domains; leave --labels and --to out")
-        source, separator, end = (direction or str(A2B)).partition("2")
+        source, separator, end = (direction or self._first_direction()).partition("2")
         if not (source and separator and end) or source == end:
             raise ValueError(f"direction {direction!r}; needed is source2target, such as a2b")
-        return dataclasses.replace(self, rule=rule, direction=Direction(source, end))
+        way = Direction(source, end)
+        if reason := lacking_direction(self.model, way):
+            raise ValueError(reason)
+        return dataclasses.replace(self, rule=rule, direction=way)
+
+    def _first_direction(self) -> str:
+        """Name the direction of a user who names none: a to b, if the model translates in it."""
+        own = self.model.directions
+        return str(A2B if own is None or A2B in own else own[0])
 
 
 def _label(
@@ -152,7 +163,8 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
     settings = restore_settings(model_class, identity["settings"])
     blank = without_memory(model_class, settings, content["networks"])
     checkpoint.require_fit(blank, content)
-    model = model_class(settings.config)
+    with without_weights():
+        model = model_class(settings.config)
     checkpoint.restore_networks(model, content)
     return model, settings
 
@@ -250,7 +262,7 @@ def _translated(
             if device.type == "cuda":  # or the copy would wait for the batch before
                 whole = whole.pin_memory()
             sources = whole.to(device, non_blocking=True)
-            found = _translate(translator, sources, with_masks=with_masks)
+            found = _translate(translator, sources, start, with_masks=with_masks)
             now = _bring(part, *found)
         except Exception:  # what was done before is written all the same
             yield from before
@@ -276,18 +288,19 @@ def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_
 
 
 def _translate(
-    translator: Translator, images: Tensor, *, with_masks: bool
+    translator: Translator, images: Tensor, first: int, *, with_masks: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Translate uint8 images into [-1, 1]; give their attention, uint8, too if asked for."""
     model, direction = translator.model, translator.direction
-    batch = request(direction, to_float(images), _rows(translator.label, len(images)))
+    request = Request(direction, to_float(images), _rows(translator.label, len(images)))
+    random = Randomness(0, first, images.device)
     with torch.no_grad():
         try:
-            fakes = model.translate(batch, direction)
+            fakes = translate_images(model, request, random)
         except KeyError as error:
             title = model.card.title
             raise ValueError(f"{title} has no direction {direction}; possible: a2b, b2a") from error
-        masks = model.masks(batch, direction) if with_masks else None
+        masks = attention_of(model, request, random) if with_masks else None
     if not with_masks:
         return fakes, None
     if masks is None:

@@ -276,12 +276,15 @@ def _samples(
     found: Translations, against: Reference, device: str, judge: classifier.Classifier | None
 ) -> dict[str, Sample]:
     """Return the samples to measure: translations, and both baselines."""
+    shapes = found.source_instances
     unchanged = dataclasses.replace(
         found,
         fakes=found.sources,
         reconstructions=found.sources,
         background=None,
         health=health.NO_MASKS,
+        outputs=None,
+        instances=None if shapes is None else shapes.astype(np.float32),
     )
     samples = {
         "translations": _sample(found, against, device),
@@ -307,6 +310,12 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
         "attention": found.health,
         "device": device,
     }
+    if against.answers is not None:
+        given["answers"] = against.answers
+        given["outputs"] = found.fakes[:, None] if found.outputs is None else found.outputs
+    if found.instances is not None and against.true_instances is not None:
+        given["instances"] = found.instances
+        given["true_instances"] = against.true_instances.astype(bool)
     if against.foreground is not None:
         given["foreground"] = against.foreground
     if against.truth is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from i2i_bench.data.augment import sample_order
 from i2i_bench.data.decode import (
     Images,
     channels_first,
@@ -18,15 +19,18 @@ from i2i_bench.data.decode import (
     to_float,
     to_uint8,
 )
-from i2i_bench.data.directions import LabelArray, label_array, labels_of, request
-from i2i_bench.data.test_set import TestSet
-from i2i_bench.data.training_images import sample_order
-from i2i_bench.model import Batch, Direction, Model
+from i2i_bench.data.directions import LabelArray, label_array, labels_of, lacking_direction
+from i2i_bench.data.needs import takes_masks
+from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
+from i2i_bench.data.test_set import Instances, TestSet
+from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
+from i2i_bench.randomness import Randomness
 from i2i_bench.scoring.health import NO_MASKS, join, measure
 from i2i_bench.scoring.metrics.masks import MaskHealth
 from i2i_bench.system.progress import Progress
 
+OUTPUTS = 20  # of one input, where several answers are right
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
 
 
@@ -46,6 +50,11 @@ class Translations:
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
         labels: Of the sources, and those to which they were translated; None without labels.
+        outputs: (images, outputs, height, width, 3), uint8, the fakes first, where several answers
+            are right; one output of a model without chance. None elsewhere.
+        instances: (images, instances, height, width) in [0, 1], instance masks after translation;
+            None for a model without.
+        source_instances: Those of the sources.
     """
 
     direction: Direction
@@ -58,6 +67,9 @@ class Translations:
     checkpoint: str = "last"
     partial: bool = False
     labels: tuple[LabelArray, LabelArray] | None = None
+    outputs: NDArray[np.uint8] | None = None
+    instances: NDArray[np.float32] | None = None
+    source_instances: Instances | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,10 @@ class Reference:
         truth: True translation of each source; None where unknown.
         foreground: (height, width) for each source, True where it may change; None where unknown.
         labels: Of the real test images, (images, attributes); None without labels.
+        answers: (images, answers, height, width, 3), uint8, all right translations of each source;
+            None where only one is, or they are unknown.
+        true_instances: (images, instances, height, width), instance masks of each source after a
+            right translation; None where unknown.
     """
 
     names: list[str]
@@ -79,6 +95,8 @@ class Reference:
     truth: Images | None
     foreground: Sequence[NDArray[np.bool_]] | None
     labels: LabelArray | None = None
+    answers: NDArray[np.uint8] | None = None
+    true_instances: Instances | None = None
 
 
 def translate_test_set(
@@ -88,8 +106,11 @@ def translate_test_set(
     *,
     device: torch.device,
     progress: Callable[[str, int, int], None] | None = None,
+    num_instances: int = 0,
 ) -> Translations:
-    """Translate every test image of the source domain, and back.
+    """Translate every test image of the source domain, and back where the model can.
+
+    Where several answers are right, a model with chance translates each image ``OUTPUTS`` times.
 
     Args:
         model: On the device.
@@ -98,26 +119,41 @@ def translate_test_set(
         device: Of the model.
         progress: Told of the stage, ``translate a2b`` and then the same with ``back``, and of the
             images translated in it, of all.
+        num_instances: Most instance masks of an image, for a model that is given them.
 
     Raises:
         ValueError: If a translation has another shape than its source, or is not finite.
     """
-    sources, labels = test_set.images(direction.source), labels_of(test_set.task, direction)
-    fakes, background, healths = np.empty_like(sources), [], []
-    tell = partial(progress or _tell_nobody, f"translate {direction}")
+    task, sources = test_set.task, test_set.images(direction.source)
+    has_masks = num_instances > 0 and takes_masks(model.needs(model.config), task)
+    work = _Work(
+        model,
+        direction,
+        sources,
+        labels_of(task, direction),
+        test_set.instances(direction.source, num_instances) if has_masks else None,
+        device,
+    )
+    stage, tell = f"translate {direction}", progress or _tell_nobody
+    fakes, background, healths, instances = np.empty_like(sources), [], [], []
     model.networks.eval()
     with torch.no_grad():
-        for start, part in _parts(sources):
-            batch = request(direction, to_float(part.to(device)), _rows(labels, start, len(part)))
-            made = to_uint8(_checked(model, batch, direction))
-            fakes[start : start + len(part)] = channels_last(made)
-            masks = model.masks(batch, direction)
+        for start, request, random in work.parts():
+            stop = start + len(request.images)
+            fakes[start:stop] = channels_last(to_uint8(_checked(model, request, random)))
+            masks = attention_of(model, request, random)
             healths.append(measure(masks))
             if masks is not None and masks.background is not None:
                 background.append(masks.attention[:, masks.background].float().cpu().numpy())
-            tell(start + len(part), len(sources))
-        tell = partial(progress or _tell_nobody, f"translate {direction} back")
-        back = _translate_back(model, fakes, direction, labels, device=device, tell=tell)
+            moved = translate_instances(model, request, random)
+            if moved is not None:
+                instances.append(_checked_instances(model, moved, request))
+            tell(stage, stop, len(sources))
+        moved_instances = np.concatenate(instances) if instances else None
+        back = _translate_back(work, fakes, moved_instances, partial(tell, f"{stage} back"))
+        outputs = None
+        if task.answers(direction.source, direction.target) is not None:
+            outputs = _translate_again(work, fakes, partial(tell, f"{stage} again"))
     return Translations(
         direction,
         test_set.names(direction.source),
@@ -126,8 +162,36 @@ def translate_test_set(
         reconstructions=back,
         background=np.concatenate(background) if background else None,
         health=join(healths),
-        labels=labels,
+        labels=work.labels,
+        outputs=outputs,
+        instances=moved_instances,
+        source_instances=work.instances,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is to be translated, by which model, where."""
+
+    model: Model
+    direction: Direction
+    images: Images
+    labels: tuple[LabelArray, LabelArray] | None
+    instances: Instances | None
+    device: torch.device
+
+    def parts(self, seed: int = 0) -> Iterator[tuple[int, Request, Randomness]]:
+        """Cut into batches, each with the index of its first image, and the chance of an output."""
+        for start in range(0, len(self.images), BATCH_SIZE):
+            stop = start + BATCH_SIZE
+            pixels = channels_first(self.images[start:stop]).to(self.device)
+            images, masks, labels = to_float(pixels), None, None
+            if self.instances is not None:
+                masks = torch.from_numpy(self.instances[start:stop]).to(images)
+            if self.labels is not None:
+                labels = self.labels[0][start:stop], self.labels[1][start:stop]
+            random = Randomness(seed, start, self.device)
+            yield start, Request(self.direction, images, labels, masks), random
 
 
 def _tell_nobody(stage: str, done: int, of: int) -> None:
@@ -135,47 +199,42 @@ def _tell_nobody(stage: str, done: int, of: int) -> None:
     del stage, done, of
 
 
-def _parts(images: Images) -> Iterator[tuple[int, torch.Tensor]]:
-    """Cut images into batches (batch, 3, height, width), each with the index of its first."""
-    for start in range(0, len(images), BATCH_SIZE):
-        yield start, channels_first(images[start : start + BATCH_SIZE])
-
-
-def _rows(
-    labels: tuple[LabelArray, LabelArray] | None, start: int, count: int
-) -> tuple[LabelArray, LabelArray] | None:
-    if labels is None:
-        return None
-    before, after = (each[start : start + count] for each in labels)
-    return before, after
-
-
 def _translate_back(
-    model: Model,
-    fakes: Images,
-    direction: Direction,
-    labels: tuple[LabelArray, LabelArray] | None,
-    *,
-    device: torch.device,
-    tell: Progress,
+    work: _Work, fakes: Images, instances: NDArray[np.float32] | None, tell: Progress
 ) -> Images | str:
-    """Translate 8-bit translations back; give the reason where networks are missing."""
-    way, back = direction.reverse, np.empty_like(fakes)
-    swapped = None if labels is None else (labels[1], labels[0])
+    """Translate 8-bit translations back; give the reason where there is no way, or no network."""
+    way, back = work.direction.reverse, np.empty_like(fakes)
+    if reason := lacking_direction(work.model, way):
+        return reason
+    swapped = None if work.labels is None else (work.labels[1], work.labels[0])
+    given = None if instances is None else instances.round().astype(np.uint8)
+    returning = replace(work, direction=way, images=fakes, labels=swapped, instances=given)
     try:
-        for start, part in _parts(fakes):
-            batch = request(way, to_float(part.to(device)), _rows(swapped, start, len(part)))
-            made = to_uint8(_checked(model, batch, way))
-            back[start : start + len(part)] = channels_last(made)
-            tell(start + len(part), len(fakes))
+        for start, request, random in returning.parts():
+            stop = start + len(request.images)
+            back[start:stop] = channels_last(to_uint8(_checked(work.model, request, random)))
+            tell(stop, len(fakes))
     except AbsentNetwork as error:
         return str(error)
     return back
 
 
-def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:
-    source = batch.images[direction.source]
-    fake = model.translate(batch, direction)
+def _translate_again(work: _Work, fakes: Images, tell: Progress) -> NDArray[np.uint8]:
+    """Gather the outputs of each image, (images, outputs, height, width, 3), the fakes first."""
+    count = OUTPUTS if work.model.card.is_random else 1
+    outputs = np.empty((len(fakes), count, *fakes.shape[1:]), np.uint8)
+    outputs[:, 0] = fakes
+    for seed in range(1, count):
+        for start, request, random in work.parts(seed):
+            made = to_uint8(_checked(work.model, request, random))
+            outputs[start : start + len(made), seed] = channels_last(made)
+            tell((seed - 1) * len(fakes) + start + len(made), (count - 1) * len(fakes))
+    return outputs
+
+
+def _checked(model: Model, request: Request, random: Randomness) -> torch.Tensor:
+    source = request.images
+    fake = translate_images(model, request, random)
     if fake.shape != source.shape:
         raise ValueError(
             f"{model.card.title} made {tuple(fake.shape)} of images {tuple(source.shape)}; "
@@ -186,10 +245,28 @@ def _checked(model: Model, batch: Batch, direction: Direction) -> torch.Tensor:
     return fake
 
 
-def reference(test_set: TestSet, direction: Direction) -> Reference:
+def _checked_instances(model: Model, moved: torch.Tensor, request: Request) -> NDArray[np.float32]:
+    """Return instance masks after translation; they must be those of the images, in [0, 1]."""
+    assert request.masks is not None
+    if moved.shape != request.masks.shape:
+        raise ValueError(
+            f"{model.card.title} made masks {tuple(moved.shape)} of {tuple(request.masks.shape)}; "
+            "a translation keeps the number and the size of instance masks"
+        )
+    if not bool(((moved >= 0) & (moved <= 1)).all()):
+        raise ValueError(f"{model.card.title} made instance masks that are not in [0, 1]")
+    return moved.float().cpu().numpy()
+
+
+def reference(test_set: TestSet, direction: Direction, num_instances: int = 0) -> Reference:
     """Gather what the translations of one direction are compared with, at their size.
 
     The halves of the training images are decoded here, as many as there are test images.
+
+    Args:
+        test_set: Of the task.
+        direction: Of the translations.
+        num_instances: Most instance masks of an image, for a model that is given them.
 
     Raises:
         ValueError: If an image cannot be decoded.
@@ -210,6 +287,8 @@ def reference(test_set: TestSet, direction: Direction) -> Reference:
         test_set.truth(direction),
         task.foreground(direction.source, direction.target),
         None if labels is None else label_array(task, labels),
+        test_set.answers(direction),
+        test_set.true_instances(direction, num_instances) if num_instances else None,
     )
 
 
@@ -217,12 +296,16 @@ def sample_rows(
     model: Model, found: Translations, against: Reference, *, device: torch.device, count: int = 4
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
     """Return captioned pictures of the first test images: source, translation, masks."""
-    direction = found.direction
-    sources = to_float(torch.from_numpy(found.sources[:count]).permute(0, 3, 1, 2).to(device))
+    direction, images = found.direction, channels_first(found.sources[:count])
+    sources, labels, instances = to_float(images.to(device)), None, None
+    if found.labels is not None:
+        labels = found.labels[0][:count], found.labels[1][:count]
+    if found.source_instances is not None:
+        instances = torch.from_numpy(found.source_instances[:count]).to(sources)
+    request = Request(direction, sources, labels, instances)
     model.networks.eval()
     with torch.no_grad():
-        batch = request(direction, sources, _rows(found.labels, 0, count))
-        masks = model.masks(batch, direction)
+        masks = attention_of(model, request, Randomness(0, device=device))
     for i in range(len(sources)):
         row: dict[str, NDArray[np.generic]] = {
             "source": found.sources[i],

@@ -32,6 +32,7 @@ from i2i_bench.training.memory import peak_memory, reset_peak_memory
 from i2i_bench.training.parallel import Crew
 from i2i_bench.training.signals import Stopped, stop_signals
 from i2i_bench.training.snapshots import Album
+from i2i_bench.training.start import FROZEN, frozen_digests
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -92,11 +93,20 @@ def train(
         Stopped: After SIGINT or SIGTERM; the state is saved.
         ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
     """
-    found = _open(model, folder, identity) if crew.is_first else Position()
+    if digests := frozen_digests(model):  # resumed with other weights, it would be another training
+        identity = {**identity, FROZEN: digests}
+    found = _open(model, images, folder, identity, schedule.seed) if crew.is_first else Position()
     position, sharing = crew.align(model, found, identity)
     loop = _Loop(model, images, schedule, folder / LOG, position, crew)
     shown = test_set or TestSet(images.task, images.settings.resize_rule)
-    album = Album(model, shown, folder, schedule.budget, device=images.device)
+    album = Album(
+        model,
+        shown,
+        folder,
+        schedule.budget,
+        device=images.device,
+        num_instances=images.settings.instances,
+    )
     if crew.is_first:
         loop.truncate_log()
     if not loop.images_seen:
@@ -116,12 +126,18 @@ def train(
     return loop.position()
 
 
-def _open(model: Model, folder: Path, identity: Mapping[str, Any]) -> Position:
-    """Set a model to the newest checkpoint of a folder, if there is one."""
+def _open(
+    model: Model, images: TrainingImages, folder: Path, identity: Mapping[str, Any], seed: int
+) -> Position:
+    """Set a model to the newest checkpoint of a folder; without one, have it prepare itself."""
     make_folders(folder)
     checkpoint.remove_drafts(folder)
     content = checkpoint.latest_checkpoint(folder)
-    return checkpoint.restore_checkpoint(model, content, identity) if content else Position()
+    if content:
+        return checkpoint.restore_checkpoint(model, content, identity)
+    with torch.no_grad():
+        model.prepare(images.batches(), Randomness(seed, device=images.device))
+    return Position()
 
 
 class _Loop:

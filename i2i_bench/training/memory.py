@@ -7,7 +7,7 @@ import functools
 import resource
 import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from i2i_bench.model import Batch, Clock, Model, Settings, TaskFacts
+from i2i_bench.data.needs import make_batch
+from i2i_bench.model import Clock, Model, Settings, TaskFacts
 from i2i_bench.randomness import Randomness
 from i2i_bench.system.memory import available_memory
 from i2i_bench.system.messages import shown_bytes
@@ -55,6 +56,17 @@ class MemoryNeed:
         return f"{least}{shown_bytes(self.total)} ({', '.join(parts)})"
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What of a task decides the size of batches."""
+
+    domains: tuple[str, ...]
+    attributes: tuple[str, ...]
+    exclusive: tuple[tuple[str, ...], ...]
+    paired: bool
+    has_masks: bool
+
+
 def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> MemoryNeed:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
@@ -64,22 +76,22 @@ def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) 
     Raises:
         ValueError: If the model refuses images of this size.
     """
-    facts = (settings, tuple(task.domains), len(task.attributes))
+    facts = _Facts(
+        tuple(task.domains), task.attributes, task.exclusive, task.paired, task.has_masks
+    )
     try:
-        hash(facts)
+        hash(settings)
     except TypeError:  # a plugin's setting may be a list
-        return _count(model_class, *facts)
-    return _remember(model_class, *facts)
+        return _count(model_class, settings, facts)
+    return _remember(model_class, settings, facts)
 
 
-def _count(
-    model_class: type[Model], settings: Settings, domains: Sequence[str], num_attributes: int
-) -> MemoryNeed:
+def _count(model_class: type[Model], settings: Settings, task: _Facts) -> MemoryNeed:
     with torch.device("meta"), _Peak() as memory:
         model = model_class(settings.config)
         parameters = memory.live
         try:
-            _train_twice(model, settings, domains, num_attributes)
+            _train_twice(model, settings, task)
         except ValueError:  # what the model says of sizes holds for images with content too
             raise
         except Exception:  # it may need values; what else is wrong, training will say
@@ -90,16 +102,12 @@ def _count(
 _remember = functools.lru_cache(maxsize=64)(_count)
 
 
-def _train_twice(
-    model: Model, settings: Settings, domains: Sequence[str], num_attributes: int
-) -> None:
-    shape = (min(settings.batch_size, settings.budget), 3, settings.crop_size, settings.crop_size)
+def _train_twice(model: Model, settings: Settings, task: _Facts) -> None:
+    needs = type(model).needs(settings.config)
     model.networks.train()
     for step in (1, 2):
         model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
-        images = {domain: torch.zeros(shape) for domain in domains}
-        labels = {d: torch.zeros(shape[0], num_attributes) for d in domains}
-        batch = Batch(images, labels if num_attributes else None)
+        batch = make_batch(needs, task, settings, lambda what, domain, shape: torch.zeros(shape))
         model.training_step(batch, Randomness(0, 0, "meta"))
 
 

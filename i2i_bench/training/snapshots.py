@@ -14,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from i2i_bench.data.decode import channels_first, channels_last, to_float, to_uint8
-from i2i_bench.data.directions import directions_of, labels_of, request
+from i2i_bench.data.directions import directions_for, labels_of
+from i2i_bench.data.needs import takes_masks
+from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
+from i2i_bench.randomness import Randomness
 from i2i_bench.system.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -62,17 +65,30 @@ class Album:
         folder: Of the run.
         budget: Images seen in the whole run.
         device: Of the model.
+        num_instances: Most instance masks of an image, for a model that is given them.
     """
 
     def __init__(
-        self, model: Model, test_set: TestSet, folder: Path, budget: int, *, device: torch.device
+        self,
+        model: Model,
+        test_set: TestSet,
+        folder: Path,
+        budget: int,
+        *,
+        device: torch.device,
+        num_instances: int = 0,
     ) -> None:
         self._model, self._device, self._folder = model, device, folder / FOLDER
         self._moments = moments(budget)
         task = test_set.task
-        self._labels = {d: labels_of(task, d) for d in directions_of(task)}
-        counts = {d: min(COUNT, len(test_set.names(d.source))) for d in self._labels}
-        self._sources = {d: test_set.images(d.source, range(counts[d])) for d in counts}
+        self._labels = {d: labels_of(task, d) for d in directions_for(model, task)}
+        rows = {d: range(min(COUNT, len(test_set.names(d.source)))) for d in self._labels}
+        self._sources = {d: test_set.images(d.source, rows[d]) for d in rows}
+        has_masks = num_instances > 0 and takes_masks(model.needs(model.config), task)
+        self._instances = {
+            d: test_set.instances(d.source, num_instances, rows[d]) if has_masks else None
+            for d in rows
+        }
 
     def is_due(self, before: int, now: int) -> bool:
         """Tell whether a snapshot is due between two numbers of images seen."""
@@ -96,10 +112,13 @@ class Album:
         sources, labels = self._sources[direction], self._labels[direction]
         known = None if labels is None else (labels[0][:COUNT], labels[1][:COUNT])
         images = channels_first(sources).to(self._device)
-        batch = request(direction, to_float(images), known)
-        fakes = to_uint8(self._model.translate(batch, direction))
+        given = self._instances[direction]
+        instances = None if given is None else torch.from_numpy(given).to(images)
+        request = Request(direction, to_float(images), known, instances)
+        random = Randomness(0, device=self._device)
+        fakes = to_uint8(translate_images(self._model, request, random))
         found = {"sources": sources, "fakes": channels_last(fakes)}
-        masks = self._model.masks(batch, direction)
+        masks = attention_of(self._model, request, random)
         if masks is None:
             return found
         attention = (masks.attention.float() * 255).clamp(0, 255).round().to(torch.uint8)

@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from i2i_bench.model import Model
+from i2i_bench.model import Model, named_networks
 from i2i_bench.system.tensors import digest, not_finite
+
+FROZEN = "frozen"  # in the identity of a checkpoint: digests of the pretrained networks of losses
 
 
 def differing_tensors(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
@@ -57,6 +60,17 @@ class Start:
             first = ", ".join(wrong[:3])
             raise ValueError(f"{self.origin} does not fit these settings, first in {first}")
         require_finite(self.origin, self.networks)
+
+
+def frozen_digests(model: Model) -> dict[str, str]:
+    """Return the digest of each frozen network of a model by its dotted name."""
+    return {name: digest(each.state_dict()) for name, each in named_networks(model.frozen)}
+
+
+def place_model(model: Model, device: torch.device) -> None:
+    """Move a model to a device; its frozen networks stay in evaluation mode, without gradients."""
+    model.networks.to(device)
+    model.frozen.to(device).eval().requires_grad_(False)
 
 
 def start_from(origin: str, content: Mapping[str, Any]) -> Start:

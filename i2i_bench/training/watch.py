@@ -6,15 +6,22 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+from torch import Tensor
+
 from i2i_bench.data.decode import to_uint8
+from i2i_bench.data.directions import directions_for, label_array, lacking_direction
+from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.labels import EVERY
-from i2i_bench.model import Batch, Direction, Model
+from i2i_bench.model import Direction, Model
+from i2i_bench.randomness import Randomness
 from i2i_bench.scoring.health import alarms_of_values, colour_correlation, mask_values, measure
 from i2i_bench.scoring.metrics.masks import BACKGROUND_SHARE
 from i2i_bench.scoring.metrics.pixels import COLOUR_CORRELATION
 from i2i_bench.scoring.protocols import ValuesOrReasons
 from i2i_bench.system.progress import Report
+from i2i_bench.tasks.task import Task
 from i2i_bench.training.snapshots import evaluating
 
 logger = logging.getLogger(__name__)
@@ -46,36 +53,52 @@ class Watch:
             self._look(done)
 
     def _look(self, images_seen: int) -> None:
-        for direction, batch in _requests(self._images):
-            for key, alarm in alarms_of_values(_look_at(self._model, batch, direction)).items():
+        for request in _requests(self._model, self._images):
+            direction = request.direction
+            for key, alarm in alarms_of_values(_look_at(self._model, request)).items():
                 if (direction, key) not in self._known:
                     self._known.add((direction, key))
                     logger.warning("%s after %d images: %s", direction, images_seen, alarm)
 
 
-def _requests(images: TrainingImages) -> Iterator[tuple[Direction, Batch]]:
-    """Yield batches of the same few images for every direction, or change of a label."""
+def _requests(model: Model, images: TrainingImages) -> Iterator[Request]:
+    """Yield requests of the same few images for every direction, or change of a label."""
     batch, task = images.batch(0, IMAGES_SEEN), images.task
-    for domains in itertools.permutations(task.domains, 2):
-        yield Direction(*domains), batch
+    masks = batch.masks or {}
     if batch.labels is None:
+        for domains in itertools.permutations(batch.images, 2):
+            way = Direction(*domains)
+            if not lacking_direction(model, way):
+                yield _request(way, batch.images[way.source], masks.get(way.source), task)
         return
-    labelling, known = task.labelling, batch.labels[EVERY]
-    old = [tuple(int(value) for value in row) for row in known.tolist()]
-    for direction in (Direction(*pair) for pair in labelling.changes()):
+    labelling, known = task.labelling, batch.labels[EVERY].cpu().numpy().astype(np.int8)
+    old = [tuple(row) for row in known.tolist()]
+    for direction in directions_for(model, task):
         chosen = [i for i, label in enumerate(old) if labelling.chooses(direction.source, label)]
         if chosen:
-            new = known.new_tensor([labelling.changed(old[i], direction.target) for i in chosen])
-            labels = {direction.source: known[chosen], direction.target: new}
-            yield direction, Batch({direction.source: batch.images[EVERY][chosen]}, labels)
+            new = [labelling.changed(old[i], direction.target) for i in chosen]
+            labels = known[chosen], label_array(task, new)
+            yield Request(direction, batch.images[EVERY][chosen], labels)
 
 
-def _look_at(model: Model, batch: Batch, direction: Direction) -> ValuesOrReasons:
+def _request(way: Direction, images: Tensor, masks: Tensor | None, task: Task) -> Request:
+    """Ask for a translation between two domains, of which a task of many tells by labels."""
+    if not task.attributes:
+        return Request(way, images, masks=masks)
+    label = [
+        tuple(int(name == end) for name in task.attributes) for end in (way.source, way.target)
+    ]
+    before, after = (label_array(task, [each] * len(images)) for each in label)
+    return Request(way, images, (before, after), masks)
+
+
+def _look_at(model: Model, request: Request) -> ValuesOrReasons:
     """Return the values that may raise an alarm, of the translation of a batch."""
-    with evaluating(model, batch.images[direction.source].device):
-        fake = model.translate(batch, direction)
-        masks = model.masks(batch, direction)
-    both = (batch.images[direction.source], fake)
+    random = Randomness(0, device=request.images.device)
+    with evaluating(model, request.images.device):
+        fake = translate_images(model, request, random)
+        masks = attention_of(model, request, random)
+    both = (request.images, fake)
     sources, fakes = (to_uint8(images).cpu().permute(0, 2, 3, 1).numpy() for images in both)
     values: ValuesOrReasons = {COLOUR_CORRELATION.key: colour_correlation(sources, fakes)}
     if masks is not None and masks.background is not None:

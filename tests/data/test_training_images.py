@@ -14,7 +14,7 @@ from i2i_bench.data import store as data_store
 from i2i_bench.data import training_images
 from i2i_bench.data.decode import decode_images, to_float, to_uint8
 from i2i_bench.data.store import Store
-from i2i_bench.model import ResizeRule, Settings
+from i2i_bench.model import Needs, ResizeRule, Settings
 from i2i_bench.randomness import Randomness
 from i2i_bench.tasks import catalogue, two_domains
 from i2i_bench.tasks.task import TaskImage
@@ -258,7 +258,9 @@ def test_pairs_stay_pairs(pairs, resize, tmp_path):
     for path in (tmp_path / "pairs" / "trainA").iterdir():  # equal partners must stay equal
         (tmp_path / "pairs" / "trainB" / path.name).write_bytes(path.read_bytes())
     changed = two_domains.two_domain_task(tmp_path / "pairs")
-    images = training_images.TrainingImages(changed, settings(resize=resize), seed=2, in_pairs=True)
+    images = training_images.TrainingImages(
+        changed, settings(resize=resize), seed=2, needs=Needs(pairs="required")
+    )
     batch = images.batch(0, 12)
     assert batch.names and batch.names["a"] == batch.names["b"]
     assert torch.equal(batch.images["a"], batch.images["b"])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from i2i_bench.blocks.normalise import InstanceNorm, contiguous_gradient
 from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
-from i2i_bench.plugins import contract, registry
+from i2i_bench.plugins import contract, registry, training_checks
 from i2i_bench.plugins.toy import Toy, nominal, toy
 from i2i_bench.training.settings import change_settings
 
@@ -99,15 +99,15 @@ class Shift(Model):
             detached["my_loss"] = detached["pixel_a2b"]
         return losses if fault == "attached" else detached
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         fake = self.networks[str(direction)](batch.images[direction.source])
         if self.config.fault == "batch":
             fake = fake - fake.mean()
         return fake * 9 if self.config.fault == "range" else fake.clamp(-1, 1)
 
-    def masks(self, batch, direction):
+    def masks(self, batch, direction, random):
         """All is content, behind the first of two masks; nothing is copied."""
-        content = self.translate(batch, direction)[:, None]
+        content = self.translate(batch, direction, random)[:, None]
         attention = torch.ones_like(content[:, :, 0])
         fault = self.config.fault
         return Masks(
@@ -173,7 +173,7 @@ def reads_channels_last_gradients_wrongly():
 def test_gradients_that_depend_on_the_memory_format_are_noticed(monkeypatch, norm):
     monkeypatch.setattr(Normalised, "norm", norm, raising=False)
     subject = contract.Subject(Normalised, Normalised.settings("tiny", Toy()))
-    reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
+    reason = training_checks.gradients_do_not_depend_on_the_memory_format(subject)
     if norm is nn.InstanceNorm2d and reads_channels_last_gradients_wrongly():
         assert reason is not None
         assert "at batch 1, channels-last gives" in reason
@@ -187,7 +187,7 @@ def test_a_wrong_gradient_is_named_with_its_size():
     settings = Shift.settings("tiny", Toy())
     config = dataclasses.replace(settings.config, fault="memory format")
     subject = contract.Subject(Shift, dataclasses.replace(settings, config=config))
-    reason = contract.gradients_do_not_depend_on_the_memory_format(subject)
+    reason = training_checks.gradients_do_not_depend_on_the_memory_format(subject)
     assert reason is not None
     assert re.search(r"gives (a2b|b2a)\.(weight|bias) a gradient that is 100\.0% off", reason)
     assert reason.endswith(f"contiguous_gradient of {contiguous_gradient.__module__}")

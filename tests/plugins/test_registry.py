@@ -71,7 +71,7 @@ class Invert(Model):
         self.optimizers["adam"].step()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         return torch.tanh(self.networks[str(direction)](batch.images[direction.source]))
 '''
 PROGRAM = """

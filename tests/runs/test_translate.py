@@ -15,11 +15,11 @@ from PIL import Image
 
 from i2i_bench.cli.main import main
 from i2i_bench.data.decode import channels_first, decode_images, to_float, to_uint8
-from i2i_bench.data.directions import request
 from i2i_bench.data.png import write_png
-from i2i_bench.model import A2B, ResizeRule
+from i2i_bench.model import A2B, Batch, ResizeRule
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import toy
+from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places
 from i2i_bench.runs import plan
 from i2i_bench.runs import translate as runs_translate
@@ -83,9 +83,11 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
     whole = to_float(channels_first(decode_images(images, ResizeRule(SIZE))))
     with torch.no_grad():
         for start in range(0, COUNT, BATCH_SIZE):
-            batch = request(A2B, whole[start : start + BATCH_SIZE], None)
-            fakes = to_uint8(translator.model.translate(batch, A2B)).permute(0, 2, 3, 1)
-            masks = translator.model.masks(batch, A2B).attention
+            batch = Batch({"a": whole[start : start + BATCH_SIZE]})
+            fakes = to_uint8(translator.model.translate(batch, A2B, Randomness(0))).permute(
+                0, 2, 3, 1
+            )
+            masks = translator.model.masks(batch, A2B, Randomness(0)).attention
             for path, fake, attention in zip(files[start:], fakes, masks, strict=False):
                 assert (pixels(target / path.name) == fake.numpy()).all()
                 for k, mask in enumerate(attention, start=1) if with_masks else ():
@@ -101,7 +103,7 @@ class Noting:
     def __init__(self):
         self.networks, self.modes = torch.nn.ModuleDict(), []
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         self.modes.append(self.networks.training)
         return batch.images[direction.source]
 

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bare_model import BareModel
 
+from i2i_bench.data.requests import Request
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import A2B, Masks, Model, Settings
 from i2i_bench.plugins import registry
@@ -98,7 +100,7 @@ def test_thresholds_of_masks_agree_for_two_masks():
 # In training
 
 
-class Inverting:
+class Inverting(BareModel):
     """Turn images into their negatives by two masks, of which one has everything."""
 
     def __init__(self, sign=-1.0, usage=(0.0, 1.0)):
@@ -106,11 +108,11 @@ class Inverting:
         self.networks.train()
         self.sign, self.usage, self.modes = sign, usage, []
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         self.modes.append((self.networks["only"].training, torch.is_grad_enabled()))
         return self.sign * batch.images[direction.source]
 
-    def masks(self, batch, direction):
+    def masks(self, batch, direction, random):
         return masks(*self.usage, images=len(batch.images[direction.source]))
 
 
@@ -177,8 +179,8 @@ def test_look_changes_nothing_of_a_model_in_training(name, training_images):
 
 def test_background_is_seen_in_training(training_images):
     model: Any = Inverting(sign=1.0)
-    model.masks = lambda batch, direction: masks(0.005, 0.995, images=4, background=1)
-    found = _look_at(model, training_images.batch(0, 4), A2B)
+    model.masks = lambda batch, direction, random: masks(0.005, 0.995, images=4, background=1)
+    found = _look_at(model, Request(A2B, training_images.batch(0, 4).images["a"]))
     assert list(alarms_of_values(found)) == ["background_share"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bare_model import BareModel
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -67,17 +68,17 @@ def test_truth_is_at_the_size_of_the_crop_as_the_settings_resize(oblong):
     assert [image.tobytes() for image in truth] == as_torchvision(oblong.images("test", "b"))
 
 
-class Strange:
+class Strange(BareModel):
     card = dataclasses.make_dataclass("Card", [("title", str, "Strange")])()
     networks = torch.nn.ModuleDict()
 
     def __init__(self, fake, attention=None):
         self.fake, self.attention = fake, attention
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         return self.fake(batch.images[direction.source])
 
-    def masks(self, batch, direction):
+    def masks(self, batch, direction, random):
         if self.attention is None:
             return None
         shape = (len(batch.images[direction.source]), 2, 32, 32)
@@ -142,7 +143,7 @@ def test_translations_and_masks_are_those_of_evaluation_mode():
     class Noting(Strange):
         networks = torch.nn.ModuleDict()
 
-        def masks(self, batch, direction):
+        def masks(self, batch, direction, random):
             modes.append(self.networks.training)
 
     modes = []
@@ -154,10 +155,10 @@ def test_translations_and_masks_are_those_of_evaluation_mode():
 
 def test_missing_way_back_is_a_reason_and_no_failure():
     class OneWay(Strange):
-        def translate(self, batch, direction):
+        def translate(self, batch, direction, random):
             if direction == B2A:
                 raise official.AbsentNetwork("no generator of b2a")
-            return super().translate(batch, direction)
+            return super().translate(batch, direction, random)
 
     model: Any = OneWay(lambda x: x)
     found = translations.translate_test_set(model, TESTS, A2B, device=CPU)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from bare_model import BareModel
 
 from i2i_bench.data.training_images import TrainingImages
+from i2i_bench.model import Needs
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
@@ -239,7 +241,9 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
     batches = []
 
     class Noting(job.model_class):
-        card = dataclasses.replace(job.model_class.card, takes_pairs=takes_pairs)
+        @classmethod
+        def needs(cls, config):
+            return Needs(pairs="required" if takes_pairs else "no")
 
         def training_step(self, batch, random):
             batches.append(batch.names)
@@ -254,7 +258,7 @@ def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pair
     assert all(names["a"] == names["b"] for names in batches) == takes_pairs
     stripes = ("stripes", catalogue.find_task("stripes", Path()))
     if takes_pairs:
-        with pytest.raises(ValueError, match="is trained on pairs, and the images of task stripes"):
+        with pytest.raises(ValueError, match="needs pairs, and task stripes has none"):
             plan.make_job("attentiongan", Noting, stripes, 0, choices)
     else:
         plan.make_job("attentiongan", Noting, stripes, 0, choices)
@@ -286,7 +290,7 @@ def test_forced_run_that_was_stopped_goes_on_and_replaces_the_record_at_its_end(
 def test_step_under_bf16_sees_weights_that_were_stepped_within_it(images, tmp_path):
     network = torch.nn.Conv2d(3, 3, 1)
 
-    class TwoPhases:
+    class TwoPhases(BareModel):
         networks = torch.nn.ModuleDict({"only": network})
         absent = frozenset()
         optimizers = {"only": torch.optim.SGD(network.parameters(), 1.0)}  # noqa: RUF012
@@ -302,10 +306,10 @@ def test_step_under_bf16_sees_weights_that_were_stepped_within_it(images, tmp_pa
             after = network(batch.images["a"]).square().mean()
             return {"classification": (before - after).detach().abs()}
 
-        def translate(self, batch, direction):
+        def translate(self, batch, direction, random):
             return network(batch.images[direction.source])
 
-        def masks(self, batch, direction):
+        def masks(self, batch, direction, random):
             return None
 
     model: Any = TwoPhases()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from bare_model import BareModel
 
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Settings
@@ -33,7 +34,7 @@ def images(tiny):
     return TrainingImages(two_domains.two_domain_task(tiny), Settings(None, 2, 12, 32, 32), 0)
 
 
-class Still:
+class Still(BareModel):
     """A model that learns nothing, and notes what it is told."""
 
     absent = frozenset()
@@ -41,19 +42,19 @@ class Still:
     def __init__(self, losses=(1.0,) * 6):
         self.networks = torch.nn.ModuleDict({"only": torch.nn.Conv2d(3, 3, 1)})
         self.optimizers, self.state = {}, {}
-        self.losses, self.clocks, self.modes = iter(losses), [], []
+        self.values, self.clocks, self.modes = iter(losses), [], []
 
     def advance(self, clock):
         self.clocks.append(clock)
 
     def training_step(self, batch, random):
         self.modes.append(self.networks["only"].training)
-        return {"cycle_a": torch.tensor(next(self.losses))}
+        return {"cycle_a": torch.tensor(next(self.values))}
 
-    def translate(self, batch, direction):
+    def translate(self, batch, direction, random):
         return batch.images[direction.source]
 
-    def masks(self, batch, direction):
+    def masks(self, batch, direction, random):
         return None
 
 

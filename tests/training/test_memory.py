@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from bare_model import BareModel
 from torch import nn
 
 from i2i_bench.model import Settings
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 GIB = 2**30
 
 
-class Linear:
+class Linear(BareModel):
     """As much of a model as the count needs: one matrix under Adam."""
 
     def __init__(self, config):

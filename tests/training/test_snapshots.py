@@ -9,6 +9,7 @@ import torch
 from i2i_bench.data.directions import directions_of
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
 from i2i_bench.runs import plan
 from i2i_bench.runs.job import Choices
 from i2i_bench.tasks import catalogue
@@ -32,7 +33,7 @@ def test_moments_halve_the_budget_from_its_end(budget, expected):
 
 def make_job(name, data):
     model = registry.load_model(name)
-    task = "shapes-attributes" if model.card.takes_labels else "stripes"
+    task = "shapes-attributes" if toy(model).attributes else "stripes"
     return plan.make_job(
         name, model, (task, catalogue.find_task(task, data)), 0, Choices("tiny", {}, 8)
     )

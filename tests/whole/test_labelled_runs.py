@@ -16,6 +16,7 @@ from i2i_bench.data.decode import to_float
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Batch, Direction
 from i2i_bench.plugins import registry
+from i2i_bench.randomness import Randomness
 from i2i_bench.records import record
 from i2i_bench.runs import plan
 from i2i_bench.runs.job import Choices, build_model
@@ -288,13 +289,13 @@ class Inverted:
 
     networks = torch.nn.ModuleDict()
 
-    def translate(self, batch: Batch, direction: Direction) -> torch.Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> torch.Tensor:
         assert batch.labels is not None
         (source,) = batch.images.values()
         assert len(batch.labels[direction.target]) == len(source)
         return -source if direction.target == "+red" else source
 
-    def masks(self, batch, direction):
+    def masks(self, batch, direction, random):
         return None
 
 
@@ -314,7 +315,7 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
 
         card = registry.load_model("stargan").card
 
-        def translate(self, batch: Batch, direction: Direction) -> torch.Tensor:
+        def translate(self, batch: Batch, direction: Direction, random: Randomness) -> torch.Tensor:
             assert batch.labels is not None
             value = batch.labels[direction.target].argmax(dim=1) / 2 - 0.5
             return value.view(-1, 1, 1, 1).expand(-1, 3, 16, 16)

@@ -240,7 +240,7 @@ class UGATIT(Model):
             f"cycle_{direction.source}": F.l1_loss(reconstructed, real[direction.source]),
         }
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Apply the generator of this direction."""
         return self.generators[str(direction)](batch.images[direction.source])[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -100,6 +101,22 @@ def _possible(best: Modes, lack: str, *, is_shared: bool, is_compiled: bool) -> 
         if lack:
             logger.warning("steps are slower than they could be: kernels need %s", lack)
     return wanted
+
+
+def leave_out(modes: Modes, *, draws_domains: bool) -> tuple[Modes, dict[str, str]]:
+    """Leave out the modes that are not possible for a model.
+
+    Args:
+        modes: That are on.
+        draws_domains: Whether each step sees two domains drawn out of many.
+
+    Returns:
+        The modes, and those left out by name, each with the reason.
+    """
+    if not (modes.capture and draws_domains):
+        return modes, {}
+    reason = "each step sees two domains drawn out of many, and a graph would hold one choice"
+    return dataclasses.replace(modes, capture=False), {"capture": reason}
 
 
 def _lack_of_kernels() -> str:

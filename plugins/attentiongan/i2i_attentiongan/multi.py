@@ -13,6 +13,7 @@ from i2i_bench.blocks.generators import LabelledGenerator
 from i2i_bench.blocks.label_conditioned import LabelConditioned, LabelledConfig
 from i2i_bench.blocks.limits import at_least
 from i2i_bench.model import Batch, Direction, Masks, ModelCard
+from i2i_bench.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,6 @@ class AttentionGANMulti(LabelConditioned):
         ),
         minimum_size=64,
         samples_interact=True,
-        takes_labels=True,
     )
     Config: ClassVar[type[LabelledConfig]] = AttentionGANMultiConfig
 
@@ -99,7 +99,7 @@ class AttentionGANMulti(LabelConditioned):
             num_masks=config.num_masks,
         )
 
-    def masks(self, batch: Batch, direction: Direction) -> Masks:
+    def masks(self, batch: Batch, direction: Direction, random: Randomness) -> Masks:
         """Give all masks, that of the copied input last, and the contents, clipped to [-1, 1]."""
         assert batch.labels is not None
         assert isinstance(self.generator, LabelledMaskGenerator)

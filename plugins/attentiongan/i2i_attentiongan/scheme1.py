@@ -232,11 +232,11 @@ class AttentionGANv1(Model):
             "identity": config.lambda_identity * rate,
         }
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Apply the generator of this direction and clip its unbounded result to [-1, 1]."""
         return self.generators[str(direction)](batch.images[direction.source]).clamp(-1, 1)
 
-    def masks(self, batch: Batch, direction: Direction) -> Masks:
+    def masks(self, batch: Batch, direction: Direction, random: Randomness) -> Masks:
         """Give the foreground mask and the copied background's, and the one content."""
         generator = self.generators[str(direction)]
         assert isinstance(generator, SingleMaskGenerator)

@@ -214,11 +214,11 @@ class AttentionGAN(Model):
             self.networks, self.optimizers, self.pools, batch.images, random, weights
         )
 
-    def translate(self, batch: Batch, direction: Direction) -> Tensor:
+    def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Apply the generator of this direction."""
         return self.generators[str(direction)](batch.images[direction.source])
 
-    def masks(self, batch: Batch, direction: Direction) -> Masks:
+    def masks(self, batch: Batch, direction: Direction, random: Randomness) -> Masks:
         """Give the n attention masks and their contents; the last mask may copy the input."""
         generator = self.generators[str(direction)]
         assert isinstance(generator, AttentionGenerator)

@@ -66,14 +66,14 @@ def test_forward_equals_the_authors(numbers, tmp_path, layout):
     assert model.absent == set()
     probe = {d: numbers.io[f"probe/real_{d.upper()}"] for d in ("a", "b")}
     with torch.no_grad():
-        fake_b = model.translate(Batch(probe), A2B)
-        masks = model.masks(Batch({"a": probe["a"][:1]}), A2B)
+        fake_b = model.translate(Batch(probe), A2B, Randomness(0))
+        masks = model.masks(Batch({"a": probe["a"][:1]}), A2B, Randomness(0))
         assert masks.content is not None
         outputs = {
             "A2B/fake": fake_b,
-            "B2A/fake": model.translate(Batch(probe), B2A),
-            "A2B/cycle": model.translate(Batch({"b": fake_b}), B2A),
-            "A2B/identity": model.translate(Batch({"b": probe["a"]}), B2A),
+            "B2A/fake": model.translate(Batch(probe), B2A, Randomness(0)),
+            "A2B/cycle": model.translate(Batch({"b": fake_b}), B2A, Randomness(0)),
+            "A2B/identity": model.translate(Batch({"b": probe["a"]}), B2A, Randomness(0)),
             "A2B/attention": masks.attention,
             "A2B/content": masks.content.flatten(1, 2),
             "D_A/real_B": model.discriminators["b"](probe["b"]),
@@ -105,7 +105,7 @@ def test_three_steps_in_float64_equal_the_authors(model, numbers):
     probe = {d: numbers.io[f"probe/real_{d.upper()}"].double() for d in ("a", "b")}
     with torch.no_grad():
         for direction, name in ((A2B, "A2B"), (B2A, "B2A")):
-            fake = model.translate(Batch(probe), direction).float()
+            fake = model.translate(Batch(probe), direction, Randomness(0)).float()
             truth = numbers.io[f"after3_f64/{name}/fake"]
             torch.testing.assert_close(fake, truth, atol=1e-6, rtol=1e-6)
 
@@ -133,8 +133,8 @@ def test_geometric_variant_equals_the_authors(golden, tmp_path):
     assert model.config.background == "generated"
     batch = Batch({"a": numbers.io["probe/real_A"]})
     with torch.no_grad():
-        masks = model.masks(batch, A2B)
-        fake = model.translate(batch, A2B)
+        masks = model.masks(batch, A2B, Randomness(0))
+        fake = model.translate(batch, A2B, Randomness(0))
     assert masks.background is None
     torch.testing.assert_close(fake, numbers.io["init/A2B/fake"], atol=2e-5, rtol=0)
     torch.testing.assert_close(masks.attention, numbers.io["init/A2B/attention"], atol=2e-5, rtol=0)
@@ -176,7 +176,7 @@ def test_one_mask_is_the_identity_without_a_content_decoder():
     model = small(num_masks=1)
     images = {d: torch.rand(2, 3, 32, 32) * 2 - 1 for d in ("a", "b")}
     losses = model.training_step(Batch(images), Randomness(0))
-    assert torch.equal(model.translate(Batch(images), A2B), images["a"])
+    assert torch.equal(model.translate(Batch(images), A2B, Randomness(0)), images["a"])
     assert losses["cycle_a"] == losses["identity_b"] == 0
     assert not any("content" in name for name, _ in model.networks.named_parameters())
 
@@ -207,7 +207,7 @@ def test_one_generator_alone_is_read_and_the_rest_is_absent(numbers, tmp_path):
     model = AttentionGAN.from_official(numbers.save(tmp_path, {"latest_net_G.pth": "G_A"}))
     assert model.absent == {"generators.b2a", "discriminators.a", "discriminators.b"}
     with torch.no_grad():
-        fake = model.translate(Batch({"a": numbers.io["probe/real_A"]}), A2B)
+        fake = model.translate(Batch({"a": numbers.io["probe/real_A"]}), A2B, Randomness(0))
     torch.testing.assert_close(fake, numbers.io["init/A2B/fake"], atol=2e-5, rtol=0)
 
 
@@ -237,7 +237,7 @@ def test_impossible_configurations_are_refused(changes):
 
 def test_sides_not_divisible_by_four_are_refused():
     with pytest.raises(ValueError, match="divisible by 4"):
-        small().translate(Batch({"a": torch.zeros(1, 3, 34, 32)}), A2B)
+        small().translate(Batch({"a": torch.zeros(1, 3, 34, 32)}), A2B, Randomness(0))
 
 
 @pytest.mark.parametrize(
