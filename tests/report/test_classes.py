@@ -121,8 +121,7 @@ def test_classes_that_exclude_each_other_are_only_added(task):
 @pytest.mark.parametrize("task", ["embedded"], indirect=True)
 def test_pairs_of_classes_are_possible_and_have_their_images_counted(task):
     numbers = num_test_images(task.name)
-    for name in CLASSES:
-        assert numbers[name] == len(task.images("test", name))
-        assert numbers[f"-{name}"] == len(task.images("test", f"-{name}")) == 3 * numbers[name]
+    for domain in (end for name in CLASSES for end in (name, f"+{name}", f"-{name}")):
+        assert numbers[domain] == len(task.images("test", domain)) > 0
     assert is_possible("cold2plain", task.name)
     assert not is_possible("cold2square", task.name)
