@@ -36,9 +36,11 @@ logger = logging.getLogger(__name__)
 def is_scored(found: Record, protocol: Protocol, task: Task) -> bool:
     """Tell whether a record holds scores under this version of a protocol.
 
-    In every direction of the task, or in one where networks are absent.
+    In every direction of the model, or of the task where it states none; or in one where networks
+    are absent.
     """
-    there = [f"{protocol}/{direction}" in found.scores for direction in directions_of(task)]
+    wanted = found.directions or directions_of(task)
+    there = [f"{protocol}/{direction}" in found.scores for direction in wanted]
     return any(there) if found.absent else all(there)
 
 

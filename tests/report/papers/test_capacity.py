@@ -321,6 +321,27 @@ class Third(Model):
 """
 
 
+def install(name, text, places, monkeypatch):
+    """Install a distribution with one model."""
+    information = places / "i2i_third-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: i2i-third\nVersion: 1.0\n")
+    points = f"[i2i_bench.models]\n{name} = i2i_labelled:Third\n"
+    (information / "entry_points.txt").write_text(points)
+    (places / "i2i_labelled.py").write_text(text)
+    monkeypatch.syspath_prepend(places)
+    monkeypatch.delitem(sys.modules, "i2i_labelled", raising=False)
+
+
+def test_model_of_one_way_is_needed_twice_for_each_pair_and_said_to_be(places, monkeypatch):
+    assert "One way only" not in tables.paper_markdown(table())
+    install("pix2pix", PLUGIN, places, monkeypatch)
+    text = tables.paper_markdown(table())
+    assert "One way only, so that m domains need m(m-1): pix2pix." in text
+    (line,) = (line for line in lines(kind="installed") if line["name"] == "pix2pix")
+    assert (line["models"], line["total"]) == ("56", "56000")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -333,14 +354,7 @@ class Third(Model):
 def test_model_installed_by_a_third_party_is_counted_or_says_why(
     cli, places, monkeypatch, text, shown
 ):
-    information = places / "i2i_third-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: i2i-third\nVersion: 1.0\n")
-    points = "[i2i_bench.models]\ncontrastgan = i2i_labelled:Third\n"
-    (information / "entry_points.txt").write_text(points)
-    (places / "i2i_labelled.py").write_text(text)
-    monkeypatch.syspath_prepend(places)
-    monkeypatch.delitem(sys.modules, "i2i_labelled", raising=False)
+    install("contrastgan", text, places, monkeypatch)
     text = cli("table", "v", "--m", 5)
     section = text.split("## Table V, installed models")[1].split("\n## ")[0]
     (line,) = (line for line in section.splitlines() if line.startswith("| ContrastGAN "))
