@@ -11,9 +11,9 @@ from i2i_bench.report.figures.samples import sample_grid
 NAMES = ("adversarial_a2b", "adversarial_b2a", "cycle_a", "cycle_b", "kl_cycle_a", "classification")
 
 
-def write_log(path, steps, end=""):
+def write_log(path, steps, end="", names=NAMES):
     lines = [
-        {"step": i, "images_seen": 4 * i, "seconds": 0.1, "losses": dict.fromkeys(NAMES, 1.0 / i)}
+        {"step": i, "images_seen": 4 * i, "seconds": 0.1, "losses": dict.fromkeys(names, 1.0 / i)}
         for i in range(1, steps + 1)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + end)
@@ -52,6 +52,70 @@ def test_losses_are_sorted_by_term_and_suffix(tmp_path):
         "classification": [""],
     }
     assert families["cycle"]["a"] == ([4, 8], [1.0, 0.5])
+
+
+CLASSES = ("cold", "plain", "square", "striped")
+
+
+def sorted_names(path, *names):
+    """Give the suffixes of each term."""
+    families = losses._families(losses._read_log(write_log(path, 1, names=names)))
+    return {term: list(curves) for term, curves in families.items()}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["patch_nce_a2b", "patch_nce_b2a"], {"patch_nce": ["a2b", "b2a"]}),
+        (["patch_nce", "top_k", "adversarial_a2b"], {"patch_nce": [""], "top_k": [""]}),
+        (["patch_nce_cold", "cycle_cold"], {"patch_nce": ["cold"], "cycle": ["cold"]}),
+        (["nce_cold2plain", "pixel_cold2plain"], {"nce": ["cold2plain"]}),
+        (["spread_of_+cold", "adversarial_+cold"], {"spread_of": ["+cold"]}),
+        (
+            ["classification_real", "classification"],
+            {"classification_real": [""], "classification": [""]},
+        ),
+        (["kl_cycle_a", "kl_a"], {"kl_cycle": ["a"], "kl": ["a"]}),
+        (["feature_matching_a2b"], {"feature_matching": ["a2b"]}),
+        (["adversarial_a2b", "pixel_a2b"], {"adversarial": ["a2b"], "pixel": ["a2b"]}),
+    ],
+)
+def test_terms_of_a_models_own_have_panels_of_their_own(tmp_path, names, expected):
+    found = sorted_names(tmp_path / "log", *names)
+    assert {term: found[term] for term in expected} == expected
+    assert sum(map(len, found.values())) == len(names)
+
+
+def drawn(monkeypatch, path, names):
+    """Give the figure of a log."""
+    seen = []
+    monkeypatch.setattr(losses, "save_figure", lambda figure, output: seen.append(figure))
+    loss_curves(write_log(path, 3, names=names), path.with_suffix(".png"))
+    return seen[0]
+
+
+def test_every_loss_is_drawn_in_the_panel_of_its_term(tmp_path, monkeypatch):
+    names = ("adversarial_a2b", "patch_nce_a2b", "patch_nce_b2a", "discriminator_b")
+    figure = drawn(monkeypatch, tmp_path / "log", names)
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert {title: len(axes.lines) for title, axes in panels.items()} == {
+        "adversarial": 1,
+        "patch nce": 2,
+        "discriminator": 1,
+    }
+    legend = panels["patch nce"].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["a to b", "b to a"]
+    assert not figure.legends
+
+
+def test_many_directions_are_named_once_below_the_panels(tmp_path, monkeypatch):
+    pairs = [f"{one}2{other}" for one in CLASSES for other in CLASSES if one != other]
+    names = [*(f"adversarial_{pair}" for pair in pairs), *(f"cycle_{name}" for name in CLASSES)]
+    figure = drawn(monkeypatch, tmp_path / "log", [*names, "discriminator"])
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert sorted(said) == sorted([*(pair.replace("2", " to ") for pair in pairs), *CLASSES])
 
 
 def test_truncated_last_line_is_left_out_and_the_rest_drawn(tmp_path):
