@@ -18,7 +18,13 @@ from i2i_bench.scoring.metrics.pixels import PSNR, PSNR_CYCLE, SSIM
 from i2i_bench.scoring.sample import Meter, Sample
 
 ROOT = Path(__file__).parents[1] / "i2i_bench"
-HEADLINES = {"fid", "kid", "psnr", "psnr_foreground"}  # named by tasks and protocols
+HEADLINES = {
+    "fid",
+    "kid",
+    "psnr",
+    "psnr_foreground",
+    "psnr_nearest",
+}  # named by tasks and protocols
 LIBRARIES = {"lpips"}
 TOY = '''
 """Two metrics that the suite does not have."""

@@ -108,7 +108,8 @@ class Task:
         num_train: Training images of each domain.
         num_test: Test images of each domain.
         paired: Whether the images of the same index are a pair, in every split.
-        headline: Key of the metric that ranks models: ``psnr_foreground``, ``kid`` or ``psnr``.
+        headline: Key of the metric that ranks models, such as ``psnr_foreground`` or ``kid``; one
+            that every direction has.
         licence: Of the images, as stated at their origin.
         origin: Address or description of where the images come from.
         reader: Gives the images.

@@ -220,8 +220,8 @@ _CONTRAST = 88
 def _background_colour(bits: Bits, colours: list[Colour]) -> Colour:
     """Draw a colour that differs from each given one by ``_CONTRAST`` in some channel.
 
-    There is one as long as each of the given ones has a channel of 72 or less, as (160, 160, 160)
-    and all above it then fit.
+    There is one where each of them has a channel of 72 or less, as (160, 160, 160) and all above it
+    then fit, or where each has one of 192 or more, as (104, 104, 104) and all below it then fit.
     """
     while True:
         colour = (72 + bits.below(112), 72 + bits.below(112), 72 + bits.below(112))
