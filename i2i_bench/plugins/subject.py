@@ -36,6 +36,7 @@ class Subject:
         torch.manual_seed(0)
         model = self.model_class(self.settings.config)
         model.networks.to(self.dtype).train()
+        model.frozen.to(self.dtype).eval()
         for parameter in model.networks.parameters():
             if parameter.ndim == 4:  # other tensors have no such layout
                 parameter.data = parameter.data.contiguous(memory_format=self.layout)

@@ -112,7 +112,7 @@ def require_needs(name: str, needs: Needs, settings: Settings, task: Task) -> No
 
 def tasks_that_give(needs: Needs) -> str:
     """Name tasks that give what a model needs."""
-    able = [name for name, task in catalogue.EMBEDDED.items() if not lacking_need(needs, task)]
+    able = catalogue.name_tasks(lambda task: not lacking_need(needs, task))
     return f"tasks that can: {', '.join(able)}" if able else "no task of the catalogue can"
 
 

@@ -78,14 +78,12 @@ class Source(ABC):
         paired: Whether images of the same index are a pair.
         attributes: What labels say; empty where images have none.
         exclusive: Groups of attributes of which an image has one at most.
-        has_masks: Whether the instance masks of every image are known.
         version: Of the task.
         headline: Key of the metric that ranks models on it.
     """
 
     version: ClassVar[int] = 1
     headline: ClassVar[str] = "kid"
-    has_masks: ClassVar[bool] = False
 
     name: str
     title: str
@@ -100,6 +98,11 @@ class Source(ABC):
     def domains(self) -> tuple[str, ...]:
         """Names of the domains, as those of its task."""
         return (EVERY,) if self.attributes else DOMAINS
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the instance masks of every image are known."""
+        return False
 
     @property
     @abstractmethod

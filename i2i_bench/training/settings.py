@@ -144,7 +144,14 @@ def require_possible(task: Task, settings: Settings) -> None:
 
 
 def require_labels(task: Task, config: Any) -> None:
-    """Raise ValueError for networks that were made for other labels than the task's."""
+    """Raise ValueError for networks that were made for other labels or domains than the task's."""
+    if domains := tuple(getattr(config, "domains", ())):
+        if domains != (task.attributes or task.domains):
+            raise ValueError(
+                f"the networks are for the domains {', '.join(domains)}, and task {task.name} has "
+                f"{', '.join(task.attributes or task.domains)}, in this order"
+            )
+        return
     ours = task.attributes, task.exclusive
     theirs = tuple(getattr(config, key, ()) for key in ("attributes", "exclusive"))
     if theirs[0] == ours[0] and theirs[1] != ours[1]:
