@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import pkgutil
 import tomllib
@@ -22,7 +23,7 @@ from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 TABLE = Path(__file__).with_name("catalogue.toml")  # of what is published
 
 
-def _embedded_tasks() -> dict[str, Task]:
+def embedded_tasks() -> dict[str, Task]:
     """Gather the tasks that the modules of ``tasks.embedded`` define, by name.
 
     Raises:
@@ -32,16 +33,16 @@ def _embedded_tasks() -> dict[str, Task]:
         importlib.import_module(f"{embedded.__name__}.{module.name}")
         for module in pkgutil.iter_modules(embedded.__path__)
     )
-    found = [each for module in modules for each in vars(module).values() if isinstance(each, Task)]
-    tasks = {task.name: task for task in sorted(found, key=lambda task: task.name)}
-    if any(tasks[task.name] is not task for task in found):
-        names = [task.name for task in found]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two embedded tasks are named {twice!r}; each needs a name of its own")
-    return tasks
+    values = (value for module in modules for value in vars(module).values())
+    found = {id(value): value for value in values if isinstance(value, Task)}
+    tasks = sorted(found.values(), key=lambda task: task.name)
+    for one, other in itertools.pairwise(tasks):
+        if one.name == other.name:
+            raise ValueError(f"two embedded tasks are named {one.name!r}; rename one of them")
+    return {task.name: task for task in tasks}
 
 
-EMBEDDED = _embedded_tasks()
+EMBEDDED = embedded_tasks()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_bench.tasks import catalogue, image_folder, two_domains
+from i2i_bench.tasks import catalogue, embedded, image_folder, two_domains
 from i2i_bench.tasks.image_file import read_image
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
@@ -135,6 +135,38 @@ def test_tasks_are_named_by_what_they_give():
     assert published(lambda task: task.has_masks) == []
     of_two = published(lambda task: task.domains == ("a", "b"))
     assert of_two == [name for name in catalogue.sources() if name not in names[-3:]]
+
+
+@pytest.fixture
+def another_module(tmp_path, monkeypatch):
+    """Give a function that puts a module beside those of the embedded tasks."""
+    monkeypatch.setattr(embedded, "__path__", [*embedded.__path__, str(tmp_path)])
+    name = f"{embedded.__name__}.toy_task"
+
+    def put(text):
+        (tmp_path / "toy_task.py").write_text(text)
+        return catalogue.embedded_tasks()
+
+    yield put
+    sys.modules.pop(name, None)
+
+
+def test_embedded_task_is_one_file(another_module):
+    text = (Path(embedded.__path__[0]) / "stripes_paired.py").read_text(encoding="utf-8")
+    found = another_module(text.replace("stripes-paired", "dotted"))
+    assert found.keys() == {*catalogue.EMBEDDED, "dotted"} and list(found) == sorted(found)
+    assert len(found["dotted"].images("train", "a")) == 1000 and found["dotted"].has_masks
+
+
+def test_two_embedded_tasks_of_one_name_are_refused(another_module):
+    text = (Path(embedded.__path__[0]) / "stripes_paired.py").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="two embedded tasks are named 'hue'"):
+        another_module(text.replace("stripes-paired", "hue"))
+
+
+def test_task_that_two_modules_name_is_one(another_module):
+    text = "from i2i_bench.tasks.embedded.stripes_paired import TASK\n"
+    assert another_module(text) == catalogue.EMBEDDED
 
 
 def test_listing_imports_nothing_heavy():

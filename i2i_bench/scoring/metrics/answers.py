@@ -148,7 +148,7 @@ PSNR_NEAREST = Metric(
     by_image=each(psnr_nearest),
     mean=mean_psnr,
     bounds=(0.0, PSNR_CAP),
-    place=5,
+    place=12,
 )
 VALID_SHARE = Metric(
     "valid_share",
@@ -161,7 +161,7 @@ VALID_SHARE = Metric(
     needs=("outputs", "answers", "foreground"),
     by_image=each(valid_share),
     bounds=(0.0, 1.0),
-    place=6,
+    place=14,
 )
 MODES_FOUND = Metric(
     "modes_found",
@@ -172,5 +172,5 @@ MODES_FOUND = Metric(
     needs=("outputs", "answers", "foreground"),
     by_image=each(modes_found),
     bounds=(0.0, float(OUTPUTS)),
-    place=7,
+    place=16,
 )

@@ -11,7 +11,7 @@ from i2i_bench.labels import EVERY
 from i2i_bench.tasks import catalogue
 
 TASKS = catalogue.EMBEDDED
-FEW = 20  # images of each domain and direction looked at
+FEW = 12  # images of each domain and direction looked at
 
 
 def ends_of(task):
@@ -146,7 +146,7 @@ def test_foreground_is_what_instances_cover_before_or_after(task, source, target
     before, after = task.instance_masks("test", source), task.true_masks(source, target)
     foreground = task.foreground(source, target)
     assert len(foreground) == len(before) == len(after)
-    for old, new, mask in zip(before, after, foreground, strict=True):
+    for old, new, mask in list(zip(before, after, foreground, strict=True))[:FEW]:
         assert ((old.read().any(0) | new.read().any(0)) == mask).all()
 
 

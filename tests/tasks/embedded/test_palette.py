@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -37,6 +38,17 @@ def read(masks):
     return [each.read() for each in masks]
 
 
+@cache
+def drawn(name, split, domain):
+    return pixels(catalogue.EMBEDDED[name].images(split, domain))
+
+
+@cache
+def instances_of(name, split, domain):
+    return read(known(catalogue.EMBEDDED[name].instance_masks(split, domain)))
+
+
+@cache
 def scenes(name, split, domain):
     return [palette_scene(name, split, domain, i) for i in range(COUNTS[split])]
 
@@ -91,12 +103,11 @@ def test_task_ranks_by_what_both_directions_have(name):
 @each_task
 @each_split
 def test_each_palette_is_worn_by_a_quarter_of_the_images_and_one_by_all_objects(name, split):
-    task = catalogue.EMBEDDED[name]
     found = [
         worn(image, masks)
         for image, masks in zip(
-            pixels(task.images(split, "b")),
-            read(known(task.instance_masks(split, "b"))),
+            drawn(name, split, "b"),
+            instances_of(name, split, "b"),
             strict=True,
         )
     ]
@@ -108,10 +119,9 @@ def test_each_palette_is_worn_by_a_quarter_of_the_images_and_one_by_all_objects(
 @each_task
 @each_split
 def test_objects_of_domain_a_are_grey_and_light(name, split):
-    task = catalogue.EMBEDDED[name]
-    masks = read(known(task.instance_masks(split, "a")))
+    masks = instances_of(name, split, "a")
     levels = set()
-    for image, instances in zip(pixels(task.images(split, "a")), masks, strict=True):
+    for image, instances in zip(drawn(name, split, "a"), masks, strict=True):
         for mask in instances:
             ((red, green, blue),) = np.unique(image[mask], axis=0)
             assert red == green == blue
@@ -124,7 +134,7 @@ def test_right_answers_are_the_four_palettes_of_the_greys(name):
     task = catalogue.EMBEDDED[name]
     assert task.truth("a", "b") is None
     sources, answers = task.images("test", "a"), known(task.answers("a", "b"))
-    masks = np.stack([each.any(0) for each in read(known(task.instance_masks("test", "a")))])
+    masks = np.stack([each.any(0) for each in instances_of(name, "test", "a")])
     assert len(answers) == len(sources)
     for source, right, mask in zip(sources, answers, masks, strict=True):
         assert [image.name for image in right] == [source.name] * 4
@@ -136,8 +146,8 @@ def test_right_answers_are_the_four_palettes_of_the_greys(name):
 @each_task
 def test_the_one_way_back_follows_from_the_pixels(name):
     task = catalogue.EMBEDDED[name]
-    images, truth = pixels(task.images("test", "b")), known(task.truth("b", "a"))
-    masks = np.stack([each.any(0) for each in read(known(task.instance_masks("test", "b")))])
+    images, truth = drawn(name, "test", "b"), known(task.truth("b", "a"))
+    masks = np.stack([each.any(0) for each in instances_of(name, "test", "b")])
     grey = np.repeat(images.max(axis=-1, keepdims=True), 3, axis=-1)
     assert (pixels(truth) == np.where(masks[..., None], grey, images)).all()
     answers = known(task.answers("b", "a"))
@@ -148,7 +158,7 @@ def test_the_one_way_back_follows_from_the_pixels(name):
 @each_task
 def test_colours_of_all_greys_and_palettes_are_different(name):
     task = catalogue.EMBEDDED[name]
-    masks = read(known(task.instance_masks("test", "a")))
+    masks = instances_of(name, "test", "a")
     colours = {}
     for right, instances in zip(known(task.answers("a", "b")), masks, strict=True):
         for palette, image in zip(TAKEN, pixels(right), strict=True):
@@ -163,7 +173,7 @@ def test_answers_and_source_differ_in_the_foreground_alone_and_in_all_of_it(name
     task = catalogue.EMBEDDED[name]
     for way in ("ab", "ba"):
         sources, inside = (
-            pixels(task.images("test", way[0])),
+            drawn(name, "test", way[0]),
             np.stack(known(task.foreground(*way))),
         )
         for image, right, mask in zip(sources, known(task.answers(*way)), inside, strict=True):
@@ -201,9 +211,8 @@ def test_distractors_do_not_tell_the_domain_nor_the_palette_of_an_image(name):
 @each_task
 @each_split
 def test_partners_are_one_scene_only_in_pairs(name, split):
-    task = catalogue.EMBEDDED[name]
-    grey, worn_ones = (pixels(task.images(split, domain)) for domain in "ab")
-    masks = np.stack([each.any(0) for each in read(known(task.instance_masks(split, "a")))])
+    grey, worn_ones = (drawn(name, split, domain) for domain in "ab")
+    masks = np.stack([each.any(0) for each in instances_of(name, split, "a")])
     same = [(x[~m] == y[~m]).all() for x, y, m in zip(grey, worn_ones, masks, strict=True)]
     assert set(same) == {name == "palette-paired"}
     if name == "palette-paired":
@@ -222,7 +231,7 @@ def test_partner_of_a_test_image_is_one_of_its_right_answers():
 @each_task
 @pytest.mark.parametrize("domain", ["a", "b"])
 def test_figures_keep_apart_and_objects_cover_5_to_25_percent(name, domain):
-    masks = read(known(catalogue.EMBEDDED[name].instance_masks("test", domain)))
+    masks = instances_of(name, "test", domain)
     for scene, instances in zip(scenes(name, "test", domain), masks, strict=True):
         assert 0.05 <= instances.any(0).mean() <= 0.25
         figures = [*instances, *(triangle(figure) for figure in scene.distractors)]
