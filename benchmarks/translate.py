@@ -37,7 +37,8 @@ from i2i_bench.plugins.toy import toy
 from i2i_bench.randomness import Randomness
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.plan import plan_runs
-from i2i_bench.runs.translate import Translator, translate_files
+from i2i_bench.runs.translate import translate_files
+from i2i_bench.runs.translator import Translator
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.system import prefetch
@@ -108,7 +109,6 @@ def from_files(
         folder / "in",
         folder / "out",
         device=device,
-        with_masks=False,
         report=lambda *_: None,
     )
     return clock() - start

@@ -148,7 +148,26 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
     type=click.IntRange(4, 8192),
     help="Resize images to a square of this side in pixels; default: as trained.",
 )
-@click.option("--masks", is_flag=True, help="Also write attention masks, 0 black and 1 white.")
+@click.option(
+    "--masks", is_flag=True, help="Also write attention and instance masks, 0 black, 1 white."
+)
+@click.option(
+    "--outputs",
+    type=click.IntRange(1, 10_000),
+    help="Outputs of each image, NAME_0.png and so on, for a model that draws its styles.",
+)
+@click.option(
+    "--like",
+    metavar="IMAGE",
+    type=click.Path(path_type=Path),
+    help="Take the style of this image, or of each in this folder, for a model that can.",
+)
+@click.option(
+    "--instances",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Instance masks, NAME_0.png and so on, for a model of objects; default: SOURCE_seg.",
+)
 @DEVICE
 @RESULTS
 @RUNS
@@ -162,12 +181,18 @@ def translate(source: Path, target: Path, **options: Any) -> None:
       i2i-bench translate --model attentiongan --weights official/ photos out
       i2i-bench translate --run imported/celeba faces out --to Blond_Hair,Young --masks
       i2i-bench translate --run imported/rafd faces out --direction neutral2happy
+      i2i-bench translate --run my-styles/seed0 photos out --outputs 5
+      i2i-bench translate --run my-styles/seed0 photos out --like painting.png
     """
     from i2i_bench.cli.progress import Reporter
-    from i2i_bench.runs.translate import load_translator, translate_files
+    from i2i_bench.runs.source_files import Wanted
+    from i2i_bench.runs.translate import translate_files
+    from i2i_bench.runs.translator import load_translator
     from i2i_bench.training import parallel
 
     places = places_from(options)
+    keys = ("outputs", "like", "instances", "masks")
+    wanted = Wanted(**{key: options[key] for key in keys})
     with unwinding(), Reporter() as report:
         translator = load_translator(
             places, options["run_name"], options["model_name"], options["weights"]
@@ -182,7 +207,10 @@ def translate(source: Path, target: Path, **options: Any) -> None:
             source,
             target,
             device=parallel.choose_device(options["device"]),
-            with_masks=options["masks"],
             report=report,
+            wanted=wanted,
         )
-    click.echo(f"translated {count} image{'s' * (count != 1)} into {target}")
+    if wanted.outputs or wanted.like:
+        click.echo(f"wrote {count} translation{'s' * (count != 1)} into {target}")
+    else:
+        click.echo(f"translated {count} image{'s' * (count != 1)} into {target}")

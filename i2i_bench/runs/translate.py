@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
-import os
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,161 +14,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from i2i_bench import official
-from i2i_bench.data.decode import decode_one, to_float, to_uint8
-from i2i_bench.data.directions import LabelArray, lacking_direction
+from i2i_bench.data.decode import to_float, to_uint8
+from i2i_bench.data.directions import LabelArray
 from i2i_bench.data.png import write_png
-from i2i_bench.data.requests import Request, attention_of, translate_images
-from i2i_bench.labels import EVERY, Label, Labels
-from i2i_bench.model import A2B, Direction, Model, ResizeRule, Settings
-from i2i_bench.plugins import registry
-from i2i_bench.pretrained import without_weights
+from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
+from i2i_bench.labels import Label
 from i2i_bench.randomness import Randomness
-from i2i_bench.records.folders import Places
-from i2i_bench.runs import importing
-from i2i_bench.runs.find import read_run_checkpoint
+from i2i_bench.runs.source_files import (
+    ATTENTION,
+    INSTANCE,
+    SourceFile,
+    Style,
+    Wanted,
+    find_sources,
+    find_styles,
+    require_free_target,
+    require_names,
+)
+from i2i_bench.runs.translator import Translator
 from i2i_bench.scoring.translations import BATCH_SIZE
-from i2i_bench.system.files import require_no_dead_link, sync
+from i2i_bench.system.files import sync
 from i2i_bench.system.prefetch import WRITERS, images_per_part, prefetch
 from i2i_bench.system.progress import Report
-from i2i_bench.tasks.image_file import SUFFIXES, read_image
-from i2i_bench.tasks.task import TaskImage
-from i2i_bench.training import checkpoint
-from i2i_bench.training.checkpoint_file import read_checkpoint
-from i2i_bench.training.settings import restore_settings, without_memory
 
-LONGEST_NAME = 255  # bytes, in most file systems
-
-
-@dataclass(frozen=True, eq=False)
-class Translator:
-    """A model with all it takes to translate files.
-
-    Attributes:
-        model: With its weights.
-        rule: How images come to their size.
-        direction: From which domain to which.
-        label: What translations are to have, for a model of labels.
-    """
-
-    model: Model
-    rule: ResizeRule
-    direction: Direction = A2B
-    label: Label | None = None
-
-    def at(
-        self,
-        size: int | None,
-        direction: str | None,
-        *,
-        labels: str | None = None,
-        to: str | None = None,
-    ) -> Translator:
-        """Give one for another size and a direction, or for what translations are to have.
-
-        Args:
-            size: Side in pixels; None for that of the training.
-            direction: Such as ``a2b``; for a model of labels ``+blond`` or ``neutral2happy``.
-            labels: What the images have, separated by commas, for a change such as ``+blond``.
-            to: All that translations are to have.
-
-        Raises:
-            ValueError: If these are not possible, or not enough.
-        """
-        rule = dataclasses.replace(self.rule, size=size or self.rule.size)
-        config = self.model.config
-        if self.model.needs(config).labels == "required":
-            labelling = Labels(config.attributes, config.exclusive)
-            label = _label(labelling, direction, labels=labels, to=to)
-            way = Direction(EVERY, "target")
-            return dataclasses.replace(self, rule=rule, direction=way, label=label)
-        if labels is not None or to is not None:
-            title = self.model.card.title
-            raise ValueError(f"{title} is for two domains; leave --labels and --to out")
-        source, separator, end = (direction or self._first_direction()).partition("2")
-        if not (source and separator and end) or source == end:
-            raise ValueError(f"direction {direction!r}; needed is source2target, such as a2b")
-        way = Direction(source, end)
-        if reason := lacking_direction(self.model, way):
-            raise ValueError(reason)
-        return dataclasses.replace(self, rule=rule, direction=way)
-
-    def _first_direction(self) -> str:
-        """Name the direction of a user who names none: a to b, if the model translates in it."""
-        own = self.model.directions
-        return str(A2B if own is None or A2B in own else own[0])
-
-
-def _label(
-    labelling: Labels, direction: str | None, *, labels: str | None, to: str | None
-) -> Label:
-    """Find out what translations are to have."""
-    if (direction is None) == (to is None):
-        domains = [end for _, end in labelling.changes()]
-        raise ValueError(
-            "either --to, all that translations are to have, or --direction is needed; "
-            f"possible directions: {', '.join(domains)}"
-        )
-    if to is not None:
-        return labelling.read(to)
-    return _changed(labelling, direction or "", labels)
-
-
-def _changed(labelling: Labels, direction: str, labels: str | None) -> Label:
-    """Give the label to which a change or a pair of domains leads."""
-    pairs = {f"{source}2{end}": end for source, end in labelling.pairs()}
-    ends = [end for _, end in labelling.changes()]
-    ends += labelling.attributes if labelling.is_one_hot else ()
-    end = pairs.get(direction, direction)
-    if end not in ends:
-        raise ValueError(f"no direction {direction}; possible: {', '.join([*ends, *pairs])}")
-    if labelling.is_one_hot:
-        return labelling.changed((0,) * len(labelling.attributes), end)
-    if labels is None:
-        raise ValueError(
-            f"{direction} keeps all other attributes, which must be known: give what the images "
-            f"have with --labels, of {', '.join(labelling.attributes)} (none: --labels '')"
-        )
-    return labelling.changed(labelling.read(labels), end)
-
-
-def load_translator(
-    places: Places, run: str | None, model: str | None, weights: Path | None
-) -> Translator:
-    """Load a run, or a model with a checkpoint or a folder of the authors' files.
-
-    Raises:
-        ValueError: If the weights are damaged, another model's, or not named in one of these ways.
-    """
-    if run and not (model or weights):
-        content = read_run_checkpoint(run, places)
-        return _translator(*_from_checkpoint(content, content["identity"]["model"]))
-    if not (model and weights) or run:
-        raise ValueError("either --run, or --model with --weights, is needed")
-    if weights.is_dir() and not any(weights.glob("checkpoint-*.pt")):
-        return _translator(*importing.load_official(model, weights))
-    is_run = weights.is_dir()
-    content = read_run_checkpoint(str(weights), places) if is_run else read_checkpoint(weights)
-    return _translator(*_from_checkpoint(content, model))
-
-
-def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
-    identity = content["identity"]
-    if identity["model"] != name:
-        raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
-    model_class = registry.load_model(name)
-    settings = restore_settings(model_class, identity["settings"])
-    blank = without_memory(model_class, settings, content["networks"])
-    checkpoint.require_fit(blank, content)
-    with without_weights():
-        model = model_class(settings.config)
-    checkpoint.restore_networks(model, content)
-    return model, settings
-
-
-def _translator(model: Model, settings: Settings) -> Translator:
-    official.refuse_absent(model)
-    return Translator(model, settings.resize_rule)
+JUST_TRANSLATIONS = Wanted()
 
 
 def translate_files(
@@ -180,132 +46,132 @@ def translate_files(
     target: Path,
     *,
     device: torch.device,
-    with_masks: bool,
     report: Report,
+    wanted: Wanted = JUST_TRANSLATIONS,
 ) -> int:
     """Translate an image, or every image of a folder, into PNG files of the same stem.
 
     Images are read and written on all cores while the networks work. Each file is written whole or
     not at all; where one cannot be read, the batches before it are written.
 
-    With masks, ``<stem>_attention<k>.png`` shows the k-th mask, 0 as black and 1 as white.
+    Output k of an image, in ``<stem>_<k>.png``, is drawn from seed k and from the place of the
+    image among all images by name, as the sample that chance asks for; output 0 is also what is
+    written under the image's own name when no number of outputs is wanted. In the style of an
+    example it is ``<stem>_like_<example>.png``.
+
+    With masks, ``_attention<k>`` after that name shows the k-th mask, 0 as black and 1 as white,
+    and ``_instance<k>`` the k-th instance mask after translation, the largest of the source first.
 
     Returns:
-        Number of images.
+        Number of translations.
 
     Raises:
-        ValueError: If there is no image, one cannot be read, the model has no masks, or two files
-            of the same name would be written, or images overwritten by their translations.
+        ValueError: If there is no image, one cannot be read, the model lacks what is wanted or is
+            not given masks that it needs, or two files of the same name would be written, or files
+            that are read overwritten.
     """
-    files = _files(source)
-    if with_masks:
-        _require_names_for_masks(files)
-    require_no_dead_link(target)
-    folders = {path.parent for path in files}
-    folders |= {path.resolve().parent for path in files if path.is_symlink()}
-    if target.resolve() in {folder.resolve() for folder in folders}:
-        raise ValueError(f"{target} holds the images to translate; give another folder")
-    translator.model.networks.to(device).eval()
+    work = _plan(translator, source, target, wanted).on(device)
+    count = len(work.sources) * len(work.styles)
     with contextlib.ExitStack() as stack:  # which ends the threads before it is left
-        read = partial(_read, translator)
-        part = images_per_part(translator.rule.size, len(files))
-        images = prefetch(read, files, depth=2 * BATCH_SIZE, part_size=part)
+        read = partial(SourceFile.read, translator=translator)
+        part = images_per_part(translator.rule.size, len(work.sources))
+        images = prefetch(read, work.sources, depth=2 * BATCH_SIZE, part_size=part)
         stack.enter_context(contextlib.closing(images))
-        translated = _translated(translator, files, images, device=device, with_masks=with_masks)
+        translated = _translated(work, images, device)
         write = partial(_write, target)
-        part = images_per_part(translator.rule.size, len(files), WRITERS)
+        part = images_per_part(translator.rule.size, count, WRITERS)
         written = prefetch(write, translated, depth=WRITERS, workers=WRITERS, part_size=part)
         stack.enter_context(contextlib.closing(written))
         for done, _ in enumerate(written, start=1):
-            report("translate", done, len(files), {})
+            report("translate", done, count, {})
     sync(target)
-    return len(files)
+    return count
 
 
-def _read(translator: Translator, path: Path) -> Tensor:
-    return decode_one(TaskImage(path.name, partial(read_image, path)), translator.rule)
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is translated, by which model, in which styles, and whether masks are written."""
+
+    translator: Translator
+    sources: Sequence[SourceFile]
+    styles: Sequence[Style]
+    has_masks: bool
+
+    def on(self, device: torch.device) -> _Work:
+        """Move the networks and the examples to a device, once for all batches."""
+        self.translator.model.networks.to(device).eval()
+        moved = [
+            style if style.example is None else replace(style, example=_move(style.example, device))
+            for style in self.styles
+        ]
+        return replace(self, styles=moved)
+
+
+def _plan(translator: Translator, source: Path, target: Path, wanted: Wanted) -> _Work:
+    """Find out what is to be translated, and refuse what cannot be done before any work."""
+    sources = find_sources(translator, source, wanted)
+    styles = find_styles(translator.model, translator.rule, wanted)
+    require_names([each.path for each in sources], styles, has_masks=wanted.masks)
+    require_free_target(target, sources, wanted)
+    return _Work(translator, sources, styles, wanted.masks)
 
 
 @dataclass(frozen=True, eq=False)
 class _Translation:
-    """The translation of one file, perhaps still on its way from a CUDA device.
+    """A translation of one file, perhaps still on its way from a CUDA device.
 
     Attributes:
-        path: Of the file.
+        source: The file.
+        name: Of the file to write, without suffix.
         image: (height, width, 3), uint8.
         finite: (), whether the network gave nothing but finite values for it.
-        attention: (n, height, width), uint8, or None.
+        masks: By the end of their names, (masks, height, width), uint8.
         arrived: To wait for before these are read; None where they are there.
     """
 
-    path: Path
+    source: SourceFile
+    name: str
     image: NDArray[np.uint8]
     finite: NDArray[np.bool_]
-    attention: NDArray[np.uint8] | None
+    masks: dict[str, NDArray[np.uint8]]
     arrived: torch.cuda.Event | None
 
 
 def _translated(
-    translator: Translator,
-    files: list[Path],
-    images: Iterator[Tensor],
-    *,
-    device: torch.device,
-    with_masks: bool,
+    work: _Work, images: Iterator[tuple[Tensor, Tensor | None]], device: torch.device
 ) -> Iterator[_Translation]:
     """Translate in batches; a CUDA device starts on one before the previous one has arrived."""
     before: list[_Translation] = []
-    for start in range(0, len(files), BATCH_SIZE):
-        part = files[start : start + BATCH_SIZE]
-        try:
-            whole = torch.stack(list(itertools.islice(images, len(part))))
-            if device.type == "cuda":  # or the copy would wait for the batch before
-                whole = whole.pin_memory()
-            sources = whole.to(device, non_blocking=True)
-            found = _translate(translator, sources, start, with_masks=with_masks)
-            now = _bring(part, *found)
-        except Exception:  # what was done before is written all the same
-            yield from before
-            raise
+    try:
+        for start in range(0, len(work.sources), BATCH_SIZE):
+            part = work.sources[start : start + BATCH_SIZE]
+            request = _request(work.translator, list(itertools.islice(images, len(part))), device)
+            for style in work.styles:
+                made = _translate(work, request, style, Randomness(style.seed, start, device))
+                now = _bring(part, style, *made)
+                yield from before
+                before = now
+    except Exception:  # what was done before is written all the same
         yield from before
-        before = now
+        raise
     yield from before
 
 
-def _bring(files: list[Path], fakes: Tensor, attention: Tensor | None) -> list[_Translation]:
-    """Start copying a batch from the device, in the layout of files, without waiting."""
-    arrived = torch.cuda.Event() if fakes.is_cuda else None
-    channels_last = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
-    finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
-    images = channels_last.to("cpu", non_blocking=True).numpy()
-    masks = [None] * len(files)
-    if attention is not None:
-        masks = attention.to("cpu", non_blocking=True).numpy()
-    if arrived is not None:
-        arrived.record()
-    parts = zip(files, images, finite, masks, strict=True)
-    return [_Translation(*each, arrived) for each in parts]
+def _request(
+    translator: Translator, read: list[tuple[Tensor, Tensor | None]], device: torch.device
+) -> Request:
+    """Ask for the translation of a batch."""
+    images = to_float(_move(torch.stack([image for image, _ in read]), device))
+    known = [masks for _, masks in read if masks is not None]
+    masks = _move(torch.stack(known), device).to(images) if known else None
+    return Request(translator.direction, images, _rows(translator.label, len(read)), masks)
 
 
-def _translate(
-    translator: Translator, images: Tensor, first: int, *, with_masks: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Translate uint8 images into [-1, 1]; give their attention, uint8, too if asked for."""
-    model, direction = translator.model, translator.direction
-    request = Request(direction, to_float(images), _rows(translator.label, len(images)))
-    random = Randomness(0, first, images.device)
-    with torch.no_grad():
-        try:
-            fakes = translate_images(model, request, random)
-        except KeyError as error:
-            title = model.card.title
-            raise ValueError(f"{title} has no direction {direction}; possible: a2b, b2a") from error
-        masks = attention_of(model, request, random) if with_masks else None
-    if not with_masks:
-        return fakes, None
-    if masks is None:
-        raise ValueError(f"{model.card.title} has no attention masks; leave --masks out")
-    return fakes, (masks.attention.float() * 255).round().to(torch.uint8)
+def _move(whole: Tensor, device: torch.device) -> Tensor:
+    """Copy images or masks to the device."""
+    if device.type == "cuda":  # or the copy would wait for the batch before
+        whole = whole.pin_memory()
+    return whole.to(device, non_blocking=True)
 
 
 def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
@@ -316,45 +182,64 @@ def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | No
     return rows, rows
 
 
-def _files(source: Path) -> list[Path]:
-    if source.is_dir():
-        visible = (path for path in source.iterdir() if not path.name.startswith("."))
-        files = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
-        times = Counter(path.stem for path in files)
-        twice = next((stem for stem in times if times[stem] > 1), None)
-        if twice is not None:
-            raise ValueError(f"files of {source} differ by suffix alone: {twice}.*")
-        if not files:
-            raise ValueError(f"no images in {source}; possible: {' '.join(SUFFIXES)}")
-        return files
-    if not source.is_file():
-        raise ValueError(f"there is no image or folder {source}")
-    return [source]
+def _translate(
+    work: _Work, request: Request, style: Style, random: Randomness
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Translate a batch into [-1, 1]; give its masks, in [0, 1], too if asked for."""
+    model = work.translator.model
+    if style.example is not None:
+        rows = to_float(style.example).repeat(len(request.images), 1, 1, 1)
+        request = replace(request, examples=rows)
+    with torch.no_grad():
+        fakes = translate_images(model, request, random)
+        if not work.has_masks:
+            return fakes, {}
+        attention = attention_of(model, request, random)
+        instances = translate_instances(model, request, random)
+    masks = {} if attention is None else {ATTENTION: attention.attention}
+    masks |= {} if instances is None else {INSTANCE: instances}
+    if not masks:
+        given = (
+            "" if model.needs(model.config).masks == "no" else " and was given no instance masks"
+        )
+        raise ValueError(f"{model.card.title} has no attention masks{given}; leave --masks out")
+    return fakes, masks
 
 
-def _require_names_for_masks(files: list[Path]) -> None:
-    stems = {path.stem for path in files}
-    for path in files:
-        if len(os.fsencode(f"{path.stem}_attention10.png")) > LONGEST_NAME:
-            raise ValueError(
-                f"{path.name} is too long for the names of its masks, of at most {LONGEST_NAME} "
-                "bytes; rename it, or leave --masks out"
-            )
-        of, _, number = path.stem.rpartition("_attention")
-        if number.isdecimal() and of in stems:
-            raise ValueError(
-                f"{path.name} has the name of a mask of {of}; rename it, or leave --masks out"
-            )
+def _bring(
+    sources: Sequence[SourceFile], style: Style, fakes: Tensor, masks: dict[str, Tensor]
+) -> list[_Translation]:
+    """Start copying a batch from the device, in the layout of files, without waiting."""
+    arrived = torch.cuda.Event() if fakes.is_cuda else None
+    channels_last = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
+    finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
+    images = channels_last.to("cpu", non_blocking=True).numpy()
+    grey = {key: (mask.float() * 255).round().to(torch.uint8) for key, mask in masks.items()}
+    shown = {key: mask.to("cpu", non_blocking=True).numpy() for key, mask in grey.items()}
+    if arrived is not None:
+        arrived.record()
+    return [
+        _Translation(
+            source,
+            f"{source.path.stem}{style.suffix}",
+            images[row],
+            finite[row],
+            {key: mask[row] for key, mask in shown.items()},
+            arrived,
+        )
+        for row, source in enumerate(sources)
+    ]
 
 
 def _write(target: Path, found: _Translation) -> None:
     if found.arrived is not None:
         found.arrived.synchronize()
     if not found.finite:
-        raise ValueError(f"the translation of {found.path.name} is not finite, and not written")
-    stem = found.path.stem
-    write_png(target / f"{stem}.png", found.image)
-    if found.attention is None:
-        return
-    for k, picture in enumerate(found.attention, start=1):
-        write_png(target / f"{stem}_attention{k}.png", picture)
+        raise ValueError(
+            f"the translation of {found.source.path.name} is not finite, and not written"
+        )
+    write_png(target / f"{found.name}.png", found.image)
+    for key, masks in found.masks.items():
+        shown = masks[: found.source.num_masks] if key == INSTANCE else masks
+        for k, picture in enumerate(shown, start=1):
+            write_png(target / f"{found.name}{key}{k}.png", picture)

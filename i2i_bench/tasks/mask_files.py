@@ -65,6 +65,26 @@ def find_masks(path: Path, folders: Mapping[str, Sequence[Path]]) -> MaskFiles:
     return MaskFiles(found, of_image)
 
 
+def find_masks_in(folder: Path, images: Sequence[Path], *, is_every: bool) -> MaskFiles:
+    """Find the masks of images in a folder of masks, wherever it is. No mask is opened.
+
+    Args:
+        folder: Of masks alone.
+        images: Whose masks.
+        is_every: Whether these are all the images that the folder has masks of; the masks of others
+            are refused then, and passed over otherwise.
+
+    Raises:
+        ValueError: If the folder is empty, or something in it is no image file or no mask.
+    """
+    found = list_images(folder, _LAYOUT)
+    if not is_every:
+        stems = {image.stem for image in images}
+        matches = {mask: _NAME.fullmatch(mask.stem) for mask in found}
+        found = [mask for mask, match in matches.items() if match and match["image"] in stems]
+    return MaskFiles({folder.name: found}, _assign(images, found))
+
+
 def _has_masks(folder: Path) -> bool:
     """Tell whether a folder of images has one of masks beside it."""
     name = f"{folder.name}{MASKS}"

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bare_model import BareModel
 from click.testing import CliRunner
 from PIL import Image
 
 from i2i_bench.cli.main import main
 from i2i_bench.data.decode import channels_first, decode_images, to_float, to_uint8
 from i2i_bench.data.png import write_png
-from i2i_bench.model import A2B, Batch, ResizeRule
+from i2i_bench.model import A2B, Batch, ModelCard, ResizeRule
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import toy
 from i2i_bench.randomness import Randomness
@@ -24,7 +25,9 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs import plan
 from i2i_bench.runs import translate as runs_translate
 from i2i_bench.runs.job import Choices
-from i2i_bench.runs.translate import Translator, load_translator, translate_files
+from i2i_bench.runs.source_files import Wanted
+from i2i_bench.runs.translate import translate_files
+from i2i_bench.runs.translator import Translator, load_translator
 from i2i_bench.scoring.translations import BATCH_SIZE
 from i2i_bench.tasks import two_domains
 from i2i_bench.tasks.image_file import read_image
@@ -58,7 +61,7 @@ def photos(tmp_path):
 
 def translate(translator, source, target, *, report=lambda *_: None, with_masks=False):
     return translate_files(
-        translator, source, target, device=CPU, with_masks=with_masks, report=report
+        translator, source, target, device=CPU, report=report, wanted=Wanted(masks=with_masks)
     )
 
 
@@ -97,8 +100,10 @@ def test_files_are_what_the_network_makes_of_them_batch_by_batch(
     assert len(names(target)) == COUNT * (1 + num_masks)
 
 
-class Noting:
+class Noting(BareModel):
     """Give images back, and note the mode of the networks."""
+
+    card = ModelCard("Noting")
 
     def __init__(self):
         self.networks, self.modes = torch.nn.ModuleDict(), []
