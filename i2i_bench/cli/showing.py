@@ -12,11 +12,11 @@ from i2i_bench.cli.options import DATA, RESULTS, RUNS, places_from
 
 if TYPE_CHECKING:
     from i2i_bench.records.record import AnyRecord
-    from i2i_bench.runs.pictures import DrawnFigure
+    from i2i_bench.runs.shown_images import DrawnFigure
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["masks", "evolution", "comparison"]))
+@click.argument("kind", type=click.Choice(["masks", "evolution", "styles", "comparison"]))
 @click.argument("wanted", metavar="RUN...", nargs=-1)
 @click.option(
     "--task",
@@ -29,7 +29,20 @@ if TYPE_CHECKING:
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    help="Images per direction; default: masks 2, evolution 1, comparison 6.",
+    help="Images per direction; default: masks 2, evolution 1, styles 4, comparison 6.",
+)
+@click.option(
+    "--outputs",
+    type=click.IntRange(min=1),
+    help="For styles: outputs of each image; default: 5, where the model makes several.",
+)
+@click.option(
+    "--like",
+    "examples",
+    metavar="IMAGE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="For styles: an example, or a folder; default: test images of the target. Repeatable.",
 )
 @click.option(
     "--format",
@@ -49,20 +62,26 @@ if TYPE_CHECKING:
 @RUNS
 @DATA
 def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
-    """Draw finished RUNs: masks and contents, attention over training, or side by side.
+    """Draw finished RUNs: masks and contents, attention over training, styles, or side by side.
 
-    Masks show 0 as black and 1 as white. Figures are one column wide, 3.5 in.
+    Masks show 0 as black and 1 as white. Styles are inputs by outputs, and inputs by examples,
+    as the model has them. Figures are one column wide, 3.5 in.
 
     \b
     Example:
       i2i-bench figure masks stripes/attentiongan+preset=small/seed0
       i2i-bench figure evolution stripes/attentiongan+preset=small/seed0 --direction a2b
+      i2i-bench figure styles stripes/my-styles/seed0 --outputs 8
       i2i-bench figure comparison --task stripes --format svg
     """
     if not wanted and not (kind == "comparison" and options["task"]):
         raise click.UsageError("a RUN is needed, or comparison --task TASK")
     if kind == "evolution" and options["names"]:
         raise click.UsageError("evolution shows the images of the snapshots; leave --image out")
+    if kind != "styles" and (options["outputs"] or options["examples"]):
+        raise click.UsageError(f"--outputs and --like are for styles, not for {kind}")
+    if options["outputs"] and options["examples"]:
+        raise click.UsageError("--like gives the styles, and --outputs draws them; leave one out")
     from i2i_bench.report.figures import mosaic
 
     output = options["output"]
@@ -76,15 +95,20 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
 
 def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Iterable[DrawnFigure]:
     from i2i_bench.runs import pictures
+    from i2i_bench.runs.shown_images import Choice
+    from i2i_bench.runs.style_figure import StyleChoice, styles_figure
     from i2i_bench.tasks import catalogue
 
     places, task = places_from(options), options["task"]
-    count = options["count"] or {"masks": 2, "evolution": 1, "comparison": 6}[kind]
-    choice = pictures.Choice(options["directions"], options["names"], count)
+    count = options["count"] or {"masks": 2, "evolution": 1, "styles": 4, "comparison": 6}[kind]
+    choice = Choice(options["directions"], options["names"], count)
     if kind == "comparison":
         name = catalogue.task_name_of(task) if task else ""
         runs = wanted or pictures.finished_runs(name, places)
         return pictures.comparison_figures(runs, None if task == name else task, choice, places)
+    if kind == "styles":
+        styles = StyleChoice(options["outputs"], options["examples"])
+        return [styles_figure(run, task, choice, styles, places) for run in wanted]
     if kind == "masks":
         return [pictures.masks_figure(run, task, choice, places) for run in wanted]
     return [pictures.evolution_figure(run, task, choice, places) for run in wanted]

@@ -11,67 +11,38 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from i2i_bench.data.decode import channels_first, channels_last, recorded_rule, to_float, to_uint8
+from i2i_bench.data.decode import channels_last, recorded_rule, to_uint8
 from i2i_bench.data.directions import (
-    directions_for,
     directions_of,
     find_direction,
-    labels_of,
-    lacking_direction,
 )
-from i2i_bench.data.needs import takes_masks
-from i2i_bench.data.requests import Request, attention_of, translate_images
+from i2i_bench.data.requests import attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
-from i2i_bench.model import Direction, Masks, Model
-from i2i_bench.pretrained import without_weights
+from i2i_bench.model import Direction, Masks
 from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places, find_folder, find_record, noted_task
 from i2i_bench.records.record import Record
 from i2i_bench.records.run import seed_of
 from i2i_bench.report.figures.mosaic import Block, Strip
 from i2i_bench.runs.find import find_job, find_task_of_run
-from i2i_bench.runs.job import Job
+from i2i_bench.runs.shown_images import (
+    Choice,
+    DrawnFigure,
+    figure_name,
+    in_words,
+    load_networks,
+    request_for,
+    run_in_words,
+    shown_directions,
+    shown_rows,
+)
 from i2i_bench.tasks.task import Task
-from i2i_bench.training import checkpoint, snapshots
+from i2i_bench.training import snapshots
 from i2i_bench.training.settings import without_memory
 from i2i_bench.training.snapshots import Snapshot
 
 SHORT_NAME = 8  # letters of a file's name that fit above its image
 PER_LINE = 11  # masks; more of them go on in a further line
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which test images are shown.
-
-    Attributes:
-        directions: Names of directions; () for all.
-        names: File names of sources, with or without suffix; () for the first ``count``.
-        count: Number of images of a direction.
-    """
-
-    directions: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    count: int = 2
-
-
-@dataclass(frozen=True)
-class DrawnFigure:
-    """What is to be drawn.
-
-    Attributes:
-        blocks: Of pictures.
-        caption: What a reader must know.
-        folder: Where it belongs.
-        kind: ``masks``, ``evolution`` or ``comparison``, which names its files there.
-        name: Their name anywhere else.
-    """
-
-    blocks: list[Block]
-    caption: str
-    folder: Path
-    kind: str
-    name: str
 
 
 def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> DrawnFigure:
@@ -82,12 +53,12 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
     """
     job = find_job(run, places, task)
     folder = find_folder(run, places)
-    model = _load(job, folder)
+    model = load_networks(job, folder)
     test_set = TestSet(job.task, job.settings.resize_rule)
     blocks, copies = [], set()
-    for direction in _directions(model, job.task, choice):
-        rows = _chosen(job.task, direction, choice)
-        request = _request(job, test_set, direction, rows)
+    for direction in shown_directions(model, job.task, choice):
+        rows = shown_rows(job.task, direction, choice)
+        request = request_for(job, test_set, direction, rows)
         sources = test_set.images(direction.source, rows)
         with torch.no_grad():
             fakes = to_uint8(translate_images(model, request, Randomness(0)))
@@ -97,10 +68,10 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
         copies.add(found.background)
         pictures = sources, channels_last(fakes)
         strips = [s for i in range(len(sources)) for s in _mask_strips(found, pictures, i)]
-        blocks.append(Block(_arrow(direction), _heads(found), strips))
+        blocks.append(Block(in_words(direction), _heads(found), strips))
     what = _what_is_copied(copies)
-    caption = f"Attention and contents of {_named(job)}. {what}"
-    return DrawnFigure(blocks, caption, folder, "masks", _file_name(job, "masks"))
+    caption = f"Attention and contents of {run_in_words(job)}. {what}"
+    return DrawnFigure(blocks, caption, folder, "masks", figure_name(job, "masks"))
 
 
 def _what_is_copied(backgrounds: set[int | None]) -> str:
@@ -143,15 +114,17 @@ def evolution_figure(run: str, task: str | None, choice: Choice, places: Places)
     job = find_job(run, places, task)
     blocks = []
     blank = without_memory(job.model_class, job.settings)
-    for direction in _directions(blank, job.task, choice):
+    for direction in shown_directions(blank, job.task, choice):
         found = snapshots.read_snapshots(folder, str(direction))
         heads = ["source", *(_short(shot.images_seen) for shot in found)]
         if choice.count > len(found[0].sources):
             raise ValueError(f"snapshots hold {len(found[0].sources)} images of a direction")
         strips = [strip for i in range(choice.count) for strip in _evolution_strips(found, i)]
-        blocks.append(Block(_arrow(direction), heads, strips))
-    caption = f"{_named(job)}, after the number of images seen in training that is above each."
-    return DrawnFigure(blocks, caption, folder, "evolution", _file_name(job, "evolution"))
+        blocks.append(Block(in_words(direction), heads, strips))
+    caption = (
+        f"{run_in_words(job)}, after the number of images seen in training that is above each."
+    )
+    return DrawnFigure(blocks, caption, folder, "evolution", figure_name(job, "evolution"))
 
 
 def _evolution_strips(found: Sequence[Snapshot], index: int) -> Iterator[Strip]:
@@ -229,7 +202,7 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         able = [member for member in members if member.translates(direction)]
         if not able:
             continue
-        rows = _chosen(task, direction, choice)
+        rows = shown_rows(task, direction, choice)
         names = test_set.names(direction.source)
         stems = [Path(names[row]).stem for row in rows]
         strips = [Strip("source", list(test_set.images(direction.source, rows)))]
@@ -241,7 +214,7 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         if truth is not None:
             strips.append(Strip("truth", list(truth)))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
-        blocks.append(Block(_arrow(direction), heads, strips, is_apart=False))
+        blocks.append(Block(in_words(direction), heads, strips, is_apart=False))
     if not blocks:
         asked = " and ".join(map(str, every))
         raise ValueError(f"none of these models translates {asked}; leave --direction out")
@@ -283,72 +256,3 @@ def finished_runs(task: str, places: Places) -> list[str]:
     if not runs:
         raise ValueError(f"no finished run of {task} in {places.runs}; i2i-bench run makes one")
     return [str(runs[name]) for name in sorted(runs)]
-
-
-def _load(job: Job, folder: Path) -> Model:
-    """Give the networks of a run as they translate."""
-    content = checkpoint.latest_checkpoint(folder)
-    assert content is not None, "find.find_job has read it"
-    with without_weights():
-        model = job.model_class(job.settings.config)
-    checkpoint.restore_networks(model, content)
-    model.networks.eval()
-    return model
-
-
-def _request(job: Job, test_set: TestSet, direction: Direction, rows: list[int]) -> Request:
-    """Ask for the translation of some test images."""
-    images = to_float(channels_first(test_set.images(direction.source, rows)))
-    labels, masks = labels_of(job.task, direction), None
-    chosen = None if labels is None else (labels[0][rows], labels[1][rows])
-    if takes_masks(job.needs, job.task):
-        given = test_set.instances(direction.source, job.settings.instances, rows)
-        masks = None if given is None else torch.from_numpy(given).to(images)
-    return Request(direction, images, chosen, masks)
-
-
-def _directions(model: Model, task: Task, choice: Choice) -> list[Direction]:
-    """Give the directions to show.
-
-    Raises:
-        ValueError: If the task has none of a name, or the model does not translate in it.
-    """
-    if not choice.directions:
-        return directions_for(model, task)
-    found = [find_direction(task, name) for name in choice.directions]
-    if reason := next(filter(None, (lacking_direction(model, each) for each in found)), ""):
-        raise ValueError(reason)
-    return found
-
-
-def _chosen(task: Task, direction: Direction, choice: Choice) -> list[int]:
-    """Give the rows of the test images to show, among those of the source.
-
-    Raises:
-        ValueError: If there is none of a name.
-    """
-    images = task.images("test", direction.source)
-    if not choice.names:
-        return list(range(len(images)))[: choice.count]
-    known = {
-        key: i for i, image in enumerate(images) for key in (image.name, Path(image.name).stem)
-    }
-    missing = [name for name in choice.names if name not in known]
-    if missing:
-        raise ValueError(
-            f"no test image {missing[0]} of domain {direction.source} in {task.name}; "
-            f"there are {len(images)}, first {images[0].name}"
-        )
-    return [known[name] for name in choice.names]
-
-
-def _arrow(direction: Direction) -> str:
-    return f"{direction.source} to {direction.target}"
-
-
-def _file_name(job: Job, kind: str) -> str:
-    return f"{job.run.task}-{job.run.label}-seed{job.run.seed}-{kind}"
-
-
-def _named(job: Job) -> str:
-    return f"{job.run.label} on {job.run.task}, seed {job.run.seed}"

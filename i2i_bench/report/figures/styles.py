@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2i_bench.report.figures.mosaic import Block, Strip, draw_mosaic
+from i2i_bench.report.figures.mosaic import Block, Strip
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,27 +71,12 @@ class StyleGrid:
         return self.columns[0].example is not None
 
 
-def draw_styles(grids: Sequence[StyleGrid], output: Path, *, caption: str) -> None:
-    """Draw inputs by styles: a line for each input, a column for each seed or example.
-
-    The first column has the inputs; above the others stands the seed, or the example itself.
-
-    Args:
-        grids: One below the other.
-        output: PNG, SVG or PDF to write.
-        caption: What a reader must know.
-
-    Raises:
-        ValueError: If there is nothing to draw.
-    """
-    blocks = [block for grid in grids for block in style_blocks(grid)]
-    if not blocks:
-        raise ValueError("no images to draw")
-    draw_mosaic(blocks, output, caption=caption)
-
-
 def style_blocks(grid: StyleGrid) -> list[Block]:
-    """Arrange inputs by styles as blocks of a mosaic, of like width where styles are many."""
+    """Arrange inputs by styles as blocks of a mosaic, of like width where styles are many.
+
+    A line is an input, whose image is in the first column; above the others stands the seed, or the
+    example itself.
+    """
     width = math.ceil(len(grid.columns) / math.ceil(len(grid.columns) / PER_LINE))
     what = "in the style of each example" if grid.has_examples else "by seed"
     return [

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from i2i_bench.report.figures import style
+from i2i_bench.report.figures.mosaic import draw_mosaic
 from i2i_bench.report.figures.styles import (
     PER_LINE,
     StyleColumn,
     StyleGrid,
-    draw_styles,
     style_blocks,
 )
 
@@ -94,7 +94,7 @@ def test_many_styles_go_on_below_with_their_inputs():
 
 @pytest.mark.parametrize("of", ["seeds", "examples"])
 def test_every_cell_is_where_its_line_and_column_are(tmp_path, of):
-    draw_styles([make(4, of=of)], tmp_path / "styles.png", caption="What it is.")
+    draw_mosaic(style_blocks(make(4, of=of)), tmp_path / "styles.png", caption="What it is.")
     found = [[places(tmp_path / "styles.png", colour_of(i, k)) for k in range(4)] for i in range(3)]
     for line in found:
         assert len({(top, bottom) for top, bottom, _, _ in line}) == 1
@@ -115,14 +115,15 @@ def test_every_cell_is_where_its_line_and_column_are(tmp_path, of):
 def test_figure_is_written_in_every_format_and_the_same_twice(tmp_path, suffix):
     paths = [tmp_path / f"{name}.{suffix}" for name in ("one", "two")]
     for path in paths:
-        draw_styles([make(2), make(2, of="examples")], path, caption="What it is.")
+        blocks = [*style_blocks(make(2)), *style_blocks(make(2, of="examples"))]
+        draw_mosaic(blocks, path, caption="What it is.")
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(first) > 1000
 
 
 def test_figure_is_a_column_wide_at_most(tmp_path):
-    draw_styles([make(PER_LINE)], tmp_path / "styles.png", caption="What it is.")
+    draw_mosaic(style_blocks(make(PER_LINE)), tmp_path / "styles.png", caption="What it is.")
     with Image.open(tmp_path / "styles.png") as image:
         assert image.width <= style.COLUMN * style.DPI
 
@@ -152,9 +153,3 @@ def test_figure_is_a_column_wide_at_most(tmp_path):
 def test_what_cannot_be_drawn_is_refused(arguments, part):
     with pytest.raises(ValueError, match=part):
         StyleGrid("a to b", *arguments)
-
-
-def test_nothing_is_not_drawn(tmp_path):
-    with pytest.raises(ValueError, match="no images to draw"):
-        draw_styles([], tmp_path / "styles.png", caption="")
-    assert not list(tmp_path.iterdir())

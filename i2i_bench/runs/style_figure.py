@@ -1,0 +1,139 @@
+"""Pictures of the styles of a finished run: inputs by outputs, and inputs by examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from i2i_bench.data.decode import (
+    Images,
+    channels_first,
+    channels_last,
+    decode_images,
+    to_float,
+    to_uint8,
+)
+from i2i_bench.data.requests import Request, translate_images
+from i2i_bench.data.test_set import TestSet
+from i2i_bench.model import Direction, Model
+from i2i_bench.randomness import Randomness
+from i2i_bench.records.folders import Places, find_folder
+from i2i_bench.report.figures.styles import StyleColumn, StyleGrid, style_blocks
+from i2i_bench.runs.find import find_job
+from i2i_bench.runs.shown_images import (
+    Choice,
+    DrawnFigure,
+    figure_name,
+    in_words,
+    load_networks,
+    request_for,
+    run_in_words,
+    shown_directions,
+    shown_rows,
+)
+from i2i_bench.runs.source_files import list_image_files, require_styles, task_image
+
+NUM_STYLES = 5
+
+
+@dataclass(frozen=True)
+class StyleChoice:
+    """Which styles are shown.
+
+    Attributes:
+        outputs: Number of outputs; None for ``NUM_STYLES``, where the model makes several.
+        examples: Images, or folders of them, whose styles alone are shown; () for the first
+            ``NUM_STYLES`` test images of the target domain, where the model takes examples.
+    """
+
+    outputs: int | None = None
+    examples: tuple[Path, ...] = ()
+
+
+def styles_figure(
+    run: str, task: str | None, choice: Choice, styles: StyleChoice, places: Places
+) -> DrawnFigure:
+    """Show test images by outputs, by examples, or by both, as the model has them.
+
+    An output is that of ``run`` and ``evaluate``: its number is the seed, and the place of the
+    image among the test images is the sample.
+
+    Raises:
+        ValueError: If there is no such run, or its model does not have these styles.
+    """
+    job = find_job(run, places, task)
+    card = job.model_class.card
+    if not (card.is_random or card.takes_examples):
+        raise ValueError(f"{card.title} makes one output of an image, so it has no styles to show")
+    folder = find_folder(run, places)
+    model = load_networks(job, folder)
+    require_styles(model, styles.outputs, has_examples=bool(styles.examples))
+    test_set, grids = TestSet(job.task, job.settings.resize_rule), []
+    for direction in shown_directions(model, job.task, choice):
+        rows = list(dict.fromkeys(shown_rows(job.task, direction, choice)))
+        shown = _Shown(model, request_for(job, test_set, direction, rows), rows)
+        names = test_set.names(direction.source)
+        images = test_set.images(direction.source, rows)
+        sources = {Path(names[row]).stem: image for row, image in zip(rows, images, strict=True)}
+        found = _columns(shown, test_set, styles)
+        grids += [StyleGrid(in_words(direction), sources, columns) for columns in found]
+    blocks = [block for grid in grids for block in style_blocks(grid)]
+    caption = f"Test images in styles of {run_in_words(job)}."
+    if not all(grid.has_examples for grid in grids):
+        caption += " Each image draws a style of its own from the seed above."
+    return DrawnFigure(blocks, caption, folder, "styles", figure_name(job, "styles"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Test images of one direction, and which of it they are."""
+
+    model: Model
+    request: Request
+    rows: Sequence[int]
+
+    def fakes(self, seed: int = 0, example: NDArray[np.uint8] | None = None) -> Images:
+        """Translate each image with the chance of its place among the test images."""
+        request = self.request
+        if example is not None:
+            images = to_float(channels_first(example[None].repeat(len(self.rows), axis=0)))
+            request = replace(request, examples=images)
+        with torch.no_grad():
+            made = [
+                translate_images(self.model, request.part(i, i + 1), Randomness(seed, row))
+                for i, row in enumerate(self.rows)
+            ]
+        return channels_last(to_uint8(torch.cat(made)))
+
+
+def _columns(
+    shown: _Shown, test_set: TestSet, styles: StyleChoice
+) -> Iterator[Sequence[StyleColumn]]:
+    """Give the columns by outputs, and those by examples."""
+    card, count = shown.model.card, styles.outputs or NUM_STYLES
+    if card.is_random and not styles.examples:
+        yield [StyleColumn(str(seed), list(shown.fakes(seed))) for seed in range(count)]
+    if card.takes_examples:
+        yield [
+            StyleColumn(name, list(shown.fakes(example=image)), image)
+            for name, image in _examples(test_set, shown.request.direction, styles)
+        ]
+
+
+def _examples(
+    test_set: TestSet, direction: Direction, styles: StyleChoice
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Give examples by name: those of the user, or the first test images of the target domain."""
+    if styles.examples:
+        files = [file for path in styles.examples for file in list_image_files(path)]
+        images = decode_images([task_image(file) for file in files], test_set.rule)
+        names = [file.name for file in files]
+    else:
+        names = test_set.names(direction.target)[:NUM_STYLES]
+        images = test_set.images(direction.target, range(len(names)))
+    return [(Path(name).stem, image) for name, image in zip(names, images, strict=True)]
