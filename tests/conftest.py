@@ -27,6 +27,7 @@ from PIL import Image
 from torch import nn
 
 from i2i_bench.cli.main import main
+from i2i_bench.plugins import registry
 from i2i_bench.pretrained import ALEXNET_NAME, INCEPTION_NAME
 
 Cli = Callable[..., str]
@@ -319,3 +320,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
         yield loopback
         loopback.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Install the models of ``tests/toys`` for a test; give their classes by name."""
+    folder = Path(__file__).parent / "toys"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return {
+        name: registry.load_model(name)
+        for name in registry.available_models()
+        if name.startswith("toy-")
+    }

@@ -9,8 +9,9 @@ from typing import Any
 
 from i2i_bench import pretrained
 from i2i_bench.data.needs import lacking_need
-from i2i_bench.model import PRESETS, Model, Needs, Settings
+from i2i_bench.model import PRESETS, Model, Needs, Preset, Settings
 from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import Choices, Job
 from i2i_bench.tasks import catalogue
@@ -24,6 +25,8 @@ from i2i_bench.training.settings import (
     without_memory,
 )
 from i2i_bench.training.start import Start
+
+NAMED_TASKS = 8  # in a refusal
 
 
 def plan_runs(
@@ -66,7 +69,7 @@ def make_job(
         raise ValueError(f"seed is {seed}; it must be below 2**64, as torch takes it")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
-    before = model_class.settings(preset, task)
+    before = settings_for(name, model_class, preset, task)
     if start:
         before = with_config(before, started_config(name, model_class, start, preset))
     settings = change_settings(name, before, choices.changes)
@@ -90,30 +93,56 @@ def full_argument(typed: str, task: Task) -> str:
     return str(Path(typed).resolve()) if task.kind == "folder" else task.name
 
 
+def settings_for(name: str, model_class: type[Model], preset: Preset, task: Task) -> Settings:
+    """Return the settings of a model for a task.
+
+    Raises:
+        ValueError: If the model does not do the task: with the tasks that give what it needs, if
+            that is why.
+    """
+    try:
+        return model_class.settings(preset, task)
+    except ValueError:
+        kind = toy(model_class)
+        require_task(name, model_class.needs(model_class.settings("tiny", kind).config), task)
+        raise
+
+
+def require_task(name: str, needs: Needs, task: Task) -> None:
+    """Refuse a task that does not give what a model needs.
+
+    Raises:
+        ValueError: With the tasks that give it.
+    """
+    lacking = lacking_need(needs, task)
+    if not lacking:
+        return
+    given = f"labels: {', '.join(task.attributes)}" if task.attributes else "two domains"
+    has = {"two domains": given, "labels": given, "many domains": given}.get(lacking, "none")
+    raise ValueError(
+        f"model {name!r} needs {lacking}, and task {task.name} has {has}; {tasks_that_give(needs)}"
+    )
+
+
 def require_needs(name: str, needs: Needs, settings: Settings, task: Task) -> None:
     """Refuse what a task or the user does not give for a configuration of a model.
 
     Raises:
         ValueError: With the tasks that give it, or what to do about missing weights.
     """
-    lacking = lacking_need(needs, task)
-    if lacking:
-        given = f"labels: {', '.join(task.attributes)}" if task.attributes else "two domains"
-        has = {"two domains": given, "labels": given, "many domains": given}.get(lacking, "none")
-        raise ValueError(
-            f"model {name!r} needs {lacking}, and task {task.name} has {has}; "
-            f"{tasks_that_give(needs)}"
-        )
+    require_task(name, needs, task)
     if needs.masks == "required" and not settings.instances:
         raise ValueError(f"model {name!r} needs instance masks, and instances is 0; set it to 1 up")
     for weights in needs.weights:
-        pretrained.required_weights(weights)
+        pretrained.require_sound_weights(weights)
 
 
 def tasks_that_give(needs: Needs) -> str:
     """Name tasks that give what a model needs."""
     able = catalogue.name_tasks(lambda task: not lacking_need(needs, task))
-    return f"tasks that can: {', '.join(able)}" if able else "no task of the catalogue can"
+    more = f" and {len(able) - NAMED_TASKS} more" if len(able) > NAMED_TASKS else ""
+    shown = ", ".join(able[:NAMED_TASKS])
+    return f"tasks that can: {shown}{more}" if able else "no task of the catalogue can"
 
 
 def started_config(name: str, model_class: type[Model], start: Start, preset: str) -> Any:

@@ -20,6 +20,7 @@ from i2i_bench.scoring import classifier, health
 from i2i_bench.scoring.features import cache, extract, inception
 from i2i_bench.scoring.metric_set import MetricSet, known_metrics
 from i2i_bench.scoring.metrics import distances
+from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
 from i2i_bench.scoring.metrics.lpips import LPIPS
 from i2i_bench.scoring.metrics.masks import NO_COPY
@@ -312,14 +313,18 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
     }
     if against.answers is not None:
         given["answers"] = against.answers
-        given["outputs"] = found.fakes[:, None] if found.outputs is None else found.outputs
+        shape = (len(found.fakes), OUTPUTS, *found.fakes.shape[1:])
+        same = np.broadcast_to(found.fakes[:, None], shape)  # of a model without chance
+        given["outputs"] = same if found.outputs is None else found.outputs
     if found.instances is not None and against.true_instances is not None:
         given["instances"] = found.instances
         given["true_instances"] = against.true_instances.astype(bool)
     if against.foreground is not None:
         given["foreground"] = against.foreground
     if against.truth is None:
-        return Sample(given, {"truth": "the task has no true translations"})
+        several = "several translations of an image are right"
+        why = "the task has no true translations" if against.answers is None else several
+        return Sample(given, {"truth": why})
     return Sample({**given, "truth": against.truth})
 
 

@@ -27,10 +27,10 @@ from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.randomness import Randomness
 from i2i_bench.scoring.health import NO_MASKS, join, measure
+from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.masks import MaskHealth
 from i2i_bench.system.progress import Progress
 
-OUTPUTS = 20  # of one input, where several answers are right
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
 
 
@@ -50,8 +50,8 @@ class Translations:
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
         labels: Of the sources, and those to which they were translated; None without labels.
-        outputs: (images, outputs, height, width, 3), uint8, the fakes first, where several answers
-            are right; one output of a model without chance. None elsewhere.
+        outputs: (images, OUTPUTS, height, width, 3), uint8, the fakes first, of a model with chance
+            where several answers are right; None where there is one output.
         instances: (images, instances, height, width) in [0, 1], instance masks after translation;
             None for a model without.
         source_instances: Those of the sources.
@@ -152,7 +152,8 @@ def translate_test_set(
         moved_instances = np.concatenate(instances) if instances else None
         back = _translate_back(work, fakes, moved_instances, partial(tell, f"{stage} back"))
         outputs = None
-        if task.answers(direction.source, direction.target) is not None:
+        has_answers = task.answers(direction.source, direction.target) is not None
+        if has_answers and model.card.is_random:
             outputs = _translate_again(work, fakes, partial(tell, f"{stage} again"))
     return Translations(
         direction,
@@ -220,15 +221,14 @@ def _translate_back(
 
 
 def _translate_again(work: _Work, fakes: Images, tell: Progress) -> NDArray[np.uint8]:
-    """Gather the outputs of each image, (images, outputs, height, width, 3), the fakes first."""
-    count = OUTPUTS if work.model.card.is_random else 1
-    outputs = np.empty((len(fakes), count, *fakes.shape[1:]), np.uint8)
+    """Gather the outputs of each image, (images, OUTPUTS, height, width, 3), the fakes first."""
+    outputs = np.empty((len(fakes), OUTPUTS, *fakes.shape[1:]), np.uint8)
     outputs[:, 0] = fakes
-    for seed in range(1, count):
+    for seed in range(1, OUTPUTS):
         for start, request, random in work.parts(seed):
             made = to_uint8(_checked(work.model, request, random))
             outputs[start : start + len(made), seed] = channels_last(made)
-            tell((seed - 1) * len(fakes) + start + len(made), (count - 1) * len(fakes))
+            tell((seed - 1) * len(fakes) + start + len(made), (OUTPUTS - 1) * len(fakes))
     return outputs
 
 

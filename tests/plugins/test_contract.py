@@ -10,11 +10,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from i2i_bench.blocks.normalise import InstanceNorm, contiguous_gradient
-from i2i_bench.model import Ablation, Masks, Model, ModelCard, Settings, Variation
+from i2i_bench.model import (
+    TERMS,
+    Ablation,
+    Direction,
+    Masks,
+    Model,
+    ModelCard,
+    Needs,
+    Settings,
+    Variation,
+)
 from i2i_bench.plugins import contract, registry, training_checks
 from i2i_bench.plugins.toy import Toy, nominal, toy
 from i2i_bench.training.settings import change_settings
 
+TOYS = (
+    *("toy-paired", "toy-styled", "toy-dropout", "toy-instances", "toy-drawn"),
+    *("toy-staged", "toy-prepared", "toy-perceptual", "toy-heads", "toy-turned"),
+)
 SLOW = {"gradients do not depend on the memory format"}  # eight steps in float64
 CHECKS = [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in contract.CHECKS]
 
@@ -71,14 +85,42 @@ class Shift(Model):
         self.optimizers = {"all": torch.optim.Adam(parameters)}
         self.state = {}
         self.calls = 0
+        if config.fault == "no config":
+            del self.config
+        if config.fault == "trained frozen":
+            self.frozen = nn.ModuleDict({"twin": self.networks["a2b"]})
+        if config.fault == "moved frozen":
+            self.frozen = nn.ModuleDict({"norm": nn.BatchNorm2d(3)})
+        if config.fault == "fixed term":
+            self.losses = {"cycle": "another"}
+        if config.fault == "direction":
+            self.directions = (Direction("a", "c"),)
+
+    @property
+    def fault(self):
+        return vars(self).get("config", ShiftConfig()).fault
+
+    @classmethod
+    def needs(cls, config):
+        return {
+            "needs": Needs(pairs="perhaps"),  # pyright: ignore[reportArgumentType] - the fault
+            "weights": Needs(weights=("unknown.pth",)),
+            "masks": Needs(masks="optional"),
+        }.get(config.fault, Needs())
 
     @classmethod
     def settings(cls, preset, task):
         return Settings(ShiftConfig(), 2, 8, 32, 32)
 
+    def advance(self, clock):
+        if self.fault == "stage too late":
+            self.networks["b2a"].requires_grad_(clock.step > clock.total_steps)
+
     def training_step(self, batch, random):
         self.calls += 1
-        fault, losses = self.config.fault, {}
+        fault, losses = self.fault, {}
+        if fault == "moved frozen":
+            self.frozen["norm"].train()(batch.images["a"])
         for direction, source, target in (("a2b", "a", "b"), ("b2a", "b", "a")):
             fake = self.networks[direction](batch.images[source])
             losses[f"pixel_{direction}"] = (fake - batch.images[target]).abs().mean()
@@ -101,15 +143,19 @@ class Shift(Model):
 
     def translate(self, batch, direction, random):
         fake = self.networks[str(direction)](batch.images[direction.source])
-        if self.config.fault == "batch":
+        if self.fault == "batch":
             fake = fake - fake.mean()
-        return fake * 9 if self.config.fault == "range" else fake.clamp(-1, 1)
+        if self.fault == "chance":
+            fake = fake + torch.rand(())
+        if self.fault == "batch's chance":
+            fake = fake + random.at(0).normal("shift", (len(fake), 1, 1, 1))
+        return fake * 9 if self.fault == "range" else fake.clamp(-1, 1)
 
     def masks(self, batch, direction, random):
         """All is content, behind the first of two masks; nothing is copied."""
         content = self.translate(batch, direction, random)[:, None]
         attention = torch.ones_like(content[:, :, 0])
-        fault = self.config.fault
+        fault = self.fault
         return Masks(
             torch.cat([attention, 0 * attention], dim=1),
             {"content": 9 * content, "content size": content[..., :16]}.get(fault, content),
@@ -118,6 +164,16 @@ class Shift(Model):
 
 
 FAULTS = {
+    "needs": "needs are stated",
+    "weights": "needs are stated",
+    "no config": "needs are stated",
+    "direction": "needs are stated",
+    "trained frozen": "frozen networks are apart",
+    "moved frozen": "frozen networks are apart",
+    "fixed term": "losses are finite, detached and named",
+    "stage too late": "every network moves",
+    "chance": "translations keep shape and range",
+    "batch's chance": "translations are of single images",
     "forgotten parameter": "optimizers own each parameter once",
     "hidden state": "resumes identically after save and load",
     "torch's generator": "chance comes from the seed",
@@ -142,6 +198,48 @@ def test_a_sound_model_passes():
 def test_a_fault_is_noticed(fault):
     found = contract.check_model(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
+
+
+@pytest.mark.parametrize(
+    ("claim", "check"),
+    [
+        ({"is_random": True}, "another seed gives the same translation"),
+        ({"takes_examples": True}, "another example gives the same translation"),
+    ],
+)
+def test_a_card_that_claims_too_much_is_noticed(monkeypatch, claim, check):
+    monkeypatch.setattr(Shift, "card", dataclasses.replace(Shift.card, **claim))
+    (wrong,) = [each for each in contract.check_model(Shift, "shift") if each.reason]
+    assert wrong.name == "styles decide the translation"
+    assert check in str(wrong.reason)
+
+
+def test_a_refused_name_of_a_loss_lists_the_possible_ones():
+    found = contract.check_model(Shift, "shift", {"fault": "name"})
+    (reason,) = [str(each.reason) for each in found if each.reason]
+    assert reason.startswith(
+        "'my_loss' is not a name for a loss: needed is a term, alone or with _"
+    )
+    assert all(each in reason for each in (*TERMS, "a2b", "b2a", "explains in losses"))
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_toys_of_every_need_keep_the_contract(name, toys):
+    model_class = toys[name]
+    assert [r for r in contract.check_model(model_class, name) if r.reason] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("toy-paired", {"paired": True}),
+        ("toy-instances", {"has_masks": True}),
+        ("toy-drawn", {"domains": ("a", "b")}),
+    ],
+)
+def test_a_model_is_tried_on_a_task_that_gives_what_it_needs(name, facts, toys):
+    task = toy(toys[name])
+    assert {key: getattr(task, key) for key in facts} == facts
 
 
 class Normalised(Shift):

@@ -14,6 +14,7 @@ from i2i_bench.blocks.optimise import adam, descend
 from i2i_bench.model import (
     A2B,
     B2A,
+    Batch,
     Direction,
     Model,
     ModelCard,
@@ -164,6 +165,7 @@ class Dropout(Paired):
 
     def drop(self, images: Tensor, random) -> Tensor:
         network = self.networks["generator"]
+        assert isinstance(network, nn.Sequential)
         features = network[:4](images)
         kept = random.uniform("dropout", (len(images), features.shape[1])) >= 0.5
         return network[4](2 * features * kept[:, :, None, None]).tanh()
@@ -215,15 +217,16 @@ class Instances(Toy):
             losses[f"context_{way}"] = (outside * (fake - images).abs()).mean()
         return losses
 
+    def asked(self, batch: Batch, direction: Direction) -> tuple[Tensor, Tensor]:
+        assert batch.masks is not None
+        name = direction.source
+        return self.both(batch.images[name], batch.masks[name], direction)
+
     def translate(self, batch, direction, random):
-        return self.both(batch.images[direction.source], batch.masks[direction.source], direction)[
-            0
-        ]
+        return self.asked(batch, direction)[0]
 
     def translate_masks(self, batch, direction, random):
-        return self.both(batch.images[direction.source], batch.masks[direction.source], direction)[
-            1
-        ]
+        return self.asked(batch, direction)[1]
 
 
 @dataclass(frozen=True)
@@ -262,8 +265,10 @@ class Drawn(Toy):
         return minutes_or_seconds(config, preset, task)
 
     def paint(self, images: Tensor, source: str, target: str) -> Tensor:
-        code = self.networks["encoders"][source](images)
-        return self.networks["decoders"][target](code).tanh()
+        encoders, decoders = (self.networks[kind] for kind in ("encoders", "decoders"))
+        assert isinstance(encoders, nn.ModuleDict)
+        assert isinstance(decoders, nn.ModuleDict)
+        return decoders[target](encoders[source](images)).tanh()
 
     def losses_of(self, batch, random):
         first, second = batch.images
@@ -357,7 +362,8 @@ class Perceptual(Toy):
         super().__init__(config)
         from torchvision.models import squeezenet1_1
 
-        network = pretrained.load_frozen(pretrained.SQUEEZENET_NAME, squeezenet1_1(weights=None))
+        network = squeezenet1_1(weights=None)
+        pretrained.load_frozen(pretrained.SQUEEZENET_NAME, network)
         self.frozen = nn.ModuleDict({"squeezenet": network.features})
 
     @classmethod
@@ -369,7 +375,9 @@ class Perceptual(Toy):
         for way in (A2B, B2A):
             images = batch.images[way.source]
             fake = self.networks[str(way)](images).tanh()
-            first = self.frozen["squeezenet"][:3]
+            squeezenet = self.frozen["squeezenet"]
+            assert isinstance(squeezenet, nn.Sequential)
+            first = squeezenet[:3]
             losses[f"perceptual_{way}"] = F.l1_loss(first(fake), first(images))
         return losses
 
@@ -385,12 +393,13 @@ class Heads(Toy):
         with torch.no_grad():
             widths = [each.shape[1] for each in self.features(networks, torch.zeros(1, 3, 8, 8))]
         heads = nn.ModuleList(nn.Linear(width, 4) for width in widths)
-        return nn.ModuleDict({**networks, "heads": heads})
+        networks["heads"] = heads
+        return networks
 
     @staticmethod
     def features(networks: nn.ModuleDict, images: Tensor) -> list[Tensor]:
         found = []
-        for layer in networks["a2b"]:
+        for layer in networks["a2b"].children():
             images = layer(images)
             found.append(images)
         return found[1::2]
@@ -401,7 +410,7 @@ class Heads(Toy):
         fake = self.networks["a2b"](images).tanh()
         pairs = (self.features(self.networks, each) for each in (images, fake))
         for number, (one, other) in enumerate(zip(*pairs, strict=True)):
-            head = self.networks["heads"][number]
+            head = list(self.networks["heads"].children())[number]
             seen = [head(each.permute(0, 2, 3, 1)) for each in (one, other)]
             losses["nce"] = losses.get("nce", 0) + F.l1_loss(*seen)
         return losses
