@@ -38,6 +38,7 @@ from i2i_bench.tasks import catalogue
 from i2i_bench.training.fast.modes import choose_modes, prepared, tensor_floats
 from i2i_bench.training.fast.step import Step
 from i2i_bench.training.loop import Precision
+from i2i_bench.training.start import place_model
 
 HERE = Path(__file__).parent
 LAST = 50  # steps whose mean losses are compared
@@ -80,7 +81,8 @@ def train(job: Job, images: TrainingImages, way: str, steps: int) -> dict[str, A
     model = job.model_class(job.settings.config)
     if way == "last digit":
         _move_last_digits(model)
-    model.networks.to(device).train()
+    place_model(model, device)
+    model.networks.train()
     modes = choose_modes(typed.split(","), device)
     found = []
     with (

@@ -51,6 +51,7 @@ from i2i_bench.plugins.gradients import (  # noqa: E402
 from i2i_bench.randomness import Randomness  # noqa: E402
 from i2i_bench.training.fast.modes import BEST, Modes, choose_modes, prepared  # noqa: E402
 from i2i_bench.training.fast.step import Body, Step, capture  # noqa: E402
+from i2i_bench.training.start import place_model  # noqa: E402
 
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
 MODELS = tuple(REFERENCES)
@@ -152,7 +153,8 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
     before = held(device)
     start = time.perf_counter()
     model = build(row)
-    model.networks.to(device).train()
+    place_model(model, device)
+    model.networks.train()
     modes = modes_of(row, device)
 
     def record(body: Body) -> Body:
@@ -186,7 +188,8 @@ def first_gradients(row: Row, device: torch.device) -> Gradients:
     """Take a row's first step; give what its optimisers get."""
     set_precision(row.precision)
     model = build(row)
-    model.networks.to(device).train()
+    place_model(model, device)
+    model.networks.train()
     modes = modes_of(row, device)
     with prepared(model, modes), recorded_gradients(model) as found:
         random = Randomness(0, device=device)

@@ -46,6 +46,7 @@ from i2i_bench.system.prefetch import WRITERS
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.task import TaskImage
 from i2i_bench.training import memory
+from i2i_bench.training.start import place_model
 
 MODELS = ("cyclegan", "attentiongan")
 GROWTH_MODEL, GROWTH_SIZE = "cyclegan", 64
@@ -122,7 +123,7 @@ def files(count: int, size: int, device: torch.device, clock: Clock) -> None:
     print("| network, images/s | `translate`, images/s | share |\n|:--|--:|--:|--:|")
     for name in MODELS:
         model = published(name)
-        model.networks.to(device)
+        place_model(model, device)
         with tempfile.TemporaryDirectory() as folder:
             paths = write_images(Path(folder) / "in", count, size)
             network_alone(

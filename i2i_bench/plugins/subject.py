@@ -17,6 +17,7 @@ from i2i_bench.labels import Labels, is_one_hot
 from i2i_bench.model import Batch, Clock, Direction, Model, Needs, Settings
 from i2i_bench.plugins.toy import Toy, toy
 from i2i_bench.randomness import Randomness
+from i2i_bench.training.fast.modes import lay_out
 
 STEPS = 2  # that show what one step cannot
 NUM_INSTANCES = 2  # of an image, where the settings of a model that needs masks state none
@@ -37,9 +38,7 @@ class Subject:
         model = self.model_class(self.settings.config)
         model.networks.to(self.dtype).train()
         model.frozen.to(self.dtype).eval()
-        for parameter in model.networks.parameters():
-            if parameter.ndim == 4:  # other tensors have no such layout
-                parameter.data = parameter.data.contiguous(memory_format=self.layout)
+        lay_out(model.networks, self.layout)
         return model
 
     @property

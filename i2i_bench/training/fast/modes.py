@@ -139,7 +139,7 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
     """
     networks = [network for _, network in named_networks(model.networks)]
     if modes.channels_last:
-        _lay_out(model.networks, torch.channels_last)
+        lay_out(model.networks, torch.channels_last)
     _settle(model.optimizers, modes)
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = modes.tune
@@ -153,7 +153,7 @@ def prepared(model: Model, modes: Modes) -> Iterator[None]:
     finally:
         torch.backends.cudnn.benchmark = before
         if modes.channels_last:
-            _lay_out(model.networks, torch.contiguous_format)
+            lay_out(model.networks, torch.contiguous_format)
             _settle(model.optimizers, modes)
 
 
@@ -223,7 +223,8 @@ def tensor_floats(*, allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _lay_out(networks: nn.Module, layout: torch.memory_format) -> None:
+def lay_out(networks: nn.Module, layout: torch.memory_format) -> None:
+    """Give the weights of convolutions a memory format; other tensors have no such layout."""
     for parameter in networks.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=layout)
