@@ -216,7 +216,7 @@ def test_a_change_of_one_attribute_needs_the_others(places, colours, cli, golden
 def test_two_domains_take_no_labels(finished, tiny, cli):
     (run,) = Path("runs").glob("folder-tiny-*/cyclegan+preset=tiny/seed0")
     command = ("translate", "--run", run, tiny / "testA", "out")
-    assert "for two domains; leave --labels" in cli(*command, "--to", "red", code=1)
+    assert "CycleGAN has no labels; leave --labels" in cli(*command, "--to", "red", code=1)
 
 
 # --- what does not go together
