@@ -175,11 +175,18 @@ def leaderboard_csv(records: Iterable[AnyRecord], task: str | None = None) -> st
 
 
 def tables_to_csv(tables: Sequence[Table]) -> str:
-    """Give tables that vary the same keys as CSV: a line per row and table, raw values."""
+    """Give tables that vary the same keys as CSV: a line per row and table, raw values.
+
+    A metric has a column if a score holds it, be it with the reason why it has no value: what is
+    installed besides decides nothing.
+    """
     varied = tables[0].keys if tables else ()
-    unknown = {key for table in tables for row in table.rows for key in row.stats} - COST_KEYS
-    always = [*(metric.key for metric in known_metrics().shown), KID.spreads[0]]
-    metrics = [*always, *sorted(unknown - set(always))]
+    rows = [row for table in tables for row in table.rows]
+    held = {key for row in rows for _, score in row.entries for key in score.values}
+    valued = {key for row in rows for key in row.stats} - COST_KEYS
+    columns = [m.key for m in known_metrics().shown if m.key in held | valued]
+    known = [*columns, *([KID.spreads[0]] if KID.key in columns else [])]
+    metrics = [*known, *sorted(valued - set(known))]
     keys = metrics + [column.key for column in COSTS]
     apart = ("stats", "marks", "entries", "values")
     lead = [f.name for f in dataclasses.fields(Row) if f.name not in apart]
