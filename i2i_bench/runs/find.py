@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -21,7 +20,7 @@ from i2i_bench.records.folders import (
 from i2i_bench.records.record import Record
 from i2i_bench.records.run import Run
 from i2i_bench.runs.job import OFFICIAL, Job
-from i2i_bench.runs.plan import full_argument, require_needs, settings_for, started_config
+from i2i_bench.runs.plan import full_argument, require_task, started_config
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import checkpoint
@@ -71,9 +70,9 @@ def _official_job(start: Start, task: str | None, places: Places) -> Job:
     name = start.identity["model"]
     model_class, found = registry.load_model(name), catalogue.find_task(task, places.data)
     config = started_config(name, model_class, start, OFFICIAL)
-    settings = with_config(settings_for(name, model_class, "published", found), config)
-    require_needs(name, dataclasses.replace(model_class.needs(config), weights=()), settings, found)
+    require_task(name, model_class.needs(config), found)
     require_labels(found, config)
+    settings = with_config(model_class.settings("published", found), config)
     run = Run(name, start.identity["variant"], found.name, start.identity["seed"])
     argument = full_argument(task, found)
     return Job(run, model_class, found, argument, settings, OFFICIAL, "fp32", start)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bare_model import BareModel
 from PIL import Image
 
 from i2i_bench.data import test_set
@@ -225,10 +226,10 @@ def test_two_domains_take_no_labels(finished, tiny, cli):
 def test_models_and_tasks_of_different_kinds_are_refused_in_a_sentence(places, colours, tiny, cli):
     options = ("--preset", "tiny", "--dry-run")
     sentence = cli("run", "--model", "cyclegan", "--task", colours, *options, code=1)
-    assert sentence.startswith("model 'cyclegan' is for two domains and task folder-colours-")
-    assert "has the labels blue, green, red" in sentence
+    assert sentence.startswith("model 'cyclegan' needs two domains, and task folder-colours-")
+    assert "has labels: blue, green, red; tasks that can: hue, " in sentence
     sentence = cli("run", "--model", "stargan", "--task", tiny, *options, code=1)
-    assert sentence.startswith("model 'stargan' is for labels and task folder-tiny-")
+    assert sentence.startswith("model 'stargan' needs labels, and task folder-tiny-")
 
 
 def test_imports_are_scored_on_their_own_labels_only(places, colours, cli, golden):
@@ -237,7 +238,7 @@ def test_imports_are_scored_on_their_own_labels_only(places, colours, cli, golde
     sentence = cli("evaluate", "imported", "--task", colours, code=1)
     assert "networks are for the labels Black_Hair, Blond_Hair, Brown_Hair, Male, Young" in sentence
     sentence = cli("evaluate", "imported", "--task", "stripes", code=1)
-    assert "model 'stargan' is for labels and task stripes has two domains" in sentence
+    assert "model 'stargan' needs labels, and task stripes has two domains" in sentence
 
 
 def test_sizes_that_disagree_are_refused_before_training(places, colours, cli):
@@ -284,7 +285,7 @@ def _stopping(images_seen):
     return report
 
 
-class Inverted:
+class Inverted(BareModel):
     """A model of labels that inverts colours on the way to one of them."""
 
     networks = torch.nn.ModuleDict()
@@ -294,9 +295,6 @@ class Inverted:
         (source,) = batch.images.values()
         assert len(batch.labels[direction.target]) == len(source)
         return -source if direction.target == "+red" else source
-
-    def masks(self, batch, direction, random):
-        return None
 
 
 def test_training_is_watched_in_every_change_of_a_label(job, caplog):

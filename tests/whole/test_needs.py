@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 RUNS = [
     ("toy-paired", "stripes-paired", ["a2b"]),
@@ -117,3 +118,19 @@ def test_masks_after_translation_are_scored_where_their_truth_is_known(toys, cli
         assert 0 <= score["values"]["instance_iou"] <= 1
         identity = score["baselines"]["identity"]["values"]["instance_iou"]
         assert 0.3 < identity < 0.9  # a cross is another shape than its disc
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_damaged_mask_is_found_before_the_training(split, toys, cli, own, places):
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (own / f"{folder}_seg").mkdir()
+        for path in (own / folder).iterdir():
+            mask = Image.new("L", (40, 36), 0)
+            mask.paste(255, (4, 4, 20, 20))
+            mask.save(own / f"{folder}_seg" / f"{path.stem}_0.png")
+    damaged = own / f"{split}B_seg" / "b1_0.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    options = ("--task", own, "--preset", "tiny")
+    said = cli("run", "--model", "toy-instances", *options, code=1)
+    assert damaged.name in said
+    assert not list(places.glob("runs/*/*/*/checkpoint-*"))
