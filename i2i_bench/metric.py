@@ -105,6 +105,11 @@ class Metric(Column):
         place: Of its column, from the left; of equal places the key decides.
         is_shown: Whether it is a column of the leaderboard; otherwise it is in records and CSV.
         is_required: Whether every score holds it, be it with the reason why the task has none.
+        version: Rises when its values change; those of two versions do not compare.
+        is_default: Whether every run is scored with it; otherwise ``--metric`` asks for it, and a
+            score then holds it, be it with the reason why there is none.
+        family: What ``--metric`` calls it, together with others of the same; "" for the key with
+            hyphens. Those of a plugin have the name of their entry point.
     """
 
     needs: tuple[Need, ...] = ()
@@ -118,6 +123,14 @@ class Metric(Column):
     place: int = AFTER_OURS
     is_shown: bool = True
     is_required: bool = False
+    version: int = 1
+    is_default: bool = True
+    family: str = ""
+
+    @property
+    def name(self) -> str:
+        """What ``--metric`` calls it."""
+        return self.family or self.key.replace("_", "-")
 
     def __post_init__(self) -> None:
         if self.by_image and self.of_set:

@@ -116,5 +116,6 @@ def _bench(options: Mapping[str, Any]) -> Bench:
         logs=options.get("logs", ()),
         order_replicates=options.get("order_replicates") or 0,
         kid_subset_size=options.get("kid_subset_size"),
+        metrics=options.get("metrics", ()),
         modes=modes,
     )

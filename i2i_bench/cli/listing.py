@@ -1,4 +1,4 @@
-"""The commands that list models, tasks and protocols; none imports torch."""
+"""The commands that list models, metrics, tasks and protocols; none imports torch."""
 
 from __future__ import annotations
 
@@ -33,6 +33,37 @@ def models(names: tuple[str, ...], detail: bool) -> None:
     columns(("model", "distribution", "version", "summary"), rows)
     if any(problems):
         raise click.ClickException("; ".join(dict.fromkeys(p for p in problems if p)))
+
+
+@click.command()
+def metrics() -> None:
+    """List metrics: the suite's and those of plugins, and which every run is scored with.
+
+    The others are asked for by name: run --metric NAME, and so evaluate and score.
+
+    \b
+    Example:
+      i2i-bench metrics
+    """
+    from i2i_bench.scoring.metric_set import known_metrics
+
+    known = known_metrics()
+    rows = [
+        (
+            metric.name,
+            metric.key,
+            " ".join(part for part in (metric.title, metric.unit) if part),
+            metric.better or "-",
+            "yes" if metric.is_default else "no",
+            known.owners[metric.key].owner if metric.key in known.owners else "i2i-bench",
+            ", ".join(metric.needs) or "features",
+        )
+        for metric in known
+    ]
+    header = ("metric", "key", "title", "better", "on by default", "distribution", "needs")
+    columns(header, rows)
+    if known.problems:
+        raise click.ClickException("; ".join(known.problems.values()))
 
 
 @click.command()

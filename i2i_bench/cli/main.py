@@ -25,7 +25,7 @@ def main() -> None:
 
 
 for _command in (
-    *(listing.models, listing.tasks, listing.protocols_),
+    *(listing.models, listing.metrics, listing.tasks, listing.protocols_),
     *(running.run, running.import_, running.translate),
     *(scoring.evaluate, scoring.score, scoring.compare),
     *(ablating.ablate, showing.figure, showing.leaderboard, showing.table),

@@ -68,6 +68,13 @@ SUBSET_SIZE = click.option(
     metavar="N",
     help="Images per subset, where the KID is over subsets (uvcgan2); default: see the record.",
 )
+METRIC = click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    callback=lambda ctx, param, value: find_metrics(value),
+    help="Also measure what is not on by default (see i2i-bench metrics); repeatable.",
+)
 FORCE = click.option("--force", is_flag=True, help="Repeat and replace what exists already.")
 MODELS = "Name of an installed model (see i2i-bench models); repeatable."
 
@@ -173,6 +180,16 @@ def find_protocols(names: Iterable[str]) -> list[Protocol]:
     from i2i_bench.scoring import protocols
 
     return [protocols.find_protocol(name) for name in dict.fromkeys(names)]
+
+
+def find_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of metrics, each once, all of which there are."""
+    chosen = tuple(dict.fromkeys(names))
+    if chosen:
+        from i2i_bench.scoring.metric_set import chosen_metrics
+
+        chosen_metrics(chosen)
+    return chosen
 
 
 def protocols_from(options: Mapping[str, Any]) -> list[Protocol]:

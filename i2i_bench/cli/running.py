@@ -20,6 +20,7 @@ from i2i_bench.cli.options import (
     FORCE,
     JOBS,
     LAUNCHER,
+    METRIC,
     MODELS,
     ORDERS,
     PRECISION,
@@ -41,6 +42,7 @@ from i2i_bench.cli.options import (
 @TASKS
 @SEEDS
 @PROTOCOL
+@METRIC
 @ORDERS
 @SUBSET_SIZE
 @PRESET

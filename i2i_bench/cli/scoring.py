@@ -12,6 +12,7 @@ from i2i_bench.cli.options import (
     DATA,
     DEVICE,
     FORCE,
+    METRIC,
     ORDERS,
     PROTOCOL,
     RESULTS,
@@ -35,6 +36,7 @@ _IMAGES = click.Path(path_type=Path)
 @click.argument("run")
 @click.option("--task", help="Task of an import; or where the folder of a run is now.")
 @PROTOCOL
+@METRIC
 @ORDERS
 @SUBSET_SIZE
 @DEVICE
@@ -69,6 +71,7 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
             report,
             order_replicates=options["order_replicates"] or 0,
             kid_subset_size=options["kid_subset_size"],
+            metrics=options["metrics"],
         )
         path = evaluate_run(job, bench, force=options["force"])
     _show(path, record.read_record(path).scores.values(), {str(protocol) for protocol in scored_by})
@@ -86,6 +89,7 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
     "--allow-partial", is_flag=True, help="Score even if images are missing; never ranked."
 )
 @PROTOCOL
+@METRIC
 @ORDERS
 @SUBSET_SIZE
 @DEVICE
@@ -108,6 +112,7 @@ def score(folder: Path, **options: Any) -> None:
     from i2i_bench.cli.progress import Reporter
     from i2i_bench.data.directions import find_direction
     from i2i_bench.scoring import external
+    from i2i_bench.scoring.metric_set import chosen_metrics
     from i2i_bench.scoring.scorer import Scorer
     from i2i_bench.tasks import catalogue
     from i2i_bench.training import parallel
@@ -126,6 +131,7 @@ def score(folder: Path, **options: Any) -> None:
             report,
             options["order_replicates"] or 0,
             options["kid_subset_size"],
+            chosen_metrics(options["metrics"]),
         )
         made = external.score_submission(
             images, options["name"], scorer, places.results, force=options["force"]

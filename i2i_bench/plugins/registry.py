@@ -4,87 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging
-import re
-from collections import defaultdict
-from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING
 
+from i2i_bench.system.installed import (
+    InstalledEntry,
+    find_installed,
+    naming_problem,
+    reason_of_broken,
+)
 from i2i_bench.system.messages import near
 
 if TYPE_CHECKING:
     from i2i_bench.model import Model
 
 GROUP = "i2i_bench.models"
-logger = logging.getLogger(__name__)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True)
-class InstalledModel:
-    """An installed model, as far as package metadata tells.
-
-    Attributes:
-        name: As typed after ``--model``.
-        distribution: That brings it.
-        version: Of the distribution.
-        summary: One line of the distribution.
-        point: Where the class is.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    summary: str
-    point: EntryPoint
 
 
 class BrokenModel(ValueError):
     """An installed model that cannot be used, with the reason."""
 
 
-def find_entries() -> list[InstalledModel]:
+def find_entries() -> list[InstalledEntry]:
     """List installed models by name, importing none of them.
 
     A distribution whose metadata cannot be read is skipped with a warning.
     """
-    found: list[InstalledModel] = []
-    seen: set[str] = set()  # the first of a name on the path hides the others
-    for distribution in distributions():
-        try:
-            points = distribution.entry_points.select(group=GROUP)
-            new = [_entry(point, distribution) for point in points]
-        except Exception as error:  # whatever damaged metadata may provoke
-            where = getattr(distribution, "_path", "a distribution")
-            logger.warning("the metadata in %s cannot be read: %s", where, reason_of_broken(error))
-            continue
-        names = {re.sub(r"[-_.]+", "-", entry.distribution).lower() for entry in new}
-        found += [] if names & seen else new
-        seen |= names
-    return sorted(found, key=lambda entry: (entry.name, entry.distribution))
+    return find_installed(GROUP)
 
 
-def _entry(point: EntryPoint, distribution: Distribution) -> InstalledModel:
-    fields = distribution.metadata
-    name, version, summary = (
-        str(fields[key]) if key in fields else absent
-        for key, absent in (("Name", "unknown"), ("Version", "unknown"), ("Summary", ""))
-    )
-    return InstalledModel(point.name, name, version, summary, point)
-
-
-def entry_problem(entry: InstalledModel, among: list[InstalledModel]) -> str | None:
+def entry_problem(entry: InstalledEntry, among: list[InstalledEntry]) -> str | None:
     """Say why a model cannot be used, as far as metadata tells; None if nothing is known."""
-    if not _NAME.fullmatch(entry.name):
-        return f"{entry.name!r} is not a model name: lower-case letters, digits, '.', '_' and '-'"
-    owners = defaultdict(list)
-    for other in among:
-        owners[other.name].append(f"{other.distribution} {other.version}")
-    if len(owners[entry.name]) > 1:
-        both = " and ".join(owners[entry.name])
-        return f"two models are named {entry.name!r}: of {both}; uninstall one"
-    return None
+    return naming_problem(entry, among, "model")
 
 
 def available_models() -> list[str]:
@@ -93,7 +43,7 @@ def available_models() -> list[str]:
     return [entry.name for entry in found if entry_problem(entry, found) is None]
 
 
-def find_entry(name: str) -> InstalledModel:
+def find_entry(name: str) -> InstalledEntry:
     """Return the installed model of this name.
 
     Raises:
@@ -120,7 +70,7 @@ def load_model(name: str) -> type[Model]:
         BrokenModel: If it cannot be imported, or is no model.
     """
     entry = find_entry(name)
-    where = f"model {name!r} of {entry.distribution} {entry.version} is broken"
+    where = f"model {name!r} of {entry.owner} is broken"
     try:
         found = entry.point.load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others go on
@@ -129,12 +79,6 @@ def load_model(name: str) -> type[Model]:
     if reason:
         raise BrokenModel(f"{where}: {entry.point.value} {reason}")
     return found
-
-
-def reason_of_broken(error: BaseException) -> str:
-    """Put what a plugin raised into one line."""
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first}".removesuffix(": ")
 
 
 def _unfit(found: object) -> str | None:

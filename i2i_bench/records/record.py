@@ -62,6 +62,20 @@ class Values(_Strict):
     reasons: dict[str, str] = {}
 
 
+class MetricOrigin(_Strict):
+    """Where a metric is from that not every run is scored with.
+
+    Attributes:
+        version: Of the metric.
+        distribution: That brought it.
+        distribution_version: Its version.
+    """
+
+    version: int
+    distribution: Line
+    distribution_version: Line
+
+
 class Score(Values):
     """What one protocol found in one direction.
 
@@ -88,6 +102,7 @@ class Score(Values):
         lpips_sha256: Of the file of weights behind LPIPS; None where there is none.
         classifier_sha256: Of the weights of the suite's own classifier of labels (8 digits); None
             where there is none.
+        metrics: By key, where metrics are from that plugins brought or that were asked for.
     """
 
     protocol: Line
@@ -111,10 +126,11 @@ class Score(Values):
     baselines: dict[str, Values]
     lpips_sha256: Line | None = None
     classifier_sha256: Line | None = None
+    metrics: dict[str, MetricOrigin] = {}
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("lpips_sha256", "classifier_sha256"))
+        return _without_unset(handler(self), ("lpips_sha256", "classifier_sha256", "metrics"))
 
 
 Scores = dict[str, Score]  # by ``protocol@version/direction``

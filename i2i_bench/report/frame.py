@@ -32,6 +32,7 @@ n_fake                int64    images    translations
 partial               bool               whether test images are missing
 checkpoint            string             ``last``, or which
 selected_on           string             what chose the checkpoint; NA for ``last``
+metrics               string             those of plugins or asked for, with versions; often empty
 alarms                string             what is wrong with the model in this direction; often empty
 parameters            Int64              of all networks; NA where external, as what follows
 macs                  Int64              multiply-adds of the translation of one image
@@ -56,8 +57,10 @@ reason.METRIC         string             why METRIC is NaN; NA where it is not, 
 setting.KEY           any                a setting on which two records disagree, named as for --set
 ====================  =======  ========  ===========================================================
 
-METRIC is every metric of ``metric_set`` in its order, each followed by its spread such as
-``kid_se``, then what else the records hold. A setting is boolean, Int64, Float64 or string if all
+METRIC is every metric of the suite that is on by default, in its order, each followed by its spread
+such as ``kid_se``, then what else the records hold, by name.
+
+A setting is boolean, Int64, Float64 or string if all
 its values are, else object; NA where a run has none of the name. Rows that agree on every field of
 ``report.rows.Group``, which are columns here, may be ranked together.
 """
@@ -96,7 +99,7 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("weights_sha256", "real_sha256"), "string"),
     **dict.fromkeys(("trained_version", "n_real", "n_fake"), "int64"),
     "partial": "bool",
-    **dict.fromkeys(("checkpoint", "selected_on", "alarms"), "string"),
+    **dict.fromkeys(("checkpoint", "selected_on", "metrics", "alarms"), "string"),
     **dict.fromkeys(("parameters", "macs", "images_seen", "steps"), "Int64"),
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
     "peak_memory_bytes": "Int64",
@@ -148,6 +151,10 @@ def make_frame(records: Iterable[AnyRecord]) -> pandas.DataFrame:
 def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
     """Return a row by the columns of ``DTYPES``, without unknown values."""
     shared = _fields(record) | _fields(score) | group_of(record, score)._asdict()
+    shared["metrics"] = ", ".join(
+        f"{key} {origin.version} of {origin.distribution} {origin.distribution_version}"
+        for key, origin in sorted(score.metrics.items())
+    )
     if isinstance(record, External):
         return shared | {"kind": "external", "label": record.name}
     start = f"{score.direction}: "
@@ -192,10 +199,12 @@ def _metric_columns(scores: Sequence[Score]) -> Iterator[NamedColumn]:
 
 
 def _metric_keys(scores: Sequence[Score]) -> list[str]:
-    """List the suite's metrics, each before its spreads, then what else the scores hold."""
+    """List the suite's default metrics, each before its spreads, then what else scores hold."""
     metrics = known_metrics()
-    known = [key for metric in metrics.shown for key in (metric.key, *metric.spreads)]
-    known += sorted(metrics.hidden - set(known))
+    default = [metric for metric in metrics.of_suite if metric.is_default]
+    known = [key for m in default if m.is_shown for key in (m.key, *m.spreads)]
+    others = {key for m in default for key in (m.key, *m.spreads)} - set(known)
+    known += sorted(others)
     found = {key for score in scores for key in (*score.values, *score.reasons)}
     return [*known, *sorted(found - set(known))]
 

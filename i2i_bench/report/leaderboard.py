@@ -12,7 +12,18 @@ from i2i_bench.records.record import AnyRecord, External, Record, Score
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
 from i2i_bench.report.notes import explain, explain_directions, explain_split
-from i2i_bench.report.rows import Entry, Group, Mark, Row, Stat, Table, group_of, have_one, mixture
+from i2i_bench.report.rows import (
+    Entry,
+    Group,
+    Mark,
+    Row,
+    Stat,
+    Table,
+    group_of,
+    have_one,
+    mixture,
+    versions_of_metrics,
+)
 from i2i_bench.report.targets import MEAN, means
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, PROTOCOLS
@@ -140,9 +151,10 @@ def _titled(column: Column, group: Group) -> Column:
 
 
 def _incomparable(entries: list[Entry]) -> frozenset[str]:
-    """Name the metrics whose values come from different network weights."""
+    """Name the metrics whose values come from different network weights, or versions of it."""
     made_by = {m.key: m.weights_field for m in known_metrics() if m.weights_field}
-    return frozenset(key for key, field in made_by.items() if not have_one(field, entries))
+    found = {key for key, field in made_by.items() if not have_one(field, entries)}
+    return frozenset(found | versions_of_metrics(entries).keys())
 
 
 def _columns(present: set[str]) -> list[Column]:

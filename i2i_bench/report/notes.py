@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, External, Record, Score
 from i2i_bench.report.columns import SPREADS
-from i2i_bench.report.rows import Entry, Group, Row, have_one
+from i2i_bench.report.rows import Entry, Group, Row, have_one, versions_of_metrics
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
@@ -68,6 +68,8 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
         found.append("LPIPS here comes from several weights files; its values are not compared.")
     if not have_one(TARGET_SHARE.weights_field, entries):
         found.append("Several classifiers judged these rows; their shares are not compared.")
+    for key, versions in sorted(versions_of_metrics(entries).items()):
+        found.append(f"{_title(key)} is of versions {', '.join(versions)}, which do not compare.")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -161,6 +161,15 @@ def mixture(group: Group) -> str:
 def have_one(weights_field: str, entries: list[Entry]) -> bool:
     """Tell whether no two scores name different weights in a field, such as ``lpips_sha256``."""
     return len({getattr(score, weights_field) for _, score in entries} - {None}) <= 1
+
+
+def versions_of_metrics(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Say of which versions the values of a metric are, by key, where these are several."""
+    found: dict[str, set[str]] = {}
+    for _, score in entries:
+        for key, origin in score.metrics.items():
+            found.setdefault(key, set()).add(f"{origin.version} of {origin.distribution}")
+    return {key: sorted(versions) for key, versions in found.items() if len(versions) > 1}
 
 
 def cell(row: Row, column: Column) -> str:

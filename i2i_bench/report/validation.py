@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,21 +163,39 @@ def _task(each: AnyRecord) -> Iterator[str]:
 
 def _of_score(task: str, score: Score) -> Iterator[str]:
     """Find what is wrong with one score by itself."""
-    yield from _values("", score)
+    unknown = _unknown_metrics(score)
+    yield from _values("", score, unknown)
     for name, baseline in score.baselines.items():
-        yield from _values(f"baseline {name}: ", baseline)
-    yield from _unchanged(score.baselines)
+        yield from _values(f"baseline {name}: ", baseline, unknown)
+    yield from _unchanged(score.baselines, unknown)
+    held = {key for values in (score, *score.baselines.values()) for key in values.values}
+    if lacking := sorted(score.metrics.keys() - held):
+        yield f"metrics names {lacking[0]}, of which there is no value and no reason"
     yield from _lacks(score)
     yield from _hashes(score)
     yield from _protocol(score)
     yield from _counts(task, score)
 
 
-def _values(prefix: str, values: Values) -> Iterator[str]:
+def _unknown_metrics(score: Score) -> frozenset[str]:
+    """Give the keys of metrics that are not installed here in the version that was recorded."""
+    known = known_metrics()
+    found = set(known.owners) - score.metrics.keys()  # of a plugin that came later
+    for key, origin in score.metrics.items():
+        metric, entry = known.by_key.get(key), known.owners.get(key)
+        owner = entry.distribution if entry else "i2i-bench"
+        if metric is None or (metric.version, owner) != (origin.version, origin.distribution):
+            found.add(key)
+    return frozenset(found)
+
+
+def _values(prefix: str, values: Values, unknown: Collection[str]) -> Iterator[str]:
     missing = {key for key, value in values.values.items() if value is None}
     for key in sorted(missing ^ values.reasons.keys()):
         yield f"{prefix}{key} needs either a value or the reason why it has none"
     for key, value in values.values.items():
+        if any(f"{key}_".startswith(f"{each}_") for each in unknown):
+            continue  # or a spread of it
         if value is not None and (bounds := _bounds(key)):
             lowest, highest = bounds
             if not lowest - ROUNDING <= value <= highest + ROUNDING:
@@ -201,21 +219,21 @@ def _bounds(key: str) -> tuple[float, float] | None:
 def _lacks(score: Score) -> Iterator[str]:
     """Find values that every score of a protocol must hold, or hold a reason for."""
     known = protocols.PROTOCOLS.get(score.protocol)
-    wanted = {metric.key for metric in known_metrics() if metric.is_required}
+    wanted = {m.key for m in known_metrics().of_suite if m.is_required and m.is_default}
     if known is not None and known.version == score.protocol_version:
         wanted |= protocols.unavailable(known, "", with_source=False).keys()
     if missing := sorted(wanted - score.values.keys()):
         yield f"lacks {', '.join(missing)}"
 
 
-def _unchanged(baselines: Mapping[str, Values]) -> Iterator[str]:
+def _unchanged(baselines: Mapping[str, Values], unknown: Collection[str]) -> Iterator[str]:
     """Check known values of the identity baseline, such as FID(x, x) = 0."""
     if baselines.keys() != {"identity", "real"}:
         yield f"baselines are {', '.join(sorted(baselines)) or 'none'}, not identity and real"
         return
     for metric in known_metrics():
         value = baselines["identity"].values.get(metric.key)
-        if value is None or metric.of_identity is None:
+        if value is None or metric.of_identity is None or metric.key in unknown:
             continue
         exact, rounding = metric.of_identity
         if abs(value - exact) > rounding:

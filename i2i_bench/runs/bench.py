@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from i2i_bench.records.folders import Places
+from i2i_bench.scoring.metric_set import chosen_metrics
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.system.progress import Report
@@ -29,6 +30,7 @@ class Bench:
         logs: What copies the loss log: ``tensorboard``, or nothing.
         order_replicates: As in ``scorer.Scorer``.
         kid_subset_size: As in ``scorer.Scorer``.
+        metrics: Names of what is measured beside what every run is scored with.
         modes: How training steps are carried out.
         crew: The processes that train together; all else is done by the first one.
     """
@@ -41,6 +43,7 @@ class Bench:
     logs: Sequence[str] = ()
     order_replicates: int = 0
     kid_subset_size: int | None = None
+    metrics: Sequence[str] = ()
     modes: Modes = PLAIN
     crew: Crew = parallel.ALONE
 
@@ -48,5 +51,10 @@ class Bench:
     def scorer(self) -> Scorer:
         """How to score."""
         return Scorer(
-            self.protocols, self.device, self.report, self.order_replicates, self.kid_subset_size
+            self.protocols,
+            self.device,
+            self.report,
+            self.order_replicates,
+            self.kid_subset_size,
+            chosen_metrics(self.metrics),
         )

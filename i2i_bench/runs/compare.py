@@ -14,7 +14,7 @@ import numpy as np
 from i2i_bench.data.decode import Images, decode_images, recorded_rule
 from i2i_bench.data.directions import find_direction
 from i2i_bench.data.test_set import TestSet
-from i2i_bench.metric import Need
+from i2i_bench.metric import Metric, Need
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records.folders import Places, find_record, noted_task
 from i2i_bench.records.record import (
@@ -254,6 +254,11 @@ class _Data:
         self.sources = test_set.images(source, self.indices)
         self.truth = test_set.truth(direction, self.indices)
         self.foreground = task.foreground(source, target)
+        self._recorded = [score.values.keys() for score in scores]
+
+    def has(self, metric: Metric) -> bool:
+        """Tell whether a metric is to be compared: by default, or as both sides were scored."""
+        return metric.is_default or all(metric.key in keys for keys in self._recorded)
 
 
 def _rule(side: Side, size: int) -> ResizeRule:
@@ -305,7 +310,7 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
 
 def _by_image(data: _Data, device: str) -> dict[str, Difference | str]:
     """Compare the metrics that have a value for each image, by the differences of each."""
-    sides = [_per_image(fakes, data, device) for fakes in data.fakes]
+    sides = [_per_image(fakes, data, device) for fakes in data.fakes]  # of the same metrics
     return {key: _difference(key, sides[0][key], sides[1][key]) for key in sides[0]}
 
 
@@ -320,7 +325,7 @@ def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, Sequence[fl
     return {
         metric.key: meter.by_image(metric, sample)
         for metric in known_metrics().shown
-        if metric.by_image and sample.is_for(metric)
+        if metric.by_image and sample.is_for(metric) and data.has(metric)
     }
 
 

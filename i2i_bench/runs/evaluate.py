@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +25,8 @@ from i2i_bench.runs.execute import references_of, score_run, with_scores
 from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import OFFICIAL, Job, build_model
 from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
+from i2i_bench.scoring.metric_set import chosen_metrics, known_metrics
+from i2i_bench.scoring.more import added_scores
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system import files
 from i2i_bench.tasks.task import Task
@@ -33,19 +37,26 @@ from i2i_bench.training.start import FROZEN
 logger = logging.getLogger(__name__)
 
 
-def is_scored(found: Record, protocol: Protocol, task: Task) -> bool:
+def is_scored(found: Record, protocol: Protocol, task: Task, metrics: Sequence[str] = ()) -> bool:
     """Tell whether a record holds scores under this version of a protocol.
 
     In every direction of the model, or of the task where it states none; or in one where networks
-    are absent.
+    are absent. They must hold the metrics of these names, unless every run is scored with them.
     """
+    chosen = chosen_metrics(metrics) if metrics else ()
+    asked = {m.key for m in chosen if m.name in metrics and not m.is_default}
+
     wanted = found.directions or directions_of(task)
-    there = [f"{protocol}/{direction}" in found.scores for direction in wanted]
+    scores = [found.scores.get(f"{protocol}/{direction}") for direction in wanted]
+    there = [score is not None and asked <= score.values.keys() for score in scores]
     return any(there) if found.absent else all(there)
 
 
 def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
     """Score a finished run again, or imported networks, without training; give the record.
+
+    Without ``force``, what a score holds stays, and metrics that it lacks are added. Metrics that
+    were asked for before are measured again.
 
     Raises:
         ValueError: If there is no finished run or record, or a score is there and not ``force``.
@@ -55,6 +66,7 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
         return _evaluate_official(job, bench, force=force)
     found = read_record_of(job.run.folder, bench.places)
     _require_new(found, job, bench, force=force)
+    bench = _with_recorded_metrics(bench, found)
     folder = bench.places.runs / job.run.folder
     content = checkpoint.latest_checkpoint(folder)
     if content is None:
@@ -71,12 +83,19 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
     test_set = TestSet(job.task, job.settings.resize_rule)
     references = references_of(model, job, test_set)
     scores = score_run(model, job, bench, test_set, references)
-    path = _add_scores(found, scores, bench.places.results)
+    path = _add_scores(found, scores, bench.places.results, force=force)
     note_task(job, bench.places)
     return path
 
 
-def _add_scores(found: Record, scores: Scores, results: Path) -> Path:
+def _with_recorded_metrics(bench: Bench, found: Record) -> Bench:
+    """Also ask for the metrics that scores of a record hold because they were asked for."""
+    held = {key for score in found.scores.values() for key in score.metrics}
+    names = [metric.name for metric in known_metrics() if metric.key in held]
+    return dataclasses.replace(bench, metrics=tuple(dict.fromkeys([*bench.metrics, *names])))
+
+
+def _add_scores(found: Record, scores: Scores, results: Path, *, force: bool) -> Path:
     """Add scores to the record on disk, to which other processes may have added some.
 
     Raises:
@@ -88,10 +107,11 @@ def _add_scores(found: Record, scores: Scores, results: Path) -> Path:
         scored = {"scores", "alarms"}
         if now.model_dump(exclude=scored) != found.model_dump(exclude=scored):
             raise ValueError(f"{found.run} was trained again while it was scored; score it again")
-        return record.write_record(with_scores(now, now.scores | scores), results)
+        new = scores if force else added_scores(now.scores, scores)
+        return record.write_record(with_scores(now, now.scores | new), results)
 
 
-def _add_official(made: Record, scores: Scores, results: Path) -> Path:
+def _add_official(made: Record, scores: Scores, results: Path, *, force: bool) -> Path:
     """Write scores of imported networks, beside those that were made with the same settings."""
     path = results / made.run.file
     with files.locked(path.parent):
@@ -99,11 +119,13 @@ def _add_official(made: Record, scores: Scores, results: Path) -> Path:
             now = record.read_record(path)
             if (now.settings, now.task_version) == (made.settings, made.task_version):
                 made = now
-        return record.write_record(with_scores(made, made.scores | scores), results)
+        new = scores if force else added_scores(made.scores, scores)
+        return record.write_record(with_scores(made, made.scores | new), results)
 
 
 def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
-    present = [str(each) for each in bench.protocols if is_scored(found, each, job.task)]
+    metrics = bench.metrics
+    present = [str(p) for p in bench.protocols if is_scored(found, p, job.task, metrics)]
     if present and not force:
         raise ValueError(
             f"{found.run} is scored under {', '.join(present)} already; --force replaces that"
@@ -113,6 +135,7 @@ def _require_new(found: Record, job: Job, bench: Bench, *, force: bool) -> None:
 def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     """Score imported networks in the directions that they make possible."""
     found = _scored_before(job, bench, force=force)
+    bench = _with_recorded_metrics(bench, found) if found else bench
     with without_weights():
         model = build_model(job)
     model.networks.to(bench.device)
@@ -126,7 +149,7 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
         folder = bench.places.runs / job.run.folder
         costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
         found = make_record(job, model, costs, device=bench.device, folder=folder)
-    return _add_official(found, scores, bench.places.results)
+    return _add_official(found, scores, bench.places.results, force=force)
 
 
 def _scored_before(job: Job, bench: Bench, *, force: bool) -> Record | None:

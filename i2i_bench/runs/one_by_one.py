@@ -13,6 +13,7 @@ from i2i_bench.runs.evaluate import evaluate_run, is_scored
 from i2i_bench.runs.execute import execute_run, load_images, train_together
 from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import Job, build_model, expect_memory
+from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system.messages import reason
 from i2i_bench.training import memory
 from i2i_bench.training.memory import MemoryNeed
@@ -78,7 +79,7 @@ def _carry_out_one(
     """Finish one run; say what was done."""
     found = record_to_keep(job, bench.places, force=force)
     if found:
-        missing = [p for p in bench.protocols if not is_scored(found, p, job.task)]
+        missing = [p for p in bench.protocols if not _is_scored(found, p, job, bench)]
         if not missing:
             note_task(job, bench.places)
             return f"recorded already in {bench.places.results / job.run.file}"
@@ -111,4 +112,8 @@ def is_done(job: Job, bench: Bench, *, force: bool) -> bool:
         found = record_to_keep(job, bench.places, force=force)
     except ValueError:  # which is that run's to say
         return False
-    return found is not None and all(is_scored(found, p, job.task) for p in bench.protocols)
+    return found is not None and all(_is_scored(found, p, job, bench) for p in bench.protocols)
+
+
+def _is_scored(found: Record, protocol: Protocol, job: Job, bench: Bench) -> bool:
+    return is_scored(found, protocol, job.task, bench.metrics)

@@ -1,15 +1,20 @@
-"""The one list of metrics, gathered from the modules of ``scoring.metrics``."""
+"""The one list of metrics: of the modules of ``scoring.metrics``, and of installed plugins."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 
 from i2i_bench.metric import Metric
+from i2i_bench.scoring.metric_plugins import load_metric_plugins
+from i2i_bench.system.installed import InstalledEntry
+from i2i_bench.system.messages import near
 
+logger = logging.getLogger(__name__)
 SUITE = (
     "i2i_bench.scoring.metrics"  # package of the modules in which the suite's own metrics are rows
 )
@@ -20,12 +25,20 @@ class MetricSet:
 
     Args:
         found: In any order.
+        owners: By key, where a metric of a plugin is from.
+        problems: By name, why a plugin cannot be used.
 
     Raises:
         ValueError: If two share a key, or one has the key of another's spread.
     """
 
-    def __init__(self, found: Iterable[Metric]) -> None:
+    def __init__(
+        self,
+        found: Iterable[Metric],
+        owners: Mapping[str, InstalledEntry] | None = None,
+        problems: Mapping[str, str] | None = None,
+    ) -> None:
+        self.owners, self.problems = dict(owners or {}), dict(problems or {})
         self._ordered = tuple(sorted(found, key=lambda metric: (metric.place, metric.key)))
         self.by_key = {metric.key: metric for metric in self._ordered}
         self.of_spread = {key: metric for metric in self._ordered for key in metric.spreads}
@@ -42,6 +55,27 @@ class MetricSet:
         return tuple(metric for metric in self._ordered if metric.is_shown)
 
     @property
+    def of_suite(self) -> tuple[Metric, ...]:
+        """The suite's own, without those of plugins."""
+        return tuple(metric for metric in self._ordered if metric.key not in self.owners)
+
+    def asked(self, names: Iterable[str]) -> MetricSet:
+        """Return those that are on by default, and those of the names that ``--metric`` takes.
+
+        Raises:
+            ValueError: If there is none of a name, or it is broken, saying why.
+        """
+        wanted, known = set(names), {metric.name for metric in self._ordered}
+        for name in sorted(wanted - known):
+            if name in self.problems:
+                raise ValueError(self.problems[name])
+            others = sorted({metric.name for metric in self._ordered if not metric.is_default})
+            text = f"{near(name, known)}not on by default: {', '.join(others) or 'none'}"
+            raise ValueError(f"unknown metric {name!r}; {text}")
+        chosen = (each for each in self._ordered if each.is_default or each.name in wanted)
+        return MetricSet(chosen, self.owners)
+
+    @property
     def hidden(self) -> frozenset[str]:
         """Keys that are in records and in CSV, but in no column: spreads, and what alarms tell."""
         return frozenset([*self.of_spread, *(m.key for m in self._ordered if not m.is_shown)])
@@ -53,13 +87,38 @@ class MetricSet:
 
 @cache
 def known_metrics() -> MetricSet:
-    """Return the metrics of the suite: every row in the modules of ``SUITE``.
+    """Return the metrics of the suite, every row in the modules of ``SUITE``, and of plugins.
+
+    A plugin that cannot be used is left out with a warning.
 
     Raises:
-        ValueError: If two share a key.
+        ValueError: If two of the suite share a key.
     """
     found = {id(row): row for module in _modules(SUITE) for row in vars(module).values()}
-    return MetricSet(row for row in found.values() if isinstance(row, Metric))
+    suite = MetricSet(row for row in found.values() if isinstance(row, Metric))
+    plugins = load_metric_plugins(suite, _reserved)
+    problems = {each.entry.name: each.problem for each in plugins if each.problem}
+    for problem in problems.values():
+        logger.warning("%s; i2i-bench goes on without it", problem)
+    owners = {row.key: each.entry for each in plugins if not each.problem for row in each.metrics}
+    rows = (row for each in plugins if not each.problem for row in each.metrics)
+    return MetricSet([*suite, *rows], owners, problems)
+
+
+def chosen_metrics(names: Iterable[str] = ()) -> MetricSet:
+    """Return the metrics of a run: those on by default, and those of these names.
+
+    Raises:
+        ValueError: If there is none of a name, or it is broken.
+    """
+    return known_metrics().asked(names)
+
+
+def _reserved() -> frozenset[str]:
+    """Give the fields of records, which stand beside metrics in tables and frames."""
+    from i2i_bench.records.record import Record, Score
+
+    return frozenset([*Record.model_fields, *Score.model_fields])
 
 
 def _modules(package: str) -> Iterator[ModuleType]:

@@ -24,7 +24,8 @@ class Sample:
 
     Attributes:
         given: What metrics may need, by name; a text is the reason why the model has none of it.
-        absent: What the task lacks, with the reason that metrics state which every score holds.
+        absent: What the task lacks, with the reason that metrics state which every score holds, or
+            which were asked for.
     """
 
     given: Mapping[Need, Any]
@@ -83,7 +84,8 @@ class Meter:
     def _value(self, metric: Metric, sample: Sample) -> ValuesOrReasons:
         if not sample.is_for(metric):
             missing = [sample.absent[need] for need in metric.needs if need in sample.absent]
-            return {metric.key: missing[0]} if missing and metric.is_required else {}
+            is_stated = metric.is_required or not metric.is_default
+            return {metric.key: missing[0]} if missing and is_stated else {}
         keys = (metric.key, *metric.spreads[:1])
         try:
             numbers = self._numbers(metric, sample)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from i2i_bench import pretrained
 from i2i_bench.metric import Need
-from i2i_bench.records.record import Score, Scores, Values
+from i2i_bench.records.record import MetricOrigin, Score, Scores, Values
 from i2i_bench.scoring import classifier, health
 from i2i_bench.scoring.features import cache, extract, inception
-from i2i_bench.scoring.metric_set import MetricSet, known_metrics
+from i2i_bench.scoring.metric_set import MetricSet, chosen_metrics
 from i2i_bench.scoring.metrics import distances
 from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
@@ -45,6 +45,7 @@ COMPARED = {  # whose values → the sets in the places of the real images and o
     "real": ("half", "other half"),
 }
 ORDER_SEED = 0
+SUITE_NAME = "i2i-bench"
 
 Features = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ class Scorer:
     report: Report
     order_replicates: int = 0
     kid_subset_size: int | None = None
-    metrics: MetricSet = field(default_factory=known_metrics)
+    metrics: MetricSet = field(default_factory=chosen_metrics)
 
     def require_possible(self) -> None:
         """Refuse, before the work, what would stop it; missing weights do not.
@@ -99,7 +100,8 @@ class Scorer:
         samples = _samples(found, against, str(self.device), judge)
         meter = Meter()
         measured = {whose: meter.values(self.metrics, each) for whose, each in samples.items()}
-        hashes = {
+        made_by = {
+            "metrics": self._origins(measured.values()),
             LPIPS.weights_field: self._lpips_hash(measured.values()),
             TARGET_SHARE.weights_field: judge.sha256 if judge else None,
         }
@@ -111,8 +113,23 @@ class Scorer:
             }
             score = self._score(protocol, task, sets, values)
             key = f"{protocol}/{found.direction}"
-            scores[key] = score.model_copy(update=hashes)
+            scores[key] = score.model_copy(update=made_by)
         return scores
+
+    def _origins(self, measured: Iterable[ValuesOrReasons]) -> dict[str, MetricOrigin]:
+        """Say where metrics are from that not every run is scored with."""
+        found = {key for values in measured for key in values}
+        origins = {}
+        for metric in self.metrics:
+            entry = self.metrics.owners.get(metric.key)
+            if metric.key not in found or (metric.is_default and not entry):
+                continue
+            origins[metric.key] = MetricOrigin(
+                version=metric.version,
+                distribution=entry.distribution if entry else SUITE_NAME,
+                distribution_version=entry.version if entry else version(SUITE_NAME),
+            )
+        return origins
 
     def _lpips_hash(self, measured: Iterable[ValuesOrReasons]) -> str | None:
         """Give the hash of the weights of LPIPS, if there is a value of it."""

@@ -126,6 +126,7 @@ def command_of_job(
         *(("--set", f"{key}={value}") for key, value in job.choices.changes.items()),
         ("--checkpoint-seconds", bench.checkpoint_seconds),
         *(("--protocol", protocol.name) for protocol in bench.protocols),
+        *(("--metric", metric) for metric in bench.metrics),
         *(("--log", log) for log in bench.logs),
         *(("--fast", mode) for mode in modes),
         ("--budget", job.choices.budget),

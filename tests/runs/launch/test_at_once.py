@@ -48,7 +48,8 @@ def jobs_of(task, *seeds, **choices):
 def bench(places):
     where = Places(Path("results"), Path("runs"), Path("data"))
     chosen = [protocols.find_protocol(name) for name in ("i2i", "uvcgan2")]
-    return Bench(where, chosen, torch.device("cpu"), quiet, kid_subset_size=7)
+    device = torch.device("cpu")
+    return Bench(where, chosen, device, quiet, kid_subset_size=7, metrics=("psnr", "ssim"))
 
 
 @pytest.mark.slow
@@ -60,6 +61,8 @@ def test_process_of_a_run_has_the_plan_of_that_run_alone(cli, bench, tiny):
     found = record.read_record(bench.places.results / job.run.file)
     assert found.settings == job.plain_settings()
     assert {key.partition("@")[0] for key in found.scores} == {"i2i", "uvcgan2"}
+    given = zip(command.arguments, command.arguments[1:], strict=False)
+    assert [name for option, name in given if option == "--metric"] == ["psnr", "ssim"]
 
 
 @pytest.mark.slow
