@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from i2i_bench import pretrained
-from i2i_bench.data.store import Store
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
@@ -86,6 +85,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(name, toys, tmp_path):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_a_model_prepares_itself_once_with_the_batches_of_the_first_pass(
     toys, tmp_path, monkeypatch
 ):
@@ -123,6 +123,7 @@ def test_drawn_domains_leave_capture_out_and_say_so(toys, bench):
     assert left_out == {}
 
 
+@pytest.mark.slow
 def test_a_run_of_drawn_domains_records_what_was_left_out(toys, tmp_path, caplog):
     path = execute_run(job_of("toy-drawn"), bench_in(tmp_path, modes=Modes(capture=True)))
     made = record.read_record(path)
@@ -174,6 +175,7 @@ def test_a_frozen_network_is_neither_counted_nor_saved_and_its_hash_is_recorded(
     assert not any(parameter.requires_grad for parameter in model.frozen.parameters())
 
 
+@pytest.mark.slow
 def test_a_training_does_not_go_on_with_other_weights(toys, squeezenet, tmp_path):
     job = job_of("toy-perceptual", "stripes")
     bench = dataclasses.replace(bench_in(tmp_path, stopping(4)), checkpoint_seconds=0.0)
@@ -185,6 +187,7 @@ def test_a_training_does_not_go_on_with_other_weights(toys, squeezenet, tmp_path
         execute_run(job, dataclasses.replace(bench, report=quiet))
 
 
+@pytest.mark.slow
 def test_without_the_weights_a_finished_run_is_scored_and_translates(toys, squeezenet, bench, cli):
     job = job_of("toy-perceptual", "stripes")
     first = record.read_record(execute_run(job, bench))
@@ -195,10 +198,3 @@ def test_without_the_weights_a_finished_run_is_scored_and_translates(toys, squee
     sources = bench.places.runs / job.run.folder / "translations-a2b"
     run = bench.places.runs / job.run.folder
     assert "translated 100" in cli("translate", "--run", run, sources, target)
-
-
-def test_masks_count_as_memory_of_images(toys):
-    settings = job_of("toy-instances").settings
-    assert settings.instances == 3
-    store = Store("memory", 100)
-    assert store.like_this().home == "memory"

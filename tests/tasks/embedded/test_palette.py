@@ -21,7 +21,9 @@ TAKEN = {  # from red, green and blue of a grey, by the palette of an image
 COUNTS = {"train": 1000, "test": 100}
 
 each_task = pytest.mark.parametrize("name", NAMES)
-each_split = pytest.mark.parametrize("split", COUNTS)
+each_split = pytest.mark.parametrize(
+    "split", [pytest.param("train", marks=pytest.mark.slow), "test"]
+)
 
 
 def known(listed):

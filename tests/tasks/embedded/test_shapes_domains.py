@@ -65,7 +65,9 @@ def test_bytes_are_fixed_with_the_version(split, index, digest):
     assert hashlib.sha256(image.tobytes()).hexdigest()[:16] == digest
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 1000), ("test", 100)])
+@pytest.mark.parametrize(
+    ("split", "count"), [pytest.param("train", 1000, marks=pytest.mark.slow), ("test", 100)]
+)
 def test_every_image_is_of_one_domain_and_domains_are_equally_large(split, count):
     labels = TASK.labels(split, EVERY) or []
     assert len(labels) == len(TASK.images(split, EVERY)) == 4 * count

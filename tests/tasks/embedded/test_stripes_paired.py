@@ -11,7 +11,9 @@ from i2i_bench.tasks.embedded.stripes_paired import stripes_paired_scene
 TASK = catalogue.EMBEDDED["stripes-paired"]
 PALE = np.arange(32)[:, None, None] % 4 < 2  # rows, counted from the edge of the image
 
-each_split = pytest.mark.parametrize(("split", "count"), [("train", 1000), ("test", 100)])
+each_split = pytest.mark.parametrize(
+    ("split", "count"), [pytest.param("train", 1000, marks=pytest.mark.slow), ("test", 100)]
+)
 
 
 def pixels(images):
