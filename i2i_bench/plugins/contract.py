@@ -12,12 +12,14 @@ import torch
 
 from i2i_bench.data.directions import directions_for
 from i2i_bench.data.needs import domains_for
+from i2i_bench.data.requests import translate_images
 from i2i_bench.model import Model, Necessity
 from i2i_bench.plugins.subject import Check, given_settings
 from i2i_bench.plugins.subject import Subject as Subject  # for the tests of plugins
 from i2i_bench.plugins.training_checks import TRAINING_CHECKS
 from i2i_bench.plugins.translation_checks import TRANSLATION_CHECKS
 from i2i_bench.pretrained import FILES, without_weights
+from i2i_bench.randomness import Randomness
 from i2i_bench.training.settings import change_settings
 
 
@@ -94,13 +96,15 @@ def needs_are_stated(subject: Subject) -> str | None:
     own = getattr(model.config, "domains", subject.task.attributes)
     if needs.drawn_domains != "no" and tuple(own) != domains_for(needs, subject.task):
         return f"config.domains is {own}, and the domains of the task are {subject.task.attributes}"
-    directions_for(model, subject.task)  # raises where one is unknown
-    return None
+    ways = directions_for(model, subject.task)  # raises where one is unknown
+    return None if ways else "the model translates in no direction"
 
 
 def frozen_networks_are_apart(subject: Subject) -> str | None:
-    """Check that frozen networks are not trained, counted or saved, and that steps change none."""
+    """Check that frozen networks are not trained, counted or saved, and for losses alone."""
     model = subject.build()
+    if len(Model.frozen):
+        return "a frozen network is put into Model.frozen, which all models share; set self.frozen"
     frozen = {id(p): f"frozen.{n}" for n, p in model.frozen.named_parameters()}
     groups = [group for each in model.optimizers.values() for group in each.param_groups]
     trained = [p for group in groups for p in group["params"]]
@@ -110,7 +114,26 @@ def frozen_networks_are_apart(subject: Subject) -> str | None:
     before = copy.deepcopy(model.frozen.state_dict())
     subject.step(model, 0)
     changed = [n for n, t in model.frozen.state_dict().items() if not torch.equal(t, before[n])]
-    return f"a training step changes frozen.{changed[0]}" if changed else None
+    if changed:
+        return f"a training step changes frozen.{changed[0]}"
+    return _translations_without_frozen(subject, model) if before else None
+
+
+def _translations_without_frozen(subject: Subject, model: Model) -> str | None:
+    """Check that translations do not change with frozen networks, which may lack their weights."""
+    model.networks.eval()
+    with torch.no_grad():
+        requests = subject.requests(model)
+        fakes = [translate_images(model, each, Randomness(0)) for each in requests]
+        for tensor in (*model.frozen.parameters(), *model.frozen.buffers()):
+            tensor.copy_(1 - tensor)
+        for request, fake in zip(requests, fakes, strict=True):
+            if not torch.equal(fake, translate_images(model, request, Randomness(0))):
+                return (
+                    f"{request.direction}: a translation depends on a frozen network, which is "
+                    "for losses; put it into networks"
+                )
+    return None
 
 
 def ablations_are_possible(subject: Subject) -> str | None:

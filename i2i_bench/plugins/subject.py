@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,19 @@ from i2i_bench.training.fast.modes import lay_out
 
 STEPS = 2  # that show what one step cannot
 NUM_INSTANCES = 2  # of an image, where the settings of a model that needs masks state none
+
+
+class _Pass:
+    """Batches as training gives them to ``prepare``: to be iterated over, not indexed."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._batches)
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,7 @@ class Subject:
         random = Randomness(2, first, dtype=self.dtype)
         if number == 0:
             with torch.no_grad():
-                model.prepare([self.batch(i) for i in range(STEPS)], random)
+                model.prepare(_Pass([self.batch(i) for i in range(STEPS)]), random)
         model.advance(self.clock(number))
         return model.training_step(self.batch(number), random)
 

@@ -91,6 +91,10 @@ class Shift(Model):
             self.frozen = nn.ModuleDict({"twin": self.networks["a2b"]})
         if config.fault == "moved frozen":
             self.frozen = nn.ModuleDict({"norm": nn.BatchNorm2d(3)})
+        if config.fault == "frozen translates":
+            self.frozen = nn.ModuleDict({"last": nn.Conv2d(3, 3, 1)})
+        if config.fault == "no direction":
+            self.directions = ()
         if config.fault == "fixed term":
             self.losses = {"cycle": "another"}
         if config.fault == "direction":
@@ -111,6 +115,10 @@ class Shift(Model):
     @classmethod
     def settings(cls, preset, task):
         return Settings(ShiftConfig(), 2, 8, 32, 32)
+
+    def prepare(self, batches, random):
+        if self.fault == "indexed batches":
+            assert batches[0].images  # pyright: ignore[reportIndexIssue] - the fault
 
     def advance(self, clock):
         if self.fault == "stage too late":
@@ -143,6 +151,8 @@ class Shift(Model):
 
     def translate(self, batch, direction, random):
         fake = self.networks[str(direction)](batch.images[direction.source])
+        if self.fault == "frozen translates":
+            fake = self.frozen["last"](fake)
         if self.fault == "batch":
             fake = fake - fake.mean()
         if self.fault == "chance":
@@ -170,6 +180,9 @@ FAULTS = {
     "direction": "needs are stated",
     "trained frozen": "frozen networks are apart",
     "moved frozen": "frozen networks are apart",
+    "frozen translates": "frozen networks are apart",
+    "no direction": "needs are stated",
+    "indexed batches": "resumes identically after save and load",
     "fixed term": "losses are finite, detached and named",
     "stage too late": "every network moves",
     "chance": "translations keep shape and range",
@@ -198,6 +211,22 @@ def test_a_sound_model_passes():
 def test_a_fault_is_noticed(fault):
     found = contract.check_model(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
+
+
+def test_a_batch_of_one_does_not_hide_that_images_depend_on_each_other():
+    found = contract.check_model(Shift, "shift", {"fault": "batch", "batch_size": "1"})
+    assert [each.name for each in found if each.reason] == ["translations are of single images"]
+
+
+def test_a_frozen_network_that_all_models_would_share_is_noticed(monkeypatch):
+    class Sharing(Shift):
+        def __init__(self, config):
+            super().__init__(config)
+            self.frozen["shared"] = nn.Conv2d(3, 3, 1)
+
+    monkeypatch.setattr(Model, "frozen", nn.ModuleDict())
+    found = contract.check_model(Sharing, "sharing")
+    assert [each.name for each in found if each.reason] == ["frozen networks are apart"]
 
 
 @pytest.mark.parametrize(
