@@ -138,9 +138,11 @@ def _shapes(batch: Batch) -> Hashable:
 def host_state(model: Model) -> Hashable:
     """Return every plain value of a model and its optimisers that a step may depend on.
 
+    Which parameters are trained is one of them: a model of stages may say so in no other way.
     Learning rates are not among them: they are on the device.
     """
     own = [(key, repr(value)) for key, value in vars(model).items() if _is_plain(value)]
+    trained = tuple(each.requires_grad for each in model.networks.parameters())
     groups = [
         (name, number, key, repr(value))
         for name, optimizer in model.optimizers.items()
@@ -148,7 +150,7 @@ def host_state(model: Model) -> Hashable:
         for key, value in group.items()
         if key != "lr" and _is_plain(value)
     ]
-    return (tuple(own), tuple(groups))
+    return (tuple(own), trained, tuple(groups))
 
 
 def _is_plain(value: object) -> bool:

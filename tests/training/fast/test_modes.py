@@ -12,6 +12,7 @@ import click
 import pytest
 import torch
 
+from i2i_bench.blocks.optimise import descend
 from i2i_bench.cli.main import main
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock
@@ -79,6 +80,42 @@ def test_steps_on_fixed_buffers_equal_plain_ones_bit_for_bit(name):
     static, same = take(subject, STATIC, record=at_once)
     assert plain == static
     assert all(torch.equal(t, same[key]) for key, t in networks.items())
+
+
+def test_a_stage_that_only_freezes_networks_is_captured_anew(toys):
+    class Stages(toys["toy-staged"]):
+        def advance(self, clock):
+            stage = clock.step * 2 // (clock.total_steps + 1)
+            for number, way in enumerate(("a2b", "b2a")):
+                self.networks[way].requires_grad_(number == stage)
+
+        def training_step(self, batch, random):
+            ways = [w for w in self.optimizers if next(self.networks[w].parameters()).requires_grad]
+            images = batch.images["a"]
+            losses = {way: (self.networks[way](images) - images).square().mean() for way in ways}
+            for way, loss in losses.items():
+                descend(self.optimizers[way], loss)
+            return {f"pixel_{way}": loss.detach() for way, loss in losses.items()}
+
+    subject = contract.Subject(Stages, Stages.settings("tiny", toy(Stages)))
+    plain, networks = take(subject, Modes(fused=True), steps=8, left_out=0)
+    static, same = take(subject, STATIC, steps=8, left_out=0, record=fixed)
+    assert [list(each) for each in plain] == [["pixel_a2b"]] * 4 + [["pixel_b2a"]] * 4
+    assert plain == static
+    assert all(torch.equal(t, same[key]) for key, t in networks.items())
+
+
+def fixed(body):
+    """Repeat the terms of the first replay alone, as a graph knows no others."""
+    names = []
+
+    def replay():
+        found = body()
+        names.extend(found if not names else ())
+        assert list(found) == names
+        return found
+
+    return replay
 
 
 @pytest.mark.parametrize("modes", [Modes(fused=True), Modes(channels_last=True)], ids=str)
