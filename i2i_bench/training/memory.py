@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import resource
 import sys
 import weakref
@@ -16,8 +17,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from i2i_bench.data.needs import make_batch
-from i2i_bench.model import Clock, Model, Settings, TaskFacts
+from i2i_bench.data.needs import NUM_DRAWN, domains_for, make_batch
+from i2i_bench.model import Batch, Clock, Model, Needs, Settings, TaskFacts
 from i2i_bench.randomness import Randomness
 from i2i_bench.system.memory import available_memory
 from i2i_bench.system.messages import shown_bytes
@@ -70,8 +71,9 @@ class _Facts:
 def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> MemoryNeed:
     """Take two training steps on the meta device, where tensors have a size and no content.
 
-    Two, since the optimisers' state exists from the second one on. Precision is taken as fp32.
-    Training images are not included. Runs that differ only in seed or images are measured once.
+    Two of each domain, since the optimisers' state exists from the second one on. Precision is
+    taken as fp32. Training images are not included. Runs that differ only in seed or images are
+    measured once.
 
     Raises:
         ValueError: If the model refuses images of this size.
@@ -103,12 +105,24 @@ _remember = functools.lru_cache(maxsize=64)(_count)
 
 
 def _train_twice(model: Model, settings: Settings, task: _Facts) -> None:
-    needs = type(model).needs(settings.config)
+    make = functools.partial(_empty_batches, type(model).needs(settings.config), settings, task)
+    random, count = Randomness(0, 0, "meta"), settings.batch_size
+    with torch.no_grad():
+        model.prepare(list(make()), random)
     model.networks.train()
-    for step in (1, 2):
-        model.advance(Clock(step, 2, (step - 1) * settings.batch_size, 2 * settings.batch_size))
-        batch = make_batch(needs, task, settings, lambda what, domain, shape: torch.zeros(shape))
-        model.training_step(batch, Randomness(0, 0, "meta"))
+    steps = 2 * sum(1 for _ in make())
+    for step, batch in enumerate(itertools.chain(make(), make())):
+        model.advance(Clock(step + 1, steps, step * count, steps * count))
+        model.training_step(batch, random)
+
+
+def _empty_batches(needs: Needs, settings: Settings, task: _Facts) -> Iterator[Batch]:
+    """Make batches that show a model each domain, of which a step may see two out of many."""
+    every = domains_for(needs, task)
+    for first in range(0, len(every), NUM_DRAWN):
+        first = min(first, max(0, len(every) - NUM_DRAWN))
+        names = every[first : first + NUM_DRAWN]
+        yield make_batch(needs, task, settings, lambda *args: torch.zeros(args[2]), domains=names)
 
 
 @contextlib.contextmanager

@@ -71,6 +71,33 @@ def test_a_model_that_looks_at_values_is_counted_by_its_weights(settings):
     assert str(need).startswith("at least ")
 
 
+class Prepared(Linear):
+    is_ready = False
+
+    def prepare(self, batches, random):
+        self.is_ready = len([batch.images["a"].mean() for batch in batches]) > 0
+
+    def training_step(self, batch, random):
+        if not self.is_ready:
+            raise ValueError("it was not prepared")
+        super().training_step(batch, random)
+
+
+def test_a_model_prepares_itself_before_it_is_counted(settings):
+    assert expect(Prepared, settings) == expect(Linear, settings)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_states_of_all_domains_are_counted_where_a_step_sees_two(number, toys):
+    names = tuple("wxyz"[:number])
+    task = Toy(domains=("all",), num_train={"all": 8}, attributes=names, exclusive=(names,))
+    model_class = toys["toy-drawn"]
+    settings = model_class.settings("tiny", task)
+    networks = model_class(settings.config).networks
+    weights = 4 * sum(parameter.numel() for parameter in networks.parameters())
+    assert memory.measure_need(model_class, settings, task).states >= 3.4 * weights
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.available_models())
 def test_every_model_can_be_counted(name):
