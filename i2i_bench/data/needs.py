@@ -76,9 +76,9 @@ def takes_pairs(needs: Needs, task: BatchFacts) -> bool:
     return task.paired and needs.pairs != "no"
 
 
-def takes_masks(needs: Needs, task: BatchFacts) -> bool:
-    """Tell whether a model is given the instance masks of a task."""
-    return task.has_masks and needs.masks != "no"
+def takes_masks(needs: Needs, task: BatchFacts, num_instances: int) -> bool:
+    """Tell whether a model is given the instance masks of a task, so many of an image at most."""
+    return task.has_masks and needs.masks != "no" and num_instances > 0
 
 
 def takes_labels(needs: Needs, task: BatchFacts) -> bool:
@@ -109,6 +109,6 @@ def make_batch(
     labels = masks = None
     if takes_labels(needs, task):
         labels = {d: fill("labels", d, (count, len(task.attributes))) for d in names}
-    if takes_masks(needs, task):
+    if takes_masks(needs, task, settings.instances):
         masks = {d: fill("masks", d, (count, settings.instances, size, size)) for d in names}
     return Batch(images, labels, masks)

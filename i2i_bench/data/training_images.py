@@ -121,7 +121,7 @@ class TrainingImages:
         stream = "pair" if takes_pairs(self.needs, task) else name
         draws = _Draws(self.seed, stream, pixels, settings)
         masks = None
-        if takes_masks(self.needs, task):
+        if takes_masks(self.needs, task, settings.instances):
             given = task.instance_masks("train", name) or []
             masks = _keep_masks(given, store.like_this(), settings)
         slab = None

@@ -49,7 +49,7 @@ def count_macs(
     if task.attributes:
         before, after = np.eye(2, len(task.attributes), dtype=np.int8)
         labels = before[None], after[None]
-    if settings.instances and takes_masks(type(model).needs(settings.config), task):
+    if takes_masks(type(model).needs(settings.config), task, settings.instances):
         masks = torch.zeros(1, settings.instances, size, size, device=device)
     request = Request(direction, image, labels, masks)
     model.networks.eval()

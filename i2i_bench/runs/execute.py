@@ -97,7 +97,8 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
 
 def references_of(model: Model, job: Job, test_set: TestSet) -> dict[Direction, Reference]:
     """Gather what translations are compared with, for each direction of a model."""
-    count = job.settings.instances if takes_masks(job.needs, job.task) else 0
+    count = job.settings.instances
+    count = count if takes_masks(job.needs, job.task, count) else 0
     for direction in directions_for(model, job.task) if count else ():
         test_set.instances(direction.source, count)  # a damaged mask is found before the training
     return {

@@ -75,7 +75,7 @@ def request_for(job: Job, test_set: TestSet, direction: Direction, rows: list[in
     images = to_float(channels_first(test_set.images(direction.source, rows)))
     labels, masks = labels_of(job.task, direction), None
     chosen = None if labels is None else (labels[0][rows], labels[1][rows])
-    if takes_masks(job.needs, job.task):
+    if takes_masks(job.needs, job.task, job.settings.instances):
         given = test_set.instances(direction.source, job.settings.instances, rows)
         masks = None if given is None else torch.from_numpy(given).to(images)
     return Request(direction, images, chosen, masks)

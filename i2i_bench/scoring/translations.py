@@ -125,7 +125,7 @@ def translate_test_set(
         ValueError: If a translation has another shape than its source, or is not finite.
     """
     task, sources = test_set.task, test_set.images(direction.source)
-    has_masks = num_instances > 0 and takes_masks(model.needs(model.config), task)
+    has_masks = takes_masks(model.needs(model.config), task, num_instances)
     work = _Work(
         model,
         direction,

@@ -84,7 +84,7 @@ class Album:
         self._labels = {d: labels_of(task, d) for d in directions_for(model, task)}
         rows = {d: range(min(COUNT, len(test_set.names(d.source)))) for d in self._labels}
         self._sources = {d: test_set.images(d.source, rows[d]) for d in rows}
-        has_masks = num_instances > 0 and takes_masks(model.needs(model.config), task)
+        has_masks = takes_masks(model.needs(model.config), task, num_instances)
         self._instances = {
             d: test_set.instances(d.source, num_instances, rows[d]) if has_masks else None
             for d in rows

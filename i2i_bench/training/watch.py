@@ -65,7 +65,7 @@ def _requests(model: Model, images: TrainingImages) -> Iterator[Request]:
     """Yield requests of the same few images for every direction, or change of a label."""
     batch, task = images.batch(0, IMAGES_SEEN), images.task
     masks = batch.masks or {}
-    if batch.labels is None:
+    if batch.labels is None or EVERY not in batch.labels:  # told apart by their domains
         for domains in itertools.permutations(batch.images, 2):
             way = Direction(*domains)
             if not lacking_direction(model, way):
@@ -78,7 +78,8 @@ def _requests(model: Model, images: TrainingImages) -> Iterator[Request]:
         if chosen:
             new = [labelling.changed(old[i], direction.target) for i in chosen]
             labels = known[chosen], label_array(task, new)
-            yield Request(direction, batch.images[EVERY][chosen], labels)
+            given = masks[EVERY][chosen] if masks else None
+            yield Request(direction, batch.images[EVERY][chosen], labels, given)
 
 
 def _request(way: Direction, images: Tensor, masks: Tensor | None, task: Task) -> Request:

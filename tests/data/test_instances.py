@@ -6,6 +6,7 @@ import torch
 
 from i2i_bench.data import test_set
 from i2i_bench.data.instances import decode_instances
+from i2i_bench.data.needs import make_batch
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import A2B, Needs, ResizeRule, Settings
 from i2i_bench.tasks import catalogue
@@ -92,3 +93,15 @@ def test_test_masks_and_their_truth_are_of_the_same_instances():
     one = tests.instances("a", 3, [5])
     assert one is not None
     assert np.array_equal(one, before[5:6])
+
+
+@pytest.mark.parametrize("instances", [0, 2])
+def test_masks_that_are_optional_are_given_if_there_are_to_be_some(instances):
+    settings = Settings(None, 2, 8, 32, 32, instances=instances)
+    task, needs = MORPH, Needs(masks="optional")
+    batches = [
+        TrainingImages(task, settings, 0, needs=needs).batch(0, 2),
+        make_batch(needs, task, settings, lambda what, domain, shape: torch.zeros(shape)),
+    ]
+    shapes = [batch.masks and tuple(batch.masks["a"].shape) for batch in batches]
+    assert shapes == [(2, instances, 32, 32) if instances else None] * 2
