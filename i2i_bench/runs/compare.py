@@ -253,6 +253,8 @@ class _Data:
         _require_scored(test_set.names(target), self.real, expected, where)
         self.sources = test_set.images(source, self.indices)
         self.truth = test_set.truth(direction, self.indices)
+        answers = test_set.answers(direction)
+        self.answers = None if answers is None else answers[self.indices]
         self.foreground = task.foreground(source, target)
         self._recorded = [score.values.keys() for score in scores]
 
@@ -319,8 +321,10 @@ def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, Sequence[fl
     given: dict[Need, Any] = {"fake": fakes, "source": data.sources, "device": device}
     if data.truth is not None:
         given["truth"] = data.truth
-        if data.foreground is not None:
-            given["foreground"] = [data.foreground[i] for i in data.indices]
+    if data.answers is not None:
+        given["answers"] = data.answers
+    if data.foreground is not None:
+        given["foreground"] = [data.foreground[i] for i in data.indices]
     sample, meter = Sample(given), Meter(AGAIN)
     return {
         metric.key: meter.by_image(metric, sample)

@@ -215,7 +215,14 @@ def test_foreground_and_background_are_compared_where_they_are_known():
     stripes = catalogue.EMBEDDED["stripes"]
     truth = decoded(stripes.truth("a", "b") or [])[:9]
     masks = (stripes.foreground("a", "b") or [])[:9]
-    data = SimpleNamespace(sources=truth, truth=truth, foreground=masks, indices=list(range(9)))
+    data = SimpleNamespace(
+        sources=truth,
+        truth=truth,
+        answers=None,
+        foreground=masks,
+        indices=list(range(9)),
+        has=lambda metric: True,
+    )
     wrong = np.where(np.stack(masks)[..., None], truth // 2, truth).astype(np.uint8)
     found = _per_image(wrong, cast(Any, data), "cpu")
     assert found["psnr_background"] == [100.0] * 9
