@@ -238,6 +238,7 @@ class External(_Strict):
         harness_version: Version of i2i-bench.
         formats: Number of files of each format, by direction.
         scores: By ``protocol@version/direction``.
+        alarms: What the scores tell is wrong with the images, a sentence each, direction first.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -247,11 +248,16 @@ class External(_Strict):
     harness_version: Line
     formats: dict[str, dict[str, Count]]
     scores: Scores
+    alarms: list[Line] = []
 
     @model_validator(mode="after")
     def _scores_lie_under_their_names(self) -> External:
         _check_names(self.scores)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_unset(handler(self), ("alarms",))
 
     @property
     def file(self) -> Path:

@@ -30,6 +30,7 @@ trained_version       int64              of the task in training
 n_real                int64    images    in the reference
 n_fake                int64    images    translations
 partial               bool               whether test images are missing
+unsound               string             why this is no translation to rank; often empty
 checkpoint            string             ``last``, or which
 selected_on           string             what chose the checkpoint; NA for ``last``
 metrics               string             those of plugins or asked for, with versions; often empty
@@ -84,6 +85,7 @@ from i2i_bench.records.record import (
 )
 from i2i_bench.report.columns import BASELINES
 from i2i_bench.report.rows import group_of
+from i2i_bench.scoring.alarms import why_unsound
 from i2i_bench.scoring.metric_set import known_metrics
 
 DTYPES = {  # of the columns that do not depend on metrics and settings
@@ -99,6 +101,7 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("weights_sha256", "real_sha256"), "string"),
     **dict.fromkeys(("trained_version", "n_real", "n_fake"), "int64"),
     "partial": "bool",
+    "unsound": "string",
     **dict.fromkeys(("checkpoint", "selected_on", "metrics", "alarms"), "string"),
     **dict.fromkeys(("parameters", "macs", "images_seen", "steps"), "Int64"),
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
@@ -155,14 +158,14 @@ def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
         f"{key} {origin.version} of {origin.distribution} {origin.distribution_version}"
         for key, origin in sorted(score.metrics.items())
     )
-    if isinstance(record, External):
-        return shared | {"kind": "external", "label": record.name}
     start = f"{score.direction}: "
     alarms = [text.removeprefix(start) for text in record.alarms if text.startswith(start)]
+    shared |= {"alarms": "; ".join(alarms), "unsound": why_unsound(score)}
+    if isinstance(record, External):
+        return shared | {"kind": "external", "label": record.name}
     return shared | {
         "kind": "run",
         "label": record.run.label,
-        "alarms": "; ".join(alarms),
         "parameters": sum(record.parameters.values()),
         "modes": ", ".join(record.modes),
         "modes_left_out": "; ".join(

@@ -24,7 +24,8 @@ from i2i_bench.report.rows import (
     mixture,
     versions_of_metrics,
 )
-from i2i_bench.report.targets import MEAN, means
+from i2i_bench.report.targets import MEAN, averaged, means
+from i2i_bench.scoring.alarms import why_unsound
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, PROTOCOLS
 from i2i_bench.system.messages import near
@@ -184,12 +185,25 @@ def _model_row(part: list[Entry]) -> Row:
         seeds=len(part) if is_run else 0,
         stats=_stats(found),
         partial=score.partial,
+        unsound=_unsound(part),
         model=record.model if is_run else "",
         variant=record.variant if is_run else "",
         checkpoint=score.checkpoint,
         selected_on=score.selected_on or "",
         entries=tuple(part),
     )
+
+
+def _unsound(part: list[Entry]) -> str:
+    """Say why a row is no translation to rank; of a mean, in which directions it is none."""
+    found: dict[str, list[str]] = {}
+    for record, score in part:
+        for each in averaged(record.scores.values(), score):
+            if why := why_unsound(each):
+                where = "" if each is score else f"{each.direction}: "
+                found.setdefault(where + why, []).append(str(getattr(record, "seed", "")))
+    whose = {why: f" (seed {', '.join(seeds)})" * (len(part) > 1) for why, seeds in found.items()}
+    return "; ".join(why + seeds for why, seeds in whose.items())
 
 
 def _label(record: AnyRecord, score: Score) -> str:
@@ -242,7 +256,8 @@ def _ranked(rows: list[Row], headline: Column) -> list[Row]:
     """Put rows that can be ranked first, the best on top; ties as printed share a rank."""
 
     def rankable(row: Row) -> bool:
-        return bool(headline.better) and headline.key in row.stats and not row.partial
+        is_whole = not row.partial and not row.unsound
+        return bool(headline.better) and headline.key in row.stats and is_whole
 
     def goodness(row: Row) -> float:
         return headline.goodness(row.stats[headline.key].mean)
@@ -257,13 +272,13 @@ def _ranked(rows: list[Row], headline: Column) -> list[Row]:
 
 
 def _marked(rows: list[Row], columns: list[Column]) -> list[Row]:
-    """Mark the two best values of each column among models whose test set is complete."""
+    """Mark the two best values of each column among sound models whose test set is complete."""
     marks: list[dict[str, Mark]] = [{} for _ in rows]
     for column in columns:
         values = {
             i: column.goodness(row.stats[column.key].mean)
             for i, row in enumerate(rows)
-            if column.better and column.key in row.stats and not row.partial
+            if column.better and column.key in row.stats and not (row.partial or row.unsound)
         }
         order = sorted(set(values.values()), reverse=True)
         for i, value in values.items():

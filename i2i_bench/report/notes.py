@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import AnyRecord, External, Record, Score
+from i2i_bench.records.record import External, Record
 from i2i_bench.report.columns import SPREADS
 from i2i_bench.report.rows import Entry, Group, Row, have_one, versions_of_metrics
-from i2i_bench.report.targets import MEAN
+from i2i_bench.report.targets import MEAN, averaged
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
 from i2i_bench.scoring.metrics.lpips import LPIPS
@@ -31,7 +31,7 @@ def explain(
 ) -> list[str]:
     """Say what the numbers are, what is missing and why."""
     entries = [entry for part, _ in rows for entry in part]
-    notes = [_ranking_note(ranked, headline), *_partial_notes(rows)]
+    notes = [_ranking_note(ranked, headline), *_partial_notes(rows), *_unsound_notes(ranked)]
     notes.append(_spread_note(group))
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
@@ -74,17 +74,19 @@ def _remarks(group: Group, entries: list[Entry]) -> list[str]:
 
 
 def _alarm_notes(group: Group, rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Give each alarm once, but those for which a row is not ranked, which are noted already."""
     start = f"{group.direction}: "
-    seeds: dict[tuple[str, str], list[int]] = {}  # by row and alarm, as several may agree
+    seeds: dict[tuple[str, str], list[str]] = {}  # by row and alarm, as several may agree
     for part, row in rows:
-        for record in (record for record, _ in part if isinstance(record, Record)):
-            for alarm in record.alarms:
-                if alarm.startswith(start):
-                    seeds.setdefault((row.label, alarm.removeprefix(start)), []).append(record.seed)
-    return [
-        f"Alarm of {label}, seed{'s' * (len(of) > 1)} {', '.join(map(str, of))}: {alarm}."
-        for (label, alarm), of in seeds.items()
-    ]
+        for record, _ in part:
+            for alarm in (
+                text.removeprefix(start) for text in record.alarms if text.startswith(start)
+            ):
+                if alarm not in row.unsound:
+                    seed = [str(record.seed)] if isinstance(record, Record) else []
+                    seeds.setdefault((row.label, alarm), []).extend(seed)
+    whose = {key: f", seed{'s' * (len(of) > 1)} {', '.join(of)}" for key, of in seeds.items() if of}
+    return [f"Alarm of {key[0]}{whose.get(key, '')}: {key[1]}." for key in seeds]
 
 
 def _ranking_note(ranked: list[Row], headline: Column) -> str:
@@ -94,7 +96,14 @@ def _ranking_note(ranked: list[Row], headline: Column) -> str:
         return f"Nothing is ranked: {headline.title!r} is not a metric to rank by."
     if not any(headline.key in row.stats for row in ranked):
         return f"Nothing is ranked: no row has a value of {headline.title}, for the reason below."
-    return f"Nothing is ranked: no complete row has a value of {headline.title}."
+    which = "sound and complete" if any(row.unsound for row in ranked) else "complete"
+    return f"Nothing is ranked: no {which} row has a value of {headline.title}."
+
+
+def _unsound_notes(rows: list[Row]) -> list[str]:
+    return [
+        f"{row.label}: neither ranked nor marked, {row.unsound}." for row in rows if row.unsound
+    ]
 
 
 def _partial_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
@@ -267,25 +276,17 @@ def explain_split(entries: list[Entry]) -> str:
     keys = ("resampling", "resize")
     ways = sorted({" ".join(str(each[k]) for k in keys if k in each) for each in settings} - {""})
     here = f" (here {', '.join(ways)})" if ways else ""
-    if entries[0][1].direction.startswith(MEAN):
+    record, mean = entries[0]
+    if mean.direction.startswith(MEAN):
+        part = averaged(record.scores.values(), mean)
+        targets = ", ".join(each.direction for each in part)
         return (
-            f"Another table has the same heading but a mean over other targets (here "
-            f"{', '.join(_targets(*entries[0]))}) or of different real images{here}; rows measured "
-            "against different images are not ranked together."
+            f"Another table has the same heading but a mean over other targets (here {targets}) or "
+            f"of different real images{here}; rows measured against different images are not "
+            "ranked together."
         )
     return (
         "Another table has the same heading but different real images, because models resize them "
         f"differently{here} or the images themselves differ; rows measured against different "
         "images are not ranked together."
-    )
-
-
-def _targets(record: AnyRecord, mean: Score) -> list[str]:
-    """Name the changes of a label that a mean is over."""
-    protocol = (mean.protocol, mean.protocol_version)
-    return sorted(
-        score.direction
-        for score in record.scores.values()
-        if score.direction[:1] in ("+", "-")
-        and (score.protocol, score.protocol_version) == protocol
     )

@@ -59,7 +59,12 @@ def _leads(table: Table) -> list[list[str]]:
     """Return the cells that name each row, titles first: rank and label, or varied values."""
     if table.keys:
         return [list(table.keys), *(list(row.values) for row in table.rows)]
-    return [["#", "model"], *([str(row.rank or "-"), row.label] for row in table.rows)]
+    return [["#", "model"], *([_place(row), row.label] for row in table.rows)]
+
+
+def _place(row: Row) -> str:
+    """Give the rank of a row, "!" where it must have none."""
+    return str(row.rank or ("!" if row.unsound else "-"))
 
 
 def _block(table: Table, columns: list[Column], is_first: bool) -> _Block:

@@ -80,6 +80,7 @@ class Row:
         rank: 1 for the best, shared by ties; None where a row is not ranked.
         marks: The best and the second best value of each column.
         partial: Whether test images are missing.
+        unsound: Why the row is never ranked, whatever its values; "" for most.
         model: Name in the registry; "" for what is no model.
         variant: As recorded.
         checkpoint: ``last``, or which.
@@ -95,6 +96,7 @@ class Row:
     rank: int | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict)
     partial: bool = False
+    unsound: str = ""
     model: str = ""
     variant: str = ""
     checkpoint: str = ""

@@ -32,6 +32,21 @@ def means(scores: Iterable[Score]) -> list[Score]:
     return [_mean(part) for part in groups.values() if len(part) > 1]
 
 
+def averaged(scores: Iterable[Score], score: Score) -> list[Score]:
+    """Return the scores that a mean is over, in the order of their directions; of others itself.
+
+    Args:
+        scores: Of the record.
+        score: Of one direction, or a mean that ``means`` made of them.
+    """
+    if not score.direction.startswith(MEAN):
+        return [score]
+    protocol = (score.protocol, score.protocol_version)
+    part = [each for each in scores if (each.protocol, each.protocol_version) == protocol]
+    changes = [each for each in part if each.direction[:1] in ("+", "-")]
+    return sorted(changes, key=lambda each: each.direction)
+
+
 def _mean(part: Sequence[Score]) -> Score:
     part = sorted(part, key=lambda score: score.direction)
     names = {key for score in part for key in score.baselines}

@@ -15,6 +15,7 @@ from i2i_bench.records.record import AnyRecord, External, Record, Score, Values
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.directions import direction_problems, ends, is_possible, num_test_images
 from i2i_bench.scoring import protocols
+from i2i_bench.scoring.alarms import equals_identity
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
 from i2i_bench.tasks import catalogue
@@ -370,17 +371,9 @@ def _siblings(found: FoundRecords) -> Iterator[str]:
 
 def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:
     for score in each.scores.values():
-        if "fake" in score.pixels_sha256 and not _leaves_sources(score):
+        # those that equal their sources may be the same of several runs
+        if "fake" in score.pixels_sha256 and not equals_identity(score):
             yield each.task, score.direction, score.pixels_sha256["fake"]
-
-
-def _leaves_sources(score: Score) -> bool:
-    """Tell whether translations equal their sources, which several runs may share."""
-    if "identity" not in score.baselines:
-        return False
-    untouched = score.baselines["identity"].values
-    keys = [k for k, value in untouched.items() if value is not None and not k.endswith("_cycle")]
-    return bool(keys) and all(score.values.get(key) == untouched[key] for key in keys)
 
 
 def _work(each: AnyRecord) -> Iterator[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from i2i_bench.runs.job import Job, build_model
 from i2i_bench.runs.lock import RunLock
 from i2i_bench.runs.provenance import make_record, training_costs
 from i2i_bench.scoring import translations
-from i2i_bench.scoring.scorer import alarms_of_scores
+from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.translations import Reference
 from i2i_bench.system import files
 from i2i_bench.system.progress import Report

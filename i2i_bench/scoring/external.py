@@ -21,6 +21,7 @@ from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records import record
 from i2i_bench.records.record import External, Scores
 from i2i_bench.scoring import translations
+from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.scoring.submission import ImageFile, opened
 from i2i_bench.scoring.translations import Reference, Translations
@@ -85,9 +86,12 @@ def score_submission(
             "formats": before.formats | {str(images.direction): formats},
             "scores": kept | scores,
             "harness_version": new.harness_version,
+            "alarms": alarms_of_scores(kept | scores),
         }
         made = before.model_copy(update=whole)
         record.write_record(made, results)
+    for alarm in alarms_of_scores(scores):
+        logger.warning("%s: %s", name, alarm)
     return made
 
 

@@ -226,16 +226,6 @@ def _biased(found: ValuesOrReasons, num_images: int, num_compared: int) -> Value
     return {key: why for key in found if key in {metric.key for metric in distances.BIASED}}
 
 
-def alarms_of_scores(scores: Scores) -> list[str]:
-    """Say what the scores of a model tell is wrong with it, a sentence each, direction first."""
-    by_direction = {score.direction: score.values for score in scores.values()}
-    return [
-        f"{direction}: {sentence}"
-        for direction in sorted(by_direction)
-        for sentence in health.alarms_of_values(by_direction[direction]).values()
-    ]
-
-
 class _Sets:
     """The image sets of one direction: their hashes, and features, extracted once a recipe."""
 

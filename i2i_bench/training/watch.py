@@ -16,10 +16,10 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.labels import EVERY
 from i2i_bench.model import Direction, Model
 from i2i_bench.randomness import Randomness
-from i2i_bench.scoring.health import alarms_of_values, colour_correlation, mask_values, measure
+from i2i_bench.scoring.alarms import UNSOUND, alarms_of_values
+from i2i_bench.scoring.health import image_values, mask_values, measure
+from i2i_bench.scoring.metrics.change import image_variety
 from i2i_bench.scoring.metrics.masks import BACKGROUND_SHARE
-from i2i_bench.scoring.metrics.pixels import COLOUR_CORRELATION
-from i2i_bench.scoring.protocols import ValuesOrReasons
 from i2i_bench.system.progress import Report
 from i2i_bench.tasks.task import Task
 from i2i_bench.training.snapshots import evaluating
@@ -27,6 +27,7 @@ from i2i_bench.training.snapshots import evaluating
 logger = logging.getLogger(__name__)
 
 LOOKS = 20  # in a training, at equal distances
+BEGINNING = 4  # looks, at which a model may still copy, or give one picture: many begin so
 IMAGES_SEEN = 4  # in a look
 
 
@@ -55,8 +56,9 @@ class Watch:
     def _look(self, images_seen: int) -> None:
         for request in _requests(self._model, self._images):
             direction = request.direction
-            for key, alarm in alarms_of_values(_look_at(self._model, request)).items():
-                if (direction, key) not in self._known:
+            for key, alarm in _look_at(self._model, request).items():
+                is_early = key in UNSOUND and self._looks <= BEGINNING
+                if not is_early and (direction, key) not in self._known:
                     self._known.add((direction, key))
                     logger.warning("%s after %d images: %s", direction, images_seen, alarm)
 
@@ -93,15 +95,15 @@ def _request(way: Direction, images: Tensor, masks: Tensor | None, task: Task) -
     return Request(way, images, (before, after), masks)
 
 
-def _look_at(model: Model, request: Request) -> ValuesOrReasons:
-    """Return the values that may raise an alarm, of the translation of a batch."""
+def _look_at(model: Model, request: Request) -> dict[str, str]:
+    """Return the alarms that the translation of a batch raises."""
     random = Randomness(0, device=request.images.device)
     with evaluating(model, request.images.device):
         fake = translate_images(model, request, random)
         masks = attention_of(model, request, random)
     both = (request.images, fake)
     sources, fakes = (to_uint8(images).cpu().permute(0, 2, 3, 1).numpy() for images in both)
-    values: ValuesOrReasons = {COLOUR_CORRELATION.key: colour_correlation(sources, fakes)}
+    values = image_values(sources, fakes)
     if masks is not None and masks.background is not None:
         values[BACKGROUND_SHARE.key] = float(masks.attention[:, masks.background].float().mean())
-    return values | mask_values(measure(masks))
+    return alarms_of_values(values | mask_values(measure(masks)), image_variety(sources))

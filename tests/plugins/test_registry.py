@@ -136,6 +136,25 @@ def listed(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines()[1:]]
 
 
+@pytest.mark.slow
+def test_copier_of_the_source_has_the_best_background_and_no_rank(cli, install):
+    text = MODULE.replace("Invert(", "Copier(").partition("        return torch.tanh(")[0]
+    install("copier", "i2i_copier:Copier", f"{text}        return batch.images[direction.source]\n")
+    options = ("--task", "stripes", "--preset", "tiny")
+    cli("run", "--model", "copier", "--model", "cyclegan", *options)
+    board = cli("leaderboard")
+    for table in board.split("## ")[1:]:
+        lines = table.partition("\n- ")[0].splitlines()
+        rows = {row[1]: row for row in map(_cells, reversed(lines)) if len(row) > 4}
+        assert (rows["copier"][0], rows["cyclegan"][0]) == ("!", "1")
+        assert rows["copier"][4] == "100.00"  # of the background
+    assert board.count("copier: neither ranked nor marked, sources are returned unchanged") == 2
+
+
+def _cells(line: str) -> list[str]:
+    return [part.strip() for part in line.strip("|").split("|")]
+
+
 @pytest.fixture(scope="module")
 def counted_once():
     """Have what a class costs counted once, however often it is described."""

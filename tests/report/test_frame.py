@@ -281,6 +281,8 @@ def test_number_beyond_64_bits_is_refused(changes):
 def ranking(part, headline):
     """Rank models by the mean over seeds as printed, as a leaderboard does."""
     means = part[~part["partial"]].groupby(["model", "variant"])[headline.key].mean().dropna()
+    copies = part[part["unsound"] != ""] if "unsound" in part else part[:0]
+    means = means.drop(list({*zip(copies["model"], copies["variant"], strict=True)}))
     ranks = means.map(headline.goodness).rank(method="min", ascending=False)
     return {name: int(rank) for name, rank in ranks.items()}
 

@@ -7,6 +7,7 @@ from sound_records import make_record
 from i2i_bench.records.record import Values
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.render import leaderboard_csv, leaderboard_latex, leaderboard_markdown
+from i2i_bench.report.render import tables_to_markdown as render_markdown
 from i2i_bench.report.rows import cell
 
 MIXED = {
@@ -108,6 +109,46 @@ def test_alarms_stand_below_the_table_of_their_direction():
     (table,) = tabulate([make(alarms=["a2b: masks are gone", "b2a: colours are gone"])])
     notes = [note for note in table.notes if "gone" in note]
     assert notes == ["Alarm of cyclegan, seed 0: masks are gone."]
+
+
+COPY = {"psnr_foreground": 30.0, "psnr_background": 100.0, "unchanged_share": 1.0}
+SOUND = {"psnr_foreground": 20.0, "psnr_background": 30.0, "unchanged_share": 0.0}
+
+
+def test_copy_of_the_source_has_neither_rank_nor_mark_and_a_note_says_why():
+    (table,) = tabulate([make("copier", values=COPY), make("a", values=SOUND), make("b")])
+    assert models(table) == [("a", 1), ("b", 1), ("copier", None)]
+    assert {row.label: dict(row.marks) for row in table.rows[:3]}["copier"] == {}
+    assert table.rows[0].marks["psnr_background"] == "best"
+    (note,) = [note for note in table.notes if note.startswith("copier: ")]
+    assert note.startswith(
+        "copier: neither ranked nor marked, sources are returned unchanged: 100%"
+    )
+    assert cells(render_markdown([table]), "copier")[0] == "!"
+
+
+def test_one_seed_that_copies_spoils_its_row_and_is_named():
+    (table,) = tabulate([make("a", seed=s, values=v) for s, v in enumerate((SOUND, COPY))])
+    assert models(table) == [("a", None)]
+    assert table.rows[0].unsound.endswith("within rounding (seed 1)")
+    assert table.notes[0] == "Nothing is ranked: no sound and complete row has a value of PSNR fg."
+
+
+def test_copy_in_an_older_record_is_known_by_values_that_are_the_identitys():
+    (table,) = tabulate([make("copier", values={"psnr": 11.0}), make("a", values={"psnr": 9.0})])
+    assert [row.label for row in table.rows if row.unsound] == ["copier"]
+
+
+def test_mean_over_targets_is_not_ranked_where_one_of_them_is_a_copy():
+    ways = {"+x": SOUND, "+y": COPY}
+    scores = [score_of(values, direction=way) for way, values in ways.items()]
+    found = make_record(*scores, task="shapes-attributes")
+    tables = {table.group.direction: table for table in tabulate([found])}
+    assert [row.unsound.partition(":")[0] for row in tables["mean over 2 targets"].rows[:1]] == [
+        "+y"
+    ]
+    assert tables["+x"].rows[0].rank == 1
+    assert tables["+y"].rows[0].rank is None
 
 
 def test_an_alarm_of_several_seeds_is_one_note():

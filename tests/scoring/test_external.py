@@ -18,7 +18,8 @@ from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.records import record
 from i2i_bench.records.run import Run
 from i2i_bench.scoring import external, protocols, submission, translations
-from i2i_bench.scoring.scorer import Scorer, alarms_of_scores
+from i2i_bench.scoring.alarms import alarms_of_scores
+from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.two_domains import two_domain_task
@@ -390,6 +391,20 @@ def test_losses_of_compression_are_warned_of(score, folder, fakes, caplog):
     first(folder).unlink()
     score()
     assert "1 of 8 images are JPEG or WebP" in caplog.text
+
+
+def test_one_picture_for_all_is_warned_of_recorded_and_not_ranked(score, cli, folder, path, caplog):
+    for file in folder.iterdir():
+        Image.new("RGB", (32, 32)).save(file)
+    score()
+    said = "all translations are nearly the same: they differ from each other by 0.0 of 255 levels"
+    assert f"other: a2b: {said}" in caplog.text
+    (alarm,) = record.read_external_record(path).alarms
+    assert alarm.startswith(f"a2b: {said}")
+    text = cli("leaderboard")
+    assert "| ! | other (external) " in text
+    assert text.count(said) == 1
+    assert "Nothing is ranked: no sound and complete row has a value of " in text
 
 
 @pytest.mark.parametrize("change", ["name", "scores", "unknown"])

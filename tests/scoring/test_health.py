@@ -7,13 +7,17 @@ import pytest
 import torch
 from bare_model import BareModel
 
+from i2i_bench.data import test_set
+from i2i_bench.data.directions import directions_of
 from i2i_bench.data.requests import Request
 from i2i_bench.data.training_images import TrainingImages
-from i2i_bench.model import A2B, Masks, Model, Settings
+from i2i_bench.model import A2B, Masks, Model, ResizeRule, Settings
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
-from i2i_bench.scoring import health
-from i2i_bench.scoring.health import MASK_METRICS, alarms_of_values, join, mask_values, measure
+from i2i_bench.scoring import alarms, health, translations
+from i2i_bench.scoring.alarms import alarms_of_values
+from i2i_bench.scoring.health import MASK_METRICS, image_values, join, mask_values, measure
+from i2i_bench.scoring.metrics import change
 from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.training.watch import LOOKS, Watch, _look_at
@@ -66,8 +70,9 @@ def images(seed=0, count=3):
 def test_images_of_one_luminance_do_not_count():
     one, flat = images(), np.full((2, 8, 8, 3), 9, np.uint8)
     some = np.concatenate([one, flat])
-    assert health.colour_correlation(some, some) == pytest.approx(1)
-    assert health.colour_correlation(flat, flat) == "every image has a single luminance"
+    assert image_values(some, some)["colour_correlation"] == pytest.approx(1)
+    reason = image_values(flat, flat)["colour_correlation"]
+    assert reason == "every image has a single luminance"
 
 
 # Alarms
@@ -85,6 +90,10 @@ def test_images_of_one_luminance_do_not_count():
         ({"colour_correlation": -0.9, "colour_correlation_truth": 0.1}, "colour_correlation"),
         ({"colour_correlation": -0.9, "colour_correlation_truth": -0.8}, None),  # as it should be
         ({"background_share": None, "effective_masks": "no attention masks"}, None),
+        ({"unchanged_share": 0.9, "change": 1.0}, "unchanged_share"),
+        ({"unchanged_share": 0.89, "change": alarms.LEAST_CHANGE}, None),
+        ({"unchanged_share": 0.0, "change": alarms.LEAST_CHANGE - 0.1}, "change"),
+        ({"unchanged_share": 1.0, "change": 0.0, "change_truth": 2.0}, None),  # as it should be
         ({}, None),
     ],
 )
@@ -92,9 +101,44 @@ def test_alarm_is_raised_where_the_thresholds_say(values, alarm):
     assert list(alarms_of_values(values)) == ([alarm] if alarm else [])
 
 
+@pytest.mark.parametrize(
+    ("variety", "sources", "real", "is_alarm"),
+    [
+        (4.9, 50.0, 60.0, True),
+        (5.1, 50.0, 60.0, False),
+        (4.9, 60.0, 20.0, False),  # real images are as alike
+        (0.0, 3.9, 60.0, False),  # sources are alike
+        (0.0, 0.0, 0.0, False),  # of one image
+    ],
+)
+def test_one_picture_for_all_is_told_from_sets_that_are_alike(variety, sources, real, is_alarm):
+    assert (list(alarms_of_values({"variety": variety}, sources, real)) == ["variety"]) == is_alarm
+
+
+QUICK = ("stripes", "morph")  # of the others, those of many directions take seconds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in catalogue.EMBEDDED],
+)
+def test_right_answers_of_an_embedded_task_are_far_from_every_alarm(name):
+    task = catalogue.EMBEDDED[name]
+    tests = test_set.TestSet(task, ResizeRule(task.image_size))
+    for direction in directions_of(task):
+        against = translations.reference(tests, direction)
+        sources = tests.images(direction.source)
+        answers = against.truth if against.truth is not None else against.answers[:, 0]  # pyright: ignore[reportOptionalSubscript] - one of both is there
+        values: Any = image_values(sources, answers)
+        assert values["unchanged_share"] == 0
+        assert values["change"] > 4 * alarms.LEAST_CHANGE
+        least = min(map(change.image_variety, (sources, against.real)))
+        assert values["variety"] > 9 * alarms.SAME * least
+
+
 def test_thresholds_of_masks_agree_for_two_masks():
-    usage = np.array([health.COPIES, 1 - health.COPIES])
-    assert health.mask_metrics.effective_masks(usage) == pytest.approx(health.COLLAPSED, abs=0.01)
+    usage = np.array([alarms.COPIES, 1 - alarms.COPIES])
+    assert health.mask_metrics.effective_masks(usage) == pytest.approx(alarms.COLLAPSED, abs=0.01)
 
 
 # In training
@@ -139,10 +183,25 @@ def test_warning_comes_once_for_each_alarm_and_direction(training_images, caplog
 
 
 def test_sound_model_is_looked_at_in_silence_and_rarely(training_images, caplog):
-    model = Inverting(sign=1.0, usage=(0.5, 0.5))
+    model = Inverting(sign=0.4, usage=(0.5, 0.5))
     watch(model, training_images, steps=400)
     assert not caplog.records
     assert len(model.modes) == 2 * LOOKS
+
+
+@pytest.mark.parametrize(
+    ("sign", "said"), [(1.0, "unchanged"), (0.9, "hardly differ"), (0.0, "same")]
+)
+def test_copies_and_one_picture_are_warned_of_once_the_beginning_is_over(
+    training_images, caplog, sign, said
+):
+    watch(Inverting(sign=sign, usage=(0.5, 0.5)), training_images)
+    messages = [entry.getMessage() for entry in caplog.records]
+    assert [text.partition(": ")[0] for text in messages] == [
+        "a2b after 10 images",
+        "b2a after 10 images",
+    ]
+    assert all(said in text for text in messages)
 
 
 def test_look_translates_in_evaluation_and_leaves_the_mode_as_it_was(training_images):
@@ -181,11 +240,11 @@ def test_background_is_seen_in_training(training_images):
     model: Any = Inverting(sign=1.0)
     model.masks = lambda batch, direction, random: masks(0.005, 0.995, images=4, background=1)
     found = _look_at(model, Request(A2B, training_images.batch(0, 4).images["a"]))
-    assert list(alarms_of_values(found)) == ["background_share"]
+    assert list(found) == ["background_share", "unchanged_share"]
 
 
 def test_alarm_of_a_run_is_warned_of_recorded_and_shown(cli, places, tiny, monkeypatch, caplog):
-    monkeypatch.setattr(health, "COPIES", 0.1)
+    monkeypatch.setattr(alarms, "COPIES", 0.1)
     cli("run", "--model", "attentiongan", "--task", tiny, "--preset", "tiny", "--budget", 2)
     warned = [entry.getMessage() for entry in caplog.records if "translated" in entry.getMessage()]
     assert [text.split(":")[0] for text in warned] == ["a2b after 2 images", "b2a after 2 images"]

@@ -12,11 +12,12 @@ from i2i_bench.data import test_set
 from i2i_bench.model import A2B, ResizeRule
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring import translations as scoring_translations
+from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.features import extract
 from i2i_bench.scoring.features.lpips import lpips_distance
 from i2i_bench.scoring.metrics import distances, masks
-from i2i_bench.scoring.metrics.pixels import psnr
-from i2i_bench.scoring.scorer import Scorer, alarms_of_scores, order_replicates
+from i2i_bench.scoring.metrics.pixels import psnr, ssim
+from i2i_bench.scoring.scorer import Scorer, order_replicates
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
@@ -110,6 +111,10 @@ def test_unchanged_sources_score_as_the_identity_baseline(sources, against):
     assert found.values == found.baselines["identity"].values
     assert found.values["psnr_background"] == 100
     assert found.values["psnr_cycle"] == 100
+    assert found.values["psnr_source"] == 100
+    assert found.values["ssim_source"] == pytest.approx(1)
+    (alarm,) = alarms_of_scores({"": found})
+    assert alarm.startswith("a2b: sources are returned unchanged: 100% of ")
     assert found.values["colour_correlation"] == pytest.approx(1)
     assert value(found, "psnr_foreground") < 12
     assert found.values["mask_iou"] is None
@@ -371,6 +376,15 @@ def test_inverted_translations_raise_an_alarm_for_their_direction(sources, again
     assert value(scores["i2i@1/a2b"], "colour_correlation") == pytest.approx(-1, abs=1e-3)
     (alarm,) = alarms_of_scores(scores)
     assert alarm.startswith("a2b: colours are inverted")
+
+
+def test_translations_are_compared_with_their_sources(sources, against):
+    part, reference = few(translations(sources, against.truth), against)
+    found = score(part, reference)
+    pairs = list(zip(against.truth[:24], sources[:24], strict=True))
+    assert found.values["psnr_source"] == pytest.approx(np.mean([psnr(*pair) for pair in pairs]))
+    assert found.values["ssim_source"] == pytest.approx(np.mean([ssim(*pair) for pair in pairs]))
+    assert "psnr_source" not in found.baselines["real"].values
 
 
 def test_sound_translations_raise_no_alarm(sources, against):

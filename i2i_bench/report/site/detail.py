@@ -61,7 +61,13 @@ def run_detail(place: str, records: Sequence[AnyRecord]) -> RunDetail:
         facts = {"made by": "another program", "formats": _formats(first.formats)}
         facts["scored with"] = f"i2i-bench {first.harness_version}"
         return RunDetail(
-            place, f"{first.name} (external)", tuple(records), None, facts, scores=_scores(records)
+            id=place,
+            label=f"{first.name} (external)",
+            records=tuple(records),
+            command=None,
+            facts=facts,
+            scores=_scores(records),
+            alarms=tuple(first.alarms),
         )
     return RunDetail(
         id=place,

@@ -219,6 +219,8 @@ def _why_unranked(row: Row, headline: Column) -> str:
     """Say why a row has no rank."""
     if not headline.better:
         return f"{headline.title!r} is not a metric to rank by"
+    if row.unsound:
+        return row.unsound
     if row.partial:
         counts = sorted({score.n_fake for _, score in row.entries})
         return f"test images are missing: {' or '.join(map(str, counts))} were translated"
@@ -271,11 +273,10 @@ def _render(sections: Sequence[PageSection]) -> str:
 
 
 def _has_alarm(row: Row) -> bool:
-    """Tell whether a run of the row is known to have gone wrong in its direction."""
-    return any(
+    """Tell whether a row is known to have gone wrong in its direction."""
+    return bool(row.unsound) or any(
         alarm.startswith(f"{score.direction}: ")
         for record, score in row.entries
-        if isinstance(record, Record)
         for alarm in record.alarms
     )
 

@@ -243,6 +243,30 @@ SSIM = Metric(
     place=60,
     is_required=True,
 )
+PSNR_SOURCE = Metric(
+    "psnr_source",
+    "PSNR src",
+    unit="dB",
+    digits=2,
+    meaning="between source and translation; 100 where equal",
+    needs=("fake", "source"),
+    by_image=each(_capped),
+    mean=mean_psnr,
+    bounds=(0.0, PSNR_CAP),
+    of_identity=(PSNR_CAP, 0.0),
+    place=116,
+)
+SSIM_SOURCE = Metric(
+    "ssim_source",
+    "SSIM src",
+    digits=3,
+    meaning="between source and translation",
+    needs=("fake", "source"),
+    by_image=each(ssim),
+    bounds=(-1.0, 1.0),
+    of_identity=(1.0, 1e-6),
+    place=118,
+)
 COLOUR_CORRELATION = Metric(
     "colour_correlation",
     "colour correlation",

@@ -113,6 +113,11 @@ def test_best_is_bold_and_second_underlined(tmp_path):
             {"score": {"partial": True, "n_fake": 50}},
             "test images are missing: 50 were translated",
         ),
+        (
+            {"score": {"values": {"psnr_foreground": 30.0, "unchanged_share": 1.0}}},
+            "sources are returned unchanged: 100% of the translations are their source to within "
+            "rounding",
+        ),
     ],
 )
 def test_what_cannot_be_ranked_stands_apart_with_its_reason(tmp_path, changes, reason):
@@ -120,9 +125,9 @@ def test_what_cannot_be_ranked_stands_apart_with_its_reason(tmp_path, changes, r
     (board,) = of_class(made(records, tmp_path), "article", "board")
     assert [row[:2] for row in lines(board, "ranked")] == [["1", "unit"]]
     (apart,) = lines(board, "unranked")
-    assert apart[0] == DASH
+    assert apart[0] == ("!" if "unchanged" in reason else DASH)
     (said,) = of_class(board, "tr", "reason")
-    assert text(said) == f"{apart[1]}: {reason}"
+    assert text(said) == f"{apart[1].removesuffix(' alarm')}: {reason}"
 
 
 def test_unknown_headline_ranks_nothing(tmp_path):

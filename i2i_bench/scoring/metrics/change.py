@@ -1,0 +1,114 @@
+"""How far translations are from their sources, and from each other: what alarms are told by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from i2i_bench.metric import Deferred, Metric, each
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[Any]
+else:
+    np = Deferred("numpy")
+
+ROUNDED = 1  # level of 255 by which a copy may differ that went through [-1, 1] and back
+MOST_CHANGED = 0.05  # of the pixels: the least that the objects of an embedded task cover
+_LEVELS = 255.0
+
+
+def is_unchanged(image: Image, source: Image) -> float:
+    """Return 1 where an image is its source to within rounding, 0 where any pixel differs more.
+
+    Args:
+        image: uint8 (height, width, 3).
+        source: The same shape.
+    """
+    return float(_differences(image, source).max() <= ROUNDED)
+
+
+def strongest_change(image: Image, source: Image) -> float:
+    """Return by how much the pixels that change most do, in levels of 255.
+
+    The mean absolute difference, over channels, of the 5 % of the pixels where it is largest: what
+    changes a small object entirely changes those, and what tints a whole image hardly does.
+
+    Args:
+        image: uint8 (height, width, 3).
+        source: The same shape.
+    """
+    by_pixel = _differences(image, source).mean(axis=2, dtype=np.float64).ravel()
+    count = math.ceil(MOST_CHANGED * by_pixel.size)
+    return float(np.partition(by_pixel, -count)[-count:].mean())
+
+
+def image_variety(images: Sequence[Image] | NDArray[Any]) -> float:
+    """Return how much images differ from each other, in levels of 255; 0 where all are the same.
+
+    The root of the variance of each value over the images, averaged over pixels and channels.
+
+    Args:
+        images: uint8 (images, height, width, 3).
+
+    Raises:
+        ValueError: If there is none, or they differ in shape.
+    """
+    if len(images) == 0 or any(image.shape != images[0].shape for image in images):
+        raise ValueError("images of one shape are needed, to see how they differ")
+    total = np.zeros(images[0].shape, np.int64)
+    squares = np.zeros_like(total)
+    for image in images:  # one by one: all at once take eight times their memory
+        values = image.astype(np.int64)
+        total += values
+        squares += values**2
+    variance = len(images) * squares - total**2  # whole numbers, so that equal images give 0
+    return math.sqrt(float(variance.mean())) / len(images)
+
+
+def _differences(image: Image, source: Image) -> NDArray[Any]:
+    if image.shape != source.shape:
+        raise ValueError(f"image and source differ in shape: {image.shape} and {source.shape}")
+    return np.abs(image.astype(np.int32) - source.astype(np.int32))
+
+
+UNCHANGED = Metric(
+    "unchanged_share",
+    "unchanged",
+    meaning="share of translations that are their source to within rounding",
+    needs=("fake", "source"),
+    by_image=each(is_unchanged),
+    bounds=(0.0, 1.0),
+    of_identity=(1.0, 0.0),
+    is_shown=False,
+)
+CHANGE = Metric(
+    "change",
+    "change",
+    meaning="from the source, of the 5 % of the pixels that change most",
+    needs=("fake", "source"),
+    by_image=each(strongest_change),
+    bounds=(0.0, _LEVELS),
+    of_identity=(0.0, 0.0),
+    is_shown=False,
+)
+CHANGE_TRUTH = Metric(
+    "change_truth",
+    "change of the truth",
+    needs=("truth", "source"),
+    by_image=each(strongest_change),
+    bounds=(0.0, _LEVELS),
+    is_shown=False,
+)
+VARIETY = Metric(
+    "variety",
+    "variety",
+    meaning="how much translations differ from each other",
+    needs=("fake",),
+    of_set=image_variety,
+    bounds=(0.0, _LEVELS),
+    is_shown=False,
+)
