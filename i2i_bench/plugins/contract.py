@@ -88,6 +88,8 @@ def needs_are_stated(subject: Subject) -> str | None:
         value, possible = getattr(needs, each.name), typing.get_args(Necessity)
         if each.name != "weights" and value not in possible:
             return f"needs.{each.name} is {value!r}; possible: {', '.join(possible)}"
+    if needs.drawn_domains == "optional" and needs.labels != "no":  # labels would tell domains
+        return "needs.drawn_domains is optional beside labels; let the configuration say which"
     if unknown := [name for name in needs.weights if name not in FILES]:
         return f"needs the weights {unknown[0]}; known: {', '.join(FILES)}"
     model = subject.build()

@@ -110,6 +110,7 @@ class Shift(Model):
             "needs": Needs(pairs="perhaps"),  # pyright: ignore[reportArgumentType] - the fault
             "weights": Needs(weights=("unknown.pth",)),
             "masks": Needs(masks="optional"),
+            "labels or domains": Needs(labels="optional", drawn_domains="optional"),
         }.get(config.fault, Needs())
 
     @classmethod
@@ -176,6 +177,7 @@ class Shift(Model):
 FAULTS = {
     "needs": "needs are stated",
     "weights": "needs are stated",
+    "labels or domains": "needs are stated",
     "no config": "needs are stated",
     "direction": "needs are stated",
     "trained frozen": "frozen networks are apart",
