@@ -177,7 +177,6 @@ class Shift(Model):
 FAULTS = {
     "needs": "needs are stated",
     "weights": "needs are stated",
-    "labels or domains": "needs are stated",
     "no config": "needs are stated",
     "direction": "needs are stated",
     "trained frozen": "frozen networks are apart",
@@ -218,6 +217,12 @@ def test_a_fault_is_noticed(fault):
 def test_a_batch_of_one_does_not_hide_that_images_depend_on_each_other():
     found = contract.check_model(Shift, "shift", {"fault": "batch", "batch_size": "1"})
     assert [each.name for each in found if each.reason] == ["translations are of single images"]
+
+
+def test_needs_that_leave_open_how_labels_are_read_are_noticed():
+    found = contract.check_model(Shift, "shift", {"fault": "labels or domains"})
+    (reason,) = [str(each.reason) for each in found if each.name == "needs are stated"]
+    assert "optional beside labels" in reason
 
 
 def test_a_frozen_network_that_all_models_would_share_is_noticed(monkeypatch):
