@@ -8,16 +8,10 @@ from PIL import Image
 
 RUNS = [
     ("toy-paired", "stripes-paired", ["a2b"]),
-    ("toy-dropout", "stripes-paired", ["a2b"]),
     ("toy-styled", "palette-paired", ["a2b"]),
     ("toy-instances", "morph", ["a2b", "b2a"]),
-    ("toy-instances", "palette", ["a2b", "b2a"]),
     ("toy-drawn", "shapes-domains", ["+plain", "+cold", "+striped", "+cross"]),
-    ("toy-drawn", "stripes", ["a2b", "b2a"]),
-    ("toy-staged", "stripes", ["a2b", "b2a"]),
     ("toy-prepared", "hue", ["a2b", "b2a"]),
-    ("toy-heads", "stripes", ["a2b", "b2a"]),
-    ("toy-turned", "morph", ["a2b", "b2a"]),
 ]
 
 
