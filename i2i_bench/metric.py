@@ -108,6 +108,7 @@ class Metric(Column):
         version: Rises when its values change; those of two versions do not compare.
         is_default: Whether every run is scored with it; otherwise ``--metric`` asks for it, and a
             score then holds it, be it with the reason why there is none.
+        num_outputs: Outputs of each image that its functions are given, where it needs outputs.
         family: What ``--metric`` calls it, together with others of the same; "" for the key with
             hyphens. Those of a plugin have the name of their entry point.
     """
@@ -125,6 +126,7 @@ class Metric(Column):
     is_required: bool = False
     version: int = 1
     is_default: bool = True
+    num_outputs: int = 20
     family: str = ""
 
     @property

@@ -201,6 +201,7 @@ def score_run(
     """Translate the test set in the directions of the references, save and score the results."""
     device, report, count = bench.device, bench.report, job.settings.instances
     scores: Scores = {}
+    metrics = bench.scorer.metrics
     for direction, against in references.items():
         found = translations.translate_test_set(
             model,
@@ -209,6 +210,7 @@ def score_run(
             device=device,
             progress=lambda stage, done, of: report(stage, done, of, {}),
             num_instances=count,
+            num_outputs=metrics.num_outputs(has_answers=against.answers is not None),
         )
         folder = bench.places.runs / job.run.folder
         save_images(folder / f"translations-{direction}", found.names, found.fakes)

@@ -72,6 +72,7 @@ def score_submission(
     keys = [f"{protocol}/{images.direction}" for protocol in scorer.protocols]
     require_writable(results / new.file)
     scorer.require_possible()
+    _require_one_output(scorer)
     if not force:
         _require_new(_recorded(new, results), keys, results)
     found, against, formats = load_submission(images)
@@ -93,6 +94,15 @@ def score_submission(
     for alarm in alarms_of_scores(scores):
         logger.warning("%s: %s", name, alarm)
     return made
+
+
+def _require_one_output(scorer: Scorer) -> None:
+    for metric in scorer.metrics:
+        if not metric.is_default and {"outputs", "answers"} & set(metric.needs) == {"outputs"}:
+            raise ValueError(
+                f"metric {metric.name} is of {metric.num_outputs} outputs of each image, and score "
+                "is given one; leave it out"
+            )
 
 
 def _empty_record(name: str, task: Task) -> External:

@@ -75,6 +75,16 @@ class MetricSet:
         chosen = (each for each in self._ordered if each.is_default or each.name in wanted)
         return MetricSet(chosen, self.owners)
 
+    def num_outputs(self, *, has_answers: bool) -> int:
+        """Return how many outputs of each image are needed; 0 where one is enough.
+
+        Args:
+            has_answers: Whether the task knows several right translations of each image.
+        """
+        several = [each for each in self._ordered if "outputs" in each.needs]
+        counts = [m.num_outputs for m in several if has_answers or "answers" not in m.needs]
+        return max(counts, default=0)
+
     @property
     def hidden(self) -> frozenset[str]:
         """Keys that are in records and in CSV, but in no column: spreads, and what alarms tell."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from i2i_bench.metric import Metric, Need
 from i2i_bench.pretrained import MissingWeights, UnfitWeights
+from i2i_bench.scoring.outputs import first_outputs
 from i2i_bench.scoring.protocols import ValuesOrReasons
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,16 @@ class Sample:
         Raises:
             ValueError: If the model lacks something of it; the text is the reason.
         """
-        found = [self.given[need] for need in metric.needs]
+        found = [self._given(need, metric) for need in metric.needs]
         for need, each in zip(metric.needs, found, strict=True):
             if isinstance(each, str) and need != "device":
                 raise ValueError(each)
         return found
+
+    def _given(self, need: Need, metric: Metric) -> Any:
+        """Return what a metric is given; of outputs as many as it states."""
+        given = self.given[need]
+        return first_outputs(given, metric.num_outputs) if need == "outputs" else given
 
 
 class Meter:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from i2i_bench.scoring.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
 from i2i_bench.scoring.metrics.lpips import LPIPS
 from i2i_bench.scoring.metrics.masks import NO_COPY
 from i2i_bench.scoring.metrics.recognition import TARGET_SHARE
+from i2i_bench.scoring.outputs import RandomImages
 from i2i_bench.scoring.protocols import (
     Protocol,
     ValuesOrReasons,
@@ -285,19 +286,20 @@ def _samples(
 ) -> dict[str, Sample]:
     """Return the samples to measure: translations, and both baselines."""
     shapes = found.source_instances
+    several = None if found.outputs is None else found.outputs.shape
     unchanged = dataclasses.replace(
         found,
         fakes=found.sources,
         reconstructions=found.sources,
         background=None,
         health=health.NO_MASKS,
-        outputs=None,
+        outputs=several and np.broadcast_to(found.sources[:, None], several),
         instances=None if shapes is None else shapes.astype(np.float32),
     )
     samples = {
         "translations": _sample(found, against, device),
         "identity": _sample(unchanged, against, device),
-        "real": Sample({"fake": against.real, "device": device}),
+        "real": _real_sample(found, against, device),
     }
     if judge is None or found.labels is None or against.labels is None:
         return samples
@@ -306,6 +308,14 @@ def _samples(
         whose: each.more(judge.asked(each.given["fake"], labels[whose], found.direction.target))
         for whose, each in samples.items()
     }
+
+
+def _real_sample(found: Translations, against: Reference, device: str) -> Sample:
+    """Take real images for translations, and random ones for the outputs of one source."""
+    given: dict[Need, Any] = {"fake": against.real, "device": device}
+    if found.outputs is not None:
+        given["outputs"] = RandomImages(against.real, len(found.fakes))
+    return Sample(given)
 
 
 def _sample(found: Translations, against: Reference, device: str) -> Sample:
@@ -320,19 +330,23 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
     }
     if against.answers is not None:
         given["answers"] = against.answers
+    if found.outputs is not None:
+        given["outputs"] = found.outputs
+    elif against.answers is not None:  # of another program
         shape = (len(found.fakes), OUTPUTS, *found.fakes.shape[1:])
-        same = np.broadcast_to(found.fakes[:, None], shape)  # of a model without chance
-        given["outputs"] = same if found.outputs is None else found.outputs
+        given["outputs"] = np.broadcast_to(found.fakes[:, None], shape)
     if found.instances is not None and against.true_instances is not None:
         given["instances"] = found.instances
         given["true_instances"] = against.true_instances.astype(bool)
     if against.foreground is not None:
         given["foreground"] = against.foreground
-    if against.truth is None:
-        several = "several translations of an image are right"
-        why = "the task has no true translations" if against.answers is None else several
-        return Sample(given, {"truth": why})
-    return Sample({**given, "truth": against.truth})
+    needs: tuple[Need, ...] = get_args(Need)
+    absent: dict[Need, str] = {n: f"the task has no {n.replace('_', ' ')}" for n in needs}
+    if against.truth is not None:
+        return Sample({**given, "truth": against.truth}, absent)
+    several = "several translations of an image are right"
+    why = "the task has no true translations" if against.answers is None else several
+    return Sample(given, {**absent, "truth": why})
 
 
 def _values(found: ValuesOrReasons) -> Values:

@@ -29,6 +29,7 @@ from i2i_bench.randomness import Randomness
 from i2i_bench.scoring.health import NO_MASKS, join, measure
 from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.masks import MaskHealth
+from i2i_bench.scoring.outputs import empty_outputs
 from i2i_bench.system.progress import Progress
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
@@ -50,8 +51,9 @@ class Translations:
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
         labels: Of the sources, and those to which they were translated; None without labels.
-        outputs: (images, OUTPUTS, height, width, 3), uint8, the fakes first, of a model with chance
-            where several answers are right; None where there is one output.
+        outputs: (images, outputs, height, width, 3), uint8, the fakes first, where several were
+            asked for or several answers are right; those of a model without chance are the same.
+            None where there is one output.
         instances: (images, instances, height, width) in [0, 1], instance masks after translation;
             None for a model without.
         source_instances: Those of the sources.
@@ -107,10 +109,12 @@ def translate_test_set(
     device: torch.device,
     progress: Callable[[str, int, int], None] | None = None,
     num_instances: int = 0,
+    num_outputs: int = 0,
 ) -> Translations:
     """Translate every test image of the source domain, and back where the model can.
 
-    Where several answers are right, a model with chance translates each image ``OUTPUTS`` times.
+    Where several outputs are wanted, a model with chance translates each image as often; where
+    several answers are right, ``OUTPUTS`` times at least.
 
     Args:
         model: On the device.
@@ -120,6 +124,7 @@ def translate_test_set(
         progress: Told of the stage, ``translate a2b`` and then the same with ``back``, and of the
             images translated in it, of all.
         num_instances: Most instance masks of an image, for a model that is given them.
+        num_outputs: Outputs of each image that metrics need; 0 where one is enough.
 
     Raises:
         ValueError: If a translation has another shape than its source, or is not finite.
@@ -151,10 +156,9 @@ def translate_test_set(
             tell(stage, stop, len(sources))
         moved_instances = np.concatenate(instances) if instances else None
         back = _translate_back(work, fakes, moved_instances, partial(tell, f"{stage} back"))
-        outputs = None
         has_answers = task.answers(direction.source, direction.target) is not None
-        if has_answers and model.card.is_random:
-            outputs = _translate_again(work, fakes, partial(tell, f"{stage} again"))
+        count = max(num_outputs, OUTPUTS) if has_answers else num_outputs
+        outputs = _outputs(work, fakes, count, partial(tell, f"{stage} again"))
     return Translations(
         direction,
         test_set.names(direction.source),
@@ -220,15 +224,20 @@ def _translate_back(
     return back
 
 
-def _translate_again(work: _Work, fakes: Images, tell: Progress) -> NDArray[np.uint8]:
-    """Gather the outputs of each image, (images, OUTPUTS, height, width, 3), the fakes first."""
-    outputs = np.empty((len(fakes), OUTPUTS, *fakes.shape[1:]), np.uint8)
+def _outputs(work: _Work, fakes: Images, count: int, tell: Progress) -> NDArray[np.uint8] | None:
+    """Gather the outputs of each image, (images, count, height, width, 3), the fakes first."""
+    if count == 0:
+        return None
+    shape = (len(fakes), count, *fakes.shape[1:])
+    if not work.model.card.is_random:
+        return np.broadcast_to(fakes[:, None], shape)
+    outputs = empty_outputs(shape)
     outputs[:, 0] = fakes
-    for seed in range(1, OUTPUTS):
+    for seed in range(1, count):
         for start, request, random in work.parts(seed):
             made = to_uint8(_checked(work.model, request, random))
             outputs[start : start + len(made), seed] = channels_last(made)
-            tell((seed - 1) * len(fakes) + start + len(made), (OUTPUTS - 1) * len(fakes))
+            tell((seed - 1) * len(fakes) + start + len(made), (count - 1) * len(fakes))
     return outputs
 
 

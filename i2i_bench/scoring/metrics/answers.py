@@ -161,6 +161,7 @@ VALID_SHARE = Metric(
     needs=("outputs", "answers", "foreground"),
     by_image=each(valid_share),
     bounds=(0.0, 1.0),
+    num_outputs=OUTPUTS,
     place=14,
 )
 MODES_FOUND = Metric(
@@ -172,5 +173,6 @@ MODES_FOUND = Metric(
     needs=("outputs", "answers", "foreground"),
     by_image=each(modes_found),
     bounds=(0.0, float(OUTPUTS)),
+    num_outputs=OUTPUTS,
     place=16,
 )
