@@ -53,6 +53,18 @@ class Labels:
         """Whether every image has exactly one of the attributes."""
         return is_one_hot(self.attributes, self.exclusive)
 
+    def only(self, attributes: Iterable[str]) -> Labels:
+        """Return the labels of some of the attributes; who excludes another still does.
+
+        Raises:
+            ValueError: If one is unknown.
+        """
+        names = tuple(attributes)
+        for name in names:
+            self._require(name)
+        groups = (tuple(name for name in group if name in names) for group in self.exclusive)
+        return Labels(names, tuple(group for group in groups if len(group) > 1))
+
     def changes(self) -> Iterator[tuple[str, str]]:
         """Return source and target of every change of one attribute, as models are scored by.
 

@@ -76,6 +76,7 @@ def tasks(data: Path) -> None:
       i2i-bench tasks
     """
     from i2i_bench.tasks import catalogue
+    from i2i_bench.tasks.selection import selections_of
 
     rows = [
         (
@@ -91,8 +92,11 @@ def tasks(data: Path) -> None:
     columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
     click.echo(
         "\nAlso: any folder with trainA, trainB, testA and testB, or with train/DOMAIN and "
-        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test."
+        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test, and "
+        "parts of them are tasks, given after a colon:"
     )
+    for whole in catalogue.labelled_sets():
+        click.echo(f"  {selections_of(whole)}")
 
 
 @click.command("protocols")

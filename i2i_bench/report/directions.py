@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from i2i_bench.records.record import Record, Score
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.selection import Selection
+from i2i_bench.tasks.task import DOMAINS, Task
 from i2i_bench.tasks.two_domains import FOLDERS
 
 BOTH = frozenset({"a2b", "b2a"})  # of two domains
@@ -51,14 +53,15 @@ def _stated(each: Record) -> Iterator[str]:
 
 
 def _scored_directions(task: str, among: Iterable[str] = ()) -> frozenset[str]:
-    """Give the directions in which an embedded task is scored; of another, none is certain.
+    """Give the directions in which an embedded task or a selection is scored; of others, none.
 
     Where domains exclude each other they are the changes of a label or, if one is ``among`` those
     of a model, all pairs of domains.
     """
-    if task not in catalogue.EMBEDDED:
-        return frozenset()
-    labelling = catalogue.EMBEDDED[task].labelling
+    found = catalogue.find_named(task)
+    if not isinstance(found, Task | Selection):
+        return frozenset()  # none is certain
+    labelling = found.labelling
     pairs = frozenset(f"{source}2{target}" for source, target in labelling.pairs())
     if pairs.intersection(among):
         return pairs
@@ -110,14 +113,13 @@ def num_test_images(task: str) -> Mapping[str, int | None]:
 
     In a task of labels, domains are the ends of a change such as ``+x``, and x where it names one.
     """
-    if task in catalogue.EMBEDDED:
-        found = catalogue.EMBEDDED[task]
+    found = catalogue.find_named(task)
+    if isinstance(found, Task | Selection):
         pairs = [*found.labelling.changes(), *found.labelling.pairs()]
-        domains = dict.fromkeys(domain for pair in pairs for domain in pair)
-        labelled = {domain: len(found.images("test", domain)) for domain in domains}
-        return labelled or dict(found.num_test)
-    source = catalogue.sources().get(task)
-    counts = source.counts if source else {}
+        domains = dict.fromkeys(domain for pair in pairs for domain in pair) or DOMAINS
+        made = found.of_embedded() if isinstance(found, Selection) else found
+        return {domain: len(made.images("test", domain)) if made else None for domain in domains}
+    counts = found.counts if found else {}
     return {
         domain: counts[folder]
         for (split, domain), folder in FOLDERS.items()

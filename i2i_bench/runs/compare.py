@@ -114,7 +114,7 @@ def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places)
     runs = [side.images for side in sides if isinstance(side.record, Record)]
     noted = [task for folder in runs if (task := noted_task(folder))]
     argument = next(iter([*([typed] if typed else []), *noted]), names[0])
-    if not catalogue.find_named(argument) and not Path(argument).is_dir():
+    if not catalogue.find_named(argument) and not catalogue.split_folder(argument)[0].is_dir():
         raise ValueError(f"where task {names[0]} lies is not known; name its folder with --task")
     task = catalogue.find_task(argument, places.data)
     if task.name != names[0]:

@@ -125,7 +125,7 @@ def find_task_of_run(folder: Path, task: str | None, places: Places) -> tuple[Ta
     argument = task or noted_task(folder)
     if argument is None:
         raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
-    if not task and os.sep in argument and not Path(argument).exists():
+    if not task and os.sep in argument and not catalogue.split_folder(argument)[0].exists():
         raise ValueError(
             f"{folder} was made with the images in {argument}, which are not there; --task FOLDER "
             "says where they are now"

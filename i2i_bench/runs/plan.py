@@ -15,6 +15,7 @@ from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import Choices, Job
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.selection import two_domains_of
 from i2i_bench.tasks.task import Task
 from i2i_bench.training.settings import (
     change_settings,
@@ -119,8 +120,10 @@ def require_task(name: str, needs: Needs, task: Task) -> None:
         return
     given = f"labels: {', '.join(task.attributes)}" if task.attributes else "two domains"
     has = {"two domains": given, "labels": given, "many domains": given}.get(lacking, "none")
+    part = two_domains_of(task) if lacking == "two domains" else ""
     raise ValueError(
-        f"model {name!r} needs {lacking}, and task {task.name} has {has}; {tasks_that_give(needs)}"
+        f"model {name!r} needs {lacking}, and task {task.name} has {has}; "
+        f"{part and f'{part} is of two; '}{tasks_that_give(needs)}"
     )
 
 

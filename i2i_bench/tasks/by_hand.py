@@ -50,6 +50,21 @@ class Labelled:
     test: tuple[LabelledFile, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
 
+    def only(self, attributes: Sequence[str]) -> Labelled:
+        """Return the same images with labels of some of the attributes, in this order."""
+        if tuple(attributes) == self.attributes:
+            return self
+        kept = Labels(self.attributes, self.exclusive).only(attributes)
+        columns = [self.attributes.index(name) for name in attributes]
+        train, test = (
+            tuple(
+                LabelledFile(file.path, tuple(file.labels[i] for i in columns), file.view)
+                for file in files
+            )
+            for files in (self.train, self.test)
+        )
+        return Labelled(kept.attributes, train, test, kept.exclusive)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ByHand(Source):
@@ -59,7 +74,8 @@ class ByHand(Source):
         counts: Images expected by split; None where it depends on the publisher.
         needs: What has to be obtained, and how.
         layout: What to put where, below the folder of the task.
-        read: Reads the images of that folder; raises ValueError if files are missing or wrong.
+        read: Reads the images of that folder with all their labels; raises ValueError if files are
+            missing or wrong.
         images: Name of the folder of images in that of the task.
         size: Pixels to which the field resizes the square in the middle of an image.
         crop: Pixels of that square; None for the largest.
@@ -92,12 +108,20 @@ class ByHand(Source):
         Raises:
             ValueError: If the set is not there, or not as it must be.
         """
+        return self.make_labelled(folder, self.attributes)
+
+    def make_labelled(self, folder: Path, attributes: Sequence[str]) -> Task:
+        """Make the task of some of the attributes of ``labelling``, under the name of the set.
+
+        Raises:
+            ValueError: As of ``make_task``; or if an attribute is of no image, or of all.
+        """
         if not self._is_there(folder):
             raise ValueError(
                 f"task {self.name!r} cannot be run yet: it needs {self.needs}, from {self.origin} "
                 f"(licence: {self.licence}); i2i-bench data fetch {self.name} says what goes where"
             )
-        found = self.read(folder)
+        found = self.read(folder).only(attributes)
         stamps = stamp([file.path for file in files] for files in (found.train, found.test))
         splits = {"train": self._images(found.train, stamps)}
         splits["test"] = self._images(found.test, stamps)

@@ -16,10 +16,12 @@ from typing import Any
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import embedded, faces, many_domains
 from i2i_bench.tasks.published import Published
+from i2i_bench.tasks.selection import Selection, select
 from i2i_bench.tasks.source import Source, TaskState
 from i2i_bench.tasks.task import SPLITS, Kind, Task
 from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 
+_SEPARATORS = [mark for mark in (os.sep, os.altsep) if mark]
 TABLE = Path(__file__).with_name("catalogue.toml")  # of what is published
 
 
@@ -85,9 +87,42 @@ def _published(
     return Published(name=name, counts=expected, urls=tuple(urls), **entry)
 
 
-def find_named(name: str) -> Task | Source | None:
-    """Return the embedded task or the source of a name; None for other names and folders."""
-    return EMBEDDED.get(name) or sources().get(name)
+def find_named(name: str) -> Task | Source | Selection | None:
+    """Return the embedded task, source or selection of a name; None for other names and folders."""
+    try:
+        return EMBEDDED.get(name) or sources().get(name) or find_selection(name)
+    except ValueError:  # no selection of that set
+        return None
+
+
+def find_selection(name: str) -> Selection | None:
+    """Return the selection of an embedded or catalogued set; None for a name of another kind.
+
+    Args:
+        name: As typed, with a colon, or as in records, with a full stop.
+
+    Raises:
+        ValueError: If it is of a set that has no such selection.
+    """
+    for mark in ":.":
+        whole, is_part, text = name.partition(mark)
+        if is_part and (found := EMBEDDED.get(whole) or sources().get(whole)):
+            return select(text, found)
+    return None
+
+
+def typed_name(name: str) -> str:
+    """Return what is typed after ``--task`` for the task that records name so."""
+    found = find_named(name)
+    return found.typed if isinstance(found, Selection) else name
+
+
+def split_folder(typed: str) -> tuple[Path, str]:
+    """Split the path of a folder from what is selected of it, after a last colon; "" is nothing."""
+    before, _, after = typed.rpartition(":")
+    if not before or any(mark in after for mark in _SEPARATORS) or Path(typed).exists():
+        return Path(typed), ""
+    return Path(before), after
 
 
 def find_source(name: str) -> Source:
@@ -96,6 +131,9 @@ def find_source(name: str) -> Source:
     Raises:
         ValueError: If it is no name of one, with what to do.
     """
+    if selection := find_selection(name):
+        whole = selection.whole.name
+        raise ValueError(f"{name} has no files of its own: they are those of task {whole!r}")
     if name in EMBEDDED:
         raise ValueError(f"task {name!r} is made by this package and needs no files")
     if name not in sources() and Path(name).is_dir():
@@ -108,7 +146,7 @@ def find_source(name: str) -> Source:
 
 
 def find_task(name_or_path: str, data: Path) -> Task:
-    """Give the task of a name, or of a folder.
+    """Give the task of a name, or of a folder; of either, what is selected after a colon.
 
     Args:
         name_or_path: An embedded or catalogued name, else the path of a folder of images.
@@ -121,17 +159,24 @@ def find_task(name_or_path: str, data: Path) -> Task:
         return EMBEDDED[name_or_path]
     if name_or_path in sources():
         return sources()[name_or_path].make_task(data / name_or_path)
-    separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if any(separator in name_or_path for separator in separators) or Path(name_or_path).exists():
-        path = Path(name_or_path)
-        return (
-            many_domains.many_domain_task(path)
-            if many_domains.is_layout(path)
-            else two_domain_task(path)
-        )
+    if selection := find_selection(name_or_path):
+        whole = selection.whole
+        if isinstance(whole, Task):
+            return selection.make_task(whole)
+        return selection.make_task(whole.make_labelled(data / whole.name, selection.needed))
+    path, selected = split_folder(name_or_path)
+    if any(mark in name_or_path for mark in _SEPARATORS) or path.exists():
+        whole = _folder_task(path)
+        return select(selected, whole).make_task(whole) if selected else whole
     known = [*EMBEDDED, *sources()]
-    possible = f"{near(name_or_path, known)}known: {', '.join(known)}"
+    possible = f"{near(name_or_path.partition(':')[0], known)}known: {', '.join(known)}"
     raise ValueError(f"unknown task {name_or_path!r}; {possible}")
+
+
+def _folder_task(path: Path) -> Task:
+    """Make the task of a folder of the user's own, in the layout that it has."""
+    is_labelled = many_domains.is_layout(path)
+    return many_domains.many_domain_task(path) if is_labelled else two_domain_task(path)
 
 
 def name_tasks(is_fit: Callable[[Task | Source], bool]) -> list[str]:
@@ -151,11 +196,18 @@ def task_name_of(typed: str) -> str:
     A folder without images is taken for a name, as folders of records and runs are named so.
 
     Raises:
-        ValueError: If it is a folder of images that are no task.
+        ValueError: If it is a folder of images that are no task, or selects what is not there.
     """
-    path = Path(typed)
+    if selection := find_selection(typed):
+        return selection.name
+    path, _ = split_folder(typed)
     is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
     return find_task(typed, Path()).name if is_folder and not find_named(typed) else typed
+
+
+def labelled_sets() -> list[Task | Source]:
+    """List the embedded and the catalogued sets of which parts can be selected."""
+    return [each for each in (*EMBEDDED.values(), *sources().values()) if each.attributes]
 
 
 def list_tasks(data: Path) -> list[TaskRow]:

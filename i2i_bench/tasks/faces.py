@@ -11,14 +11,27 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from i2i_bench.labels import Labels
 from i2i_bench.tasks.by_hand import ByHand, Labelled, LabelledFile
 from i2i_bench.tasks.image_file import SUFFIXES
 
 FACE_SIZE = 128  # pixels, to which the authors of StarGAN resize faces
 CELEBA_LIST, CELEBA_IMAGES = "list_attr_celeba.txt", "img_align_celeba"  # as published
-CELEBA_COUNT, CELEBA_ATTRIBUTES = 202_599, 40
-CELEBA_HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")  # one at most in a test label
-CELEBA_CHOSEN = (*CELEBA_HAIR, "Male", "Young")  # yunjey/stargan
+CELEBA_COUNT = 202_599
+CELEBA_NAMES = (  # in the order of the list
+    *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs"),
+    *("Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair"),
+    *("Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses", "Goatee", "Gray_Hair"),
+    *("Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache"),
+    *("Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline"),
+    *("Rosy_Cheeks", "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings"),
+    *("Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young"),
+)
+CELEBA_ATTRIBUTES = len(CELEBA_NAMES)
+CELEBA_HAIR = (  # one at most in a test label, yunjey/stargan
+    *("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
+)
+CELEBA_CHOSEN = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # yunjey/stargan
 CELEBA_CROP = 178  # pixels in the middle of an aligned image, yunjey/stargan
 CELEBA_SEED, CELEBA_TEST = 1234, 1999  # yunjey/stargan: the list is shuffled, its start is the test
 
@@ -36,7 +49,7 @@ _RAFD = re.compile(
 _AR = re.compile(r"(?P<person>[mw]-\d{1,3})-(?P<photo>\d{1,2})", re.IGNORECASE)
 
 
-def celeba(folder: Path, chosen: Sequence[str] = CELEBA_CHOSEN) -> Labelled:
+def celeba(folder: Path, chosen: Sequence[str] | None = CELEBA_CHOSEN) -> Labelled:
     """Read CelebA's list of attributes, and split its images as StarGAN does.
 
     The rows are shuffled by Python's generator from seed 1234; the first 1,999 are the test set
@@ -44,12 +57,13 @@ def celeba(folder: Path, chosen: Sequence[str] = CELEBA_CHOSEN) -> Labelled:
 
     Args:
         folder: With ``list_attr_celeba.txt`` and ``img_align_celeba``.
-        chosen: Attributes to keep, in this order.
+        chosen: Attributes to keep, in this order; None for all that the list has.
 
     Raises:
         ValueError: If the list is damaged, an attribute is not in it, or an image is missing.
     """
     names, rows = _read_celeba_list(folder / CELEBA_LIST)
+    chosen = names if chosen is None else chosen
     unknown = [name for name in chosen if name not in names]
     if unknown:
         raise ValueError(f"{CELEBA_LIST} has no attribute {unknown[0]}; it has {', '.join(names)}")
@@ -201,8 +215,8 @@ def _by_person(names: Sequence[str], people: dict[str, list[LabelledFile]]) -> L
 
 
 def _whole_celeba(folder: Path) -> Labelled:
-    """Read CelebA with the chosen attributes, if all of its images are there."""
-    found = celeba(folder)
+    """Read CelebA with all attributes, if all of its images are there."""
+    found = celeba(folder, None)
     num_files = len(found.train) + len(found.test)
     if num_files != CELEBA_COUNT:
         raise ValueError(f"{folder} has {num_files} images, and CelebA {CELEBA_COUNT}")
@@ -217,7 +231,8 @@ SOURCES = (
         licence="CelebA agreement: non-commercial research",
         counts={"train": CELEBA_COUNT - CELEBA_TEST, "test": CELEBA_TEST},
         attributes=CELEBA_CHOSEN,
-        exclusive=(CELEBA_HAIR,),
+        exclusive=(tuple(name for name in CELEBA_CHOSEN if name in CELEBA_HAIR),),
+        every=Labels(CELEBA_NAMES, (CELEBA_HAIR,)),
         needs="the aligned images and the attribute list, after accepting the CelebA agreement",
         layout=f"{CELEBA_LIST} as published (its first line {CELEBA_COUNT}, then "
         f"{CELEBA_ATTRIBUTES} names of attributes, then a line for each image) and the aligned and "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from i2i_bench.labels import EVERY
+from i2i_bench.labels import EVERY, Labels
 from i2i_bench.tasks.task import DOMAINS, Task
 
 TaskState = Literal["ready", "missing", "incomplete", "by hand"]
@@ -78,6 +78,7 @@ class Source(ABC):
         paired: Whether images of the same index are a pair.
         attributes: What labels say; empty where images have none.
         exclusive: Groups of attributes of which an image has one at most.
+        every: All that labels of its files say, where that is more than ``attributes``.
         version: Of the task.
         headline: Key of the metric that ranks models on it.
     """
@@ -93,6 +94,12 @@ class Source(ABC):
     paired: bool = False
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    every: Labels | None = None
+
+    @property
+    def labelling(self) -> Labels:
+        """What labels say by which images can be selected; without attributes where none do."""
+        return self.every or Labels(self.attributes, self.exclusive)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -124,6 +131,15 @@ class Source(ABC):
         Raises:
             ValueError: If the images are not there, or not as they must be; with what to do.
         """
+
+    def make_labelled(self, folder: Path, attributes: Sequence[str]) -> Task:
+        """Make the task of some of the attributes of ``labelling``, under the name of the set.
+
+        Raises:
+            ValueError: As of ``make_task``; or if no labels of the set are known.
+        """
+        del folder, attributes
+        raise ValueError(f"task {self.name!r} has no labels to select images by")
 
     @abstractmethod
     def count_present(self, folder: Path) -> dict[str, int] | None:

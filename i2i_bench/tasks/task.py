@@ -99,7 +99,8 @@ class Task:
     """Data that every model is trained on and scored with alike.
 
     Attributes:
-        name: As typed after ``--task``, and the folder of its records.
+        name: The folder of its records; what is typed after ``--task`` finds it, and so does it
+            itself, but of a folder of the user's own.
         version: Raised when any byte or rule of the task changes.
         title: One line for people.
         kind: Made by this package, listed in the catalogue, or a folder of the user's own.

@@ -190,6 +190,12 @@ def partner_name(path: Path, digest: str) -> str:
     return f"folder-{safe or 'images'}-{digest[:8]}"
 
 
+def split_partner_name(name: str) -> tuple[str, str]:
+    """Split the name of a folder's task from what it selects, which is "" for the whole folder."""
+    found = re.fullmatch(r"(folder-.+-[0-9a-f]{8})\.(.+)", name)
+    return (found[1], found[2]) if found else (name, "")
+
+
 def contents_hash(
     files: Mapping[SplitAndDomain, list[Path]], masks: MaskFiles | None = None
 ) -> str:

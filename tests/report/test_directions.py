@@ -55,6 +55,10 @@ def test_scores_are_those_of_the_stated_directions(task, stated, scored, expecte
         ("shapes-attributes", "a2b"),
         ("shapes-attributes", "+blond"),
         ("folder-mine-12345678", "sideways"),
+        ("celeba.Smiling", "+Smiling"),
+        ("celeba.Bald,Male", "+Smiling"),
+        ("rafd.happy,neutral,sad", "happy2angry"),
+        ("shapes-domains.plain2cold", "plain2cold"),
     ],
 )
 def test_direction_that_a_task_does_not_have_is_found(task, direction):
@@ -68,6 +72,9 @@ def test_direction_that_a_task_does_not_have_is_found(task, direction):
         ("shapes-attributes", "+cold"),
         ("folder-mine-12345678", "winter2summer"),
         ("celeba", "+Blond_Hair"),
+        ("celeba.Smiling", "b2a"),
+        ("celeba.Bald,Male", "-Bald"),
+        ("rafd.happy,neutral,sad", "happy2sad"),
     ],
 )
 def test_direction_that_a_task_may_have_is_stated_alone(task, direction):
@@ -112,6 +119,20 @@ def test_way_back_of_a_label_is_its_other_change():
     ]
     assert of("+cold", "-cold", task="shapes-attributes") == []
     assert of("+cold", task="folder-mine-12345678") == []  # its labels may exclude each other
+
+
+def test_selections_have_every_direction_of_theirs():
+    assert problems(scored=["a2b"], task="celeba.Smiling") == [
+        "there are no scores of b2a under i2i@1"
+    ]
+    found = problems(scored=["+Bald", "-Bald", "+Male"], task="celeba.Bald,Male")
+    assert found == ["there are no scores of -Male under i2i@1"]
+
+
+def test_test_images_of_selections_are_counted_where_the_set_is_embedded():
+    assert num_test_images("shapes-domains.plain2cold") == {"a": 100, "b": 100}
+    assert num_test_images("shapes-attributes.cold,cross")["-cross"] == 100
+    assert num_test_images("celeba.Smiling") == {"a": None, "b": None}
 
 
 def test_changes_of_labels_are_possible_in_their_task_alone():

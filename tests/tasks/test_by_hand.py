@@ -3,19 +3,11 @@
 import random
 
 import pytest
+from face_sets import NAMES, make_celeba, make_rafd
 from PIL import Image
 
 from i2i_bench.tasks import faces
 
-NAMES = [  # of CelebA, in its order
-    *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs"),
-    *("Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows"),
-    *("Chubby", "Double_Chin", "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup"),
-    *("High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard"),
-    *("Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns"),
-    *("Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat"),
-    *("Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young"),
-]
 CHOSEN = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 
 
@@ -23,21 +15,6 @@ CHOSEN = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 def image(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
     return (tmp_path / "image.png").read_bytes()
-
-
-def make_celeba(folder, count, content=b""):
-    """Write a set of rows with values from a generator of their own; give the values."""
-    values = {
-        f"{row:06}.jpg": [random.Random(row * 41 + a).choice((-1, 1)) for a in range(40)]
-        for row in range(1, count + 1)
-    }
-    (folder / "img_align_celeba").mkdir(parents=True)
-    lines = [str(count), " ".join(NAMES) + " "]
-    lines += [f"{name}  {' '.join(f'{v:2}' for v in row)}" for name, row in values.items()]
-    (folder / "list_attr_celeba.txt").write_text("\r\n".join(lines) + "\r\n")
-    for name in values:
-        (folder / "img_align_celeba" / name).write_bytes(content)
-    return values
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +77,6 @@ def test_missing_celeba_images_are_counted(tmp_path):
         (tmp_path / "img_align_celeba" / name).unlink()
     with pytest.raises(ValueError, match=r"lacks 2 of the 6 images .* first 000002\.jpg"):
         faces.celeba(tmp_path)
-
-
-def make_rafd(folder, persons, content=b""):
-    (folder / "images").mkdir(parents=True)
-    for person in range(1, persons + 1):
-        for expression in faces.RAFD_EXPRESSIONS:
-            for gaze in ("frontal", "left"):
-                name = f"Rafd090_{person:02}_Caucasian_female_{expression}_{gaze}.jpg"
-                (folder / "images" / name).write_bytes(content)
 
 
 def test_rafd_is_split_by_person_and_labelled_by_name(tmp_path):

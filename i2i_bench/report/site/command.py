@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from i2i_bench.records.record import Record
-from i2i_bench.tasks.catalogue import find_named
+from i2i_bench.tasks.catalogue import find_named, typed_name
+from i2i_bench.tasks.two_domains import split_partner_name
 
 DEFAULT_PROTOCOL = "i2i"
 FOLDER, FILES, RUN = "path/to/task", "path/to/files", "path/to/run"  # what a record does not know
@@ -27,8 +28,9 @@ def repeat_command(records: Sequence[Record]) -> RepeatCommand:
     """Give the command that makes runs of one model, variant and task again."""
     first = records[0]
     is_named = find_named(first.task) is not None
-    task = first.task if is_named else FOLDER
-    remarks = [] if is_named else [f"{FOLDER} stands for the folder that is task {first.task}."]
+    folder, selected = split_partner_name(first.task)
+    task = typed_name(first.task) if is_named else f"{FOLDER}{selected and ':'}{selected}"
+    remarks = [] if is_named else [f"{FOLDER} stands for the folder that is task {folder}."]
     names = sorted({s.protocol for record in records for s in record.scores.values()})
     protocols = [] if names == [DEFAULT_PROTOCOL] else _options("protocol", names)
     if first.preset == "official":

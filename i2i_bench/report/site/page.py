@@ -24,7 +24,7 @@ from i2i_bench.report.site.plot import Plot
 from i2i_bench.report.site.samples import Folders, Gallery, Samples, SampleStore
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import write_text
-from i2i_bench.tasks.catalogue import find_named
+from i2i_bench.tasks.catalogue import find_named, typed_name
 
 PAGE = "index.html"
 GENERATOR = "i2i-bench"  # by which a page of ours is known
@@ -157,7 +157,7 @@ def _section(
     ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples
 ) -> PageSection:
     name, number = task
-    known = find_named(name)
+    known, typed = find_named(name), typed_name(name)
     by_way: dict[str, list[Table]] = {}
     for table in tables:
         by_way.setdefault(table.group.direction, []).append(table)
@@ -173,7 +173,7 @@ def _section(
     )
     return PageSection(
         id=place,
-        name=f"{name}, version {number}" if number > 1 else name,
+        name=f"{typed}, version {number}" if number > 1 else typed,
         title=known.title if known else "",
         ways=ways,
         entries=tuple(_entries(ids, place, tables)),

@@ -326,6 +326,16 @@ def test_command_says_what_a_record_does_not_know():
     assert [line.split()[1] for line in official.lines] == ["import", "evaluate"]
 
 
+def test_command_types_the_selection_of_a_set():
+    (named,) = repeat_command([make(task="celeba.Smiling")]).lines
+    assert named.startswith("i2i-bench run --model cyclegan --task celeba:Smiling ")
+    own = repeat_command([make(task="folder-my.pets-12345678.happy2sad")])
+    assert " --task path/to/task:happy2sad " in own.lines[0]
+    assert own.remarks == (
+        "path/to/task stands for the folder that is task folder-my.pets-12345678.",
+    )
+
+
 def test_hashed_variant_is_known_by_its_name():
     long = variant_name("small", {"a" * 40: 1, "b" * 40: 2})
     settings = {"config": {"width": 8, "is_deep": True}, "budget": 10, "precision": "fp32"}
