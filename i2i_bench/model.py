@@ -87,7 +87,8 @@ class Batch:
             that the images of a domain have, and in a translation, under its target, those that
             they are to get.
         masks: (batch, instances, height, width), 1 inside an object and 0 outside, for a model that
-            needs them; of an image with fewer objects the last ones are all 0.
+            needs them; all 0 for an instance that was cropped away, and at the end where an image
+            has fewer.
         examples: (batch, 3, height, width) in [-1, 1], under the target of a translation: images
             whose style it is to take.
         names: File name of each image.

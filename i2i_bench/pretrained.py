@@ -137,20 +137,22 @@ FILES = {file.name: file for file in _PUBLISHED}
 NEEDED = (INCEPTION_NAME, ALEXNET_NAME)  # by protocol i2i
 
 
-_is_without = contextvars.ContextVar("without_weights", default=False)
+_without = contextvars.ContextVar[list[str] | None]("without_weights", default=None)
 
 
 @contextlib.contextmanager
-def without_weights() -> Iterator[None]:
+def without_weights() -> Iterator[list[str]]:
     """Let frozen networks of losses keep initial weights in the block, as translations need none.
 
-    A model that was built in it must not be trained, except in a test.
+    A model that was built in it must not be trained, except in a test. The block is given a list of
+    the files that are not read, which grows.
     """
-    token = _is_without.set(True)
+    unread: list[str] = []
+    token = _without.set(unread)
     try:
-        yield
+        yield unread
     finally:
-        _is_without.reset(token)
+        _without.reset(token)
 
 
 def load_frozen(name: str, network: nn.Module) -> nn.Module:
@@ -173,7 +175,10 @@ def load_frozen(name: str, network: nn.Module) -> nn.Module:
     from i2i_bench.system.tensors import read_untrusted
 
     is_meta = any(parameter.is_meta for parameter in network.parameters())
-    if not (is_meta or _is_without.get()):
+    unread = _without.get()
+    if unread is not None:
+        unread.append(name)
+    elif not is_meta:
         path = required_weights(name)
         try:
             network.load_state_dict(read_untrusted(path))

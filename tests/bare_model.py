@@ -1,5 +1,7 @@
 """The least of a model that the harness asks for, for test models without a configuration."""
 
+from typing import Any
+
 import torch
 
 from i2i_bench.model import Masks, Needs
@@ -9,7 +11,9 @@ class BareModel:
     """Everything that a model need not define, as ``Model`` has it."""
 
     absent = frozenset()
-    config = directions = None
+    config: Any = None
+    card: Any = None
+    directions: Any = None
     frozen = torch.nn.ModuleDict()
 
     @classmethod

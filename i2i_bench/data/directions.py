@@ -28,17 +28,21 @@ def directions_for(model: Model, task: TaskFacts) -> list[Direction]:
     """Give the directions of a task in which a model translates, in the order of the task.
 
     Raises:
-        ValueError: If the model states one that the task does not have.
+        ValueError: If the model states one that the task does not have, or none.
     """
     every = directions_of(task)
     if model.directions is None:
         return every
-    if unknown := [each for each in model.directions if each not in every]:
+    pairs = Labels(task.attributes, task.exclusive).pairs() if task.attributes else ()
+    known = [*every, *(Direction(*pair) for pair in pairs)]
+    if unknown := [each for each in model.directions if each not in known]:
         raise ValueError(
             f"{model.card.title} translates {unknown[0]}, and task {task.name} has "
-            f"{', '.join(map(str, every))}"
+            f"{', '.join(map(str, known))}"
         )
-    return [each for each in every if each in model.directions]
+    if not model.directions:
+        raise ValueError(f"{model.card.title} translates in no direction")
+    return [each for each in known if each in model.directions]
 
 
 def lacking_direction(model: Model, direction: Direction) -> str:

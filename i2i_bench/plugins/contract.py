@@ -16,11 +16,14 @@ from i2i_bench.data.requests import translate_images
 from i2i_bench.model import Model, Necessity
 from i2i_bench.plugins.subject import Check, given_settings
 from i2i_bench.plugins.subject import Subject as Subject  # for the tests of plugins
+from i2i_bench.plugins.toy import generous_toy, toy
 from i2i_bench.plugins.training_checks import TRAINING_CHECKS
 from i2i_bench.plugins.translation_checks import TRANSLATION_CHECKS
 from i2i_bench.pretrained import FILES, without_weights
 from i2i_bench.randomness import Randomness
 from i2i_bench.training.settings import change_settings
+
+GENEROUS = ", with all that it can use"  # beside what it must have
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,25 @@ def check_model(
         ValueError: If these are not possible, which is no fault of the model's.
     """
     try:
-        settings = given_settings(model_class)
-        subject = Subject(model_class, change_settings(name, settings, {}))
+        least, generous = toy(model_class), generous_toy(model_class)
+        settings = given_settings(model_class, least)
+        subjects = {"": Subject(model_class, settings, given=least)}
+        if generous:
+            richer = given_settings(model_class, generous)
+            subjects[GENEROUS] = Subject(model_class, richer, given=generous)
+        change_settings(name, settings, {})
     except Exception as error:  # whatever a model does wrong is its check's result
         return [CheckResult("settings are given", f"{type(error).__name__}: {error}")]
     if changes:
-        subject = Subject(model_class, change_settings(name, settings, changes))
-    found = [CheckResult(title, run_check(test, subject)) for title, test in CHECKS.items()]
+        subjects = {
+            where: dataclasses.replace(s, settings=change_settings(name, s.settings, changes))
+            for where, s in subjects.items()
+        }
+    found = [
+        CheckResult(f"{title}{where}", run_check(test, subject))
+        for where, subject in subjects.items()
+        for title, test in CHECKS.items()
+    ]
     return [CheckResult("settings are given", None), *found]
 
 
@@ -92,7 +107,10 @@ def needs_are_stated(subject: Subject) -> str | None:
         return "needs.drawn_domains is optional beside labels; let the configuration say which"
     if unknown := [name for name in needs.weights if name not in FILES]:
         return f"needs the weights {unknown[0]}; known: {', '.join(FILES)}"
-    model = subject.build()
+    with without_weights() as loaded:
+        model = subject.build()
+    if unstated := [name for name in loaded if name not in needs.weights]:
+        return f"it loads the weights {unstated[0]}, which needs does not name"
     if getattr(model, "config", None) != subject.settings.config:
         return "the model does not keep its configuration as config"
     own = getattr(model.config, "domains", subject.task.attributes)

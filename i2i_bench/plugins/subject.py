@@ -38,12 +38,16 @@ class _Pass:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under test: class and settings, and the type and memory format of its inputs."""
+    """A model under test: class and settings, and the type and memory format of its inputs.
+
+    ``given`` is the task that it is tried on, by default the least that fits it.
+    """
 
     model_class: type[Model]
     settings: Settings
     dtype: torch.dtype = torch.float32
     layout: torch.memory_format = torch.contiguous_format
+    given: Toy | None = None
 
     def build(self) -> Model:
         """Build the model from a fixed seed, in training mode."""
@@ -57,7 +61,7 @@ class Subject:
     @property
     def task(self) -> Toy:
         """The task of the kind that the model is for."""
-        return toy(self.model_class)
+        return self.given or toy(self.model_class)
 
     @property
     def needs(self) -> Needs:
@@ -130,15 +134,15 @@ class Subject:
         return model.training_step(self.batch(number), random)
 
 
-def given_settings(model_class: type[Model]) -> Settings:
-    """Return the ``tiny`` settings of a model on a task that fits it, with masks if it needs them.
+def given_settings(model_class: type[Model], task: Toy) -> Settings:
+    """Return the ``tiny`` settings of a model on a task, with masks if it is given them.
 
     Raises:
-        ValueError: If no task fits it.
+        ValueError: If the task does not fit the model.
     """
-    settings = model_class.settings("tiny", toy(model_class))
-    has_masks = model_class.needs(settings.config).masks == "required"
-    if has_masks and not settings.instances:
+    settings = model_class.settings("tiny", task)
+    needs = model_class.needs(settings.config)
+    if task.has_masks and needs.masks != "no" and not settings.instances:
         return dataclasses.replace(settings, instances=NUM_INSTANCES)
     return settings
 

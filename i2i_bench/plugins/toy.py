@@ -32,11 +32,30 @@ NOMINAL = Toy(
 )  # of the field's usual size
 
 
+CLASSES = dataclasses.replace(LABELLED, exclusive=(LABELLED.attributes,))
+
+
 def toy(model_class: type[Model]) -> Toy:
     """Return a task small enough for tests, of the kind that a model is for."""
-    names = LABELLED.attributes
-    labelled = [LABELLED, dataclasses.replace(LABELLED, exclusive=(names,))]
-    return fitting_toy(model_class, "tiny", [Toy(), *labelled])
+    return fitting_toy(model_class, "tiny", [Toy(), LABELLED, CLASSES])
+
+
+def generous_toy(model_class: type[Model]) -> Toy | None:
+    """Return a task small enough for tests that gives all that a model can use, too.
+
+    Returns:
+        None if what the model must have is all that it can use.
+    """
+    least = toy(model_class)
+    needs = model_class.needs(model_class.settings("tiny", least).config)
+    given = Toy() if least.attributes == () else least
+    if needs.drawn_domains != "no":
+        given = CLASSES
+    elif needs.labels != "no" and not least.attributes:
+        given = LABELLED
+    paired, has_masks = needs.pairs != "no", needs.masks != "no"
+    given = dataclasses.replace(given, paired=paired, has_masks=has_masks)
+    return None if given == least else given
 
 
 def nominal(model_class: type[Model], num_domains: int) -> Toy:

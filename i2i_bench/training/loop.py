@@ -99,14 +99,8 @@ def train(
     position, sharing = crew.align(model, found, identity)
     loop = _Loop(model, images, schedule, folder / LOG, position, crew)
     shown = test_set or TestSet(images.task, images.settings.resize_rule)
-    album = Album(
-        model,
-        shown,
-        folder,
-        schedule.budget,
-        device=images.device,
-        num_instances=images.settings.instances,
-    )
+    count = images.settings.instances
+    album = Album(model, shown, folder, schedule.budget, device=images.device, num_instances=count)
     if crew.is_first:
         loop.truncate_log()
     if not loop.images_seen:

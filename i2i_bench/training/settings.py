@@ -102,7 +102,10 @@ def _parse(key: str, text: str, hint: Any) -> Any:
     try:
         value = adapter.validate_strings(text)
     except ValidationError as error:
-        raise ValueError(f"{key}={text}: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        if first["type"] in ("tuple_type", "list_type", "dict_type"):
+            raise ValueError(f"{key}={text}: a list cannot be typed; the preset sets it") from None
+        raise ValueError(f"{key}={text}: {first['msg']}") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{key}={text}: a finite number is needed")
     most = MOST_LAYERS if key.startswith("num_") else LARGEST_INTEGER

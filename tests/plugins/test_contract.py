@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from i2i_bench import pretrained
 from i2i_bench.blocks.normalise import InstanceNorm, contiguous_gradient
 from i2i_bench.model import (
     TERMS,
@@ -22,7 +23,7 @@ from i2i_bench.model import (
     Variation,
 )
 from i2i_bench.plugins import contract, registry, training_checks
-from i2i_bench.plugins.toy import Toy, nominal, toy
+from i2i_bench.plugins.toy import CLASSES, Toy, generous_toy, nominal, toy
 from i2i_bench.training.settings import change_settings
 
 TOYS = (
@@ -95,6 +96,8 @@ class Shift(Model):
             self.frozen = nn.ModuleDict({"last": nn.Conv2d(3, 3, 1)})
         if config.fault == "no direction":
             self.directions = ()
+        if config.fault == "unstated weights":
+            pretrained.load_frozen(pretrained.SQUEEZENET_NAME, nn.Conv2d(3, 3, 1))
         if config.fault == "fixed term":
             self.losses = {"cycle": "another"}
         if config.fault == "direction":
@@ -178,6 +181,7 @@ FAULTS = {
     "needs": "needs are stated",
     "weights": "needs are stated",
     "no config": "needs are stated",
+    "unstated weights": "needs are stated",
     "direction": "needs are stated",
     "trained frozen": "frozen networks are apart",
     "moved frozen": "frozen networks are apart",
@@ -263,6 +267,16 @@ def test_a_refused_name_of_a_loss_lists_the_possible_ones():
 def test_toys_of_every_need_keep_the_contract(name, toys):
     model_class = toys[name]
     assert [r for r in contract.check_model(model_class, name) if r.reason] == []
+
+
+def test_a_model_is_also_tried_with_all_that_it_can_use(toys):
+    found = [each.name for each in contract.check_model(toys["toy-drawn"], "toy-drawn")]
+    assert [n for n in found if n.endswith(contract.GENEROUS)] == [
+        f"{title}{contract.GENEROUS}" for title in contract.CHECKS
+    ]
+    assert generous_toy(toys["toy-drawn"]) == CLASSES
+    assert generous_toy(toys["toy-paired"]) is None
+    assert generous_toy(Shift) is None
 
 
 @pytest.mark.parametrize(
