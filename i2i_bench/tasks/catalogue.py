@@ -107,7 +107,11 @@ def find_selection(name: str) -> Selection | None:
     for mark in ":.":
         whole, is_part, text = name.partition(mark)
         if is_part and (found := EMBEDDED.get(whole) or sources().get(whole)):
-            return select(text, found)
+            try:
+                return select(text, found)
+            except ValueError:
+                if not Path(name).is_dir():  # else a folder of the user's own, such as celeba.small
+                    raise
     return None
 
 

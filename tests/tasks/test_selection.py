@@ -142,6 +142,13 @@ def test_domains_of_a_folder_are_selected_by_its_path(pets, tmp_path):
         catalogue.find_task(f"{pets}:happy2sat", tmp_path)
 
 
+def test_a_folder_may_be_named_as_a_set_with_a_full_stop(pets, monkeypatch):
+    monkeypatch.chdir(pets.parent)
+    pets.rename(pets.parent / "celeba.small")
+    assert catalogue.find_task("celeba.small", pets).name.startswith("folder-celeba.small-")
+    assert catalogue.task_name_of("celeba.small").startswith("folder-celeba.small-")
+
+
 def test_a_run_notes_what_finds_its_selection_from_anywhere(pets, tmp_path, monkeypatch):
     places = Places(tmp_path, tmp_path, tmp_path)
     for typed, noted in (
