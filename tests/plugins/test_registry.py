@@ -52,6 +52,7 @@ class Invert(Model):
     Config = InvertConfig
 
     def __init__(self, config):
+        self.config = config
         self.networks = nn.ModuleDict({d: nn.Conv2d(3, 3, 1) for d in ("a2b", "b2a")})
         adam = torch.optim.Adam(self.networks.parameters(), config.learning_rate)
         self.optimizers, self.state = {"adam": adam}, {}
