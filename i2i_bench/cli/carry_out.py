@@ -60,6 +60,7 @@ def _carry_out_here(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
 def _carry_out_at_once(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
     """Carry out several runs at once, each in a process of its own."""
     from i2i_bench.cli.progress import ProgressBoard
+    from i2i_bench.runs.find import recorded_already, recorded_run
     from i2i_bench.runs.launch import at_once, process
     from i2i_bench.runs.one_by_one import is_done
 
@@ -68,7 +69,8 @@ def _carry_out_at_once(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
     bench, force = _bench(options), options["force"]
     left = [job for job in jobs if not is_done(job, bench, force=force)]
     for job in (job for job in jobs if job not in left):
-        click.echo(f"{job.run}: recorded already in {bench.places.results / job.run.file}")
+        if found := recorded_run(job, bench.places):
+            click.echo(f"{job.run}: {recorded_already(job, found, bench.places)}")
     if not left:
         return
     site = _site(options, bench.device, len(left))

@@ -189,7 +189,13 @@ def compare(one: str, other: str, **options: Any) -> None:
       i2i-bench compare stripes/attentiongan+preset=small/seed0 stripes/cyclegan+preset=small/seed0
       i2i-bench compare horse2zebra/external/cut horse2zebra/cyclegan/seed0 --images-a fakes.zip
     """
-    from i2i_bench.runs.compare import compare_sides, directions, find_side, find_task_of_sides
+    from i2i_bench.runs.compare import (
+        compare_sides,
+        differing_code,
+        directions,
+        find_side,
+        find_task_of_sides,
+    )
     from i2i_bench.training import parallel
 
     places = places_from(options)
@@ -202,6 +208,8 @@ def compare(one: str, other: str, **options: Any) -> None:
     chosen = options["direction"]
     device = str(parallel.choose_device(options["device"]))
     click.echo(f"A is {sides[0].label}\nB is {sides[1].label}")
+    if different := differing_code(sides):
+        click.echo(different)
     both = [chosen] if chosen else directions(sides, protocol)
     for found in compare_sides(sides, task, protocol, both, device):
         _print(found)

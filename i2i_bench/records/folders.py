@@ -31,9 +31,19 @@ class Places:
     data: Path
 
 
-def write_run_file(folder: Path, task_argument: str, *, is_finished: bool) -> None:
-    """Note in a run's folder how to find its task, and whether its record is written."""
-    content = {"task": task_argument, "finished": is_finished}
+def write_run_file(
+    folder: Path, task_argument: str, *, is_finished: bool, source: str = ""
+) -> None:
+    """Note in a run's folder how to find its task, whether its record is written, and by what code.
+
+    Args:
+        folder: Of the run.
+        task_argument: Name or folder of its task.
+        is_finished: Whether its record is written.
+        source: As ``Record.source_sha256``.
+    """
+    content: dict[str, Any] = {"task": task_argument, "finished": is_finished}
+    content |= {"source": source} if source else {}
     files.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 
 
@@ -65,6 +75,12 @@ def noted_task(folder: Path) -> str | None:
     """Return the task noted for a run, its name or an absolute path; None where none is noted."""
     task = _note(folder, "task")
     return task if isinstance(task, str) else None
+
+
+def noted_source(folder: Path) -> str:
+    """Return which code has worked on a run, as ``Record.source_sha256``; "" if none is noted."""
+    source = _note(folder, "source")
+    return source if isinstance(source, str) else ""
 
 
 def find_folder(run: str, places: Places) -> Path:

@@ -166,6 +166,8 @@ class Record(_Strict):
             this model's steps were carried out without.
         directions: In which the model translates; empty for every direction of the task.
         frozen: Hash of the tensors of each pretrained network that its losses use (8 digits).
+        source_sha256: Of the model's code (8 digits), see ``plugins.source``; of each that worked
+            on the run, in order, with "+" between; empty where it is not known.
         device: Name of the device.
         torch_version: Version of torch.
         harness_version: Version of i2i-bench.
@@ -201,6 +203,7 @@ class Record(_Strict):
     modes_left_out: dict[str, Line] = {}
     directions: list[Line] = []
     frozen: dict[str, Line] = {}
+    source_sha256: Line = ""
     device: Line
     torch_version: Line
     harness_version: Line
@@ -219,7 +222,7 @@ class Record(_Strict):
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         later = ("absent", "alarms", "directions", "frozen", "modes", "modes_left_out")
-        return _without_unset(handler(self), later)
+        return _without_unset(handler(self), (*later, "source_sha256"))
 
     @property
     def run(self) -> Run:

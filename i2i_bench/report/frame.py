@@ -47,6 +47,7 @@ modes                 string             how steps were carried out, beside plai
 modes_left_out        string             those that others had, each with its reason; often empty
 directions            string             all that the model translates; empty for the task's
 frozen                string             pretrained networks of losses, with hashes; often empty
+source_sha256         string             of the model's code; empty where it is not known
 device                string             name
 torch_version         string             of torch
 commit                string             of the harness's checkout; NA outside one
@@ -107,7 +108,7 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
     "peak_memory_bytes": "Int64",
     **dict.fromkeys(("peak_memory_of", "modes", "modes_left_out"), "string"),
-    **dict.fromkeys(("directions", "frozen", "device", "torch_version"), "string"),
+    **dict.fromkeys(("directions", "frozen", "source_sha256", "device", "torch_version"), "string"),
     **dict.fromkeys(("commit", "harness_version"), "string"),
 }
 SETTING_DTYPES = {

@@ -42,7 +42,12 @@ def explain(
     notes += _remarks(group, entries)
     legend = [f"{column.title}: {column.meaning}" for column in columns if column.meaning]
     notes += ["; ".join(legend) + "."] if legend else []
-    notes += [*_alarm_notes(group, rows), *_version_notes(rows), *_frozen_notes(rows)]
+    notes += [
+        *_alarm_notes(group, rows),
+        *_version_notes(rows),
+        *_source_notes(rows),
+        *_frozen_notes(rows),
+    ]
     notes += [*_mode_notes(rows), _cost_note(rows)]
     notes.append(_identity_note(group, entries))
     return notes
@@ -171,6 +176,20 @@ def _version_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
         versions = sorted({f"{r.distribution} {r.distribution_version}" for r in runs})
         if len(versions) > 1:
             notes.append(f"{row.label}: seeds of several versions ({', '.join(versions)}).")
+    return notes
+
+
+def _source_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say where the runs of one row were made by several codes of the model."""
+    notes = []
+    for part, row in rows:
+        seeds: dict[str, list[str]] = {}
+        for record in (record for record, _ in part if isinstance(record, Record)):
+            if record.source_sha256:
+                seeds.setdefault(record.source_sha256, []).append(str(record.seed))
+        if len(seeds) > 1 or any("+" in codes for codes in seeds):
+            whose = [f"{codes} (seed {', '.join(of)})" for codes, of in sorted(seeds.items())]
+            notes.append(f"{row.label}: made by several codes of the model: {'; '.join(whose)}.")
     return notes
 
 

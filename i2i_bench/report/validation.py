@@ -141,6 +141,8 @@ def _networks(each: Record) -> Iterator[str]:
     for name, digest in each.frozen.items():
         if not _SHORT.fullmatch(digest):
             yield f"frozen {name} {digest!r} is not a hash of 8 digits"
+    if each.source_sha256 and not all(map(_SHORT.fullmatch, each.source_sha256.split("+"))):
+        yield f"source_sha256 {each.source_sha256!r} is not hashes of 8 digits, with + between"
     if both := sorted(each.modes_left_out.keys() & set(each.modes)):
         yield f"mode {both[0]} is among modes and modes_left_out"
 

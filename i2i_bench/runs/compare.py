@@ -102,6 +102,17 @@ def _find_record(name: str, places: Places) -> AnyRecord:
     return find_record(name, places)[1]
 
 
+def differing_code(sides: Sequence[Side]) -> str:
+    """Say that two runs of one model are of different code; "" where that is not known."""
+    one, other = (side.record for side in sides)
+    if not isinstance(one, Record) or not isinstance(other, Record) or one.model != other.model:
+        return ""
+    codes = [one.source_sha256, other.source_sha256]
+    if not all(codes) or codes[0] == codes[1]:
+        return ""
+    return f"A and B were made by different code of {one.model}: A by {codes[0]}, B by {codes[1]}"
+
+
 def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places) -> Task:
     """Find the task of two sides.
 

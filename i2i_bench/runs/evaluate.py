@@ -16,6 +16,7 @@ from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.plugins.cost import count_macs
+from i2i_bench.plugins.source import is_of, joined_sources, source_digest
 from i2i_bench.pretrained import without_weights
 from i2i_bench.records import record
 from i2i_bench.records.folders import read_record_of
@@ -83,7 +84,8 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
     test_set = TestSet(job.task, job.settings.resize_rule)
     references = references_of(model, job, test_set)
     scores = score_run(model, job, bench, test_set, references)
-    path = _add_scores(found, scores, bench.places.results, force=force)
+    now = source_digest(job.model_class)
+    path = _add_scores(found, scores, bench.places.results, source=now, force=force)
     note_task(job, bench.places)
     return path
 
@@ -95,8 +97,10 @@ def _with_recorded_metrics(bench: Bench, found: Record) -> Bench:
     return dataclasses.replace(bench, metrics=tuple(dict.fromkeys([*bench.metrics, *names])))
 
 
-def _add_scores(found: Record, scores: Scores, results: Path, *, force: bool) -> Path:
+def _add_scores(found: Record, scores: Scores, results: Path, *, source: str, force: bool) -> Path:
     """Add scores to the record on disk, to which other processes may have added some.
+
+    Where other code of the model than the present one trained the run, the record names both.
 
     Raises:
         ValueError: If the run was trained again since the record was read.
@@ -104,11 +108,24 @@ def _add_scores(found: Record, scores: Scores, results: Path, *, force: bool) ->
     path = results / found.run.file
     with files.locked(path.parent):
         now = record.read_record(path)
-        scored = {"scores", "alarms"}
+        scored = {"scores", "alarms", "source_sha256"}
         if now.model_dump(exclude=scored) != found.model_dump(exclude=scored):
             raise ValueError(f"{found.run} was trained again while it was scored; score it again")
         new = scores if force else added_scores(now.scores, scores)
-        return record.write_record(with_scores(now, now.scores | new), results)
+        made = with_scores(now, now.scores | new)
+        return record.write_record(_with_code(made, source), results)
+
+
+def _with_code(made: Record, now: str) -> Record:
+    """Name the present code of a model too, which translated, if other code trained."""
+    if is_of(made.source_sha256, now):
+        return made
+    logger.warning(
+        "%s was trained by other code of %s (%s, now %s); the present one translated, as its "
+        "record says from now on",
+        *(made.run, made.model, made.source_sha256, now),
+    )
+    return made.model_copy(update={"source_sha256": joined_sources(made.source_sha256, now)})
 
 
 def _add_official(made: Record, scores: Scores, results: Path, *, force: bool) -> Path:
@@ -148,6 +165,7 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     if found is None:
         folder = bench.places.runs / job.run.folder
         costs = dict.fromkeys(TRAINING_COSTS) | {"macs": next(iter(macs.values()))}
+        costs |= {"source_sha256": source_digest(job.model_class)}
         found = make_record(job, model, costs, device=bench.device, folder=folder)
     return _add_official(found, scores, bench.places.results, force=force)
 

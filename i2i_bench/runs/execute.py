@@ -17,14 +17,14 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Direction, Model
 from i2i_bench.plugins.cost import count_macs
 from i2i_bench.records import record
-from i2i_bench.records.folders import write_run_file
+from i2i_bench.records.folders import noted_source, write_run_file
 from i2i_bench.records.record import Record, Scores
 from i2i_bench.report.figures import losses, samples
 from i2i_bench.runs import lock
 from i2i_bench.runs.bench import Bench
 from i2i_bench.runs.job import Job, build_model
 from i2i_bench.runs.lock import RunLock
-from i2i_bench.runs.provenance import make_record, training_costs
+from i2i_bench.runs.provenance import make_record, source_of_training, training_costs
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.translations import Reference
@@ -85,13 +85,15 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
         tensorboard.add_samples(folder, position.step)
     modes, left_out = modes_of(job, bench)
     costs = training_costs(position, bench.device) | {"macs": macs, "modes": modes.names()}
+    source = noted_source(folder)
     costs |= {"modes_left_out": left_out, "frozen": frozen_digests(model)}
+    costs |= {"source_sha256": source}
     made = make_record(job, model, costs, device=bench.device, folder=folder)
     if bench.crew.size > 1:
         made = made.model_copy(update={"device": f"{made.device}, {bench.crew.size} processes"})
     ours.require()
     path = record.write_record(with_scores(made, scores), bench.places.results)
-    write_run_file(folder, job.task_argument, is_finished=True)
+    write_run_file(folder, job.task_argument, is_finished=True, source=source)
     return path
 
 
@@ -130,7 +132,8 @@ def _train(
     test_set: TestSet,
 ) -> Position:
     folder = bench.places.runs / job.run.folder
-    write_run_file(folder, job.task_argument, is_finished=False)
+    source = source_of_training(job, folder)
+    write_run_file(folder, job.task_argument, is_finished=False, source=source)
 
     def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
         ours.require()  # one report comes before each checkpoint

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench.plugins import registry
+from i2i_bench.plugins.source import is_of, source_digest
 from i2i_bench.records import record
 from i2i_bench.records.folders import (
     RUN_FILE,
     Places,
     find_folder,
     is_unfinished,
+    noted_source,
     noted_task,
     write_run_file,
 )
@@ -138,7 +140,23 @@ def note_task(job: Job, places: Places) -> None:
     """Note where the task of a finished run is found now, if it was moved."""
     folder = places.runs / job.run.folder
     if (folder / RUN_FILE).exists() and noted_task(folder) != job.task_argument:
-        write_run_file(folder, job.task_argument, is_finished=not is_unfinished(folder))
+        write_run_file(
+            folder,
+            job.task_argument,
+            is_finished=not is_unfinished(folder),
+            source=noted_source(folder),
+        )
+
+
+def recorded_already(job: Job, found: Record, places: Places) -> str:
+    """Say where a run is recorded, and whether the model's code is another since."""
+    where, now = places.results / job.run.file, source_digest(job.model_class)
+    if is_of(found.source_sha256, now):
+        return f"recorded already in {where}"
+    return (
+        f"recorded in {where} by other code of {job.run.model} ({found.source_sha256}, now {now}); "
+        "--force trains it anew"
+    )
 
 
 def recorded_run(job: Job, places: Places) -> Record | None:

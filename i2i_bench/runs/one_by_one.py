@@ -11,7 +11,7 @@ from i2i_bench.records.record import Record
 from i2i_bench.runs.bench import Bench
 from i2i_bench.runs.evaluate import evaluate_run, is_scored
 from i2i_bench.runs.execute import execute_run, load_images, train_together
-from i2i_bench.runs.find import note_task, recorded_run
+from i2i_bench.runs.find import note_task, recorded_already, recorded_run
 from i2i_bench.runs.job import Job, build_model, expect_memory
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system.messages import reason
@@ -82,7 +82,7 @@ def _carry_out_one(
         missing = [p for p in bench.protocols if not _is_scored(found, p, job, bench)]
         if not missing:
             note_task(job, bench.places)
-            return f"recorded already in {bench.places.results / job.run.file}"
+            return recorded_already(job, found, bench.places)
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored again; record {evaluate_run(job, bench)}"
     need, store = _expect_memory(job, bench)

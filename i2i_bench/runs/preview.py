@@ -9,9 +9,10 @@ import torch
 from i2i_bench.data.store import NoRoomError
 from i2i_bench.data.training_images import expected_bytes
 from i2i_bench.plugins.cost import count_macs
+from i2i_bench.plugins.source import is_of, source_digest
 from i2i_bench.records import record
 from i2i_bench.records.folders import Places
-from i2i_bench.runs.find import recorded_run
+from i2i_bench.runs.find import recorded_already, recorded_run
 from i2i_bench.runs.job import Job, expect_memory
 from i2i_bench.training import memory
 from i2i_bench.training.settings import without_memory
@@ -47,7 +48,10 @@ def recorded_where(job: Job, places: Places) -> str:
     """Say where the record of a run is, or will be."""
     where = places.results / job.run.file
     try:
-        return str(where) if recorded_run(job, places) else f"no; {where} will be written"
+        found = recorded_run(job, places)
+        if found and is_of(found.source_sha256, source_digest(job.model_class)):
+            return str(where)
+        return recorded_already(job, found, places) if found else f"no; {where} will be written"
     except ValueError as error:
         return str(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import platform
 import shutil
 import subprocess
@@ -16,10 +17,14 @@ import torch
 from i2i_bench.model import Model
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import count_parameters
+from i2i_bench.plugins.source import is_of, joined_sources, source_digest
+from i2i_bench.records.folders import noted_source
 from i2i_bench.records.record import Record
 from i2i_bench.runs.job import Job
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import Position
+
+logger = logging.getLogger(__name__)
 
 TRAINING_COSTS = (  # in a record, None where the training was elsewhere
     *("images_seen", "steps", "seconds", "images_per_second"),
@@ -37,6 +42,27 @@ def training_costs(position: Position, device: torch.device) -> dict[str, Any]:
         "peak_memory_bytes": position.peak_memory,
         "peak_memory_of": "device" if device.type == "cuda" else "process",
     }
+
+
+def source_of_training(job: Job, folder: Path) -> str:
+    """Return which code a run is of, once the present one goes on; warn if there are several.
+
+    Args:
+        job: The run.
+        folder: Of the run, which notes the code that made its checkpoints.
+    """
+    now = source_digest(job.model_class)
+    is_begun = folder.is_dir() and any(checkpoint.is_checkpoint(p.name) for p in folder.iterdir())
+    before = noted_source(folder)
+    if not is_begun or not before:  # what began it before this was noted is not known
+        return "" if is_begun else now
+    if not is_of(before, now):
+        logger.warning(
+            "%s was begun by other code of %s (%s, now %s) and goes on with the present one, as "
+            "its record will say; --force trains it anew",
+            *(job.run, job.run.model, before, now),
+        )
+    return joined_sources(before, now)
 
 
 def make_record(

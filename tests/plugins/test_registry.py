@@ -1,6 +1,7 @@
 """Models of third parties: installed with pip they stand beside the others, broken they say why."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -150,6 +151,29 @@ def test_copier_of_the_source_has_the_best_background_and_no_rank(cli, install):
         assert (rows["copier"][0], rows["cyclegan"][0]) == ("!", "1")
         assert rows["copier"][4] == "100.00"  # of the background
     assert board.count("copier: neither ranked nor marked, sources are returned unchanged") == 2
+
+
+def test_plugin_that_was_edited_since_a_record_is_noticed(cli, install, places, tiny, caplog):
+    install("invert", "i2i_invert:Invert", MODULE)
+    command = ("run", "--model", "invert", "--task", tiny, "--preset", "tiny")
+    cli(*command)
+    (path,) = places.glob("results/*/invert*/seed0.json")
+    first = json.loads(path.read_text())["source_sha256"]
+    assert "recorded already in " in cli(*command)
+    module = places / "i2i_invert.py"
+    module.write_text(MODULE.replace("torch.tanh(self", "torch.sin(self"), encoding="utf-8")
+    del sys.modules["i2i_invert"]
+    again = cli(*command)
+    assert f" by other code of invert ({first}, now " in again
+    assert again.rstrip().endswith("--force trains it anew")
+    cli("evaluate", next(places.glob("runs/*/invert*/seed0")), "--force")
+    assert f"was trained by other code of invert ({first}, now " in caplog.text
+    both = json.loads(path.read_text())["source_sha256"]
+    assert both.startswith(f"{first}+")
+    assert f"- invert: made by several codes of the model: {both} (seed 0)." in cli("leaderboard")
+    cli(*command, "--force")
+    assert json.loads(path.read_text())["source_sha256"] == both.partition("+")[2]
+    assert "valid" in cli("validate-results")
 
 
 def _cells(line: str) -> list[str]:

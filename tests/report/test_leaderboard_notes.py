@@ -151,6 +151,15 @@ def test_mean_over_targets_is_not_ranked_where_one_of_them_is_a_copy():
     assert tables["+y"].rows[0].rank is None
 
 
+def test_seeds_made_by_several_codes_of_a_model_are_told():
+    codes = ["0" * 8, "1" * 8, "0" * 8]
+    (table,) = tabulate([make("a", s, source_sha256=code) for s, code in enumerate(codes)])
+    expected = "a: made by several codes of the model: 00000000 (seed 0, 2); 11111111 (seed 1)."
+    assert expected in table.notes
+    (table,) = tabulate([make("a", s, source_sha256=codes[0]) for s in (0, 1)])
+    assert not any("codes" in note for note in table.notes)
+
+
 def test_an_alarm_of_several_seeds_is_one_note():
     alarms = {0: "masks are gone", 1: "colours are gone", 2: "masks are gone"}
     (table,) = tabulate([make(seed=s, alarms=[f"a2b: {alarm}"]) for s, alarm in alarms.items()])

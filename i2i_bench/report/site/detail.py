@@ -114,6 +114,7 @@ def _facts(runs: Sequence[Record]) -> dict[str, str]:
         "networks that the files lacked": ", ".join(first.absent),
         "translates": each(", ".join(r.directions) for r in runs if r.directions),
         "pretrained networks": each(_named(r.frozen, " ") for r in runs if r.frozen),
+        "code of the model": each(r.source_sha256 for r in runs if r.source_sha256),
         "modes of training": each(", ".join(r.modes) for r in runs if r.modes),
         "modes left out": each(_named(r.modes_left_out, ": ") for r in runs if r.modes_left_out),
     }
