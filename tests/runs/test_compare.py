@@ -170,7 +170,7 @@ def test_difference_of_kids_and_its_error_are_those_of_leaving_each_image_out(co
 
 def test_values_are_those_of_the_records(compare, task):
     found = by_key(compare(A, B))
-    assert found.keys() == {"psnr", "ssim", "kid"}
+    assert found.keys() == {"psnr", "ssim", "psnr_source", "ssim_source", "kid"}
     for name, side in ((A, "one"), (B, "other")):
         path = Path("results") / task.name / f"{name}.json"
         values = record.read_record(path).scores["i2i@1/a2b"].values
