@@ -31,6 +31,6 @@ for _command in (
     *(ablating.ablate, showing.figure, showing.leaderboard, showing.table),
     *(assets.weights, assets.data, assets.cache, assets.doctor),
     *(hygiene.validate_results, hygiene.runs),
-    *(authoring.check, authoring.new_model),
+    *(authoring.check, authoring.new_model, authoring.new_metric),
 ):
     main.add_command(_command)
