@@ -140,38 +140,14 @@ def translate_test_set(
         device,
     )
     stage, tell = f"translate {direction}", progress or _tell_nobody
-    fakes, background, healths, instances = np.empty_like(sources), [], [], []
+    has_answers = task.answers(direction.source, direction.target) is not None
+    count = max(num_outputs, OUTPUTS) if has_answers else num_outputs
     model.networks.eval()
     with torch.no_grad():
-        for start, request, random in work.parts():
-            stop = start + len(request.images)
-            fakes[start:stop] = channels_last(to_uint8(_checked(model, request, random)))
-            masks = attention_of(model, request, random)
-            healths.append(measure(masks))
-            if masks is not None and masks.background is not None:
-                background.append(masks.attention[:, masks.background].float().cpu().numpy())
-            moved = translate_instances(model, request, random)
-            if moved is not None:
-                instances.append(_checked_instances(model, moved, request))
-            tell(stage, stop, len(sources))
-        moved_instances = np.concatenate(instances) if instances else None
-        back = _translate_back(work, fakes, moved_instances, partial(tell, f"{stage} back"))
-        has_answers = task.answers(direction.source, direction.target) is not None
-        count = max(num_outputs, OUTPUTS) if has_answers else num_outputs
-        outputs = _outputs(work, fakes, count, partial(tell, f"{stage} again"))
-    return Translations(
-        direction,
-        test_set.names(direction.source),
-        sources=sources,
-        fakes=fakes,
-        reconstructions=back,
-        background=np.concatenate(background) if background else None,
-        health=join(healths),
-        labels=work.labels,
-        outputs=outputs,
-        instances=moved_instances,
-        source_instances=work.instances,
-    )
+        there = _translate_there(work, test_set.names(direction.source), partial(tell, stage))
+        back = _translate_back(work, there.fakes, there.instances, partial(tell, f"{stage} back"))
+        outputs = _outputs(work, there.fakes, count, partial(tell, f"{stage} again"))
+    return replace(there, reconstructions=back, outputs=outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +178,34 @@ class _Work:
 def _tell_nobody(stage: str, done: int, of: int) -> None:
     """Ignore progress."""
     del stage, done, of
+
+
+def _translate_there(work: _Work, names: list[str], tell: Progress) -> Translations:
+    """Translate all images once, and gather attention and instance masks."""
+    model, fakes = work.model, np.empty_like(work.images)
+    background, healths, instances = [], [], []
+    for start, request, random in work.parts():
+        stop = start + len(request.images)
+        fakes[start:stop] = channels_last(to_uint8(_checked(model, request, random)))
+        masks = attention_of(model, request, random)
+        healths.append(measure(masks))
+        if masks is not None and masks.background is not None:
+            background.append(masks.attention[:, masks.background].float().cpu().numpy())
+        moved = translate_instances(model, request, random)
+        if moved is not None:
+            instances.append(_checked_instances(model, moved, request))
+        tell(stop, len(work.images))
+    return Translations(
+        work.direction,
+        names,
+        sources=work.images,
+        fakes=fakes,
+        background=np.concatenate(background) if background else None,
+        health=join(healths),
+        labels=work.labels,
+        instances=np.concatenate(instances) if instances else None,
+        source_instances=work.instances,
+    )
 
 
 def _translate_back(

@@ -32,7 +32,7 @@ from i2i_bench.training.memory import peak_memory, reset_peak_memory
 from i2i_bench.training.parallel import Crew
 from i2i_bench.training.signals import Stopped, stop_signals
 from i2i_bench.training.snapshots import Album
-from i2i_bench.training.start import FROZEN, frozen_digests
+from i2i_bench.training.start import with_frozen
 
 LOG = "losses.jsonl"
 LOG_LINES = 1000  # of a whole run, so that the log stays bounded
@@ -93,14 +93,13 @@ def train(
         Stopped: After SIGINT or SIGTERM; the state is saved.
         ValueError: If a loss is no longer finite, or a checkpoint cannot be written or used.
     """
-    if digests := frozen_digests(model):  # resumed with other weights, it would be another training
-        identity = {**identity, FROZEN: digests}
+    identity = with_frozen(identity, model)
     found = _open(model, images, folder, identity, schedule.seed) if crew.is_first else Position()
     position, sharing = crew.align(model, found, identity)
     loop = _Loop(model, images, schedule, folder / LOG, position, crew)
     shown = test_set or TestSet(images.task, images.settings.resize_rule)
-    count = images.settings.instances
-    album = Album(model, shown, folder, schedule.budget, device=images.device, num_instances=count)
+    masks = images.settings.instances
+    album = Album(model, shown, folder, schedule.budget, device=images.device, num_instances=masks)
     if crew.is_first:
         loop.truncate_log()
     if not loop.images_seen:

@@ -67,6 +67,12 @@ def frozen_digests(model: Model) -> dict[str, str]:
     return {name: digest(each.state_dict()) for name, each in named_networks(model.frozen)}
 
 
+def with_frozen(identity: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
+    """Add the frozen networks to what a run is: resumed with other weights, it would be another."""
+    digests = frozen_digests(model)
+    return {**identity, FROZEN: digests} if digests else identity
+
+
 def place_model(model: Model, device: torch.device) -> None:
     """Move a model to a device; its frozen networks stay in evaluation mode, without gradients."""
     model.networks.to(device)
