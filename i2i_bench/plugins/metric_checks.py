@@ -18,7 +18,7 @@ from i2i_bench.scoring.sample import Sample
 from i2i_bench.system.installed import find_installed
 from i2i_bench.system.messages import near
 
-NUM_IMAGES, SIDE = 4, 64
+NUM_IMAGES, SIDE, NUM_COLOURS = 4, 64, 5
 HEAVY = (  # what listing metrics must not wait for
     *("cv2", "jax", "lpips", "matplotlib", "numpy", "pandas", "PIL", "scipy", "skimage"),
     *("sklearn", "tensorflow", "torch", "torchvision", "transformers"),
@@ -87,16 +87,20 @@ def slow_import(module: str) -> str | None:
     return f"{module} imports {', '.join(heavy)}; {advice}" if heavy else None
 
 
-def sample_images(num_outputs: int = 20) -> Sample:
-    """Make images of noise, the same each time, and everything else that metrics may need.
+def sample_images(num_outputs: int = 20, num_colours: int | None = None) -> Sample:
+    """Make images, the same each time, and everything else that metrics may need.
 
     Args:
         num_outputs: Of each image.
+        num_colours: Of all images, as label maps have few; None for noise.
     """
     random = np.random.RandomState(0)
     shape = (NUM_IMAGES, SIDE, SIDE)
+    palette = random.randint(1, 256, (num_colours or 1, 3)).astype(np.uint8)
 
     def images(*shape: int) -> Any:
+        if num_colours:
+            return palette[random.randint(0, num_colours, shape)]
         return random.randint(0, 256, (*shape, 3), dtype=np.uint8)
 
     masks = random.randint(0, 2, (NUM_IMAGES, 2, SIDE, SIDE)).astype(bool)
@@ -126,6 +130,15 @@ def _values(metric: Metric, sample: Sample) -> list[float]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
+def _sample(metric: Metric) -> Sample:
+    """Make images of noise, or of few colours for a metric that has no value of noise."""
+    try:
+        _values(metric, sample_images(metric.num_outputs))  # which a metric may spoil
+    except ValueError:
+        return sample_images(metric.num_outputs, NUM_COLOURS)
+    return sample_images(metric.num_outputs)
+
+
 def needs_exist(metric: Metric) -> str | None:
     """Check that it asks for what there is."""
     unknown = [need for need in metric.needs if need not in get_args(Need)]
@@ -135,7 +148,7 @@ def needs_exist(metric: Metric) -> str | None:
 
 def has_as_many_values(metric: Metric) -> str | None:
     """Check that there is a value for each image, or one of the set with the stated spread."""
-    found = _values(metric, sample_images(metric.num_outputs))
+    found = _values(metric, _sample(metric))
     wanted = NUM_IMAGES if metric.by_image else 1 + bool(metric.spreads)
     return f"gives {len(found)} values, not {wanted}" if len(found) != wanted else None
 
@@ -143,7 +156,7 @@ def has_as_many_values(metric: Metric) -> str | None:
 def has_values_in_bounds(metric: Metric) -> str | None:
     """Check that values are finite and keep to the stated bounds."""
     lowest, highest = metric.bounds
-    values = _values(metric, sample_images(metric.num_outputs))
+    values = _values(metric, _sample(metric))
     for value in values if metric.by_image else values[:1]:
         if not (np.isfinite(value) and lowest <= value <= highest):
             return f"gives {value}, not in [{lowest:g}, {highest:g}]"
@@ -152,11 +165,11 @@ def has_values_in_bounds(metric: Metric) -> str | None:
 
 def is_pure(metric: Metric) -> str | None:
     """Check that the same images give the same value again, and stay as they are."""
-    sample = sample_images(metric.num_outputs)
+    sample = _sample(metric)
     first, second = (_values(metric, sample) for _ in range(2))
     if first != second:
         return f"gives {first} for some images, and {second} for the same again"
-    fresh = sample_images(metric.num_outputs)
+    fresh = _sample(metric)
     for need in metric.needs:
         for one, other in zip(_arrays(sample.given[need]), _arrays(fresh.given[need]), strict=True):
             if not np.array_equal(one, other):
@@ -168,7 +181,7 @@ def judges_images_alone(metric: Metric) -> str | None:
     """Check that the value of an image does not depend on the others, as ``compare`` takes it."""
     if not metric.by_image:
         return None
-    arguments = sample_images(metric.num_outputs).arguments(metric)
+    arguments = _sample(metric).arguments(metric)
     whole = metric.by_image(*arguments)
     part = [each[:1] if _is_by_image(each) else each for each in arguments]
     (alone,) = metric.by_image(*part)
@@ -181,7 +194,7 @@ def knows_identity(metric: Metric) -> str | None:
     """Check the stated value of translations that are their sources."""
     if metric.of_identity is None:
         return None
-    sample = sample_images(metric.num_outputs)
+    sample = _sample(metric)
     source = sample.given["source"]
     outputs = np.repeat(source[:, None], metric.num_outputs, axis=1)
     same: dict[Need, Any] = {"fake": source, "reconstruction": source, "outputs": outputs}

@@ -89,7 +89,11 @@ class Meter:
 
     def _value(self, metric: Metric, sample: Sample) -> ValuesOrReasons:
         if not sample.is_for(metric):
-            missing = [sample.absent[need] for need in metric.needs if need in sample.absent]
+            missing = [
+                sample.absent[need]
+                for need in metric.needs
+                if need not in sample.given and need in sample.absent
+            ]
             is_stated = metric.is_required or not metric.is_default
             return {metric.key: missing[0]} if missing and is_stated else {}
         keys = (metric.key, *metric.spreads[:1])

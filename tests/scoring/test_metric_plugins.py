@@ -12,6 +12,7 @@ from PIL import Image
 
 from i2i_bench.report.frame import read_frame
 from i2i_bench.scoring.metric_set import chosen_metrics, known_metrics
+from i2i_bench.scoring.metrics.pixels import PSNR
 from i2i_bench.scoring.sample import Meter, Sample
 
 TOYS = Path(__file__).parents[1] / "toy_metrics"
@@ -290,3 +291,9 @@ def test_function_that_fails_costs_its_own_value_alone(install, value, reason):
     found = Meter().values([known_metrics().by_key["third"]], Sample({"fake": fakes}))
     assert reason.removeprefix("failed: ValueError") in str(found["third"])
     assert (fakes == 1).all()
+
+
+def test_reason_names_what_is_absent_and_not_what_is_given():
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    sample = Sample({"fake": images}, {"fake": "no fake", "truth": "no truth is known"})
+    assert Meter().values([PSNR], sample) == {"psnr": "no truth is known"}
