@@ -72,6 +72,7 @@ def train(job, bench):
     return model.networks.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_resumed_training_is_the_uninterrupted_one(name, toys, tmp_path):
     job = job_of(name)
