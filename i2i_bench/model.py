@@ -224,32 +224,12 @@ class Ablation:
     points: tuple[Variation, ...]
 
 
-class TaskFacts(Protocol):
-    """What ``Model.settings`` may ask of a task."""
-
-    @property
-    def name(self) -> str:
-        """Name as typed after ``--task``."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """``embedded`` (synthetic, exact in pixels), ``catalogued`` or ``folder``."""
-        ...
-
-    @property
-    def image_size(self) -> int:
-        """Side of the published images in pixels."""
-        ...
+class BatchFacts(Protocol):
+    """What of a task decides what its batches hold."""
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Names of the domains."""
-        ...
-
-    @property
-    def num_train(self) -> Mapping[str, int]:
-        """Training images of each domain."""
         ...
 
     @property
@@ -270,6 +250,30 @@ class TaskFacts(Protocol):
     @property
     def has_masks(self) -> bool:
         """Whether the instance masks of every image are known."""
+        ...
+
+
+class TaskFacts(BatchFacts, Protocol):
+    """What ``Model.settings`` may ask of a task."""
+
+    @property
+    def name(self) -> str:
+        """Name as typed after ``--task``."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``embedded`` (synthetic, exact in pixels), ``catalogued`` or ``folder``."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Side of the published images in pixels."""
+        ...
+
+    @property
+    def num_train(self) -> Mapping[str, int]:
+        """Training images of each domain."""
         ...
 
 

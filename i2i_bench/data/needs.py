@@ -3,43 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from torch import Tensor
 
 from i2i_bench.labels import is_one_hot
-from i2i_bench.model import Batch, Needs, Settings
+from i2i_bench.model import Batch, BatchFacts, Needs, Settings
 
 NUM_DRAWN = 2  # domains of a step, drawn out of many
-
-
-class BatchFacts(Protocol):
-    """What of a task decides what its batches hold."""
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the domains."""
-        ...
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """What labels say; empty where images have none."""
-        ...
-
-    @property
-    def exclusive(self) -> tuple[tuple[str, ...], ...]:
-        """Groups of attributes of which an image has one at most."""
-        ...
-
-    @property
-    def paired(self) -> bool:
-        """Whether images of the same index are a pair."""
-        ...
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether the instance masks of every image are known."""
-        ...
 
 
 def lacking_need(needs: Needs, task: BatchFacts) -> str:
@@ -64,11 +34,6 @@ def draws_domains(needs: Needs, task: BatchFacts) -> bool:
 def domains_for(needs: Needs, task: BatchFacts) -> tuple[str, ...]:
     """Name the domains that a model tells apart in a task."""
     return task.attributes if draws_domains(needs, task) else task.domains
-
-
-def domains_of_step(needs: Needs, task: BatchFacts) -> tuple[str, ...]:
-    """Name the domains whose images a batch holds; of drawn ones, those of some step."""
-    return domains_for(needs, task)[:NUM_DRAWN]
 
 
 def takes_pairs(needs: Needs, task: BatchFacts) -> bool:
@@ -104,7 +69,7 @@ def make_batch(
         domains: Of the step; by default the first ones.
     """
     count, size = min(settings.batch_size, settings.budget), settings.crop_size
-    names = domains or domains_of_step(needs, task)
+    names = domains or domains_for(needs, task)[:NUM_DRAWN]
     images = {d: fill("images", d, (count, 3, size, size)) for d in names}
     labels = masks = None
     if takes_labels(needs, task):

@@ -97,9 +97,7 @@ def train(
     found = _open(model, images, folder, identity, schedule.seed) if crew.is_first else Position()
     position, sharing = crew.align(model, found, identity)
     loop = _Loop(model, images, schedule, folder / LOG, position, crew)
-    shown = test_set or TestSet(images.task, images.settings.resize_rule)
-    masks = images.settings.instances
-    album = Album(model, shown, folder, schedule.budget, device=images.device, num_instances=masks)
+    album = _album(model, images, folder, schedule.budget, test_set)
     if crew.is_first:
         loop.truncate_log()
     if not loop.images_seen:
@@ -117,6 +115,15 @@ def train(
             name = signal.Signals(number).name
             raise Stopped(f"stopped by {name} {loop}; saved in {folder}")
     return loop.position()
+
+
+def _album(
+    model: Model, images: TrainingImages, folder: Path, budget: int, test_set: TestSet | None
+) -> Album:
+    """Begin the snapshots of a run."""
+    rule, count = images.settings.resize_rule, images.settings.instances
+    tests = test_set or TestSet(images.task, rule)
+    return Album(model, tests, folder, budget, device=images.device, num_instances=count)
 
 
 def _open(
