@@ -211,7 +211,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A study of what a model's parts are worth.
+    """A comparison of what a model's parts are worth.
 
     Attributes:
         title: One line for people.
@@ -360,7 +360,7 @@ class Model(ABC):
     ``absent`` has the dotted names, as ``named_networks`` gives them, of networks that the authors'
     files lacked: they hold initial values, and nothing may be translated with them.
 
-    ``ablations`` has the studies that ``i2i-bench ablate --study NAME`` runs, by name. They belong
+    ``ablations`` has those that ``i2i-bench ablate --ablation NAME`` runs, by name. They belong
     to the model: the harness names none, and cannot tell which parts a paper took away.
     """
 

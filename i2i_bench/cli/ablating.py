@@ -50,9 +50,10 @@ if TYPE_CHECKING:
     help="A setting (or budget) and its values, such as num_masks=1,2,4; repeated: a grid.",
 )
 @click.option(
-    "--study", help="A study the model declares, such as masks (see --list), instead of --vary."
+    "--ablation", help="One that the model declares, such as masks (see --list); not with --vary."
 )
-@click.option("--list", "is_listing", is_flag=True, help="List the studies of installed models.")
+@click.option("--study", hidden=True, help="What --ablation was called: recorded plans name it.")
+@click.option("--list", "is_listing", is_flag=True, help="List the ablations models declare.")
 @click.option(
     "--name", help="Base name of the files, after the task's name; default: model, keys, settings."
 )
@@ -84,25 +85,25 @@ def ablate(**options: Any) -> None:
     \b
     Example:
       i2i-bench ablate --model attentiongan --task stripes --vary num_masks=1,2,4 --seed 0 --seed 1
-      i2i-bench ablate --model attentiongan --task stripes --preset small --study losses
+      i2i-bench ablate --model attentiongan --task stripes --preset small --ablation losses
       i2i-bench ablate --list
     """
     if options["is_listing"]:
-        _list_studies()
+        _list_declared()
     elif options["write"] or options["check"]:
         _refresh(options["results"], write=options["write"])
     else:
         _ablate(options)
 
 
-def _list_studies() -> None:
+def _list_declared() -> None:
     from i2i_bench.runs import ablation
 
     rows = [
-        (model, name, study.title, ", ".join(point.label for point in study.points))
-        for model, name, study in ablation.declared_studies()
+        (model, name, each.title, ", ".join(point.label for point in each.points))
+        for model, name, each in ablation.declared_ablations()
     ]
-    columns(("model", "study", "what", "points"), rows)
+    columns(("model", "ablation", "what", "points"), rows)
 
 
 def _refresh(results: Path, *, write: bool) -> None:
@@ -113,16 +114,16 @@ def _refresh(results: Path, *, write: bool) -> None:
 
     record.require_results(results)
     records = record.read_records(results)
-    studies = read_ablations(results)
-    for study in studies:
+    plans = read_ablations(results)
+    for plan in plans:
         if write:
-            click.echo(f"wrote {_places(write_ablation(study, records, results))}")
-        elif stale := stale_files(study, records, results):
+            click.echo(f"wrote {_places(write_ablation(plan, records, results))}")
+        elif stale := stale_files(plan, records, results):
             raise click.ClickException(
                 f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
             )
     if not write:
-        count = f"{len(studies)} ablation{'s' * (len(studies) != 1)}"
+        count = f"{len(plans)} ablation{'s' * (len(plans) != 1)}"
         click.echo(f"{count} in {results / FOLDER}: up to date")
 
 
@@ -136,13 +137,15 @@ def _ablate(options: dict[str, Any]) -> None:
 
     if not (options["model"] and options["tasks"]):
         raise click.UsageError("--model and --task are needed; --list shows what models declare")
-    if bool(options["vary"]) == bool(options["study"]):
-        raise click.UsageError("either --vary KEY=VALUE,... or --study NAME is needed")
+    if options["study"]:
+        options = options | {"ablation": options["ablation"] or options["study"]}
+    if bool(options["vary"]) == bool(options["ablation"]):
+        raise click.UsageError("either --vary KEY=VALUE,... or --ablation NAME is needed")
     places = places_from(options)
     theme = _theme(options)
     tasks = dict.fromkeys(options["tasks"])
     plans = [ablation.plan_ablation(theme, task, options["seeds"], places.data) for task in tasks]
-    jobs = [job for _, of_study in plans for job in of_study]
+    jobs = [job for _, of_plan in plans for job in of_plan]
     if options["dry_run"]:
         _print_plan(jobs, options)
         return
@@ -151,8 +154,8 @@ def _ablate(options: dict[str, Any]) -> None:
         carry_out(jobs, options)
     except ValueError as error:  # of some runs; the others are shown
         failure = error
-    for study, _ in plans:
-        _show(study, places.results, is_whole=failure is None)
+    for plan, _ in plans:
+        _show(plan, places.results, is_whole=failure is None)
     if failure:
         raise failure
 
@@ -163,9 +166,9 @@ def _theme(options: dict[str, Any]) -> Theme:
 
     model, choices = options["model"], choices_from(options)
     protocols = tuple(protocol.name for protocol in find_protocols(options["protocols"]))
-    if options["study"]:
-        found, variants = ablation.declared(model, options["study"], choices)
-        title, keys, what = found.title, (found.key,), (options["study"],)
+    if options["ablation"]:
+        found, variants = ablation.declared(model, options["ablation"], choices)
+        title, keys, what = found.title, (found.key,), (options["ablation"],)
     else:
         axes = _axes(options["vary"])
         variants = ablation.product(model, axes, choices)
@@ -193,7 +196,7 @@ def _command(options: dict[str, Any]) -> tuple[str, ...]:
     """Return the command that makes the same files, except for task and places."""
     words = ["i2i-bench", "ablate"]
     repeated = {"--vary": "vary", "--set": "changes", "--seed": "seeds"}
-    single = {"--model": "model", "--study": "study", "--name": "name", "--budget": "budget"}
+    single = {key: key[2:] for key in ("--model", "--ablation", "--name", "--budget")}
     for option, key in (single | repeated).items():
         given = options[key] if key in repeated.values() else [options[key]]
         words += [word for value in given if value is not None for word in (option, str(value))]
@@ -222,15 +225,15 @@ def _print_plan(jobs: Sequence[Job], options: dict[str, Any]) -> None:
     columns(("run", "recorded", "time"), rows)
 
 
-def _show(study: AblationPlan, results: Path, *, is_whole: bool) -> None:
-    """Print the tables of a study and write its files; where runs failed, of what there is."""
+def _show(plan: AblationPlan, results: Path, *, is_whole: bool) -> None:
+    """Print the tables of an ablation and write its files; where runs failed, of what there is."""
     from i2i_bench.records import record
     from i2i_bench.report import render
     from i2i_bench.report.ablation import ablation_tables, write_ablation
 
     records = record.read_records(results)
-    found = ablation_tables(study, records)
+    found = ablation_tables(plan, records)
     if found or is_whole:
         click.echo()
         click.echo(render.tables_to_markdown(found))
-        click.echo(f"wrote {_places(write_ablation(study, records, results))}")
+        click.echo(f"wrote {_places(write_ablation(plan, records, results))}")

@@ -157,12 +157,12 @@ def _translations_without_frozen(subject: Subject, model: Model) -> str | None:
 
 
 def ablations_are_possible(subject: Subject) -> str | None:
-    """Check that each study has points of different labels, whose changes the model knows."""
-    for name, study in subject.model_class.ablations.items():
-        labels = [point.label for point in study.points]
+    """Check that each ablation has points of different labels, whose changes the model knows."""
+    for name, each in subject.model_class.ablations.items():
+        labels = [point.label for point in each.points]
         if len(set(labels)) != len(labels) or len(labels) < 2:
             return f"{name}: two points of different labels at least, not {', '.join(labels)}"
-        for point in study.points:
+        for point in each.points:
             if not point.model:
                 change_settings("under test", subject.settings, point.changes)
     return None

@@ -56,8 +56,8 @@ def _card(model_class: type[Model]) -> list[str]:
     if card.samples_interact:
         lines.append("  samples of a training batch influence each other")
     lines += [f"  - {deviation}" for deviation in card.deviations]
-    studies = model_class.ablations.items()
-    return lines + [f"  study {name}: {study.title}" for name, study in studies]
+    ablations = model_class.ablations.items()
+    return lines + [f"  ablation {name}: {each.title}" for name, each in ablations]
 
 
 def _needs(model_class: type[Model]) -> list[str]:

@@ -19,7 +19,7 @@ class AblationPoint(_Strict):
     """A point of an ablation, compared with the others over all seeds.
 
     Attributes:
-        values: One for each key of the study.
+        values: One for each key of the ablation.
         run: Folder of its runs below ``runs/``, without the seed.
     """
 
@@ -57,17 +57,17 @@ def read_ablations(results: Path) -> list[AblationPlan]:
     Raises:
         ValueError: Naming the file that is not the plan of an ablation, or not in its place.
     """
-    studies = []
+    plans = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            study = AblationPlan.model_validate_json(path.read_bytes())
+            plan = AblationPlan.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the file"
             raise ValueError(
                 f"{path} is not the plan of an ablation: {place}: {first['msg']}"
             ) from None
-        if path.stem != study.name:
-            raise ValueError(f"{path} is the plan of {study.name}; rename it")
-        studies.append(study)
-    return studies
+        if path.stem != plan.name:
+            raise ValueError(f"{path} is the plan of {plan.name}; rename it")
+        plans.append(plan)
+    return plans

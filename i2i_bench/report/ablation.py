@@ -26,20 +26,20 @@ FIGURES = (".png", ".svg")
 SHOWN_COSTS = tuple(c for c in COSTS if c.key in ("parameters", "images_per_second"))
 
 
-def ablation_tables(study: AblationPlan, records: Iterable[AnyRecord]) -> list[Table]:
+def ablation_tables(plan: AblationPlan, records: Iterable[AnyRecord]) -> list[Table]:
     """Return a table per protocol and direction, with a row per point and the identity's."""
-    found = [_of_protocols(each, study) for each in _records(study, records)]
+    found = [_of_protocols(each, plan) for each in _records(plan, records)]
     boards = tabulate(found)
-    absent = _absence_notes(study, found)
-    order = {name: i for i, name in enumerate(study.protocols)}
+    absent = _absence_notes(plan, found)
+    order = {name: i for i, name in enumerate(plan.protocols)}
     boards.sort(key=lambda board: order[board.group.protocol])
-    return [_table(study, board, absent) for board in boards]
+    return [_table(plan, board, absent) for board in boards]
 
 
-def _records(study: AblationPlan, records: Iterable[AnyRecord]) -> Iterator[Record]:
-    runs = {point.run for point in study.points}
+def _records(plan: AblationPlan, records: Iterable[AnyRecord]) -> Iterator[Record]:
+    runs = {point.run for point in plan.points}
     for each in records:
-        if isinstance(each, Record) and each.seed in study.seeds and _folder(each.run) in runs:
+        if isinstance(each, Record) and each.seed in plan.seeds and _folder(each.run) in runs:
             yield each
 
 
@@ -47,31 +47,31 @@ def _folder(run: Run) -> str:
     return run.folder.parent.as_posix()
 
 
-def _of_protocols(found: Record, study: AblationPlan) -> Record:
-    """Leave out scores that the study did not ask for."""
-    scores = {key: s for key, s in found.scores.items() if s.protocol in study.protocols}
+def _of_protocols(found: Record, plan: AblationPlan) -> Record:
+    """Leave out scores that the ablation did not ask for."""
+    scores = {key: s for key, s in found.scores.items() if s.protocol in plan.protocols}
     return found.model_copy(update={"scores": scores})
 
 
-def _absence_notes(study: AblationPlan, found: Sequence[Record]) -> list[str]:
+def _absence_notes(plan: AblationPlan, found: Sequence[Record]) -> list[str]:
     """Name the runs that have no record."""
     there = {(_folder(each.run), each.seed) for each in found}
     notes = []
-    for point in study.points:
-        absent = [str(seed) for seed in study.seeds if (point.run, seed) not in there]
+    for point in plan.points:
+        absent = [str(seed) for seed in plan.seeds if (point.run, seed) not in there]
         if absent:
             what = "seed" if len(absent) == 1 else "seeds"
             notes.append(f"No record of {', '.join(point.values)}, {what} {', '.join(absent)}.")
     return notes
 
 
-def _table(study: AblationPlan, board: Table, absent: list[str]) -> Table:
+def _table(plan: AblationPlan, board: Table, absent: list[str]) -> Table:
     """Put the rows into the order of the plan and name them by what varies."""
     rows = []
-    for point in study.points:
-        of_point = [r for r in board.rows if r.kind == "model" and _is_of(r, point, study)]
+    for point in plan.points:
+        of_point = [r for r in board.rows if r.kind == "model" and _is_of(r, point, plan)]
         rows += [dataclasses.replace(r, rank=None, values=point.values) for r in of_point]
-    blank = ("",) * (len(study.keys) - 1)
+    blank = ("",) * (len(plan.keys) - 1)
     baselines = [r for r in board.rows if r.kind == "identity"]
     rows += [dataclasses.replace(r, values=(r.label, *blank)) for r in baselines]
     columns = list(board.columns)
@@ -86,42 +86,42 @@ def _table(study: AblationPlan, board: Table, absent: list[str]) -> Table:
         costs=SHOWN_COSTS,
         rows=tuple(rows),
         notes=tuple(notes),
-        keys=study.keys,
+        keys=plan.keys,
     )
 
 
-def _is_of(row: Row, point: AblationPoint, study: AblationPlan) -> bool:
-    return _folder(Run(row.model, row.variant, study.task, 0)) == point.run
+def _is_of(row: Row, point: AblationPoint, plan: AblationPlan) -> bool:
+    return _folder(Run(row.model, row.variant, plan.task, 0)) == point.run
 
 
-def ablation_texts(study: AblationPlan, records: Iterable[AnyRecord]) -> dict[str, str]:
-    """Return the study's text files by suffix; equal records give equal contents."""
-    found = ablation_tables(study, records)
-    figures = f"![{markdown_text(study.title)}]({study.name}.png)"
+def ablation_texts(plan: AblationPlan, records: Iterable[AnyRecord]) -> dict[str, str]:
+    """Return the ablation's text files by suffix; equal records give equal contents."""
+    found = ablation_tables(plan, records)
+    figures = f"![{markdown_text(plan.title)}]({plan.name}.png)"
     head = (
-        f"# {markdown_text(study.title)}\n\nMade from the records by `{study.command}`; edits are "
+        f"# {markdown_text(plan.title)}\n\nMade from the records by `{plan.command}`; edits are "
         f"lost.\n\n{figures}\n\n"
     )
     return {
         ".md": head + tables_to_markdown(found),
         ".csv": tables_to_csv(found),
-        ".tex": f"% {study.command}\n{tables_to_latex(found)}",
+        ".tex": f"% {plan.command}\n{tables_to_latex(found)}",
     }
 
 
-def write_ablation(study: AblationPlan, records: Sequence[AnyRecord], results: Path) -> list[Path]:
-    """Write the study's plan, tables and figure; give their places.
+def write_ablation(plan: AblationPlan, records: Sequence[AnyRecord], results: Path) -> list[Path]:
+    """Write the ablation's plan, tables and figure; give their places.
 
     Raises:
         ValueError: If there is no record of any of its points.
     """
-    found = ablation_tables(study, records)
+    found = ablation_tables(plan, records)
     if not found:
-        raise ValueError(f"no run of {study.name} is recorded; there is nothing to show")
-    stem = results / FOLDER / study.name
+        raise ValueError(f"no run of {plan.name} is recorded; there is nothing to show")
+    stem = results / FOLDER / plan.name
     paths = []
-    plan = study.model_dump_json(indent=1) + "\n"
-    for suffix, text in {".json": plan, **ablation_texts(study, records)}.items():
+    content = plan.model_dump_json(indent=1) + "\n"
+    for suffix, text in {".json": content, **ablation_texts(plan, records)}.items():
         paths.append(_file(stem, suffix))
         files.write_text(paths[-1], text)
     for suffix in FIGURES:
@@ -130,11 +130,11 @@ def write_ablation(study: AblationPlan, records: Sequence[AnyRecord], results: P
     return paths
 
 
-def stale_files(study: AblationPlan, records: Sequence[AnyRecord], results: Path) -> list[Path]:
+def stale_files(plan: AblationPlan, records: Sequence[AnyRecord], results: Path) -> list[Path]:
     """Return the files that are missing, or whose text the records no longer give."""
-    stem = results / FOLDER / study.name
+    stem = results / FOLDER / plan.name
     wrong = [path for suffix in FIGURES if not (path := _file(stem, suffix)).exists()]
-    for suffix, text in ablation_texts(study, records).items():
+    for suffix, text in ablation_texts(plan, records).items():
         path = _file(stem, suffix)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             wrong.append(path)

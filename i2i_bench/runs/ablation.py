@@ -101,16 +101,16 @@ def _images(text: str) -> int:
 
 
 def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Variant]]:
-    """Return a study that a model declares, and its points.
+    """Return an ablation that a model declares, and its points.
 
     Raises:
         ValueError: If there is none of this name, or a key that it varies has a fixed value.
     """
-    studies = registry.load_model(model).ablations
-    if name not in studies:
-        known = f"{near(name, studies)}possible: {', '.join(studies) or 'none; use --vary'}"
-        raise ValueError(f"model {model!r} has no study {name!r}; {known}")
-    found = studies[name]
+    known = registry.load_model(model).ablations
+    if name not in known:
+        hint = f"{near(name, known)}possible: {', '.join(known) or 'none; use --vary'}"
+        raise ValueError(f"model {model!r} has no ablation {name!r}; {hint}")
+    found = known[name]
     _require_free({key: None for point in found.points for key in point.changes}, choices)
     variants = [
         Variant(point.label, point.model or model, _changed(choices, point.changes))
@@ -119,16 +119,16 @@ def declared(model: str, name: str, choices: Choices) -> tuple[Ablation, list[Va
     return found, variants
 
 
-def declared_studies() -> Iterator[tuple[str, str, Ablation]]:
-    """Return every study that an installed model declares: model, name and study."""
+def declared_ablations() -> Iterator[tuple[str, str, Ablation]]:
+    """Return every ablation that an installed model declares, with the names of both."""
     for model in registry.available_models():
         try:
             found = registry.load_model(model).ablations
         except registry.BrokenModel as error:  # the others are listed
             logger.warning("%s", error)
             continue
-        for name, study in found.items():
-            yield model, name, study
+        for name, each in found.items():
+            yield model, name, each
 
 
 def default_name(model: str, what: Sequence[str], choices: Choices) -> str:
@@ -163,7 +163,7 @@ def plan_ablation(
             raise ValueError(f"{both} are the same run, {run}; leave one out")
         points[run] = AblationPoint(values=values, run=run)
         jobs += of_point
-    study = AblationPlan(
+    made = AblationPlan(
         name=_file_name(f"{found.name}-{theme.name}"),
         title=f"{theme.title}: {found.name}",
         command=shlex.join([*theme.command, "--task", task]),
@@ -173,7 +173,7 @@ def plan_ablation(
         seeds=chosen,
         protocols=theme.protocols,
     )
-    return study, jobs
+    return made, jobs
 
 
 def _file_name(name: str) -> str:

@@ -350,7 +350,7 @@ def test_a_wrong_gradient_is_named_with_its_size():
     ],
 )
 def test_impossible_ablation_is_noticed(monkeypatch, points, part):
-    monkeypatch.setattr(Shift, "ablations", {"study": Ablation("A study", "fault", points)})
+    monkeypatch.setattr(Shift, "ablations", {"faults": Ablation("Faults", "fault", points)})
     (reason,) = [r.reason for r in contract.check_model(Shift, "shift") if r.reason]
     assert part in reason
 

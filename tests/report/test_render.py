@@ -31,8 +31,8 @@ def record(label="model", **changes):
 LEADERBOARD = render.leaderboard_latex(
     [record(HOSTILE), record("second", seed=1), record("third_")]
 )
-STUDY = AblationPlan(
-    name="study",
+PLAN = AblationPlan(
+    name="masks",
     title="title",
     command="i2i-bench ablate --vary some_key=1,2",
     task="stripes",
@@ -45,7 +45,7 @@ STUDY = AblationPlan(
     protocols=("i2i",),
 )
 TABLES = {
-    "ablation": ablation.ablation_texts(STUDY, [record("one"), record("two")])[".tex"],
+    "ablation": ablation.ablation_texts(PLAN, [record("one"), record("two")])[".tex"],
     "leaderboard": LEADERBOARD,
     **{
         name: tables.paper_latex(comparison_table(name, [], further=True))

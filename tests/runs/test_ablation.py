@@ -38,7 +38,7 @@ def make(masks, background="input", seed=0, **values):
     )
 
 
-def study(masks=(1, 2, 10), backgrounds=("input",), seeds=(0, 1)):
+def planned(masks=(1, 2, 10), backgrounds=("input",), seeds=(0, 1)):
     keys = ("num_masks",) if len(backgrounds) == 1 else ("num_masks", "background")
     points = [
         AblationPoint(
@@ -68,7 +68,7 @@ def lines(text):
 
 
 def test_rows_are_points_in_the_order_of_the_plan_in_both_directions():
-    boards = ablation.ablation_tables(study(), [*RECORDS, make(4)])
+    boards = ablation.ablation_tables(planned(), [*RECORDS, make(4)])
     assert [board.group.direction for board in boards] == ["a2b", "b2a"]
     for board in boards:
         assert [row.values[0] for row in board.rows] == ["1", "2", "10", board.rows[-1].label]
@@ -79,7 +79,7 @@ def test_rows_are_points_in_the_order_of_the_plan_in_both_directions():
 
 
 def test_values_are_mean_and_deviation_over_the_seeds_of_the_plan():
-    text = ablation.ablation_texts(study(), [*RECORDS, make(2, seed=7)])[".md"]
+    text = ablation.ablation_texts(planned(), [*RECORDS, make(2, seed=7)])[".md"]
     (row, *_) = [line for line in lines(text) if line.startswith("| 2 ")]
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[2:4] == ["2", "12.50 ± 0.71"]  # seed 7 is not of the plan
@@ -87,7 +87,7 @@ def test_values_are_mean_and_deviation_over_the_seeds_of_the_plan():
 
 def test_grid_has_a_column_for_each_key():
     records = [make(n, b) for n in (1, 2) for b in ("input", "generated")]
-    plan = study((1, 2), ("input", "generated"), (0,))
+    plan = planned((1, 2), ("input", "generated"), (0,))
     text = ablation.ablation_texts(plan, records)[".md"]
     heads = [line for line in lines(text) if "num_masks" in line]
     assert all(line.startswith("| num_masks") and "| background" in line for line in heads)
@@ -97,7 +97,7 @@ def test_grid_has_a_column_for_each_key():
 
 
 def test_markdown_is_aligned_and_fits_a_terminal():
-    text = ablation.ablation_texts(study(), RECORDS)[".md"]
+    text = ablation.ablation_texts(planned(), RECORDS)[".md"]
     for block in text.split("\n\n"):
         widths = {len(line) for line in lines(block)}
         assert len(widths) <= 1
@@ -106,21 +106,21 @@ def test_markdown_is_aligned_and_fits_a_terminal():
 
 def test_older_records_without_mask_health_show_a_dash():
     old = [make(n, seed=s, effective_masks=None) for n in (1,) for s in (0, 1)]
-    text = ablation.ablation_texts(study(), [*old, *RECORDS[:2], *RECORDS[4:]])[".csv"]
+    text = ablation.ablation_texts(planned(), [*old, *RECORDS[:2], *RECORDS[4:]])[".csv"]
     rows = list(csv.DictReader(text.splitlines()))
     found = {row["num_masks"]: row["effective_masks_mean"] for row in rows}
     assert (found["1"], found["10"]) == ("", "5.0")
 
 
 def test_missing_runs_are_named():
-    text = ablation.ablation_texts(study(), RECORDS[:3])[".md"]
+    text = ablation.ablation_texts(planned(), RECORDS[:3])[".md"]
     assert "- No record of 1, seed 0." in text
     assert "- No record of 2, seeds 0, 1." in text
 
 
 def test_equal_records_give_equal_files_whatever_their_order(tmp_path):
     for name, records in (("one", RECORDS), ("two", RECORDS[::-1])):
-        ablation.write_ablation(study(), records, tmp_path / name)
+        ablation.write_ablation(planned(), records, tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "one" / FOLDER).iterdir())
     suffixes = ["csv", "json", "md", "png", "svg", "tex"]
     assert names == [f"stripes-some-num_masks.{suffix}" for suffix in suffixes]
@@ -130,9 +130,9 @@ def test_equal_records_give_equal_files_whatever_their_order(tmp_path):
 
 
 def test_plan_is_read_back_and_text_that_the_records_no_longer_give_is_stale(tmp_path):
-    ablation.write_ablation(study(), RECORDS, tmp_path)
+    ablation.write_ablation(planned(), RECORDS, tmp_path)
     (found,) = read_ablations(tmp_path)
-    assert found == study()
+    assert found == planned()
     assert ablation.stale_files(found, RECORDS, tmp_path) == []
     wrong = [path.suffix for path in ablation.stale_files(found, RECORDS[1:], tmp_path)]
     assert wrong == [".md", ".csv", ".tex"]
@@ -148,7 +148,7 @@ def test_plan_is_read_back_and_text_that_the_records_no_longer_give_is_stale(tmp
 def test_broken_plan_is_refused_by_name(tmp_path, content, part):
     path = tmp_path / FOLDER / "other.json"
     path.parent.mkdir()
-    path.write_text(content or study().model_dump_json())
+    path.write_text(content or planned().model_dump_json())
     with pytest.raises(ValueError, match=part) as caught:
         read_ablations(tmp_path)
     assert str(path) in str(caught.value)
@@ -165,7 +165,7 @@ def test_broken_plan_is_refused_by_name(tmp_path, content, part):
 )
 def test_curves_are_a_column_wide(tmp_path, masks, backgrounds, values):
     records = [make(n, b, s, **values) for n in masks for b in backgrounds for s in (0, 1)]
-    ablation.write_ablation(study(masks, backgrounds), records, tmp_path)
+    ablation.write_ablation(planned(masks, backgrounds), records, tmp_path)
     with Image.open(tmp_path / FOLDER / "stripes-some-num_masks.png") as image:
         assert image.width == style.COLUMN * style.DPI
 
@@ -174,7 +174,7 @@ def test_tables_that_lack_points_keep_their_places(monkeypatch):
     """As where some records were scored with weights, and others without."""
     seen = []
     monkeypatch.setattr(style, "save_figure", lambda figure, output: seen.append(figure))
-    boards = ablation.ablation_tables(study(seeds=(0,)), [make(n) for n in (1, 2, 10)])
+    boards = ablation.ablation_tables(planned(seeds=(0,)), [make(n) for n in (1, 2, 10)])
     words = {"1": "none", "2": "few", "10": "many"}
     boards = [
         dataclasses.replace(
@@ -194,9 +194,9 @@ def test_tables_that_lack_points_keep_their_places(monkeypatch):
     assert [label.get_text() for label in lowest.get_xticklabels()] == ["none", "few", "many"]
 
 
-def one_way(study_of, seeds=(0, 1)):
+def one_way(masks, seeds=(0, 1)):
     """Make records of which those of more than one mask translate b to a only."""
-    records = [make(n, seed=seed) for n in study_of for seed in seeds]
+    records = [make(n, seed=seed) for n in masks for seed in seeds]
     return [
         r
         if "num_masks=1" in r.variant.split(",")
@@ -211,7 +211,7 @@ def one_way(study_of, seeds=(0, 1)):
 
 
 def test_points_of_one_way_stand_in_its_table_alone_and_are_not_missing():
-    there, back = ablation.ablation_tables(study(), one_way((1, 2, 10)))
+    there, back = ablation.ablation_tables(planned(), one_way((1, 2, 10)))
     assert [row.values[0] for row in there.rows if row.kind == "model"] == ["1"]
     assert [row.values[0] for row in back.rows if row.kind == "model"] == ["1", "2", "10"]
     for table in (there, back):
@@ -224,7 +224,7 @@ def test_curves_of_one_way_have_the_legend_of_both(monkeypatch):
     seen = []
     monkeypatch.setattr(style, "save_figure", lambda figure, output: seen.append(figure))
     records = [r for r in one_way((1, 2, 10)) if r.seed == 0 or r.directions]
-    curves.draw_curves(ablation.ablation_tables(study(), records), Path("unused.png"))
+    curves.draw_curves(ablation.ablation_tables(planned(), records), Path("unused.png"))
     first, second = seen[0].axes[:2]
     assert list(first.lines[0].get_xdata()) == [1]
     assert list(second.lines[0].get_xdata()) == [1, 2, 10]
@@ -284,7 +284,7 @@ def test_names_of_files_are_safe_and_bounded(tmp_path):
 
 
 @pytest.mark.parametrize("model", registry.available_models())
-def test_declared_studies_can_be_planned(tmp_path, model):
+def test_declared_ablations_can_be_planned(tmp_path, model):
     for name in registry.load_model(model).ablations:
         found, variants = declared(model, name, Choices("small"))
         made, jobs = plan_ablation(theme(variants, (found.key,)), "stripes", [0], tmp_path)
@@ -292,7 +292,7 @@ def test_declared_studies_can_be_planned(tmp_path, model):
         assert len({job.run for job in jobs}) == len(found.points)
 
 
-def test_unknown_study_gets_the_nearest():
+def test_unknown_ablation_gets_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'losses'"):
         declared("attentiongan", "loss", Choices())
     with pytest.raises(ValueError, match="possible: none; use --vary"):
@@ -307,8 +307,8 @@ VARY = ("ablate", "--model", "attentiongan", "--preset", "tiny", "--vary", "num_
 @pytest.mark.slow
 def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny):
     arguments = (*VARY, "--task", tiny, "--seed", 0, "--seed", 1)
-    planned = cli(*arguments, "--dry-run")
-    assert planned.count(" no ") == 2  # three masks are the tiny preset's own
+    dry = cli(*arguments, "--dry-run")
+    assert dry.count(" no ") == 2  # three masks are the tiny preset's own
     assert not (finished / "results" / FOLDER).exists()
     first = cli(*arguments)
     assert first.count("recorded already") == 2
@@ -340,7 +340,13 @@ def test_points_that_fail_do_not_keep_the_others_from_being_shown(places, cli, t
     assert "No record of 10000000, seed 0." in path.read_text()
 
 
-def test_studies_are_listed(cli):
+def test_old_option_of_recorded_commands_still_names_an_ablation(places, cli):
+    arguments = ("ablate", "--model", "attentiongan", "--task", "stripes", "--dry-run")
+    assert cli(*arguments, "--study", "masks") == cli(*arguments, "--ablation", "masks")
+    assert "--study" not in cli("ablate", "--help")
+
+
+def test_declared_ablations_are_listed(cli):
     text = cli("ablate", "--list")
     assert "attentiongan     schemes" in text
     assert "attentiongan-v1  losses" in text
@@ -351,7 +357,7 @@ def test_studies_are_listed(cli):
     [
         ((), "--model and --task are needed"),
         (("--model", "cyclegan", "--task", "stripes"), "either --vary"),
-        ((*VARY[1:], "--task", "stripes", "--study", "masks"), "either --vary"),
+        ((*VARY[1:], "--task", "stripes", "--ablation", "masks"), "either --vary"),
         ((*VARY[1:], "--task", "stripes", "--vary", "num_masks=2"), "given twice"),
         ((*VARY[1:5], "--task", "stripes", "--vary", "num_masks"), "KEY=VALUE,VALUE"),
         ((*VARY[1:5], "--task", "stripes", "--vary", "num_masks=1,,2"), "KEY=VALUE,VALUE"),

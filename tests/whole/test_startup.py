@@ -91,8 +91,8 @@ def test_checking_ablations_imports_no_torch(places):
     for suffix in ("png", "svg"):
         (folder / f"own.{suffix}").touch()
     (folder / "own.json").write_text(json.dumps(plan))
-    study = AblationPlan.model_validate(plan)
-    for suffix, text in ablation.ablation_texts(study, []).items():
+    settled = AblationPlan.model_validate(plan)
+    for suffix, text in ablation.ablation_texts(settled, []).items():
         (folder / f"own{suffix}").write_text(text)
     output, modules = modules_after("ablate", "--check")
     assert output.startswith("1 ablation in")
