@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from i2i_bench.blocks.layers import ConvLayer
 from i2i_bench.blocks.losses import least_squares
+from i2i_bench.blocks.normalise import SampleNorm
 from i2i_bench.blocks.optimise import frozen
 from i2i_bench.model import A2B, B2A, Batch, Model
 from i2i_bench.randomness import Randomness
@@ -281,7 +282,7 @@ class ReferenceUNIT(unit.UNIT):
         decoder = self.decoders[domain]
         assert isinstance(decoder, nn.Sequential)
         for layer in decoder:
-            if not isinstance(layer, ConvLayer) or not isinstance(layer.norm, unit.SampleNorm):
+            if not isinstance(layer, ConvLayer) or not isinstance(layer.norm, SampleNorm):
                 code = layer(code)
                 continue
             norm = layer.norm

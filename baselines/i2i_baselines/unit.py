@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -12,17 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench import official
-from i2i_bench.blocks.initialise import init_normal
-from i2i_bench.blocks.layers import ConvLayer, ResidualBlock
+from i2i_bench.blocks.autoencoders import ContentEncoder, content_decoder
+from i2i_bench.blocks.discriminators import MultiScaleDiscriminator, multi_scale_minimum
+from i2i_bench.blocks.initialise import init_kaiming, init_normal
 from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
-    require_divisible,
-    require_size,
     require_task_size,
 )
 from i2i_bench.blocks.losses import differentiate, least_squares, weighted_sum
-from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
     A2B,
@@ -84,92 +81,6 @@ class UNITConfig:
         check_limits(self)
 
 
-class SampleNorm(nn.Module):
-    """Layer normalisation of each sample by its unbiased standard deviation, affine by channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.empty(channels).uniform_())  # U(0, 1), as the authors
-        self.beta = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (batch, channels, height, width)."""
-        deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
-        scale = self.gamma[:, None, None] / (deviation + 1e-5)
-        return torch.addcmul(self.beta[:, None, None] - mean * scale, x, scale)
-
-
-class Encoder(nn.Module):
-    """Image to latent code: a 7x7 stem, two halvings, residual blocks."""
-
-    def __init__(self, width: int, num_blocks: int) -> None:
-        super().__init__()
-        shapes = ((3, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2))
-        self.down = nn.Sequential(
-            *(
-                ConvLayer(i, o, k, stride=s, norm=InstanceNorm, activation=nn.ReLU())
-                for i, o, k, s in shapes
-            )
-        )
-        self.blocks = nn.Sequential(*(ResidualBlock(4 * width) for _ in range(num_blocks)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (batch, 3, height, width) to the code's mean (batch, 4 width, height / 4, width / 4).
-
-        Raises:
-            ValueError: If a side is not divisible by 4, or below 8 px.
-        """
-        require_size(images, 8, "UNIT")
-        require_divisible(images, 4)
-        return self.blocks(self.down(images))
-
-
-def decoder(width: int, num_blocks: int) -> nn.Sequential:
-    """Build the way from a latent code back to images in [-1, 1] of four times its side."""
-    residual = (ResidualBlock(4 * width) for _ in range(num_blocks))
-    up: list[nn.Module] = []
-    for inputs in (4 * width, 2 * width):
-        layer = ConvLayer(inputs, inputs // 2, 5, norm=SampleNorm, activation=nn.ReLU())
-        up += [nn.Upsample(scale_factor=2), layer]
-    head = ConvLayer(width, 3, 7, activation=nn.Tanh())
-    return nn.Sequential(nn.Sequential(*residual), *up, head)
-
-
-class MultiScaleDiscriminator(nn.Module):
-    """Patch discriminators without normalisation, each at half the resolution of the one before."""
-
-    def __init__(self, width: int, num_layers: int, num_scales: int) -> None:
-        super().__init__()
-        self.minimum_size = minimum_size(num_layers, num_scales)
-        widths = [3, *(width * 2**i for i in range(num_layers))]
-        self.scales = nn.ModuleList()
-        for _ in range(num_scales):
-            layers: list[nn.Module] = [
-                ConvLayer(inputs, outputs, 4, stride=2, activation=nn.LeakyReLU(0.2))
-                for inputs, outputs in pairwise(widths)
-            ]
-            self.scales.append(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1)))
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Map (batch, 3, height, width) to logits (batch, 1, rows, columns) of each scale.
-
-        Raises:
-            ValueError: If a side is below ``minimum_size``.
-        """
-        require_size(images, self.minimum_size, "this discriminator of UNIT")
-        logits: list[Tensor] = []
-        for scale in self.scales:
-            if logits:
-                images = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
-            logits.append(scale(images))
-        return logits
-
-
-def minimum_size(num_layers: int, num_scales: int) -> int:
-    """Give the smallest side the discriminator takes: 61 px for 4 layers at 3 scales."""
-    return (2**num_layers - 1) * 2 ** (num_scales - 1) + 1  # reflection needs 2x2 before the last
-
-
 class UNIT(Model):
     """One variational auto-encoder a domain; to translate is to decode with the other domain's."""
 
@@ -199,8 +110,8 @@ class UNIT(Model):
     def __init__(self, config: UNITConfig) -> None:
         self.config = config
         width, num_blocks = config.generator_width, config.num_blocks
-        self.encoders = nn.ModuleDict({d: Encoder(width, num_blocks) for d in DOMAINS})
-        self.decoders = nn.ModuleDict({d: decoder(width, num_blocks) for d in DOMAINS})
+        self.encoders = nn.ModuleDict({d: ContentEncoder(width, num_blocks) for d in DOMAINS})
+        self.decoders = nn.ModuleDict({d: content_decoder(width, num_blocks) for d in DOMAINS})
         generators = nn.ModuleDict({"encoders": self.encoders, "decoders": self.decoders})
         shape = config.discriminator_width, config.discriminator_layers, config.discriminator_scales
         self.discriminators = nn.ModuleDict({d: MultiScaleDiscriminator(*shape) for d in DOMAINS})
@@ -245,7 +156,7 @@ class UNIT(Model):
                 discriminator_scales=2,
             )
             batch_size, budget, size = 2, 8, min(task.image_size, 32)
-        least = minimum_size(config.discriminator_layers, config.discriminator_scales)
+        least = multi_scale_minimum(config.discriminator_layers, config.discriminator_scales)
         needed = max(8, least + -least % 4)  # the generators halve images twice
         require_task_size(task, needed, f"{cls.card.title}, {preset},")
         return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
@@ -347,12 +258,3 @@ class UNIT(Model):
 def sample(mean: Tensor, random: Randomness, name: str) -> Tensor:
     """Draw a code from N(mean, I)."""
     return mean + random.normal(name, tuple(mean.shape))
-
-
-def init_kaiming(network: nn.Module) -> None:
-    """Draw the weights of all convolutions from N(0, 2 / fan-in) and set their biases to 0."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)

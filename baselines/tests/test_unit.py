@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from i2i_baselines.official.unit import discriminator_stems, generator_stems
-from i2i_baselines.unit import DOMAINS, UNIT, MultiScaleDiscriminator, SampleNorm, UNITConfig
+from i2i_baselines.unit import DOMAINS, UNIT, UNITConfig
 from torch import nn
 
+from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
+from i2i_bench.blocks.normalise import SampleNorm
 from i2i_bench.model import A2B, B2A, Batch, Clock
 from i2i_bench.randomness import Randomness
 

@@ -1,11 +1,13 @@
-"""Patch discriminators, without and with a head that classifies labels."""
+"""Patch discriminators: plain, at several scales, and with a head that classifies labels."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from i2i_bench.blocks.layers import ConvLayer
 from i2i_bench.blocks.limits import require_size
 from i2i_bench.blocks.normalise import InstanceNorm
 
@@ -78,3 +80,54 @@ class PatchDiscriminator(nn.Module):
         """
         require_size(images, self.minimum_size, "this patch discriminator")
         return self.layers(images)
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """Patch discriminators without normalisation, each at half the resolution of the one before.
+
+    Args:
+        width: Channels of the first layer; they double with each.
+        num_layers: Layers of stride 2.
+        num_scales: Resolutions that are judged.
+        channels: Of the images.
+        slope: Of the leaky ReLUs below 0.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_layers: int,
+        num_scales: int,
+        *,
+        channels: int = 3,
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.minimum_size = multi_scale_minimum(num_layers, num_scales)
+        widths = [channels, *(width * 2**i for i in range(num_layers))]
+        self.scales = nn.ModuleList()
+        for _ in range(num_scales):
+            layers: list[nn.Module] = [
+                ConvLayer(inputs, outputs, 4, stride=2, activation=nn.LeakyReLU(slope))
+                for inputs, outputs in pairwise(widths)
+            ]
+            self.scales.append(nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1)))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map (batch, channels, height, width) to logits (batch, 1, rows, columns) of each scale.
+
+        Raises:
+            ValueError: If a side is below ``minimum_size``.
+        """
+        require_size(images, self.minimum_size, "this multi-scale discriminator")
+        logits: list[Tensor] = []
+        for scale in self.scales:
+            if logits:
+                images = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
+            logits.append(scale(images))
+        return logits
+
+
+def multi_scale_minimum(num_layers: int, num_scales: int) -> int:
+    """Give the smallest side a multi-scale discriminator takes: 61 px for 4 layers at 3 scales."""
+    return (2**num_layers - 1) * 2 ** (num_scales - 1) + 1  # reflection needs 2x2 before the last

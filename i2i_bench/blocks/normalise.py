@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,3 +50,18 @@ class TrackingInstanceNorm(InstanceNorm):
         kept = (self.running_mean, self.running_var) if self.training else (None, None)
         y = F.instance_norm(input, *kept, self.weight, self.bias, True, 0.1, self.eps)
         return contiguous_gradient(y)
+
+
+class SampleNorm(nn.Module):
+    """Layer normalisation of each sample by its unbiased standard deviation, affine by channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.empty(channels).uniform_())  # U(0, 1), as the authors
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (batch, channels, height, width)."""
+        deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
+        scale = self.gamma[:, None, None] / (deviation + 1e-5)
+        return torch.addcmul(self.beta[:, None, None] - mean * scale, x, scale)
