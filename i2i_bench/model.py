@@ -81,16 +81,16 @@ class Batch:
     """What a model sees in one step or one translation, keyed by domain.
 
     Attributes:
-        images: (batch, 3, height, width) in [-1, 1]; for a model that needs pairs the same index
-            is one.
+        images: (batch, channels of the domain, height, width) in [-1, 1]; for a model that needs
+            pairs the same index is one.
         labels: (batch, attributes), 0 or 1 in the type of the images, for labelled tasks: those
             that the images of a domain have, and in a translation, under its target, those that
             they are to get.
         masks: (batch, instances, height, width), 1 inside an object and 0 outside, for a model that
             needs them; all 0 for an instance that was cropped away, and at the end where an image
             has fewer.
-        examples: (batch, 3, height, width) in [-1, 1], under the target of a translation: images
-            whose style it is to take.
+        examples: (batch, channels, height, width) in [-1, 1], under the target of a translation:
+            images whose style it is to take.
         names: File name of each image.
     """
 
@@ -128,7 +128,7 @@ class Masks:
 
     Attributes:
         attention: (batch, n, height, width) in [0, 1], summing to 1 over n.
-        content: (batch, contents, 3, height, width) in [-1, 1], or None.
+        content: (batch, contents, channels, height, width) in [-1, 1], or None.
         background: Index of the mask that copies the input; None where there is none.
     """
 
@@ -230,6 +230,11 @@ class BatchFacts(Protocol):
     @property
     def domains(self) -> tuple[str, ...]:
         """Names of the domains."""
+        ...
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Channels of the images of each domain: 3 for RGB, 1 for grey."""
         ...
 
     @property
@@ -350,7 +355,9 @@ class Model(ABC):
     ``optimizers`` and ``state`` (whatever else the next step depends on, such as image pools).
     It keeps ``config``, what it was made with. A configuration for labels states ``attributes`` and
     ``exclusive``, those of the task, and ``image_size``, the side in pixels of the images that its
-    networks fit; one for drawn domains states ``domains``, those of the task in its order.
+    networks fit; one for drawn domains states ``domains``, those of the task in its order. A model
+    that can take other images than RGB states ``channels``, those of the task's domains in their
+    order, and ``settings`` fills it in; without it, tasks of other channels are refused.
 
     ``frozen`` has pretrained networks of losses: they are moved with the others and put into
     evaluation mode, but neither trained, counted nor saved; the record holds their hash. ``losses``
@@ -435,7 +442,7 @@ class Model(ABC):
         take the style of ``batch.examples[direction.target]``.
 
         Returns:
-            (batch, 3, height, width) in [-1, 1].
+            (batch, channels of the target, height, width) in [-1, 1].
         """
 
     def translate_masks(

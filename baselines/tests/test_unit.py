@@ -50,6 +50,7 @@ class Task:
     exclusive: tuple[tuple[str, ...], ...] = ()
     paired: bool = False
     has_masks: bool = False
+    channels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 3))
 
 
 @pytest.fixture(scope="module")

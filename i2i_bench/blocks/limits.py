@@ -38,6 +38,11 @@ def require_task_size(task: TaskFacts, minimum: int, who: str) -> None:
         )
 
 
+def task_channels(task: TaskFacts) -> tuple[int, ...]:
+    """Give the channels of the images of each domain, in the order of the task's domains."""
+    return tuple(task.channels[domain] for domain in task.domains)
+
+
 def at_least(least: Number, default: Number) -> Number:
     """Give a field of a configuration its default and the least value that ``check_limits`` takes.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from i2i_bench.labels import is_one_hot
+from i2i_bench.labels import EVERY, is_one_hot
 from i2i_bench.model import Batch, BatchFacts, Needs, Settings
 
 NUM_DRAWN = 2  # domains of a step, drawn out of many
@@ -34,6 +34,12 @@ def draws_domains(needs: Needs, task: BatchFacts) -> bool:
 def domains_for(needs: Needs, task: BatchFacts) -> tuple[str, ...]:
     """Name the domains that a model tells apart in a task."""
     return task.attributes if draws_domains(needs, task) else task.domains
+
+
+def channels_of(task: BatchFacts, domain: str) -> int:
+    """Tell the channels of a domain; one that labels tell has those of all images."""
+    known = task.channels
+    return known[domain] if domain in known else known[EVERY]
 
 
 def takes_pairs(needs: Needs, task: BatchFacts) -> bool:
@@ -70,7 +76,7 @@ def make_batch(
     """
     count, size = min(settings.batch_size, settings.budget), settings.crop_size
     names = domains or domains_for(needs, task)[:NUM_DRAWN]
-    images = {d: fill("images", d, (count, 3, size, size)) for d in names}
+    images = {d: fill("images", d, (count, channels_of(task, d), size, size)) for d in names}
     labels = masks = None
     if takes_labels(needs, task):
         labels = {d: fill("labels", d, (count, len(task.attributes))) for d in names}

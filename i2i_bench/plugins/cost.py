@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from i2i_bench.data.directions import directions_for
-from i2i_bench.data.needs import takes_masks
+from i2i_bench.data.needs import channels_of, takes_masks
 from i2i_bench.data.requests import Request, translate_images
 from i2i_bench.model import Direction, Model, Settings, TaskFacts, named_networks
 from i2i_bench.randomness import Randomness
@@ -44,7 +44,8 @@ def count_macs(
         AbsentNetwork: If it lacks what the direction needs.
     """
     size, direction = settings.crop_size, direction or directions_for(model, task)[0]
-    image = torch.zeros(1, 3, size, size, device=device)
+    channels = channels_of(task, direction.source)
+    image = torch.zeros(1, channels, size, size, device=device)
     labels, masks = None, None
     if task.attributes:
         before, after = np.eye(2, len(task.attributes), dtype=np.int8)

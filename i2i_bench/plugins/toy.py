@@ -24,6 +24,13 @@ class Toy:
     exclusive: tuple[tuple[str, ...], ...] = ()
     paired: bool = False
     has_masks: bool = False
+    num_channels: tuple[int, ...] = ()  # by domain; RGB where empty
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Channels of the images of each domain."""
+        counts = self.num_channels or (3,) * len(self.domains)
+        return dict(zip(self.domains, counts, strict=True))
 
 
 LABELLED = Toy(domains=(EVERY,), num_train={EVERY: 8}, attributes=("dark", "round", "tall"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import Choices, Job
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.selection import two_domains_of
 from i2i_bench.tasks.task import Task
 from i2i_bench.training.settings import (
@@ -22,6 +25,7 @@ from i2i_bench.training.settings import (
     differences,
     require_possible,
     restore_settings,
+    shown_channels,
     with_config,
     without_memory,
 )
@@ -70,6 +74,7 @@ def make_job(
         raise ValueError(f"seed is {seed}; it must be below 2**64, as torch takes it")
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
+    require_taken_channels(name, model_class, task)
     before = settings_for(name, model_class, preset, task)
     if start:
         before = with_config(before, started_config(name, model_class, start, preset))
@@ -125,6 +130,35 @@ def require_task(name: str, needs: Needs, task: Task) -> None:
         f"model {name!r} needs {lacking}, and task {task.name} has {has}; "
         f"{part and f'{part} is of two; '}{tasks_that_give(needs)}"
     )
+
+
+def require_taken_channels(name: str, model_class: type[Model], task: Task) -> None:
+    """Refuse a task of other images than RGB for a model that takes no others.
+
+    Raises:
+        ValueError: With the installed models that take them.
+    """
+    if set(task.channels.values()) == {RGB.channels} or _takes_channels(model_class):
+        return
+    raise ValueError(
+        f"model {name!r} takes images of {RGB.channels} channels alone, and task {task.name} has "
+        f"images of {shown_channels(task)}; {_models_of_channels()}"
+    )
+
+
+def _takes_channels(model_class: type[Model]) -> bool:
+    """Tell whether a model's configuration states channels, one number a domain."""
+    hint = typing.get_type_hints(model_class.Config).get("channels")
+    return typing.get_origin(hint) is tuple
+
+
+def _models_of_channels() -> str:
+    """Name the installed models that take images of any channels."""
+    able = []
+    for name in registry.available_models():
+        with contextlib.suppress(registry.BrokenModel):  # that is said where it is asked for
+            able += [name] if _takes_channels(registry.load_model(name)) else []
+    return f"models that take them: {', '.join(able)}" if able else "no installed model takes them"
 
 
 def require_needs(name: str, needs: Needs, settings: Settings, task: Task) -> None:

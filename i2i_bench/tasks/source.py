@@ -107,6 +107,11 @@ class Source(ABC):
         return (EVERY,) if self.attributes else DOMAINS
 
     @property
+    def channels(self) -> Mapping[str, int]:
+        """Channels of the images of each domain: all of RGB."""
+        return dict.fromkeys(self.domains, 3)
+
+    @property
     def has_masks(self) -> bool:
         """Whether the instance masks of every image are known."""
         return False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from i2i_bench.labels import EVERY, Label, Labels
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat, ValueRange
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -116,6 +117,7 @@ class Task:
         reader: Gives the images.
         attributes: What the labels of a labelled task say; empty where images have none.
         exclusive: Groups of attributes of which an image has one at most.
+        pixels: Domain → what its images consist of, where that is not 8-bit RGB.
     """
 
     name: str
@@ -133,6 +135,21 @@ class Task:
     reader: Reader
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Channels of the images of each domain."""
+        return {domain: self.pixel_format(domain).channels for domain in self.domains}
+
+    @property
+    def value_range(self) -> Mapping[str, ValueRange | None]:
+        """Lowest and highest value of the images of each domain; None for 8 bits."""
+        return {domain: self.pixel_format(domain).value_range for domain in self.domains}
+
+    def pixel_format(self, domain: str) -> PixelFormat:
+        """Tell what the images of a domain consist of; of a labelled task those of all."""
+        return self.pixels.get(domain, self.pixels.get(EVERY, RGB))
 
     @property
     def has_masks(self) -> bool:

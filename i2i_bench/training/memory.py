@@ -62,10 +62,16 @@ class _Facts:
     """What of a task decides the size of batches."""
 
     domains: tuple[str, ...]
+    num_channels: tuple[int, ...]
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...]
     paired: bool
     has_masks: bool
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of the images of each domain."""
+        return dict(zip(self.domains, self.num_channels, strict=True))
 
 
 def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) -> MemoryNeed:
@@ -79,7 +85,12 @@ def measure_need(model_class: type[Model], settings: Settings, task: TaskFacts) 
         ValueError: If the model refuses images of this size.
     """
     facts = _Facts(
-        tuple(task.domains), task.attributes, task.exclusive, task.paired, task.has_masks
+        tuple(task.domains),
+        tuple(task.channels[domain] for domain in task.domains),
+        task.attributes,
+        task.exclusive,
+        task.paired,
+        task.has_masks,
     )
     try:
         hash(settings)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from i2i_bench.model import Model, Settings
 from i2i_bench.system.messages import near
+from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import memory
 
@@ -41,9 +42,26 @@ def with_config(settings: Settings, config: Any) -> Settings:
 
 
 def plain_settings(settings: Settings) -> dict[str, Any]:
-    """Return settings as plain values; those that came later only where they are set."""
+    """Return settings as plain values; those that came later only where they are set.
+
+    Channels came later, too: a configuration for RGB alone does not state them.
+    """
     plain = dataclasses.asdict(settings)
+    channels = stated_channels(settings.config)
+    if channels and _is_rgb(channels):
+        del plain["config"]["channels"]
     return {key: value for key, value in plain.items() if value or key not in LATER}
+
+
+def stated_channels(config: Any) -> tuple[int, ...]:
+    """Give the channels that a configuration states by domain; none if it is for RGB alone."""
+    found = getattr(config, "channels", ())
+    return found if isinstance(found, tuple) else ()  # a number is another setting of that name
+
+
+def _is_rgb(channels: Sequence[int]) -> bool:
+    """Tell whether channels are those of RGB, in every domain."""
+    return all(each == RGB.channels for each in channels)
 
 
 def _fixed_size(settings: Settings, config: Any) -> int:
@@ -144,6 +162,7 @@ def require_possible(task: Task, settings: Settings) -> None:
             f"{settings.crop_size}; set image_size, load_size and crop_size together"
         )
     require_labels(task, settings.config)
+    require_channels(task, settings.config)
 
 
 def require_labels(task: Task, config: Any) -> None:
@@ -167,6 +186,26 @@ def require_labels(task: Task, config: Any) -> None:
             f"the networks are for the labels {', '.join(theirs[0])}, and task {task.name} has "
             f"{', '.join(task.attributes)}, in this order"
         )
+
+
+def require_channels(task: Task, config: Any) -> None:
+    """Raise ValueError for networks that were made for images of other channels than the task's."""
+    theirs = stated_channels(config)
+    ours = tuple(task.channels.values())
+    if theirs != ours and not (_is_rgb(theirs) and _is_rgb(ours)):
+        made = ", ".join(map(str, theirs)) or RGB.channels
+        raise ValueError(
+            f"the networks are for images of {made} channels, and task {task.name} has images of "
+            f"{shown_channels(task)}"
+        )
+
+
+def shown_channels(task: Task) -> str:
+    """Say the channels of each domain of a task."""
+    counts = {d: f"{n} channel{'s' if n > 1 else ''}" for d, n in task.channels.items()}
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return ", ".join(f"{count} in domain {domain}" for domain, count in counts.items())
 
 
 def _groups(exclusive: Sequence[Sequence[str]]) -> str:
