@@ -74,7 +74,7 @@ def find_side(name: str, images: Path | None, places: Places) -> Side:
     Raises:
         ValueError: If there is no such record, or images are given or missing where they must not.
     """
-    found = _find_record(name, places)
+    found = _find_record(catalogue.recorded_name(name), places)
     if isinstance(found, External):
         if images is None:
             raise ValueError(

@@ -45,7 +45,7 @@ def find_job(run: str, places: Places, task: str | None = None) -> Job:
     Raises:
         ValueError: If there is no such run, its task cannot be found, or ``task`` is another.
     """
-    folder = find_folder(run, places)
+    folder = find_folder(catalogue.recorded_name(run), places)
     content = _newest(folder)
     identity = content["identity"]
     if identity["preset"] == OFFICIAL:
@@ -98,7 +98,7 @@ def read_run_checkpoint(run: str, places: Places) -> dict[str, Any]:
     Raises:
         ValueError: If there is none, or all are damaged.
     """
-    content = _newest(find_folder(run, places))
+    content = _newest(find_folder(catalogue.recorded_name(run), places))
     seen = content["position"]["images_seen"]
     budget = content["identity"]["settings"].get("budget")
     if seen != budget and content["identity"]["preset"] != OFFICIAL:

@@ -36,6 +36,7 @@ from i2i_bench.runs.shown_images import (
     shown_directions,
     shown_rows,
 )
+from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
 from i2i_bench.training import snapshots
 from i2i_bench.training.settings import without_memory
@@ -52,7 +53,7 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
         ValueError: If there is no such run, or its model has no attention masks.
     """
     job = find_job(run, places, task)
-    folder = find_folder(run, places)
+    folder = find_folder(catalogue.recorded_name(run), places)
     model = load_networks(job, folder)
     test_set = TestSet(job.task, job.settings.resize_rule)
     blocks, copies = [], set()
@@ -110,7 +111,7 @@ def evolution_figure(run: str, task: str | None, choice: Choice, places: Places)
     Raises:
         ValueError: If there is no such run, or it has no snapshots.
     """
-    folder = find_folder(run, places)
+    folder = find_folder(catalogue.recorded_name(run), places)
     job = find_job(run, places, task)
     blocks = []
     blank = without_memory(job.model_class, job.settings)
@@ -182,7 +183,7 @@ def comparison_figures(
 
 
 def _member(run: str, task: str | None, places: Places) -> _Member:
-    folder, found = find_record(run, places)
+    folder, found = find_record(catalogue.recorded_name(run), places)
     named = task or (None if noted_task(folder) else found.task)
     now, _ = find_task_of_run(folder, named, places)
     if (now.name, now.version) != (found.task, found.task_version):

@@ -37,6 +37,7 @@ from i2i_bench.runs.shown_images import (
     shown_rows,
 )
 from i2i_bench.runs.source_files import list_image_files, require_styles, task_image
+from i2i_bench.tasks import catalogue
 
 NUM_STYLES = 5
 
@@ -70,7 +71,7 @@ def styles_figure(
     card = job.model_class.card
     if not (card.is_random or card.takes_examples):
         raise ValueError(f"{card.title} makes one output of an image, so it has no styles to show")
-    folder = find_folder(run, places)
+    folder = find_folder(catalogue.recorded_name(run), places)
     model = load_networks(job, folder)
     require_styles(model, styles.outputs, has_examples=bool(styles.examples))
     test_set, grids = TestSet(job.task, job.settings.resize_rule), []

@@ -209,6 +209,21 @@ def task_name_of(typed: str) -> str:
     return find_task(typed, Path()).name if is_folder and not find_named(typed) else typed
 
 
+def recorded_name(run: str) -> str:
+    """Return the name ``task/model/seedK`` of a run with its task named as in records.
+
+    Args:
+        run: That name with a selection as typed, such as ``celeba:Smiling``, or anything else,
+            which stays.
+
+    Raises:
+        ValueError: If it is of a set that has no such selection.
+    """
+    task, slash, rest = run.partition("/")
+    selection = find_selection(task) if slash and ":" in task else None
+    return f"{selection.name}/{rest}" if selection else run
+
+
 def labelled_sets() -> list[Task | Source]:
     """List the embedded and the catalogued sets of which parts can be selected."""
     return [each for each in (*EMBEDDED.values(), *sources().values()) if each.attributes]

@@ -82,6 +82,14 @@ class Selection:
         """Return what a domain is called in the whole set."""
         return self.ends[DOMAINS.index(domain)] if self.ends else domain
 
+    def direction_in_whole(self, direction: str) -> str:
+        """Return what a direction, such as ``a2b``, is called in the whole set."""
+        source, _, target = direction.partition("2")
+        if {source, target} != set(DOMAINS) or not self.ends:
+            return direction
+        start, end = map(self.in_whole, (source, target))
+        return end if end[:1] in ("+", "-") else f"{start}2{end}"
+
     def of_embedded(self) -> Task | None:
         """Make the task where the set is embedded; None where its files are needed."""
         return self.make_task(self.whole) if isinstance(self.whole, Task) else None

@@ -215,6 +215,44 @@ def test_an_attribute_that_no_image_has_is_refused_by_name(tmp_path, monkeypatch
     assert catalogue.find_task("celeba:Smiling", tmp_path).num_train["b"] > 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate"],
+        ["translate", "images", "out", "--run"],
+        ["figure", "masks"],
+        ["figure", "evolution"],
+        ["figure", "styles"],
+        ["figure", "comparison"],
+    ],
+    ids=" ".join,
+)
+def test_commands_find_a_run_of_a_selection_as_it_is_typed(cli, places, words):
+    for typed in ("celeba:Smiling", f"celeba:{ICGAN}"):
+        folder = places / "runs" / catalogue.task_name_of(typed) / "unit" / "seed0"
+        folder.mkdir(parents=True)
+        said = cli(*words, f"{typed}/unit/seed0", code=1)
+        assert str(folder) in said or f"{folder.relative_to(places / 'runs')} is not" in said
+
+
+def test_compare_finds_records_of_a_selection_as_it_is_typed(cli, places):
+    (places / "runs" / "celeba.Smiling" / "unit" / "seed0").mkdir(parents=True)
+    said = cli("compare", "celeba:Smiling/unit/seed0", "celeba:Smiling/unit/seed1", code=1)
+    assert said.startswith("celeba.Smiling/unit/seed0 is not finished")
+
+
+def test_only_names_of_runs_are_named_anew(tmp_path):
+    for text in (
+        "run",
+        f"{tmp_path}/runs:1/x/seed0",
+        "celeba.Smiling/unit/seed0",
+        "celeba/x/seed0",
+    ):
+        assert catalogue.recorded_name(text) == text
+    with pytest.raises(ValueError, match="did you mean 'Smiling'"):
+        catalogue.recorded_name("celeba:Smilling/unit/seed0")
+
+
 def test_tasks_says_how_selections_are_typed(cli):
     shown = cli("tasks")
     assert "celeba:Young (without and with), celeba:Male,Young (labels); any of 5_o_Clock" in shown

@@ -152,11 +152,12 @@ def _shown(values: list[Value]) -> Column | None:
 def _boards_of(dataset: str, boards: list[Table]) -> list[Table]:
     """Find the boards of a data set; where it names no direction, a mean speaks for its parts."""
     wanted = published.layout().datasets.get(dataset)
-    found = [board for board in boards if wanted and board.group.task == wanted.task]
-    if wanted and wanted.directions:
-        return [board for board in found if board.group.direction in wanted.directions]
-    means = [board for board in found if board.group.direction.startswith(MEAN)]
-    return means or found
+    if not wanted:
+        return []
+    found = [b for b in boards if wanted.has_direction(b.group.task, b.group.direction)]
+    whole = [board for board in found if board.group.task == wanted.task]
+    means = [board for board in whole if board.group.direction.startswith(MEAN)]
+    return [*(means or whole), *(board for board in found if board not in whole)]
 
 
 def _baselines(key: str, boards: list[Table], lines: list[_Line]) -> list[_Line]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
+from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.selection import Selection
+
 MODELS: dict[str, Callable[[int], int]] = {  # formula → models that m domains need
     "m(m-1)": lambda m: m * (m - 1),
     "m(m-1)/2": lambda m: m * (m - 1) // 2,
@@ -107,10 +110,30 @@ class Listed:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The task that is a data set of the papers; any direction where they name none."""
+    """A data set of the papers.
+
+    Attributes:
+        task: The task that it is.
+        directions: Of that task, those it is of; () for any, with a mean over them for all.
+        selected: Those that selections of the task have in the same place; () for ``directions``.
+    """
 
     task: str
     directions: Sequence[str] = ()
+    selected: Sequence[str] = ()
+
+    def has_direction(self, task: str, direction: str) -> bool:
+        """Tell whether a direction of a task, or of a selection of it, is one of the data set.
+
+        Selections call domains a and b where the set calls them ``-x`` and ``+x``, or by classes.
+        """
+        if task == self.task:
+            return direction in self.directions if self.directions else True
+        found = catalogue.find_named(task)
+        if not isinstance(found, Selection) or found.whole.name != self.task:
+            return False
+        wanted = self.selected or self.directions
+        return found.direction_in_whole(direction) in wanted
 
 
 @dataclass(frozen=True)

@@ -289,6 +289,60 @@ def test_measured_values_have_the_papers_decimals():
     assert cells(shown, "CycleGAN")[1][:4] == ["CycleGAN", "14.8142", "unknown", "14.8013"]
 
 
+def measured(name, record):
+    """Give the titles of the parts of a table that have a row of the model."""
+    sections = comparison_table(name, [record]).sections
+    return [each.title for each in sections if any("cyclegan (1)" in row for row in each.rows)]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "direction", "dataset"),
+    [
+        ("ii", "celeba.Smiling", "a2b", "CelebA"),
+        ("ii", "celeba.Smiling", "b2a", "CelebA"),
+        ("ii", "celeba.Male,Smiling", "-Smiling", "CelebA"),
+        ("iii", "celeba.Blond_Hair", "a2b", "CelebA/Hair Color"),
+        ("iii", "celeba.Male", "b2a", "CelebA/Gender"),
+        ("iii", "celeba.Bald,Young", "-Young", "CelebA/Aged"),
+    ],
+)
+def test_selection_stands_for_its_data_set(name, task, direction, dataset):
+    score = {"direction": direction, "values": {"target_share": 0.5}}
+    record = make(task=task, headline="kid", score=score)
+    (title,) = measured(name, record)
+    assert title.startswith(f"Beside Table {name.upper()}, {dataset}: ")
+    assert f"(1) {task}@1, {direction}, " in text(name, [record])
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_psnr_of_neutral_and_smiling_faces_is_measured(direction):
+    record = make(
+        values={"psnr": 14.80127},
+        task="ar-face.neutral2smile",
+        headline="psnr",
+        score={"direction": direction},
+    )
+    (line,) = (line for line in lines("ii", [record]) if line["model"] == "cyclegan")
+    assert (line["dataset"], line["direction"]) == ("AR Face", direction)
+    assert float(line["measured"]) == pytest.approx(14.80127)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "direction"),
+    [
+        ("ii", "celeba.Male", "a2b"),
+        ("iii", "celeba.Young", "a2b"),  # the paper makes faces older
+        ("iii", "celeba.Smiling", "a2b"),
+        ("ii", "ar-face.neutral2anger", "a2b"),
+        ("ii", "rafd.neutral2happy", "a2b"),
+    ],
+)
+def test_other_selections_have_no_place(name, task, direction):
+    values = {"target_share": 0.5, "psnr": 14.8}
+    record = make(task=task, headline="kid", score={"direction": direction, "values": values})
+    assert measured(name, record) == []
+
+
 # --- text
 
 
