@@ -41,10 +41,10 @@ class Noise:
         """List the images."""
         return [TaskImage(f"{i}.png", lambda: self._image) for i in range(self._count)]
 
-    def truth(self, source: str, target: str) -> None:
+    def truth(self, source: str, target: str, split: str = "test") -> None:
         """Know nothing."""
 
-    def foreground(self, source: str, target: str) -> None:
+    def foreground(self, source: str, target: str, split: str = "test") -> None:
         """Know nothing."""
 
 

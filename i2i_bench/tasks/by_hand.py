@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -27,11 +27,13 @@ class LabelledFile:
         path: Of the image.
         labels: 0 or 1 for each attribute of the set.
         view: Person and pose, which another image shares but for its labels; "" where unknown.
+        person: Whom it shows; "" where unknown.
     """
 
     path: Path
     labels: tuple[int, ...]
     view: str = ""
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,7 @@ class Labelled:
         kept = Labels(self.attributes, self.exclusive).only(attributes)
         columns = [self.attributes.index(name) for name in attributes]
         train, test = (
-            tuple(
-                LabelledFile(file.path, tuple(file.labels[i] for i in columns), file.view)
-                for file in files
-            )
+            tuple(replace(file, labels=tuple(file.labels[i] for i in columns)) for file in files)
             for files in (self.train, self.test)
         )
         return Labelled(kept.attributes, train, test, kept.exclusive)
@@ -202,6 +201,7 @@ class ByHand(Source):
                 ),
                 file.labels,
                 file.view,
+                subject=file.person,
             )
             for file in files
         ]

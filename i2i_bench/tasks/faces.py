@@ -149,7 +149,7 @@ def rafd(folder: Path) -> Labelled:
             raise ValueError(f"{folder / 'images'} has {expression} of {view} twice; remove one")
         views[view].add(expression)
         labels = _one_hot(RAFD_EXPRESSIONS, expression)
-        people[match["person"]].append(LabelledFile(path, labels, view))
+        people[match["person"]].append(LabelledFile(path, labels, view, match["person"]))
     for view, found in sorted(views.items()):
         if missing := [each for each in RAFD_EXPRESSIONS if each not in found]:
             raise ValueError(f"{folder / 'images'} lacks {' '.join(missing)} of {view}")
@@ -184,7 +184,7 @@ def ar_face(folder: Path) -> Labelled:
             view = f"{person}, session {(int(match['photo']) - 1) // 13 + 1}"
             if any((file.view, file.labels) == (view, labels) for file in people[person]):
                 raise ValueError(f"{path} is there twice; remove one of the two")
-            people[person].append(LabelledFile(path, labels, view))
+            people[person].append(LabelledFile(path, labels, view, person))
     return _by_person(AR_EXPRESSIONS, people)
 
 

@@ -25,19 +25,21 @@ _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image with its label, and a key of images that differ from it by label only.
+    """An image with its label, and keys of images that show the same.
 
     Attributes:
         image: To be read when asked for.
         label: Of the image.
         view: Shared by images that differ by their labels alone; "" where that is unknown.
         masks: Of the instances, where the task has any.
+        subject: Whom the image shows, shared by images of other views; "" where that is unknown.
     """
 
     image: TaskImage
     label: Label
     view: str = ""
     masks: TaskMasks | None = None
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,26 @@ class LabelledFilesReader(Reader):
         """List their labels."""
         return [each.label for each in self._chosen(split, domain)]
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the image of the same view with the label that each test image is to get."""
+    def subjects(self, split: str, domain: str) -> list[str]:
+        """List whom each image shows, or its view; its own name where neither is known."""
+        chosen = self._chosen(split, domain)
+        return [each.subject or each.view or each.image.name for each in chosen]
+
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the image of the same view with the label that each image is to get."""
+        partners = self._partners[split]
         found = [
-            self._partners.get((each.view, self.labelling.changed(each.label, target)))
-            for each in self._chosen("test", source)
+            partners.get((each.view, self.labelling.changed(each.label, target)))
+            for each in self._chosen(split, source)
         ]
         return None if None in found else [image for image in found if image]
 
     @cached_property
-    def _partners(self) -> dict[tuple[str, Label], TaskImage]:
-        return {(each.view, each.label): each.image for each in self.splits["test"] if each.view}
+    def _partners(self) -> dict[str, dict[tuple[str, Label], TaskImage]]:
+        return {
+            split: {(each.view, each.label): each.image for each in images if each.view}
+            for split, images in self.splits.items()
+        }
 
     def _chosen(self, split: str, domain: str) -> Sequence[LabelledImage]:
         if domain == EVERY:

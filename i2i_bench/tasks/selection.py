@@ -147,25 +147,37 @@ class SelectionReader(Reader):
         found = self.whole.instance_masks(split, self.selection.in_whole(domain))
         return None if found is None else self._chosen(split, domain, found)
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the true translation of each test image, where the set knows all of them."""
-        found = self.whole.truth(*map(self.selection.in_whole, (source, target)))
-        return None if found is None else self._chosen("test", source, found)
+    def subjects(self, split: str, domain: str) -> list[str] | None:
+        """List what each image shows, where the set knows it."""
+        found = self.whole.reader.subjects(split, self.selection.in_whole(domain))
+        return None if found is None else self._chosen(split, domain, found)
 
-    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
-        """List all right translations of each test image, where the set knows several."""
-        found = self.whole.answers(*map(self.selection.in_whole, (source, target)))
-        return None if found is None else self._chosen("test", source, found)
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the true translation of each image, where the set knows all of them."""
+        found = self.whole.truth(*self._ends(source, target), split)
+        return None if found is None else self._chosen(split, source, found)
 
-    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
+    def answers(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[list[TaskImage]] | None:
+        """List all right translations of each image, where the set knows several."""
+        found = self.whole.answers(*self._ends(source, target), split)
+        return None if found is None else self._chosen(split, source, found)
+
+    def foreground(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[NDArray[bool_]] | None:
         """List what a right translation may change, where the set knows it."""
-        found = self.whole.foreground(*map(self.selection.in_whole, (source, target)))
-        return None if found is None else self._chosen("test", source, found)
+        found = self.whole.foreground(*self._ends(source, target), split)
+        return None if found is None else self._chosen(split, source, found)
 
-    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
+    def true_masks(self, source: str, target: str, split: str = "test") -> list[TaskMasks] | None:
         """List the instance masks after a right translation, where the set knows them."""
-        found = self.whole.true_masks(*map(self.selection.in_whole, (source, target)))
-        return None if found is None else self._chosen("test", source, found)
+        found = self.whole.true_masks(*self._ends(source, target), split)
+        return None if found is None else self._chosen(split, source, found)
+
+    def _ends(self, source: str, target: str) -> tuple[str, str]:
+        return self.selection.in_whole(source), self.selection.in_whole(target)
 
     @property
     def _columns(self) -> list[int]:

@@ -74,24 +74,33 @@ class Reader(ABC):
         del split, domain
         return None
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the true translation of each test image of ``source``; None where unknown."""
-        del source, target
+    def subjects(self, split: str, domain: str) -> list[str] | None:
+        """List what each image shows, such as a person; None where every image stands alone."""
+        del split, domain
         return None
 
-    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
-        """List all right translations of each test image of ``source``, where there are several."""
-        del source, target
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the true translation of each image of ``source``; None where unknown."""
+        del source, target, split
         return None
 
-    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """List what a right translation may change, for each test image of ``source``."""
-        del source, target
+    def answers(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[list[TaskImage]] | None:
+        """List all right translations of each image of ``source``, where there are several."""
+        del source, target, split
         return None
 
-    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
-        """List the instance masks of each test image of ``source`` after a right translation."""
-        del source, target
+    def foreground(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[NDArray[bool_]] | None:
+        """List what a right translation may change, for each image of ``source``."""
+        del source, target, split
+        return None
+
+    def true_masks(self, source: str, target: str, split: str = "test") -> list[TaskMasks] | None:
+        """List the instance masks of each image of ``source`` after a right translation."""
+        del source, target, split
         return None
 
 
@@ -195,42 +204,50 @@ class Task:
         self._check(domain)
         return self.reader.instance_masks(split, domain)
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the true translation of each test image of ``source``, in the same order.
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the true translation of each image of ``source`` in a split, in the same order.
 
         Returns:
             None where no truth is known, or several translations are right. Images of a paired task
             keep the names of the target.
         """
+        self._check_split(split)
         self._check(source, target)
-        return self.reader.truth(source, target)
+        return self.reader.truth(source, target, split)
 
-    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
-        """List all right translations of each test image of ``source``, in the same order.
+    def answers(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[list[TaskImage]] | None:
+        """List all right translations of each image of ``source`` in a split, in the same order.
 
         Returns:
             As many for each image; None where these are not known, or the task is of one to one.
         """
+        self._check_split(split)
         self._check(source, target)
-        return self.reader.answers(source, target)
+        return self.reader.answers(source, target, split)
 
-    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
-        """List the instance masks of each test image of ``source`` after a right translation.
+    def true_masks(self, source: str, target: str, split: str = "test") -> list[TaskMasks] | None:
+        """List the instance masks of each image of ``source`` after a right translation.
 
         Returns:
             The instances in the order of those of the source; None where they are not known.
         """
+        self._check_split(split)
         self._check(source, target)
-        return self.reader.true_masks(source, target)
+        return self.reader.true_masks(source, target, split)
 
-    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """List what a true translation may change in each test image of ``source``, in their order.
+    def foreground(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[NDArray[bool_]] | None:
+        """List what a true translation may change in each image of ``source``, in their order.
 
         Returns:
             Arrays (height, width), True where a pixel belongs to an object; None where unknown.
         """
+        self._check_split(split)
         self._check(source, target)
-        return self.reader.foreground(source, target)
+        return self.reader.foreground(source, target, split)
 
     @staticmethod
     def _check_split(split: str) -> None:

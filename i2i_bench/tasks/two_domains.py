@@ -92,10 +92,10 @@ class FolderReader(Reader):
             for key, paths in self.files.items()
         }
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the partner of each test image of ``source``; None unless paired."""
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the partner of each image of ``source``; None unless paired."""
         del source
-        return self.images("test", target) if self.paired else None
+        return self.images(split, target) if self.paired else None
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,16 @@ class MaskedFolderReader(FolderReader):
             for path in self.files[split, domain]
         ]
 
-    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
-        """List the masks of the partner of each test image of ``source``, number by number.
+    def true_masks(self, source: str, target: str, split: str = "test") -> list[TaskMasks] | None:
+        """List the masks of the partner of each image of ``source``, number by number.
 
         Returns:
             None unless paired, or where two partners have not as many masks.
         """
-        sides = [[self.masks.of_image[p] for p in self.files["test", d]] for d in (source, target)]
+        sides = [[self.masks.of_image[p] for p in self.files[split, d]] for d in (source, target)]
         if not self.paired or any(len(a) != len(b) for a, b in zip(*sides, strict=True)):
             return None
-        return self.instance_masks("test", target)
+        return self.instance_masks(split, target)
 
 
 def scan(path: Path) -> dict[SplitAndDomain, list[Path]]:

@@ -44,8 +44,8 @@ class CountingReader(Reader):
     def labels(self, split, domain):
         return self.reader.labels(split, domain)
 
-    def foreground(self, source, target):
-        return self.reader.foreground(source, target)
+    def foreground(self, source, target, split="test"):
+        return self.reader.foreground(source, target, split)
 
     @staticmethod
     def key(image):
@@ -63,8 +63,8 @@ class CountingReader(Reader):
     def images(self, split, domain):
         return [self.count(image) for image in self.reader.images(split, domain)]
 
-    def truth(self, source, target):
-        found = self.reader.truth(source, target)
+    def truth(self, source, target, split="test"):
+        found = self.reader.truth(source, target, split)
         return None if found is None else [self.count(image) for image in found]
 
     def times(self, split):

@@ -91,9 +91,9 @@ class _PaletteReader(ViewReader):
             for i in range(COUNTS[split])
         ]
 
-    def right_views(self, source: str, target: str) -> list[list[View]]:
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]]:
         looks = (GREY,) if target == "a" else LOOKS
-        return [[view.with_look(look) for look in looks] for view in self.views("test", source)]
+        return [[view.with_look(look) for look in looks] for view in self.views(split, source)]
 
 
 def palette_scene(task: str, split: str, domain: str, index: int) -> Scene:

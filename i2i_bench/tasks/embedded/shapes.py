@@ -55,9 +55,9 @@ class _ShapesReader(ViewReader):
             for i in range(COUNTS[split])
         ]
 
-    def right_views(self, source: str, target: str) -> list[list[View]]:
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]]:
         look = LOOKS[self.task][target]
-        return [[view.with_look(look)] for view in self.views("test", source)]
+        return [[view.with_look(look)] for view in self.views(split, source)]
 
 
 def shapes_scene(task: str, split: str, domain: str, index: int) -> Scene:

@@ -47,11 +47,11 @@ class _AttributesReader(ViewReader):
             for i in self._chosen(split, domain)
         ]
 
-    def right_views(self, source: str, target: str) -> list[list[View]]:
-        after = [self.labelling.changed(label, target) for label in self.labels("test", source)]
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]]:
+        after = [self.labelling.changed(label, target) for label in self.labels(split, source)]
         return [
             [view.with_look(attributes_look(label))]
-            for view, label in zip(self.views("test", source), after, strict=True)
+            for view, label in zip(self.views(split, source), after, strict=True)
         ]
 
     def _chosen(self, split: str, domain: str) -> list[int]:

@@ -47,11 +47,11 @@ class _DomainsReader(ViewReader):
             for i in self._chosen(split, domain)
         ]
 
-    def right_views(self, source: str, target: str) -> list[list[View]] | None:
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]] | None:
         if target.startswith("-"):  # leaves open which of the other domains is meant
             return None
         look = LOOKS[target.removeprefix("+")]
-        return [[view.with_look(look)] for view in self.views("test", source)]
+        return [[view.with_look(look)] for view in self.views(split, source)]
 
     def _chosen(self, split: str, domain: str) -> list[int]:
         everyone = range(COUNTS[split])

@@ -25,8 +25,8 @@ class _PairsReader(ViewReader):
             for i in range(COUNTS[split])
         ]
 
-    def right_views(self, source: str, target: str) -> list[list[View]]:
-        return [[view.with_look(LOOKS[target])] for view in self.views("test", source)]
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]]:
+        return [[view.with_look(LOOKS[target])] for view in self.views(split, source)]
 
 
 def stripes_paired_scene(split: str, index: int) -> Scene:

@@ -78,8 +78,8 @@ class ViewReader(Reader):
         """List the views of one split and domain."""
 
     @abstractmethod
-    def right_views(self, source: str, target: str) -> list[list[View]] | None:
-        """List all right translations of each test view of ``source``, or None for no direction."""
+    def right_views(self, source: str, target: str, split: str) -> list[list[View]] | None:
+        """List all right translations of each view of ``source``, or None for no direction."""
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
@@ -89,31 +89,35 @@ class ViewReader(Reader):
         """List the masks of the objects of each image, in the order of the scene."""
         return [view.masks for view in self.views(split, domain)]
 
-    def truth(self, source: str, target: str) -> list[TaskImage] | None:
-        """List the one right translation of each test image; None where there are several."""
-        right = self.right_views(source, target)
+    def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
+        """List the one right translation of each image; None where there are several."""
+        right = self.right_views(source, target, split)
         if right is None or any(len(views) > 1 for views in right):
             return None
         return [view.image for (view,) in right]
 
-    def answers(self, source: str, target: str) -> list[list[TaskImage]] | None:
-        """List all right translations of each test image; None in a task of one to one."""
-        right = self.right_views(source, target)
+    def answers(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[list[TaskImage]] | None:
+        """List all right translations of each image; None in a task of one to one."""
+        right = self.right_views(source, target, split)
         if right is None or not self.is_one_to_many:
             return None
         return [[view.image for view in views] for views in right]
 
-    def foreground(self, source: str, target: str) -> list[NDArray[bool_]] | None:
-        """List what an object covers before or after translation, for each test image."""
-        right = self.right_views(source, target)
+    def foreground(
+        self, source: str, target: str, split: str = "test"
+    ) -> list[NDArray[bool_]] | None:
+        """List what an object covers before or after translation, for each image."""
+        right = self.right_views(source, target, split)
         if right is None:
             return None
-        before = self.views("test", source)
+        before = self.views(split, source)
         return [_covered([old, *new]) for old, new in zip(before, right, strict=True)]
 
-    def true_masks(self, source: str, target: str) -> list[TaskMasks] | None:
+    def true_masks(self, source: str, target: str, split: str = "test") -> list[TaskMasks] | None:
         """List the masks of the objects after translation, in the order of those before."""
-        right = self.right_views(source, target)
+        right = self.right_views(source, target, split)
         if right is None:
             return None
         return [views[0].masks for views in right]  # right translations differ in no outline
