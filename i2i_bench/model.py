@@ -152,6 +152,9 @@ class Needs:
             two of them, drawn at random, in ``batch.images`` by their names.
         weights: Names of the pretrained files that its losses use, as ``i2i_bench.pretrained``
             knows them.
+        multiple: Of which both sides of an image, in pixels, must be multiples: 4 for networks that
+            halve it twice. Sides of whole images are trimmed to it; images need not be square,
+            unless the model takes those of a single size and refuses all others.
     """
 
     pairs: Necessity = "no"
@@ -159,6 +162,7 @@ class Needs:
     masks: Necessity = "no"
     drawn_domains: Necessity = "no"
     weights: tuple[str, ...] = ()
+    multiple: int = 1
 
 
 @dataclass(frozen=True)

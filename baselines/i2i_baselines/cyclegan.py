@@ -16,7 +16,17 @@ from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
 from i2i_bench.blocks.optimise import adam, set_learning_rate
 from i2i_bench.blocks.pool import ImagePool
 from i2i_bench.blocks.schedules import decay_after
-from i2i_bench.model import Batch, Clock, Direction, Model, ModelCard, Preset, Settings, TaskFacts
+from i2i_bench.model import (
+    Batch,
+    Clock,
+    Direction,
+    Model,
+    ModelCard,
+    Needs,
+    Preset,
+    Settings,
+    TaskFacts,
+)
 from i2i_bench.randomness import Randomness
 
 
@@ -105,6 +115,12 @@ class CycleGAN(Model):
             ),
         }[preset]
         return cycle_gan_settings(cls.card, preset, task, config)
+
+    @classmethod
+    def needs(cls, config: CycleGANConfig) -> Needs:
+        """Ask for sides that can be halved twice."""
+        del config
+        return Needs(multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""

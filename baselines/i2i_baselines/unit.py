@@ -29,6 +29,7 @@ from i2i_bench.model import (
     Direction,
     Model,
     ModelCard,
+    Needs,
     Preset,
     Settings,
     TaskFacts,
@@ -160,6 +161,12 @@ class UNIT(Model):
         needed = max(8, least + -least % 4)  # the generators halve images twice
         require_task_size(task, needed, f"{cls.card.title}, {preset},")
         return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
+
+    @classmethod
+    def needs(cls, config: UNITConfig) -> Needs:
+        """Ask for sides that can be halved twice."""
+        del config
+        return Needs(multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by steps."""

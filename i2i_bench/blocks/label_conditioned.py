@@ -142,9 +142,9 @@ class LabelConditioned(Model):
 
     @classmethod
     def needs(cls, config: LabelledConfig) -> Needs:
-        """Ask for labels."""
+        """Ask for labels; the generator halves images twice."""
         del config
-        return Needs(labels="required")
+        return Needs(labels="required", multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Set the learning rate, and whether the generator is trained too.

@@ -42,6 +42,13 @@ class Request:
         others = [None if t is None else t[start:stop] for t in (self.masks, self.examples)]
         return Request(self.direction, self.images[start:stop], labels, *others)  # pyright: ignore[reportArgumentType] - two labels
 
+    def at_size(self, height: int, width: int) -> Request:
+        """Return the request for images of another size: repeated beside themselves, and cut."""
+        tensors = self.images, self.masks, self.examples
+        images, masks, examples = (t if t is None else _tiled(t, height, width) for t in tensors)
+        assert images is not None
+        return dataclasses.replace(self, images=images, masks=masks, examples=examples)
+
     def batch(self) -> Batch:
         """Return the batch that a model sees."""
         source, target = self.direction.source, self.direction.target
@@ -52,6 +59,13 @@ class Request:
         masks = None if self.masks is None else {source: self.masks}
         examples = None if self.examples is None else {target: self.examples}
         return Batch({source: self.images}, labels, masks, examples)
+
+
+def _tiled(images: Tensor, height: int, width: int) -> Tensor:
+    """Repeat (..., rows, columns) in both directions up to this size."""
+    times = -(-height // images.shape[-2]), -(-width // images.shape[-1])
+    tiled = images.repeat(*[1] * (images.ndim - 2), *times)
+    return tiled[..., :height, :width].contiguous()
 
 
 def translate_images(model: Model, request: Request, random: Randomness) -> Tensor:

@@ -101,8 +101,10 @@ def needs_are_stated(subject: Subject) -> str | None:
     needs = subject.needs
     for each in dataclasses.fields(needs):
         value, possible = getattr(needs, each.name), typing.get_args(Necessity)
-        if each.name != "weights" and value not in possible:
+        if each.name not in ("weights", "multiple") and value not in possible:
             return f"needs.{each.name} is {value!r}; possible: {', '.join(possible)}"
+    if type(needs.multiple) is not int or needs.multiple < 1:
+        return f"needs.multiple is {needs.multiple!r}; an integer of at least 1 is needed"
     if needs.drawn_domains == "optional" and needs.labels != "no":  # labels would tell domains
         return "needs.drawn_domains is optional beside labels; let the configuration say which"
     if unknown := [name for name in needs.weights if name not in FILES]:

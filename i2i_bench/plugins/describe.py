@@ -6,7 +6,7 @@ import torch
 
 from i2i_bench.model import Model, Settings
 from i2i_bench.plugins import registry
-from i2i_bench.plugins.cost import count_macs, count_parameters
+from i2i_bench.plugins.cost import count_macs, count_parameters, why_not_whole
 from i2i_bench.plugins.toy import Toy, nominal
 
 NUM_DOMAINS = 2  # of models for labels; the others have no choice
@@ -113,4 +113,7 @@ def _cost(model_class: type[Model]) -> list[str]:
     lines.append(f"  parameters in total: {sum(counts.values()):,}")
     macs = count_macs(model, settings, task, device=torch.device("meta"))
     size = f"{task.image_size}x{task.image_size}"
-    return [*lines, f"  multiply-adds of a translation at {size}: {macs / 1e9:.2f} G"]
+    lines.append(f"  multiply-adds of a translation at {size}: {macs / 1e9:.2f} G")
+    multiple, reason = model.needs(settings.config).multiple, why_not_whole(model, settings, task)
+    whole = f"sides are trimmed to multiples of {multiple} px" if multiple > 1 else "not trimmed"
+    return [*lines, f"  images that are not square: {reason or whole}"]

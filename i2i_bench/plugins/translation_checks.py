@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from i2i_bench.data.requests import attention_of, translate_images, translate_instances
-from i2i_bench.model import Direction, Masks
+from i2i_bench.data.requests import (
+    Request,
+    attention_of,
+    translate_images,
+    translate_instances,
+)
+from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.plugins.subject import Check, Subject
 from i2i_bench.randomness import Randomness
 
@@ -30,6 +36,53 @@ def translations_keep_shape_and_range(subject: Subject) -> str | None:
                 return f"{way}: a translation draws from torch's generator, not from random"
             if not torch.equal(fake, translate_images(model, request, Randomness(0))):
                 return f"{way}: the same image and seed are translated in two ways"
+    return None
+
+
+def whole_images_are_possible(subject: Subject) -> str | None:
+    """Check that images need not be square, if their sides are multiples of ``needs.multiple``.
+
+    A model that refuses another shape than the one it is trained on takes that one alone, as one
+    with a layer for every pixel does; ``resize=whole`` is refused for it then.
+    """
+    side, multiple = subject.settings.crop_size, subject.needs.multiple
+    if side % multiple:
+        return f"needs.multiple is {multiple}, and the settings' crop_size is {side}"
+    model = subject.build()
+    model.networks.eval()
+    with torch.no_grad():
+        for request in subject.requests(model):
+            try:
+                wrong = _misshapen(model, request.at_size(side, 2 * side))
+            except Exception:  # a model may refuse in any way
+                continue
+            sizes = (side + multiple, side), (side, side + 3 * multiple)
+            wrong = wrong or next(filter(None, map(partial(_of_size, model, request), sizes)), None)
+            if wrong:
+                return f"{request.direction}: needs.multiple is {multiple}, and {wrong}"
+    return None
+
+
+def _of_size(model: Model, request: Request, size: tuple[int, int]) -> str | None:
+    """Say what is wrong with a translation of this height and width; None for nothing."""
+    try:
+        return _misshapen(model, request.at_size(*size))
+    except Exception as error:  # a model may refuse in any way
+        return f"images of {size[1]}x{size[0]} px are refused: {error}"
+
+
+def _misshapen(model: Model, request: Request) -> str | None:
+    """Say which part of a translation has another shape than the image; None for none."""
+    source, masks = request.images, attention_of(model, request, Randomness(0))
+    parts = {
+        "translations": translate_images(model, request, Randomness(0)),
+        "attention": masks and masks.attention,
+        "contents": masks and masks.content,
+        "instance masks": translate_instances(model, request, Randomness(0)),
+    }
+    for name, made in parts.items():
+        if made is not None and made.shape[-2:] != source.shape[-2:]:
+            return f"{name} {tuple(made.shape)} are made of images {tuple(source.shape)}"
     return None
 
 
@@ -177,6 +230,7 @@ def background_copies_the_input(subject: Subject) -> str | None:
 TRANSLATION_CHECKS: dict[str, Check] = {
     "translations keep shape and range": translations_keep_shape_and_range,
     "translations are of single images": translations_are_of_single_images,
+    "whole images are possible": whole_images_are_possible,
     "labels decide the translation": labels_decide_the_translation,
     "styles decide the translation": styles_decide_the_translation,
     "instances keep their number": instances_keep_their_number,

@@ -111,6 +111,7 @@ class Shift(Model):
     def needs(cls, config):
         return {
             "needs": Needs(pairs="perhaps"),  # pyright: ignore[reportArgumentType] - the fault
+            "multiple": Needs(multiple=0),
             "weights": Needs(weights=("unknown.pth",)),
             "masks": Needs(masks="optional"),
             "labels or domains": Needs(labels="optional", drawn_domains="optional"),
@@ -159,6 +160,11 @@ class Shift(Model):
             fake = self.frozen["last"](fake)
         if self.fault == "batch":
             fake = fake - fake.mean()
+        if self.fault == "sides":  # as networks that halve images twice do
+            height, width = fake.shape[2:]
+            fake = fake[..., : height - height % 4, : width - width % 4]
+        if self.fault == "one size" and fake.shape[2:] != (32, 32):
+            raise ValueError("this model is for images of 32 px")
         if self.fault == "chance":
             fake = fake + torch.rand(())
         if self.fault == "batch's chance":
@@ -179,6 +185,8 @@ class Shift(Model):
 
 FAULTS = {
     "needs": "needs are stated",
+    "multiple": "needs are stated",
+    "sides": "whole images are possible",
     "weights": "needs are stated",
     "no config": "needs are stated",
     "unstated weights": "needs are stated",
@@ -216,6 +224,11 @@ def test_a_sound_model_passes():
 def test_a_fault_is_noticed(fault):
     found = contract.check_model(Shift, "shift", {"fault": fault})
     assert FAULTS[fault] in [result.name for result in found if result.reason]
+
+
+def test_a_model_may_take_images_of_one_size_alone():
+    found = contract.check_model(Shift, "shift", {"fault": "one size"})
+    assert [each for each in found if each.reason] == []
 
 
 def test_a_batch_of_one_does_not_hide_that_images_depend_on_each_other():

@@ -76,10 +76,10 @@ def test_skeleton_has_no_fault_of_types(places):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_skeleton_has_at_most_60_lines(places):
+def test_skeleton_has_at_most_65_lines(places):
     folder = skeleton.write_skeleton(NAMES[-1])
     (module,) = folder.glob("*.py")
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= 60
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 65
 
 
 @pytest.mark.parametrize(

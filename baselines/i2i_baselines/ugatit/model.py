@@ -25,6 +25,7 @@ from i2i_bench.model import (
     Direction,
     Model,
     ModelCard,
+    Needs,
     Preset,
     Settings,
     TaskFacts,
@@ -162,6 +163,12 @@ class UGATIT(Model):
         require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
         loaded = load_size(task, size)
         return Settings(config, batch_size, budget, loaded, size, "bilinear")
+
+    @classmethod
+    def needs(cls, config: UGATITConfig) -> Needs:
+        """Ask for sides that can be halved twice."""
+        del config
+        return Needs(multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate to 0 over the second half of the steps."""

@@ -26,6 +26,7 @@ from i2i_bench.model import (
     Masks,
     Model,
     ModelCard,
+    Needs,
     Preset,
     Settings,
     TaskFacts,
@@ -171,6 +172,12 @@ class AttentionGANv1(Model):
             pool_size=4,
         )
         return Settings(config, 2, 8, size, size)
+
+    @classmethod
+    def needs(cls, config: AttentionGANv1Config) -> Needs:
+        """Ask for sides that can be halved twice."""
+        del config
+        return Needs(multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Set the share of the losses and decay the learning rate, both by epochs."""

@@ -34,6 +34,7 @@ from i2i_bench.model import (
     Masks,
     Model,
     ModelCard,
+    Needs,
     Preset,
     Settings,
     TaskFacts,
@@ -196,6 +197,12 @@ class AttentionGAN(Model):
         epochs = config.constant_epochs + config.decay_epochs
         budget, size = epochs * max(task.num_train.values()), task.image_size
         return Settings(config, 4, budget, load_size(task, size), size)
+
+    @classmethod
+    def needs(cls, config: AttentionGANConfig) -> Needs:
+        """Ask for sides that can be halved twice."""
+        del config
+        return Needs(multiple=4)
 
     def advance(self, clock: Clock) -> None:
         """Decay the learning rate by epochs."""
