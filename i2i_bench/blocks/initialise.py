@@ -6,12 +6,15 @@ from torch import nn
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Draw the weights of all convolutions from N(0, std^2) and set their biases to 0."""
+    """Draw convolutions' weights from N(0, std^2), batch norms' from N(1, std^2); biases are 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, std)
+            nn.init.zeros_(module.bias)
 
 
 def init_kaiming(network: nn.Module) -> None:
@@ -21,3 +24,15 @@ def init_kaiming(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+
+
+def init_xavier(network: nn.Module, gain: float) -> None:
+    """Draw the weights of convolutions and linear layers as Glorot and Bengio; biases are 0.
+
+    They are from N(0, gain^2 * 2 / (fan-in + fan-out)).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

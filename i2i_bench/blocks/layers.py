@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from i2i_bench.blocks.normalise import InstanceNorm
 
@@ -61,3 +62,47 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (batch, width, height, width)."""
         return x + self.second(self.first(x))
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: zeros, the odd one at the bottom and right.
+
+    It maps (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride and
+    rounded up.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad and convolve."""
+        rows, columns = (
+            _same_padding(side, kernel, stride)
+            for side, kernel, stride in zip(
+                input.shape[2:], self.kernel_size, self.stride, strict=True
+            )
+        )
+        if len(set(rows)) == len(set(columns)) == 1:  # the convolution can pad by itself
+            return F.conv2d(input, self.weight, self.bias, self.stride, (rows[0], columns[0]))
+        return F.conv2d(F.pad(input, (*columns, *rows)), self.weight, self.bias, self.stride)
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """The way back from ``SameConv2d`` of images whose sides the stride divides.
+
+    It maps (batch, inputs, height, width) to (batch, outputs, ...), times the stride.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve, and cut off what the padding was."""
+        del output_size
+        scales = tuple(zip(input.shape[2:], self.kernel_size, self.stride, strict=True))
+        before = [
+            _same_padding(side * stride, kernel, stride)[0] for side, kernel, stride in scales
+        ]
+        full = F.conv_transpose2d(input, self.weight, self.bias, self.stride, before)
+        height, width = (side * stride for side, _, stride in scales)
+        return full[..., :height, :width]
+
+
+def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Give the zeros before and after ``side`` pixels."""
+    total = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+    return total // 2, total - total // 2

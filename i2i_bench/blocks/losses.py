@@ -36,6 +36,12 @@ def least_squares(logits: Tensor, target: float) -> Tensor:
     return (exact - target).square().mean()
 
 
+def adversarial_cross_entropy(logits: Tensor, target: float) -> Tensor:
+    """Goodfellow et al. (NIPS 2014): mean cross entropy of logits with a constant probability."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    return F.binary_cross_entropy_with_logits(exact, torch.full_like(exact, target))
+
+
 def cycle_losses(
     generators: nn.ModuleDict,
     discriminators: nn.ModuleDict,

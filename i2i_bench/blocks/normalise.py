@@ -1,4 +1,4 @@
-"""Instance normalisation, with gradients that are right in every memory format."""
+"""Instance and batch normalisation, with gradients that are right in every memory format."""
 
 from __future__ import annotations
 
@@ -65,3 +65,30 @@ class SampleNorm(nn.Module):
         deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
         scale = self.gamma[:, None, None] / (deviation + 1e-5)
         return torch.addcmul(self.beta[:, None, None] - mean * scale, x, scale)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation in training, and by an image's own statistics in evaluation.
+
+    That is how authors test who leave networks in training mode and take one image at a time, with
+    every image by itself. Running statistics are kept in training, as the authors' files hold them,
+    and never used.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width).
+
+        Raises:
+            ValueError: In training, if a channel has a single value, which it would turn into 0.
+        """
+        if not self.training:
+            own = torch.instance_norm(
+                input, self.weight, self.bias, None, None, True, 0.0, self.eps, False
+            )
+            return contiguous_gradient(own)
+        if input.numel() == input.shape[1]:
+            raise ValueError(
+                "batch normalisation of one image of 1x1 px leaves nothing of it; take a larger "
+                "batch_size, fewer levels, or leave the normalisation of the bottleneck out"
+            )
+        return super().forward(input)
