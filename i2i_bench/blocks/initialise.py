@@ -18,9 +18,9 @@ def init_normal(network: nn.Module, std: float = 0.02) -> None:
 
 
 def init_kaiming(network: nn.Module) -> None:
-    """Draw the weights of all convolutions from N(0, 2 / fan-in) and set their biases to 0."""
+    """Draw weights of convolutions and linear layers from N(0, 2 / fan-in), set biases to 0."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
             assert module.bias is not None
             nn.init.zeros_(module.bias)

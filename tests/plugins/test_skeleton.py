@@ -107,14 +107,14 @@ def test_impossible_or_taken_name_is_refused_and_nothing_is_written(cli, places,
 
 @pytest.mark.parametrize("what", ["folder", "file", "dangling link"])
 def test_existing_folder_is_left_alone(cli, places, what):
-    path = places / "i2i-munit"
+    path = places / "i2i-my-model"
     if what == "folder":
         path.mkdir()
     elif what == "file":
         path.write_text("mine")
     else:
         path.symlink_to(places / "nowhere")
-    assert cli("new-model", "munit", code=1) == (
-        "i2i-munit exists; name another folder with --output"
+    assert cli("new-model", "my-model", code=1) == (
+        "i2i-my-model exists; name another folder with --output"
     )
     assert list(places.iterdir()) == [path]

@@ -17,7 +17,7 @@ from i2i_bench.plugins.toy import Toy
 from i2i_bench.training import checkpoint, parallel
 from i2i_bench.training.checkpoint_file import Position
 
-MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit")
+MODELS = ("attentiongan", "cyclegan", "ugatit", "ugatit-light", "unit", "munit")
 SCRIPT = """
 import contextlib
 import os

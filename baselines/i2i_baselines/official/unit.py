@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,33 @@ def read_unit(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
     Raises:
         ValueError: If a file is missing or damaged, or its tensors are not those of UNIT.
     """
+    generators, discriminators = read_networks(path)
+    facts = {
+        "generator_width": generators["a"].shape("enc.model.0.conv.weight", 4)[0],
+        "num_blocks": generators["a"].count(r"enc\.model\.3\.model\.(\d+)\."),
+    }
+    parts = [(state, generator_stems(d, facts["num_blocks"])) for d, state in generators.items()]
+    facts, judges = facts | infer_discriminator(discriminators), discriminator_parts(discriminators)
+    return facts, [*parts, *judges]
+
+
+def read_networks(
+    path: Path,
+) -> tuple[dict[str, official.StateDict], dict[str, official.StateDict]]:
+    """Read the last ``gen_%08d.pt``, or any one file, and its ``dis_%08d.pt``, if there is one.
+
+    Returns:
+        Generators and discriminators by domain, as UNIT and MUNIT have them; no discriminators
+        where there is no file of them.
+
+    Raises:
+        ValueError: If a file is missing or damaged.
+    """
     file = _find_file(path)
     generators = official.read_parts(file, PARTS)
     judges = file.with_name(file.name.replace("gen_", "dis_"))
     has_judges = judges != file and judges.exists()
-    discriminators = official.read_parts(judges, PARTS) if has_judges else {}
-    facts = infer_facts(generators["a"], discriminators.get("a"))
-    parts = [(state, generator_stems(d, facts["num_blocks"])) for d, state in generators.items()]
-    for domain, state in discriminators.items():
-        shape = facts["discriminator_layers"], facts["discriminator_scales"]
-        parts.append((state, discriminator_stems(domain, *shape)))
-    return facts, parts
+    return generators, official.read_parts(judges, PARTS) if has_judges else {}
 
 
 def _find_file(path: Path) -> Path:
@@ -44,23 +61,32 @@ def _find_file(path: Path) -> Path:
     return found[-1]
 
 
-def infer_facts(
-    generator: official.StateDict, discriminator: official.StateDict | None
-) -> dict[str, Any]:
-    """Read the configuration off the shapes of one domain's official networks.
+def infer_discriminator(discriminators: Mapping[str, official.StateDict]) -> dict[str, int]:
+    """Read the shape of the discriminators off the first one's tensors; empty without any.
 
     Raises:
-        ValueError: If the tensors are not those of UNIT.
+        ValueError: If the tensors are not those of UNIT or MUNIT.
     """
-    facts = {
-        "generator_width": generator.shape("enc.model.0.conv.weight", 4)[0],
-        "num_blocks": generator.count(r"enc\.model\.3\.model\.(\d+)\."),
+    if not discriminators:
+        return {}
+    first = discriminators["a"]
+    return {
+        "discriminator_width": first.shape("cnns.0.0.conv.weight", 4)[0],
+        "discriminator_layers": first.count(r"cnns\.0\.(\d+)\.conv\.weight"),
+        "discriminator_scales": first.count(r"cnns\.(\d+)\."),
     }
-    if discriminator is not None:
-        facts["discriminator_width"] = discriminator.shape("cnns.0.0.conv.weight", 4)[0]
-        facts["discriminator_layers"] = discriminator.count(r"cnns\.0\.(\d+)\.conv\.weight")
-        facts["discriminator_scales"] = discriminator.count(r"cnns\.(\d+)\.")
-    return facts
+
+
+def discriminator_parts(discriminators: Mapping[str, official.StateDict]) -> list[official.Part]:
+    """Give each discriminator with its modules."""
+    facts = infer_discriminator(discriminators)
+    return [
+        (
+            state,
+            discriminator_stems(d, facts["discriminator_layers"], facts["discriminator_scales"]),
+        )
+        for d, state in discriminators.items()
+    ]
 
 
 def generator_stems(domain: str, num_blocks: int) -> official.ModuleNames:

@@ -1,0 +1,119 @@
+"""Configuration of MUNIT, its presets and its studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from i2i_baselines.munit.networks import STYLE_MINIMUM, VGG_MINIMUM
+from i2i_bench.blocks.discriminators import multi_scale_minimum
+from i2i_bench.blocks.limits import at_least, check_limits
+from i2i_bench.model import Ablation, Preset, Variation
+
+DOMAINS: tuple[str, str] = ("a", "b")
+WITHOUT_CYCLE = ("edges2shoes", "edges2handbags", "cat2dog")  # in the authors' configurations
+
+
+@dataclass(frozen=True)
+class MUNITConfig:
+    """Configuration of MUNIT.
+
+    Attributes:
+        generator_width: Channels of the encoders' first layer and of the decoder's last but one.
+        discriminator_width: Channels of the discriminator's first layer; they double every layer.
+        num_blocks: Residual blocks of the content encoder, and as many of the decoder.
+        style_width: Numbers of a style.
+        mlp_width: Hidden units between a style and what it does in the decoder.
+        discriminator_layers: Layers of stride 2 of the discriminator at each scale.
+        discriminator_scales: Image scales that are judged, each half the size of the one before.
+        lambda_adversarial: Weight of the adversarial loss.
+        lambda_reconstruction: Weight of the reconstruction loss of images within a domain.
+        lambda_style: Weight of the reconstruction loss of styles.
+        lambda_content: Weight of the reconstruction loss of contents.
+        lambda_cycle: Weight of the style-augmented cycle loss; without a pass for it where 0.
+        lambda_perceptual: Weight of the distance of VGG16's features, normalised over place, of an
+            image and its translation; the weights are needed where it is not 0.
+        learning_rate: Adam's learning rate before the decay.
+        beta1: Adam's decay of the first moment; the second's is 0.999.
+        weight_decay: Adam's L2 penalty, on every parameter.
+        decay_every: Steps between two decays of the learning rate.
+        decay_factor: What a decay multiplies it by.
+        channels: Of the images of each domain.
+    """
+
+    generator_width: int = at_least(1, 64)
+    discriminator_width: int = at_least(1, 64)
+    num_blocks: int = at_least(1, 4)
+    style_width: int = at_least(1, 8)
+    mlp_width: int = at_least(1, 256)
+    discriminator_layers: int = at_least(1, 4)
+    discriminator_scales: int = at_least(1, 3)
+    lambda_adversarial: float = at_least(0, 1.0)
+    lambda_reconstruction: float = at_least(0, 10.0)
+    lambda_style: float = at_least(0, 1.0)
+    lambda_content: float = at_least(0, 1.0)
+    lambda_cycle: float = at_least(0, 10.0)
+    lambda_perceptual: float = at_least(0, 0.0)
+    learning_rate: float = 1e-4
+    beta1: float = 0.5
+    weight_decay: float = 1e-4
+    decay_every: int = at_least(1, 100_000)
+    decay_factor: float = at_least(0, 0.5)
+    channels: tuple[int, ...] = (3, 3)
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.lambda_perceptual and set(self.channels) != {3}:
+            channels = ", ".join(map(str, self.channels))
+            raise ValueError(
+                f"lambda_perceptual is {self.lambda_perceptual} and images have {channels} "
+                "channels; VGG16 takes 3: set lambda_perceptual to 0"
+            )
+
+    @property
+    def minimum_size(self) -> int:
+        """Smallest image side in pixels that all networks take."""
+        judged = multi_scale_minimum(self.discriminator_layers, self.discriminator_scales)
+        least = max(STYLE_MINIMUM, judged, VGG_MINIMUM if self.lambda_perceptual else 0)
+        return least + -least % 4  # the content encoder halves images twice
+
+
+ABLATIONS = {
+    "losses": Ablation(
+        "MUNIT without each of its terms (table 1 of the paper, and the adversarial loss)",
+        "loss",
+        (
+            Variation("full", {}),
+            Variation("no image reconstruction", {"lambda_reconstruction": "0"}),
+            Variation("no content reconstruction", {"lambda_content": "0"}),
+            Variation("no style reconstruction", {"lambda_style": "0"}),
+            Variation("no adversarial loss", {"lambda_adversarial": "0"}),
+        ),
+    ),
+    "cycle": Ablation(
+        "MUNIT with and without the style-augmented cycle, which the authors choose by data set",
+        "cycle",
+        tuple(Variation(weight, {"lambda_cycle": weight}) for weight in ("0", "10")),
+    ),
+}
+
+PRESETS: Mapping[Preset, MUNITConfig] = {
+    "published": MUNITConfig(),
+    "small": MUNITConfig(
+        generator_width=16,
+        discriminator_width=16,
+        num_blocks=2,
+        mlp_width=64,
+        discriminator_layers=3,
+        discriminator_scales=2,
+        learning_rate=1e-3,
+    ),
+    "tiny": MUNITConfig(
+        generator_width=4,
+        discriminator_width=4,
+        num_blocks=1,
+        mlp_width=8,
+        discriminator_layers=2,
+        discriminator_scales=2,
+    ),
+}

@@ -1,0 +1,153 @@
+"""Networks of MUNIT: the style encoder, the decoder that a style modulates, a perceptual trunk."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i_bench import pretrained
+from i2i_bench.blocks.autoencoders import up_layers
+from i2i_bench.blocks.layers import ConvLayer
+from i2i_bench.blocks.limits import require_size
+from i2i_bench.blocks.normalise import InstanceNorm
+
+STYLE_MINIMUM = 16  # px: the last of four halvings is reflection-padded, and needs 2x2
+VGG_MINIMUM = 32  # px: four poolings must leave 2x2 to normalise
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+class StyleEncoder(nn.Module):
+    """Image to style: a 7x7 stem and four halvings without normalisation, then a mean over place.
+
+    Args:
+        width: Channels of the stem.
+        style_width: Numbers of a style.
+        channels: Of the images.
+    """
+
+    def __init__(self, width: int, style_width: int, channels: int) -> None:
+        super().__init__()
+        shapes = [(channels, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2)]
+        shapes += 2 * [(4 * width, 4 * width, 4, 2)]
+        self.layers = nn.Sequential(
+            *(ConvLayer(i, o, k, stride=s, activation=nn.ReLU()) for i, o, k, s in shapes)
+        )
+        self.head = nn.Conv2d(4 * width, style_width, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, channels, height, width) to (batch, style_width).
+
+        Raises:
+            ValueError: If a side is below 16 px.
+        """
+        require_size(images, STYLE_MINIMUM, "the style encoder")
+        return self.head(self.layers(images).mean(dim=(2, 3), keepdim=True)).flatten(1)
+
+
+class AdaptiveResidualBlock(nn.Module):
+    """Two reflection-padded 3x3 convolutions and a skip, normalised as a style says (AdaIN)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvLayer(width, width, 3)
+        self.second = ConvLayer(width, width, 3)
+        self.norm = InstanceNorm(width)
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """Keep the shape of x (batch, width, height, width of the map).
+
+        Args:
+            x: Features.
+            modulation: (batch, 2 norms, 2, width): of each norm what is added, then the factor.
+        """
+        first, second = modulation[..., None, None].unbind(1)
+        y = F.relu(self._modulate(self.first(x), first))
+        return x + self._modulate(self.second(y), second)
+
+    def _modulate(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale = modulation.unbind(1)
+        return torch.addcmul(shift, self.norm(x), scale)
+
+
+class StyledDecoder(nn.Module):
+    """Content and style to an image in [-1, 1] of four times the content's side.
+
+    Args:
+        width: Channels of the last layer but one; a content has four times as many.
+        num_blocks: Residual blocks, in which the style acts.
+        style_width: Numbers of a style.
+        mlp_width: Hidden units between a style and what it does.
+        channels: Of the images.
+    """
+
+    def __init__(
+        self, width: int, num_blocks: int, *, style_width: int, mlp_width: int, channels: int
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(AdaptiveResidualBlock(4 * width) for _ in range(num_blocks))
+        self.up = nn.Sequential(*up_layers(width, channels))
+        self.mlp = nn.Sequential(
+            nn.Linear(style_width, mlp_width),
+            nn.ReLU(),
+            nn.Linear(mlp_width, mlp_width),
+            nn.ReLU(),
+            nn.Linear(mlp_width, num_blocks * 2 * 2 * 4 * width),
+        )
+
+    def forward(self, content: Tensor, style: Tensor) -> Tensor:
+        """Map (batch, 4 width, rows, columns) and (batch, style_width) to images."""
+        shape = len(content), len(self.blocks), 2, 2, content.shape[1]
+        modulations = self.mlp(style).view(shape).unbind(1)
+        for block, modulation in zip(self.blocks, modulations, strict=True):
+            content = block(content, modulation)
+        return self.up(content)
+
+
+class VGG16(nn.Module):
+    """The layers of torchvision's VGG16, by its names, so that its file of weights fits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            *(nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout()),
+            *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 1000)),
+        )
+
+
+class PerceptualFeatures(nn.Module):
+    """Features of torchvision's VGG16 after its 13th ReLU, each normalised over place.
+
+    Raises:
+        ValueError: If the file of weights is missing or does not fit.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        network = VGG16()
+        pretrained.load_frozen(pretrained.VGG_NAME, network)
+        self.layers = network.features[:30]
+        self.norm = InstanceNorm(512)
+        for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_DEVIATION)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) in [-1, 1] to (batch, 512, height / 16, width / 16).
+
+        Raises:
+            ValueError: If a side is below 32 px.
+        """
+        require_size(images, VGG_MINIMUM, "the perceptual loss")
+        return self.norm(self.layers((images / 2 + 0.5 - self.mean) / self.deviation))
