@@ -6,7 +6,17 @@ import sys
 
 import click
 
-from i2i_bench.cli import ablating, assets, authoring, hygiene, listing, running, scoring, showing
+from i2i_bench.cli import (
+    ablating,
+    assets,
+    authoring,
+    hygiene,
+    listing,
+    running,
+    scoring,
+    showing,
+    studying,
+)
 from i2i_bench.cli.group import Commands
 
 
@@ -28,7 +38,7 @@ for _command in (
     *(listing.models, listing.metrics, listing.tasks, listing.protocols_),
     *(running.run, running.import_, running.translate),
     *(scoring.evaluate, scoring.score, scoring.compare),
-    *(ablating.ablate, showing.figure, showing.leaderboard, showing.table),
+    *(ablating.ablate, showing.figure, showing.leaderboard, showing.table, studying.study),
     *(assets.weights, assets.data, assets.cache, assets.doctor),
     *(hygiene.validate_results, hygiene.runs),
     *(authoring.check, authoring.new_model, authoring.new_metric),

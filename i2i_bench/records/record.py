@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from i2i_bench.records.run import EXTERNAL, Run
+from i2i_bench.records.run import APART, EXTERNAL, Run
 from i2i_bench.system.files import read_bounded, require_no_dead_link, write_text
 
 SCHEMA_VERSION = 1
@@ -48,11 +48,13 @@ def _settings(content: dict[str, Any]) -> dict[str, Any]:
 AnySchema = TypeVar("AnySchema", bound=BaseModel)
 
 
-class _Strict(BaseModel):
+class StrictModel(BaseModel):
+    """A part of a record: nothing but what it states, and never changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Values(_Strict):
+class Values(StrictModel):
     """Metrics by name, and why those that are None could not be computed.
 
     ``kid``, ``kid_se`` and ``fid`` are raw (tables show the KID times 100), PSNR is in dB.
@@ -62,7 +64,7 @@ class Values(_Strict):
     reasons: dict[str, str] = {}
 
 
-class MetricOrigin(_Strict):
+class MetricOrigin(StrictModel):
     """Where a metric is from that not every run is scored with.
 
     Attributes:
@@ -136,7 +138,7 @@ class Score(Values):
 Scores = dict[str, Score]  # by ``protocol@version/direction``
 
 
-class Record(_Strict):
+class Record(StrictModel):
     """What a run produced; what its training cost is None for networks trained elsewhere.
 
     Attributes:
@@ -230,7 +232,7 @@ class Record(_Strict):
         return Run(self.model, self.variant, self.task, self.seed)
 
 
-class External(_Strict):
+class External(StrictModel):
     """Scores of images that another program made; how it made them is not known.
 
     Attributes:
@@ -292,7 +294,7 @@ def read_record(path: Path) -> Record:
     Raises:
         ValueError: Naming the file and the first thing that is wrong with it.
     """
-    return _read(path, Record)
+    return read_as(path, Record)
 
 
 def read_external_record(path: Path) -> External:
@@ -301,10 +303,15 @@ def read_external_record(path: Path) -> External:
     Raises:
         ValueError: Naming the file and the first thing that is wrong with it.
     """
-    return _read(path, External)
+    return read_as(path, External)
 
 
-def _read(path: Path, schema: type[AnySchema]) -> AnySchema:
+def read_as(path: Path, schema: type[AnySchema]) -> AnySchema:
+    """Read a record of some kind.
+
+    Raises:
+        ValueError: Naming the file and the first thing that is wrong with it.
+    """
     try:
         return schema.model_validate_json(read_bounded(path, LARGEST_RECORD))
     except OSError as error:
@@ -329,7 +336,7 @@ def read_records(results: Path) -> list[Record]:
     """
     records = []
     for path in _files(results):
-        if path.parent.name == EXTERNAL or not path.name.startswith("seed"):
+        if path.parent.name in APART or not path.name.startswith("seed"):
             continue
         record = read_record(path)
         if results / record.run.file != path:

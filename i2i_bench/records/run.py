@@ -10,6 +10,8 @@ from pathlib import Path
 
 LONGEST_VARIANT = 80  # characters
 EXTERNAL = "external"  # folder of the records of other programs' images, among those of models
+STUDIES = "studies"  # that of studies with people
+APART = (EXTERNAL, STUDIES)  # which no model can be named
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Run:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.label == EXTERNAL:
-            raise ValueError(f"no model can be named {EXTERNAL!r}, as images of other programs are")
+        if self.label in APART:
+            raise ValueError(f"no model can be named {self.label!r}, as a folder of records is")
 
     @property
     def label(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "Makefile").exists())
 ORDER = (  # a folder, or a module beside the folders, imports from its own and from later ones
-    *("__main__", "cli", "runs", "report", "plugins", "training", "scoring", "data"),
+    *("__main__", "cli", "runs", "report", "plugins", "training", "scoring", "study", "data"),
     *(
         "tasks",
         "records",

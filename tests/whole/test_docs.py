@@ -23,7 +23,6 @@ TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TUTORIAL, re.DOTALL)
 PROGRAM = """
 import shlex, site, subprocess, sys
-import click
 import pytest
 from i2i_bench.cli.main import main
 
