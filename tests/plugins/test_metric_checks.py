@@ -108,7 +108,10 @@ def test_unknown_name_is_neither_a_model_nor_a_metric(put_on_path, cli):
     assert said == "--set is for models; toy-red is a metric"
 
 
-@pytest.mark.parametrize("name", ["my-metric", "an_image2image-metric-of-a-nam"])
+@pytest.mark.parametrize(
+    "name",
+    ["my-metric", pytest.param("an_image2image-metric-of-a-nam", marks=pytest.mark.slow)],
+)
 def test_skeleton_of_a_metric_is_sound_as_it_stands(put_on_path, places, cli, name):
     text = cli("new-metric", name)
     folder = Path(f"i2i-{name.replace('_', '-')}")

@@ -157,11 +157,14 @@ def test_broken_plan_is_refused_by_name(tmp_path, content, part):
 @pytest.mark.parametrize(
     ("masks", "backgrounds", "values"),
     [
-        ((1, 2, 10), ("input", "generated"), {}),
-        ((1, 2, 100), ("input",), {}),
-        ((1, 2), ("input",), {"psnr_background": 100.0}),
+        pytest.param((1, 2, 10), ("input", "generated"), {}, id="grid"),
+        pytest.param((1, 2, 100), ("input",), {}, id="far apart", marks=pytest.mark.slow),
+        pytest.param(
+            *((1, 2), ("input",), {"psnr_background": 100.0}),
+            id="equal backgrounds",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["grid", "numbers far apart", "equal backgrounds"],
 )
 def test_curves_are_a_column_wide(tmp_path, masks, backgrounds, values):
     records = [make(n, b, s, **values) for n in masks for b in backgrounds for s in (0, 1)]

@@ -20,7 +20,7 @@ def image(tmp_path):
 @pytest.fixture(scope="module")
 def celeba(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "celeba"
-    return folder, make_celeba(folder, 2100)
+    return folder, make_celeba(folder, 2010)
 
 
 def test_celeba_is_split_as_the_authors_of_stargan_do(celeba):

@@ -193,6 +193,7 @@ def test_an_interrupted_download_goes_on(cli, places, small):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_leaves_no_task_and_is_gone_on_with(cli, places, server, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
     counts = catalogue.sources()["facades"].counts.values()
@@ -443,7 +444,10 @@ def test_data_put_there_by_hand_are_verified_too(cli, places, small):
     assert found == dict(zip(FOLDERS, COUNTS, strict=True))
 
 
-@pytest.mark.parametrize(("answer", "is_fetched"), [(b"n\n", False), (b"y\n", True)])
+@pytest.mark.parametrize(
+    ("answer", "is_fetched"),
+    [(b"n\n", False), pytest.param(b"y\n", True, marks=pytest.mark.slow)],
+)
 def test_on_a_terminal_the_licence_is_asked_about(answer, is_fetched, places, server, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
     server.serve("/data/cat2dog.zip", zipped(images((1, 1, 1, 1))))

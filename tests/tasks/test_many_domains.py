@@ -308,8 +308,8 @@ def test_directions_go_by_change_or_by_pair_and_the_nearest_are_named(folder, tm
         find_direction(task, "a2b")
 
 
-def test_tasks_without_labels_are_as_before():
-    task = catalogue.EMBEDDED["stripes"]
+def test_tasks_without_labels_are_as_before(tiny):
+    task = catalogue.find_task(str(tiny), tiny)
     assert task.labels("train", "a") is None
     assert labels_of(task, Direction("a", "b")) is None
     assert (

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def images(job):
     return TrainingImages(job.task, job.settings, 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def train(job, images):
     """Give a function that trains in a folder, told of progress by ``report``."""
 
@@ -69,6 +70,25 @@ def train(job, images):
     return run
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(train, tmp_path_factory):
+    """Train once for all tests; give the folder and the networks."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, state(train(folder)[0])
+
+
+@pytest.fixture
+def whole(uninterrupted):
+    """Give the networks of a training that nothing interrupts."""
+    return uninterrupted[1]
+
+
+@pytest.fixture
+def trained(uninterrupted, tmp_path):
+    """Give a copy of the folder of that training."""
+    return Path(shutil.copytree(uninterrupted[0], tmp_path / "trained"))
+
+
 def stop_after(images_seen, number=signal.SIGTERM):
     def report(stage, done, of, values):
         if stage == "train" and done == images_seen:
@@ -86,18 +106,19 @@ def assert_equal(one, other):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_resumed_and_uninterrupted_end_in_identical_networks(train, tmp_path, number):
-    whole, _ = train(tmp_path / "whole")
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_resumed_and_uninterrupted_end_in_identical_networks(train, whole, tmp_path, number):
     with pytest.raises(Stopped, match="saved in"):
         train(tmp_path / "parts", stop_after(4, number), seconds=1e9)
     model, position = train(tmp_path / "parts")
     assert position.images_seen == 12
-    assert_equal(state(whole), state(model))
+    assert_equal(whole, state(model))
 
 
-def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkeypatch):
-    whole, _ = train(tmp_path / "whole")
+@pytest.mark.slow
+def test_signal_in_the_last_step_or_checkpoint_stops_too(train, whole, tmp_path, monkeypatch):
     with pytest.raises(Stopped, match="stopped by SIGTERM after 12 of 12 images; saved"):
         train(tmp_path / "step", stop_after(12), seconds=1e9)
     save = checkpoint.save_checkpoint
@@ -113,7 +134,7 @@ def test_signal_in_the_last_step_or_checkpoint_stops_too(train, tmp_path, monkey
     for folder in ("step", "checkpoint"):
         model, position = train(tmp_path / folder, stop_after(2))
         assert position.images_seen == 12
-        assert_equal(state(whole), state(model))
+        assert_equal(whole, state(model))
 
 
 def test_log_has_each_step_once_after_a_resume(train, tmp_path):
@@ -126,24 +147,22 @@ def test_log_has_each_step_once_after_a_resume(train, tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 
-def test_last_two_checkpoints_are_kept(train, tmp_path):
-    train(tmp_path)
-    kept = sorted(path.name for path in tmp_path.glob("checkpoint-*.pt"))
+def test_last_two_checkpoints_are_kept(trained):
+    kept = sorted(path.name for path in trained.glob("checkpoint-*.pt"))
     assert kept == ["checkpoint-000000000010.pt", "checkpoint-000000000012.pt"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
-def test_damaged_checkpoint_gives_way_to_the_one_before(train, tmp_path, caplog, damage):
-    whole, _ = train(tmp_path)
-    newest = sorted(tmp_path.glob("checkpoint-*.pt"))[-1]
+def test_damaged_checkpoint_gives_way_to_the_one_before(train, whole, trained, caplog, damage):
+    newest = sorted(trained.glob("checkpoint-*.pt"))[-1]
     content = bytearray(newest.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 0xFF
     newest.write_bytes({"truncated": content[:1000], "empty": b""}.get(damage, content))
-    model, _ = train(tmp_path)
+    model, _ = train(trained)
     assert "is damaged" in caplog.text
     assert "resuming from checkpoint-000000000010.pt" in caplog.text
-    assert_equal(state(whole), state(model))
+    assert_equal(whole, state(model))
 
 
 def test_only_damaged_checkpoints_are_an_error(train, tmp_path):
@@ -152,10 +171,9 @@ def test_only_damaged_checkpoints_are_an_error(train, tmp_path):
         train(tmp_path)
 
 
-def test_checkpoint_of_other_settings_is_refused(train, tmp_path, job):
-    train(tmp_path)
+def test_checkpoint_of_other_settings_is_refused(train, trained, job):
     with pytest.raises(ValueError, match="seed was 0, now 1"):
-        train(tmp_path, identity=job.identity() | {"seed": 1})
+        train(trained, identity=job.identity() | {"seed": 1})
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
@@ -236,7 +254,7 @@ def test_scoring_again_gives_the_same_numbers(job, tmp_path):
         evaluate_run(again, bench)
 
 
-@pytest.mark.parametrize("takes_pairs", [True, False])
+@pytest.mark.parametrize("takes_pairs", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_only_models_that_take_pairs_are_trained_on_pairs(takes_pairs, job, pairs, tmp_path):
     batches = []
 

@@ -175,6 +175,7 @@ def test_a_frozen_network_is_neither_counted_nor_saved_and_its_hash_is_recorded(
     assert not any(parameter.requires_grad for parameter in model.frozen.parameters())
 
 
+@pytest.mark.slow
 def test_a_training_does_not_go_on_with_other_weights(toys, squeezenet, tmp_path):
     job = job_of("toy-perceptual", "stripes")
     bench = dataclasses.replace(bench_in(tmp_path, stopping(4)), checkpoint_seconds=0.0)

@@ -100,6 +100,7 @@ def test_training_is_the_same_with_and_without_snapshots(name, images, tmp_path,
     assert all(module.training for module in whole.networks.modules())
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_training_has_the_snapshots_of_a_whole_one(images, tmp_path):
     job = make_job("attentiongan", tmp_path)
     train(job, images(job), tmp_path / "whole")

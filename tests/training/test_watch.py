@@ -17,10 +17,13 @@ from i2i_bench.training.watch import Watch
 @pytest.mark.parametrize(
     "needs",
     [
-        Needs(labels="required", masks="required"),
-        Needs(labels="optional", masks="required", drawn_domains="required"),
+        pytest.param(
+            Needs(labels="required", masks="required"), id="labels", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            Needs(labels="optional", masks="required", drawn_domains="required"), id="drawn domains"
+        ),
     ],
-    ids=["labels", "drawn domains"],
 )
 def test_the_watch_gives_a_model_all_that_it_needs(needs):
     class Seeing(BareModel):

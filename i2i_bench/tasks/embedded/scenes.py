@@ -11,6 +11,7 @@ tasks.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESOLUTION = 32
+KEPT = 4096  # scenes, of 6 kB each: source, truth, foreground and masks of an image are of one
 
 Colour = tuple[int, int, int]
 Recolour = Callable[[Colour], Colour]
@@ -126,8 +128,9 @@ class SceneRules:
     noisy: bool = True
 
 
+@functools.lru_cache(KEPT)
 def make_scene(key: str, rules: SceneRules) -> Scene:
-    """Make up the scene of one image.
+    """Make up the scene of one image; nobody may write to its background, which others share.
 
     Args:
         key: Names the image among those of all tasks; another key is another scene.
@@ -141,7 +144,9 @@ def make_scene(key: str, rules: SceneRules) -> Scene:
         _draw_distractor(bits, box, objects, rules.worn) for box in boxes[num_objects:]
     )
     colours = [recolour(figure.colour) for figure in objects for recolour in rules.worn]
-    return Scene(_draw_background(bits, colours, noisy=rules.noisy), objects, distractors)
+    background = _draw_background(bits, colours, noisy=rules.noisy)
+    background.flags.writeable = False
+    return Scene(background, objects, distractors)
 
 
 _SIZES = {1: (9, 16), 2: (8, 11), 3: (7, 9)}  # objects in the scene → least and greatest side;

@@ -103,7 +103,10 @@ def test_drit_pairs_translations_of_different_inputs(outputs):
 
 @pytest.mark.parametrize(
     ("function", "num_outputs", "num_pairs"),
-    [(diversity.diversity_msgan, 50, 50), (diversity.diversity_dsmap, 100, 15)],
+    [
+        pytest.param(diversity.diversity_msgan, 50, 50, marks=pytest.mark.slow),
+        (diversity.diversity_dsmap, 100, 15),
+    ],
 )
 def test_random_pairs_are_of_the_same_input(outputs, function, num_outputs, num_pairs):
     given = outputs[:2, :num_outputs]

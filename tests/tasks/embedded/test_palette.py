@@ -21,6 +21,9 @@ TAKEN = {  # from red, green and blue of a grey, by the palette of an image
 COUNTS = {"train": 1000, "test": 100}
 
 each_task = pytest.mark.parametrize("name", NAMES)
+mostly_slow = pytest.mark.parametrize(
+    "name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)]
+)
 each_split = pytest.mark.parametrize(
     "split", [pytest.param("train", marks=pytest.mark.slow), "test"]
 )
@@ -131,7 +134,7 @@ def test_objects_of_domain_a_are_grey_and_light(name, split):
     assert levels == set(range(192, 249, 8))
 
 
-@each_task
+@mostly_slow
 def test_right_answers_are_the_four_palettes_of_the_greys(name):
     task = catalogue.EMBEDDED[name]
     assert task.truth("a", "b") is None
@@ -145,7 +148,7 @@ def test_right_answers_are_the_four_palettes_of_the_greys(name):
             assert (after == before - mask[..., None] * np.array(taken)).all()
 
 
-@each_task
+@mostly_slow
 def test_the_one_way_back_follows_from_the_pixels(name):
     task = catalogue.EMBEDDED[name]
     images, truth = drawn(name, "test", "b"), known(task.truth("b", "a"))
@@ -157,7 +160,7 @@ def test_the_one_way_back_follows_from_the_pixels(name):
     assert (pixels([each for (each,) in answers]) == pixels(truth)).all()
 
 
-@each_task
+@mostly_slow
 def test_colours_of_all_greys_and_palettes_are_different(name):
     task = catalogue.EMBEDDED[name]
     masks = instances_of(name, "test", "a")
@@ -170,6 +173,7 @@ def test_colours_of_all_greys_and_palettes_are_different(name):
     assert len(colours) == 4 * 8
 
 
+@pytest.mark.slow
 @each_task
 def test_answers_and_source_differ_in_the_foreground_alone_and_in_all_of_it(name):
     task = catalogue.EMBEDDED[name]
@@ -192,6 +196,7 @@ def test_distractors_keep_a_colour_of_an_object_in_some_domain(name, domain):
         assert {palette_of(figure.colour) for figure in scene.distractors} <= {*TAKEN, "grey"}
 
 
+@pytest.mark.slow
 @each_task
 def test_distractors_do_not_tell_the_domain_nor_the_palette_of_an_image(name):
     """As frequent in every domain and palette: differences are those of chance, by chi-square."""
@@ -249,6 +254,7 @@ def test_objects_differ_from_the_background_in_every_palette(name):
                 assert abs(np.array(figure.colour) - taken - mean).max() > 50, i
 
 
+@pytest.mark.slow
 def test_no_image_is_there_twice():
     seen = Counter()
     for name in NAMES:

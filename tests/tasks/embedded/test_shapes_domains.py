@@ -14,8 +14,12 @@ from i2i_bench.tasks.embedded.shapes_domains import domains_scene
 TASK = catalogue.EMBEDDED["shapes-domains"]
 NAMES = ("plain", "cold", "striped", "cross")
 PAIRS = list(itertools.permutations(NAMES, 2))
+QUICK = {("plain", "cold"), ("cold", "striped"), ("striped", "cross"), ("cross", "plain")}
 
-each_pair = pytest.mark.parametrize(("source", "target"), PAIRS)
+each_pair = pytest.mark.parametrize(
+    ("source", "target"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] * (pair not in QUICK)) for pair in PAIRS],
+)
 
 
 def pixels(images):
@@ -113,6 +117,7 @@ def test_truth_changes_the_foreground_alone_and_every_object(source, target):
             assert changed.mean() > 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_truth_of_a_change_is_that_of_its_pairs(name):
     whole = {each.name: each.read().tobytes() for each in TASK.truth(f"-{name}", f"+{name}") or []}
@@ -129,6 +134,7 @@ def test_leaving_a_domain_has_no_truth_as_three_others_are_possible(name):
         assert ask(*ways) is None
 
 
+@pytest.mark.slow
 def test_figures_keep_apart_inside_and_cover_5_to_25_percent_in_every_domain():
     for name in NAMES:
         masks = TASK.instance_masks("test", name) or []

@@ -66,6 +66,7 @@ def test_truth_of_a_test_image_is_its_partner(source, target):
     assert TASK.answers(source, target) is None
 
 
+@pytest.mark.slow
 def test_scenes_are_others_than_those_of_stripes_and_never_twice():
     ours = [image.read().tobytes() for s in ("train", "test") for image in TASK.images(s, "a")]
     theirs = catalogue.EMBEDDED["stripes"]

@@ -38,6 +38,21 @@ from i2i_bench.training.loop import Schedule
 from i2i_bench.training.signals import Stopped
 
 CPU = torch.device("cpu")
+
+
+def mostly_slow(first, *others):
+    """Give what is tried among the quick tests, and others that show the same more slowly."""
+    return [first, *(pytest.param(each, marks=pytest.mark.slow) for each in others)]
+
+
+QUICK = ("cyclegan", "stargan")  # a model of two domains, and one of labels
+each_model = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name in registry.available_models()
+    ],
+)
 STATIC = Modes(fused=True, capture=True)  # on a CPU: all of a capture but the graph
 
 
@@ -73,7 +88,7 @@ def at_once(body):
     return body
 
 
-@pytest.mark.parametrize("name", registry.available_models())
+@each_model
 def test_steps_on_fixed_buffers_equal_plain_ones_bit_for_bit(name):
     subject = subject_of(name)
     plain, networks = take(subject, Modes(fused=True))
@@ -119,7 +134,7 @@ def fixed(body):
 
 
 @pytest.mark.parametrize("modes", [Modes(fused=True), Modes(channels_last=True)], ids=str)
-@pytest.mark.parametrize("name", ["attentiongan", "cyclegan", "unit", "ugatit-light"])
+@pytest.mark.parametrize("name", mostly_slow("cyclegan", "attentiongan", "unit", "ugatit-light"))
 def test_modes_move_last_digits_only(name, modes):
     plain, _ = take(subject_of(name), Modes(), steps=3)
     moded, _ = take(subject_of(name), modes, steps=3)
@@ -158,6 +173,7 @@ def test_what_cannot_be_compiled_is_refused(name, title, traced):
         take(subject_of(name), traced, steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["grad", "backward"])
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_networks_refuse_to_differentiate_gradients_and_nobody_else(way):
@@ -346,7 +362,7 @@ def train(job, images, default_signals):
 FAST = Modes(channels_last=True, fused=True)
 
 
-@pytest.mark.parametrize("modes", [Modes(fused=True), FAST], ids=str)
+@pytest.mark.parametrize("modes", mostly_slow(FAST, Modes(fused=True)), ids=str)
 def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
     whole = train(tmp_path / "whole", modes)
     with pytest.raises(Stopped):
@@ -355,6 +371,7 @@ def test_resumed_equals_uninterrupted_in_the_same_modes(train, tmp_path, modes):
     assert all(torch.equal(t, resumed[name]) for name, t in whole.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(FAST, Modes()), (Modes(), FAST)], ids=str)
 def test_checkpoints_go_from_mode_to_mode(train, tmp_path, first, then):
     whole = train(tmp_path / "whole", Modes())
