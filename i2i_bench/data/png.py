@@ -1,12 +1,12 @@
-"""Write 8-bit images as PNG, each whole or not at all."""
+"""Write images as PNG, of 8 bits or 16-bit grey, each whole or not at all."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,7 +21,7 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     """Write images as PNG under their sources' names, each whole or not at all."""
     make_folders(folder)
 
-    def write(named: tuple[str, NDArray[np.uint8]]) -> None:
+    def write(named: tuple[str, NDArray[Any]]) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
     named = zip(names, images, strict=True)
@@ -31,15 +31,21 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     sync(folder)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+def write_png(path: Path, image: NDArray[Any]) -> None:
     """Write an image, whole or not at all; the caller has ``sync`` the folder.
+
+    Args:
+        path: Of the file.
+        image: (height, width), (height, width, 1) or (height, width, 3): uint8, or uint16 if grey,
+            which is written in 16 bits.
 
     Raises:
         OSError: Naming the file.
     """
     try:
         encoded = io.BytesIO()
-        Image.fromarray(image).save(encoded, "PNG", compress_level=PNG_LEVEL)
+        plane = image[..., 0] if image.shape[2:] == (1,) else image
+        Image.fromarray(plane).save(encoded, "PNG", compress_level=PNG_LEVEL)
         with encoded.getbuffer() as content:
             put(path, content)
     except OSError as error:

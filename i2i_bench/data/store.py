@@ -122,18 +122,20 @@ class Store:
         return Store(self.home, SLAB, device=self._device, folder=self._folder)
 
     def keep(self, image: Tensor) -> Tensor:
-        """Copy an image, (3, height, width), uint8, and give the copy.
+        """Copy an image, (channels, height, width), uint8 or uint16, and give the copy.
 
         Raises:
             OSError: If the disk takes no more.
         """
+        size = image.numel() * image.element_size()
         with self._lock:
-            if self._used + image.numel() > len(self._slab):
-                self._slab = self._take(max(image.numel(), self._next))
+            self._used += -self._used % image.element_size()  # or it could not be seen as its type
+            if self._used + size > len(self._slab):
+                self._slab = self._take(max(size, self._next))
                 self._used, self._next = 0, min(SLAB, self._next)
-            place = self._slab[self._used : self._used + image.numel()]
-            self._used += image.numel()
-        return place.view(image.shape).copy_(image)
+            place = self._slab[self._used : self._used + size]
+            self._used += size
+        return place.view(image.dtype).view(image.shape).copy_(image)
 
     def _take(self, size: int) -> Tensor:
         if self.home == "file":

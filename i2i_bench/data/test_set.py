@@ -21,10 +21,10 @@ class TestSet:
     An image is decoded once for all its roles: the source of one direction, the real image of
     another, the true translation of a paired task, a member of several domains of a labelled task.
 
-    Decoded images stay in memory, ``3 * size**2`` bytes an image: 20 MB for 100 images of
-    256 px, 0.1 GB for the 2,000 of CelebA at 128 px, 0.6 GB for 3,000 of 256 px. A domain that was
-    decoded as a whole is returned without a copy and must not be changed in place; a domain of a
-    labelled task is a copy. True translations that embedded tasks draw are not kept.
+    Decoded images stay in memory, ``3 * size**2`` bytes an image of 8-bit RGB: 20 MB for 100 images
+    of 256 px, 0.1 GB for the 2,000 of CelebA at 128 px, 0.6 GB for 3,000 of 256 px. A domain that
+    was decoded as a whole is returned without a copy and must not be changed in place; a domain of
+    a labelled task is a copy. True translations that embedded tasks draw are not kept.
 
     Args:
         task: Whose images.
@@ -49,7 +49,7 @@ class TestSet:
         return [image.name for image in self.task.images("test", domain)]
 
     def images(self, domain: str, rows: Sequence[int] | None = None) -> Images:
-        """Return images of a domain, (images, size, size, 3), uint8.
+        """Return images of a domain, (images, size, size, channels).
 
         Args:
             domain: One of the task's, or of those that its labels choose.
@@ -62,7 +62,7 @@ class TestSet:
         return whole.take(places if rows is None else [places[row] for row in rows])
 
     def truth(self, direction: Direction, rows: Sequence[int] | None = None) -> Images | None:
-        """Return true translations, (images, size, size, 3), uint8; None where none are known.
+        """Return true translations, (images, size, size, channels); None where none are known.
 
         Args:
             direction: From where to where.
@@ -82,7 +82,7 @@ class TestSet:
         return decode_images(wanted, self.rule)
 
     def answers(self, direction: Direction) -> NDArray[np.uint8] | None:
-        """Return all right translations of each source, (images, answers, size, size, 3), uint8.
+        """Return all right translations of each source, (images, answers, size, size, channels).
 
         Returns:
             None where only one is right, or they are unknown.
@@ -94,8 +94,8 @@ class TestSet:
         if known is None:
             return None
         every = [image for one in known for image in one]
-        size = self.rule.size
-        return decode_images(every, self.rule).reshape(len(known), -1, size, size, 3)
+        decoded = decode_images(every, self.rule)
+        return decoded.reshape(len(known), -1, *decoded.shape[1:])
 
     def instances(
         self, domain: str, count: int, rows: Sequence[int] | None = None

@@ -18,6 +18,7 @@ from i2i_bench.data.augment import (
     sample_order,
     turned_crop,
 )
+from i2i_bench.data.clipped import read_noting, warn_of_clipped
 from i2i_bench.data.decode import counted, naming, resize_image, scale_in_place, to_float, to_tensor
 from i2i_bench.data.drawn import DrawnDomains
 from i2i_bench.data.instances import decode_instances
@@ -27,6 +28,7 @@ from i2i_bench.model import Batch, Needs, Settings
 from i2i_bench.randomness import Randomness
 from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
+from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task, TaskImage, TaskMasks
 
 Crop = tuple[int, int, int, int]  # index of the image, top and left of its crop, 1 if mirrored
@@ -40,16 +42,18 @@ LOOKED_AT = 8  # images of a domain from which the size of all is told, where sh
 def _keep_all(
     images: list[TaskImage], store: Store, settings: Settings, progress: Progress | None
 ) -> list[Tensor]:
-    """Decode training images into a store, each (3, height, width), uint8."""
+    """Decode training images into a store, each (channels, height, width)."""
     rule = replace(settings.resize_rule, size=settings.load_size)
 
     def keep(image: TaskImage) -> Tensor:
         with naming(image):
-            resized = resize_image(image.read(), rule)
-        return store.keep(to_tensor(resized))
+            resized = resize_image(read_noting(image), rule)
+        return store.keep(to_tensor(resized, image.pixels))
 
     kept = prefetch(keep, images, part_size=images_per_part(settings.load_size, len(images)))
-    return list(counted(kept, len(images), progress))
+    found = list(counted(kept, len(images), progress))
+    warn_of_clipped(images)
+    return found
 
 
 def _keep_masks(given: list[TaskMasks], store: Store, settings: Settings) -> list[Tensor]:
@@ -126,9 +130,9 @@ class TrainingImages:
             masks = _keep_masks(given, store.like_this(), settings)
         slab = None
         if store.home == "device" and not is_turned(settings) and _lie_side_by_side(pixels):
-            slab = _Slab(pixels, draws, settings.crop_size)
+            slab = _Slab(pixels, draws, settings.crop_size, task.pixel_format(name))
         names = [image.name for image in images]
-        return _Domain(names, pixels, draws, known, masks, slab)
+        return _Domain(names, task.pixel_format(name), pixels, draws, known, masks, slab)
 
     def batches(self) -> TrainingPass:
         """Return one pass through the training images, in batches as training sees them."""
@@ -142,9 +146,9 @@ class TrainingImages:
         the step that its first sample belongs to. The host never waits for a CUDA device.
 
         Returns:
-            Images (size, 3, crop, crop) in [-1, 1], float32, on the device, their names and, where
-            the model is given them, their labels and instance masks. Images are not to be changed
-            in place: a part of them may be given again.
+            Images (size, channels, crop, crop) in [-1, 1], float32, on the device, their names and,
+            where the model is given them, their labels and instance masks. Images are not to be
+            changed in place: a part of them may be given again.
         """
         images: dict[str, Tensor] = {}
         names: dict[str, list[str]] = {}
@@ -155,7 +159,8 @@ class TrainingImages:
             chosen = domain.draws.of(first, size)
             turns = domain.draws.turns(first, size)
             if domain.slab is None:
-                images[name] = scale_in_place(self._cut(domain.pixels, chosen, turns))
+                cut = self._cut(domain.pixels, chosen, turns)
+                images[name] = scale_in_place(cut, domain.format)
             else:
                 images[name] = domain.slab.cut(first, size)
             names[name] = [domain.names[index] for index, *_ in chosen]
@@ -189,6 +194,8 @@ class TrainingImages:
             whole = pixels[index].to(self.device, non_blocking=True)
             if turns is None:
                 part = whole[:, top : top + crop, left : left + crop]
+                if whole.dtype != torch.uint8:  # few operations on a device know others
+                    part = part.to(cut.dtype)
             else:
                 part = turned_crop(whole, (top, left, crop), turns[place], mode=mode)
             cut[place].copy_(part.flip(2) if is_mirrored else part)
@@ -244,10 +251,11 @@ def make_store(
 
 def expected_bytes(task: Task, settings: Settings) -> int:
     """Estimate the bytes of decoded training images, where shapes differ from a few of them."""
-    square = (3 + settings.instances) * settings.load_size**2
+    area = settings.load_size**2
+    square = {d: (task.pixel_format(d).num_bytes + settings.instances) * area for d in task.domains}
     if settings.resize == "square":
-        return square * sum(task.num_train.values())
-    return sum(_expected_whole(task.images("train", d), square) for d in task.domains)
+        return sum(square[domain] * count for domain, count in task.num_train.items())
+    return sum(_expected_whole(task.images("train", d), square[d]) for d in task.domains)
 
 
 def _expected_whole(images: list[TaskImage], square: int) -> int:
@@ -264,7 +272,8 @@ def _expected_whole(images: list[TaskImage], square: int) -> int:
 @dataclass(frozen=True, eq=False)
 class _Domain:
     names: list[str]
-    pixels: list[Tensor]  # (3, height, width) each, uint8
+    format: PixelFormat
+    pixels: list[Tensor]  # (channels, height, width) each
     draws: _Draws
     labels: Tensor | None  # (images, attributes), float32
     masks: list[Tensor] | None  # (instances, height, width) each, uint8, 0 or 1
@@ -335,27 +344,28 @@ class _Slab:
     """Images in one tensor on a device, from which one kernel crops the next few batches.
 
     Args:
-        pixels: The images, (3, height, width) each.
+        pixels: The images, (channels, height, width) each.
         draws: Of their samples.
         crop: Side of a crop.
+        kind: What the images consist of.
     """
 
-    def __init__(self, pixels: list[Tensor], draws: _Draws, crop: int) -> None:
-        first = pixels[0]
+    def __init__(self, pixels: list[Tensor], draws: _Draws, crop: int, kind: PixelFormat) -> None:
+        first, self._format = pixels[0], kind
         size = first.numel()
-        count = first.untyped_storage().nbytes() // size
+        count = first.untyped_storage().nbytes() // (size * first.element_size())
         self._pixels = first.as_strided((count, *first.shape), (size, *first.stride()), 0)
         self._places = torch.tensor([each.storage_offset() // size for each in pixels])
         self._draws, self._device = draws, first.device
         self._along = torch.arange(crop)
-        self._channels = torch.arange(3, device=self._device)[:, None, None]
+        self._channels = torch.arange(len(first), device=self._device)[:, None, None]
         self._number, self._block = -1, tuple[Tensor, ...]()
         few = max(1, min(MOST_CROPS, MOST_PIXELS // crop**2))
         self._few = 1 << (few.bit_length() - 1)  # which divides a block
         self._few_number, self._crops = -1, torch.empty(0)
 
     def cut(self, first_sample: int, size: int) -> Tensor:
-        """Crop and mirror images, (size, 3, crop, crop), float in [-1, 1].
+        """Crop and mirror images, (size, channels, crop, crop), float in [-1, 1].
 
         The result may be a view of memory that other batches share.
         """
@@ -371,7 +381,7 @@ class _Slab:
                 self._number, self._block = block, self._prepare(block)
             places, rows, columns = (each[part] for each in self._block)
             crops = self._pixels[places, self._channels, rows, columns]
-            self._few_number, self._crops = number, to_float(crops)
+            self._few_number, self._crops = number, to_float(crops, self._format)
         return self._crops
 
     def _prepare(self, number: int) -> tuple[Tensor, ...]:

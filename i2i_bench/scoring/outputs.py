@@ -75,15 +75,15 @@ def first_outputs(outputs: Any, count: int) -> Any:
     return outputs[:, :count]
 
 
-def empty_outputs(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def empty_outputs(shape: tuple[int, ...], dtype: str = "uint8") -> NDArray[Any]:
     """Return an array for outputs, which lies on disk where it is large.
 
     Raises:
         ValueError: If there is no space for it.
     """
-    size = math.prod(shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= IN_MEMORY:
-        return np.empty(shape, np.uint8)
+        return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:  # what is mapped outlives it
         try:
             os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process later
@@ -92,4 +92,4 @@ def empty_outputs(shape: tuple[int, ...]) -> NDArray[np.uint8]:
                 f"{size / 2**30:.0f} GiB of outputs do not fit into {tempfile.gettempdir()}: "
                 f"{error.strerror}; TMPDIR names another folder"
             ) from None
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+        return np.memmap(file, dtype, "r+", shape=shape)

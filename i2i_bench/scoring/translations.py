@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,14 @@ from i2i_bench.data.decode import (
     channels_last,
     decode_images,
     to_float,
-    to_uint8,
+    to_pixels,
+    to_rgb,
 )
 from i2i_bench.data.directions import LabelArray, label_array, labels_of, lacking_direction
 from i2i_bench.data.needs import takes_masks
 from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
 from i2i_bench.data.test_set import Instances, TestSet
+from i2i_bench.data.window import windowed
 from i2i_bench.model import Direction, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.randomness import Randomness
@@ -31,6 +34,7 @@ from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.masks import MaskHealth
 from i2i_bench.scoring.outputs import empty_outputs
 from i2i_bench.system.progress import Progress
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
 BATCH_SIZE = 8  # always the same: another one changes the last bits of some networks' images
 
@@ -42,8 +46,8 @@ class Translations:
     Attributes:
         direction: From where to where.
         names: File name of each source.
-        sources: (images, height, width, 3), uint8.
-        fakes: The same shape, rounded to 8 bits.
+        sources: (images, height, width, channels), uint8, or uint16 where values have a range.
+        fakes: The same size, rounded, in the channels and the range of the target.
         reconstructions: The fakes, as saved, translated back; or the reason why there are none.
         background: (images, height, width), attention of the mask that copies the input; None for a
             model without one.
@@ -51,12 +55,13 @@ class Translations:
         checkpoint: ``last``, or which.
         partial: Whether test images are missing.
         labels: Of the sources, and those to which they were translated; None without labels.
-        outputs: (images, outputs, height, width, 3), uint8, the fakes first, where several were
+        outputs: (images, outputs, height, width, channels), the fakes first, where several were
             asked for or several answers are right; those of a model without chance are the same.
             None where there is one output.
         instances: (images, instances, height, width) in [0, 1], instance masks after translation;
             None for a model without.
         source_instances: Those of the sources.
+        pixels: What sources and translations consist of.
     """
 
     direction: Direction
@@ -69,9 +74,10 @@ class Translations:
     checkpoint: str = "last"
     partial: bool = False
     labels: tuple[LabelArray, LabelArray] | None = None
-    outputs: NDArray[np.uint8] | None = None
+    outputs: NDArray[Any] | None = None
     instances: NDArray[np.float32] | None = None
     source_instances: Instances | None = None
+    pixels: tuple[PixelFormat, PixelFormat] = (RGB, RGB)
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,12 @@ class Reference:
 
     Attributes:
         names: File name of each real test image of the target domain.
-        real: (images, height, width, 3), uint8.
+        real: (images, height, width, channels), uint8, or uint16 where values have a range.
         halves: Two disjoint sets of training images of the target domain, of equal size.
         truth: True translation of each source; None where unknown.
         foreground: (height, width) for each source, True where it may change; None where unknown.
         labels: Of the real test images, (images, attributes); None without labels.
-        answers: (images, answers, height, width, 3), uint8, all right translations of each source;
+        answers: (images, answers, height, width, channels), all right translations of each source;
             None where only one is, or they are unknown.
         true_instances: (images, instances, height, width), instance masks of each source after a
             right translation; None where unknown.
@@ -97,7 +103,7 @@ class Reference:
     truth: Images | None
     foreground: Sequence[NDArray[np.bool_]] | None
     labels: LabelArray | None = None
-    answers: NDArray[np.uint8] | None = None
+    answers: NDArray[Any] | None = None
     true_instances: Instances | None = None
 
 
@@ -134,6 +140,7 @@ def translate_test_set(
     work = _Work(
         model,
         direction,
+        (task.pixel_format(direction.source), task.pixel_format(direction.target)),
         sources,
         labels_of(task, direction),
         test_set.instances(direction.source, num_instances) if has_masks else None,
@@ -156,6 +163,7 @@ class _Work:
 
     model: Model
     direction: Direction
+    pixels: tuple[PixelFormat, PixelFormat]  # of source and target
     images: Images
     labels: tuple[LabelArray, LabelArray] | None
     instances: Instances | None
@@ -166,13 +174,27 @@ class _Work:
         for start in range(0, len(self.images), BATCH_SIZE):
             stop = start + BATCH_SIZE
             pixels = channels_first(self.images[start:stop]).to(self.device)
-            images, masks, labels = to_float(pixels), None, None
+            images, masks, labels = to_float(pixels, self.pixels[0]), None, None
             if self.instances is not None:
                 masks = torch.from_numpy(self.instances[start:stop]).to(images)
             if self.labels is not None:
                 labels = self.labels[0][start:stop], self.labels[1][start:stop]
             random = Randomness(seed, start, self.device)
             yield start, Request(self.direction, images, labels, masks), random
+
+    def translate(self, request: Request, random: Randomness) -> Images:
+        """Translate a batch into pixels of the target, (batch, height, width, channels).
+
+        Raises:
+            ValueError: If a translation has another shape, or is not finite.
+        """
+        made = _checked(self.model, request, random, self.pixels[1].channels)
+        return channels_last(to_pixels(made, self.pixels[1]))
+
+    def empty(self) -> Images:
+        """Return an array for a translation of each image."""
+        target = self.pixels[1]
+        return np.empty((*self.images.shape[:3], target.channels), target.dtype)
 
 
 def _tell_nobody(stage: str, done: int, of: int) -> None:
@@ -182,11 +204,11 @@ def _tell_nobody(stage: str, done: int, of: int) -> None:
 
 def _translate_there(work: _Work, names: list[str], tell: Progress) -> Translations:
     """Translate all images once, and gather attention and instance masks."""
-    model, fakes = work.model, np.empty_like(work.images)
+    model, fakes = work.model, work.empty()
     background, healths, instances = [], [], []
     for start, request, random in work.parts():
         stop = start + len(request.images)
-        fakes[start:stop] = channels_last(to_uint8(_checked(model, request, random)))
+        fakes[start:stop] = work.translate(request, random)
         masks = attention_of(model, request, random)
         healths.append(measure(masks))
         if masks is not None and masks.background is not None:
@@ -205,53 +227,56 @@ def _translate_there(work: _Work, names: list[str], tell: Progress) -> Translati
         labels=work.labels,
         instances=np.concatenate(instances) if instances else None,
         source_instances=work.instances,
+        pixels=work.pixels,
     )
 
 
 def _translate_back(
     work: _Work, fakes: Images, instances: NDArray[np.float32] | None, tell: Progress
 ) -> Images | str:
-    """Translate 8-bit translations back; give the reason where there is no way, or no network."""
-    way, back = work.direction.reverse, np.empty_like(fakes)
+    """Translate back, as saved; give the reason where there is no way, or no network."""
+    way, pixels = work.direction.reverse, work.pixels[::-1]
     if reason := lacking_direction(work.model, way):
         return reason
     swapped = None if work.labels is None else (work.labels[1], work.labels[0])
     given = None if instances is None else instances.round().astype(np.uint8)
-    returning = replace(work, direction=way, images=fakes, labels=swapped, instances=given)
+    given_back = {"direction": way, "pixels": pixels, "images": fakes}
+    returning = replace(work, **given_back, labels=swapped, instances=given)
+    back = returning.empty()
     try:
         for start, request, random in returning.parts():
             stop = start + len(request.images)
-            back[start:stop] = channels_last(to_uint8(_checked(work.model, request, random)))
+            back[start:stop] = returning.translate(request, random)
             tell(stop, len(fakes))
     except AbsentNetwork as error:
         return str(error)
     return back
 
 
-def _outputs(work: _Work, fakes: Images, count: int, tell: Progress) -> NDArray[np.uint8] | None:
-    """Gather the outputs of each image, (images, count, height, width, 3), the fakes first."""
+def _outputs(work: _Work, fakes: Images, count: int, tell: Progress) -> NDArray[Any] | None:
+    """Gather the outputs of each image, (images, count, height, width, channels), fakes first."""
     if count == 0:
         return None
     shape = (len(fakes), count, *fakes.shape[1:])
     if not work.model.card.is_random:
         return np.broadcast_to(fakes[:, None], shape)
-    outputs = empty_outputs(shape)
+    outputs = empty_outputs(shape, work.pixels[1].dtype)
     outputs[:, 0] = fakes
     for seed in range(1, count):
         for start, request, random in work.parts(seed):
-            made = to_uint8(_checked(work.model, request, random))
-            outputs[start : start + len(made), seed] = channels_last(made)
+            made = work.translate(request, random)
+            outputs[start : start + len(made), seed] = made
             tell((seed - 1) * len(fakes) + start + len(made), (count - 1) * len(fakes))
     return outputs
 
 
-def _checked(model: Model, request: Request, random: Randomness) -> torch.Tensor:
+def _checked(model: Model, request: Request, random: Randomness, channels: int) -> torch.Tensor:
     source = request.images
     fake = translate_images(model, request, random)
-    if fake.shape != source.shape:
+    if fake.shape != (len(source), channels, *source.shape[2:]):
         raise ValueError(
             f"{model.card.title} made {tuple(fake.shape)} of images {tuple(source.shape)}; "
-            "a translation keeps the shape"
+            f"a translation keeps the shape, and has the {channels} channels of its domain"
         )
     if not bool(fake.isfinite().all()):
         raise ValueError(f"{model.card.title} made translations that are not finite")
@@ -310,7 +335,7 @@ def sample_rows(
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
     """Return captioned pictures of the first test images: source, translation, masks."""
     direction, images = found.direction, channels_first(found.sources[:count])
-    sources, labels, instances = to_float(images.to(device)), None, None
+    sources, labels, instances = to_float(images.to(device), found.pixels[0]), None, None
     if found.labels is not None:
         labels = found.labels[0][:count], found.labels[1][:count]
     if found.source_instances is not None:
@@ -319,20 +344,21 @@ def sample_rows(
     model.networks.eval()
     with torch.no_grad():
         masks = attention_of(model, request, Randomness(0, device=device))
+    source, target = found.pixels
+    shown = {"source": (found.sources, source), "translation": (found.fakes, target)}
+    if not isinstance(found.reconstructions, str):
+        shown["reconstruction"] = found.reconstructions, source
+    if against.truth is not None:
+        shown["truth"] = against.truth, target
     for i in range(len(sources)):
         row: dict[str, NDArray[np.generic]] = {
-            "source": found.sources[i],
-            "translation": found.fakes[i],
+            name: windowed(whole[i], pixels) for name, (whole, pixels) in shown.items()
         }
-        if not isinstance(found.reconstructions, str):
-            row["reconstruction"] = found.reconstructions[i]
-        if against.truth is not None:
-            row["truth"] = against.truth[i]
         if masks is not None:
             for k, attention in enumerate(masks.attention[i].float().cpu().numpy()):
                 copied = " (background)" if k == masks.background else ""
                 row[f"attention {k + 1}{copied}"] = attention
             if masks.content is not None:
-                contents = channels_last(to_uint8(masks.content[i]))
+                contents = channels_last(to_rgb(masks.content[i]))
                 row |= {f"content {k + 1}": image for k, image in enumerate(contents)}
         yield row

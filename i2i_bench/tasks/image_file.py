@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat, ValueRange
+
 if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
@@ -21,11 +23,21 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs f
 MINIMUM_SIZE = 4
 INSIDE = 127  # of grey values 0 to 255, above which a pixel of a mask is inside
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
+CLIPPED = "clipped"  # in ``info`` of an image: values beyond the range of its domain were
+LARGEST_OF_8_BITS = 255
+WHITE_IS_ZERO = 0  # of TIFF's photometric interpretation, which PIL heeds for 8 bits alone
+_PHOTOMETRIC = 262  # its tag
 _DEEP_MODES = ("I", "F")  # with their variants such as I;16
 
 
-def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = False) -> Image.Image:
-    """Read an image file as 8-bit RGB.
+def read_image(
+    path: Path,
+    file: BinaryIO | None = None,
+    *,
+    is_plain: bool = False,
+    pixels: PixelFormat = RGB,
+) -> Image.Image:
+    """Read an image file as what its domain consists of, by default 8-bit RGB.
 
     Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
     an animation, the first frame is read.
@@ -35,15 +47,26 @@ def read_image(path: Path, file: BinaryIO | None = None, *, is_plain: bool = Fal
         file: Its content, where that is not to be read from the path.
         is_plain: Whether what this would change is refused instead: transparency, other colours
             than grey and RGB, and animations.
+        pixels: What the image is to consist of.
+
+    Returns:
+        An image of PIL's mode RGB; or L if it is to be grey; or F if values have a range, to which
+        they are clipped. Then ``info`` holds ``CLIPPED`` if any were.
 
     Raises:
-        ValueError: If the file is damaged, no image, not of 8 bits, too small or too large.
+        DeepGreyError: If the file has 16-bit grey values, and no range says what they mean.
+        ValueError: If it is damaged, no image, of colours or a depth that would be lost, too small
+            or too large.
     """
     with _open_image(path, file) as image:
+        _require_depth(path, image, pixels)
         image.load()
-        if is_plain and (loss := _loss_as_rgb(image)):
+        is_deep = image.mode.startswith(_DEEP_MODES)
+        if is_plain and not is_deep and (loss := _loss_as_rgb(image)):
             raise _RefusedImageError(f"{path} {loss}; save it as plain RGB")
-        return _as_rgb(image)
+        if pixels.value_range:
+            return _values_in(pixels.value_range, image if is_deep else _as_grey(path, image))
+        return _as_rgb(image) if pixels.channels == RGB.channels else _as_grey(path, image)
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
@@ -66,6 +89,7 @@ def read_mask(path: Path) -> NDArray[bool_]:
     import numpy as np
 
     with _open_image(path) as image:
+        require_8_bits(path, image)
         image.load()
         if loss := _loss_as_rgb(image):
             raise _RefusedImageError(f"{path} {loss}; save the mask as black and white")
@@ -130,8 +154,12 @@ class _RefusedImageError(ValueError):
     """A file is refused, with the whole message."""
 
 
+class DeepGreyError(_RefusedImageError):
+    """A file has 16-bit grey values, and no range says what they mean."""
+
+
 def _check_image(path: Path, image: Image.Image) -> None:
-    """Refuse by the header what is too large, too small or not of 8 bits."""
+    """Refuse by the header what is too large or too small."""
     from PIL.Image import MAX_IMAGE_PIXELS
 
     width, height = image.size
@@ -143,11 +171,83 @@ def _check_image(path: Path, image: Image.Image) -> None:
         raise _RefusedImageError(
             f"{path} of {width}x{height} pixels is too small; each side needs {MINIMUM_SIZE} pixels"
         )
-    if image.mode.startswith(_DEEP_MODES) or _is_deep(image):
+
+
+def require_8_bits(path: Path, image: Image.Image) -> None:
+    """Refuse by the header what PIL would cut to 8 bits.
+
+    Raises:
+        DeepGreyError: If it is 16-bit grey.
+        ValueError: If it is deep in another way.
+    """
+    if not (image.mode.startswith(_DEEP_MODES) or _is_deep(image)):
+        return
+    kind = DeepGreyError if is_16_bit_grey(image) else _RefusedImageError
+    raise kind(
+        f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
+        "scale it to 8 bits a channel first"
+    )
+
+
+def is_16_bit_grey(image: Image.Image) -> bool:
+    """Tell by the header whether an image has unsigned 16-bit grey values."""
+    if image.mode.startswith("I;16"):
+        return True
+    names = _decoders(image)
+    return image.mode == "I" and any(n.startswith("I;16") and "S" not in n for n in names)
+
+
+def _require_depth(path: Path, image: Image.Image, pixels: PixelFormat) -> None:
+    """Refuse by the header what its domain does not consist of."""
+    if pixels.value_range is None:
+        require_8_bits(path, image)
+    elif is_16_bit_grey(image):
+        _require_one_scale(path, image)
+    elif image.mode.startswith(_DEEP_MODES) or _is_deep(image):
         raise _RefusedImageError(
-            f"{path} has 16-bit, 32-bit or floating pixels (mode {image.mode}); "
-            "scale it to 8 bits a channel first"
+            f"{path} has signed, 32-bit, floating or coloured deep pixels (mode {image.mode}); "
+            "16-bit grey of values from 0 up is needed: add a constant, and save it so"
         )
+    elif pixels.value_range[1] > LARGEST_OF_8_BITS:
+        raise _RefusedImageError(
+            f"{path} has 8 bits a pixel, and the values of its domain go up to "
+            f"{pixels.value_range[1]}; save it in 16 bits, in the scale of the others"
+        )
+
+
+def _values_in(value_range: ValueRange, grey: Image.Image) -> Image.Image:
+    """Give grey values in float, clipped to a range, which is noted."""
+    import numpy as np
+    from PIL import Image as PILImage
+
+    values, (low, high) = np.asarray(grey), value_range
+    found = PILImage.fromarray(values.clip(low, high).astype(np.float32))
+    if values.min() < low or values.max() > high:
+        found.info[CLIPPED] = True
+    return found
+
+
+def _require_one_scale(path: Path, image: Image.Image) -> None:
+    """Refuse a TIFF of several pages, of which one would be read, and one whose 0 is white."""
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise _RefusedImageError(f"{path} is a stack of {pages} pages; save each as a file")
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == WHITE_IS_ZERO:
+        raise _RefusedImageError(f"{path} says that 0 is white; save it with 0 as black")
+
+
+def _as_grey(path: Path, image: Image.Image) -> Image.Image:
+    """Convert a loaded image to grey, without its transparency; refuse colours."""
+    if image.mode in ("1", "L"):
+        image.info.pop("transparency", None)
+        return image.convert("L")
+    colours = _as_rgb(image).split()
+    if any(each.tobytes() != colours[0].tobytes() for each in colours[1:]):
+        raise _RefusedImageError(
+            f"{path} has colours, and the images of its domain are of 1 channel; save it as grey, "
+            "or state 3 channels"
+        )
+    return colours[0]
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -176,6 +276,11 @@ def _is_transparent(image: Image.Image) -> bool:
 
 def _is_deep(image: Image.Image) -> bool:
     """Tell whether PIL would cut 16 bits a channel to 8, from how it is about to decode."""
+    return any(";16" in name for name in _decoders(image))
+
+
+def _decoders(image: Image.Image) -> list[str]:
+    """Name the layouts from which PIL is about to decode an image that is not loaded."""
     arguments = [tile[3] for tile in getattr(image, "tile", [])]
-    names = [a if isinstance(a, tuple) else (a,) for a in arguments]
-    return any(isinstance(name, str) and ";16" in name for part in names for name in part)
+    parts = [a if isinstance(a, tuple) else (a,) for a in arguments]
+    return [name for part in parts for name in part if isinstance(name, str)]

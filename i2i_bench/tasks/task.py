@@ -26,11 +26,14 @@ class TaskImage:
 
     Attributes:
         name: File name, unique within its split and domain.
-        read: Gives the image in PIL's mode RGB; raises ValueError naming an unreadable file.
+        read: Gives the image in PIL's mode RGB, or L if it is grey, or F if its values have a
+            range, in which they lie; raises ValueError naming an unreadable file.
+        pixels: What it consists of.
     """
 
     name: str
     read: Callable[[], Image.Image]
+    pixels: PixelFormat = RGB
 
 
 @dataclass(frozen=True)
