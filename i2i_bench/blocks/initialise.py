@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from i2i_bench.blocks.layers import SameConv2d, SameConvTranspose2d
+from i2i_bench.blocks.normalise import MomentNorm
+
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
     """Draw convolutions' weights from N(0, std^2), batch norms' from N(1, std^2); biases are 0."""
@@ -36,3 +39,22 @@ def init_xavier(network: nn.Module, gain: float) -> None:
             nn.init.xavier_normal_(module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def init_tensorflow(network: nn.Module, std: float = 0.02) -> None:
+    """Draw weights as TensorFlow's DCGAN: those of convolutions truncated at two deviations.
+
+    Other convolutions' and linear layers' are from N(0, std^2), scales of normalisations from
+    N(1, std^2); biases and shifts are 0.
+    """
+    for module in network.modules():
+        if isinstance(module, SameConv2d):
+            nn.init.trunc_normal_(module.weight, 0.0, std, -2 * std, 2 * std)
+        elif isinstance(module, SameConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, std)
+        elif isinstance(module, MomentNorm):
+            nn.init.normal_(module.weight, 1.0, std)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

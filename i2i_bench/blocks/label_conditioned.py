@@ -187,7 +187,7 @@ class LabelConditioned(Model):
         of_real, logits = self.discriminator(real)
         of_fake, _ = self.discriminator(fake)
         mixed = shares * real + (1 - shares) * fake
-        penalty = gradient_penalty(self.discriminator, mixed)
+        penalty = gradient_penalty(lambda images: self.discriminator(images)[0], mixed)
         classified = classification_loss(logits, labels, is_softmax=self.config.is_softmax)
         total = of_fake.mean() - of_real.mean() + self.config.lambda_penalty * penalty
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,19 @@ def classification_loss(logits: Tensor, labels: Tensor, *, is_softmax: bool) -> 
     return summed / len(labels)
 
 
-def gradient_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
-    """Return the mean squared distance from 1 of the norm of the critic's gradient at each image.
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], images: Tensor, least: float = 0.0
+) -> Tensor:
+    """Return the mean squared distance from 1 of the norm of a critic's gradient at each image.
 
-    The gradient is that of the sum of an image's values (WGAN-GP, Gulrajani et al., 2017).
+    The gradient is that of the sum of an image's values (WGAN-GP, Gulrajani et al., 2017); the norm
+    is the root of ``least`` and the sum of its squares.
     """
     images = images.detach().requires_grad_(True)
-    values, _ = discriminator(images)
-    (gradient,) = torch.autograd.grad(values.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     exact = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
-    return (exact.square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
+    squares = exact.square().sum(dim=(1, 2, 3))
+    return ((squares + least if least else squares).sqrt() - 1).square().mean()
 
 
 def least_squares(logits: Tensor, target: float) -> Tensor:

@@ -92,3 +92,24 @@ class BatchNorm(nn.BatchNorm2d):
                 "batch_size, fewer levels, or leave the normalisation of the bottleneck out"
             )
         return super().forward(input)
+
+
+class MomentNorm(nn.Module):
+    """Affine instance normalisation by TensorFlow's ``moments``: one pixel becomes the shift.
+
+    The mean within the variance counts as constant there. That changes no gradient, but gradients
+    of gradients: a critic's penalty is another one, and biases before the layer learn from it.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width)."""
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        variance = (x - mean.detach()).square().mean(dim=(2, 3), keepdim=True)
+        scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], x - mean, scale)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,50 @@ def adam(
         for name, parameters in trainable.items()
         if parameters
     }
+
+
+class TensorFlowRMSProp(Optimizer):
+    """RMSProp as TensorFlow 1 has it: the mean square starts at 1, epsilon is inside the root.
+
+    With PyTorch's, which starts at 0 and adds epsilon to the root, first steps are three times as
+    long. A parameter without a gradient keeps its value and its mean square.
+
+    Args:
+        parameters: What to train.
+        lr: Learning rate; a tensor on the device while steps are captured.
+        decay: Of the mean square.
+        epsilon: Added to it.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Tensor,
+        decay: float = 0.9,
+        epsilon: float = 1e-10,
+    ) -> None:
+        defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "capturable": False}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
+        """Take one step down the gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["mean_square"] = torch.ones_like(parameter)
+                square, gradient = state["mean_square"], parameter.grad
+                square.lerp_(gradient.square(), 1 - group["decay"])
+                root = (square + group["epsilon"]).sqrt_()
+                parameter.sub_(group["lr"] * gradient / root)
+        return loss
 
 
 def set_learning_rate(optimizers: Mapping[str, Optimizer], value: float) -> None:
