@@ -1,0 +1,1 @@
+"""DualGAN, with the networks of 2017 and the last published ones."""
