@@ -1,8 +1,8 @@
 """Read checkpoints of models' authors: files of many ages and of any origin, none of them trusted.
 
-A model's ``from_official`` reads state dicts with ``read_state_dict``, ``read_parts`` or
-``read_pair``, infers its configuration from ``StateDict.shape`` and ``StateDict.count``, and has
-``build`` do the rest.
+A model's ``from_official`` reads state dicts with ``read_state_dict``, ``read_parts``,
+``read_pair`` or ``read_epoch``, infers its configuration from ``StateDict.shape`` and
+``StateDict.count``, and has ``build`` do the rest.
 """
 
 from __future__ import annotations
@@ -123,12 +123,54 @@ def read_pair(path: Path) -> dict[str, StateDict]:
     }
 
 
+def read_epoch(path: Path, networks: Sequence[str]) -> dict[str, StateDict]:
+    """Read ``<epoch>_net_<network>.pth`` of a code base that writes a file for each network.
+
+    The epoch is ``latest``, or else the highest that has the first network, or else the one word
+    that files are named by. A file is read alone if its name is another, and with those of its
+    epoch beside it otherwise.
+
+    Args:
+        path: Of the folder, or of the first network's file.
+        networks: Names; all but the first may be missing.
+
+    Raises:
+        ValueError: If the first network is missing, or a file is damaged.
+    """
+    first, ending = networks[0], f"_net_{networks[0]}.pth"
+    if path.is_file():
+        if not path.name.endswith(ending):
+            return {first: read_state_dict(path)}
+        folder, epoch = path.parent, path.name.removesuffix(ending)
+    else:
+        found = {file.name.removesuffix(ending) for file in path.glob(f"*{ending}")}
+        numbered = _newest_first([name for name in found if name == "latest" or name.isdigit()])
+        others = sorted(found - set(numbered))
+        if not numbered and len(others) > 1:
+            named = ", ".join(printable(name + ending, LONGEST_NAME) for name in others[:NUM_SHOWN])
+            raise ValueError(f"{path} holds several generators: give the path of one, as {named}")
+        if not found:
+            raise ValueError(f"{path} holds no generator: needed is latest{ending}, or an epoch's")
+        folder, epoch = path, (numbered + others)[0]
+    files = {name: folder / f"{epoch}_net_{name}.pth" for name in networks}
+    return {name: read_state_dict(file) for name, file in files.items() if file.exists()}
+
+
+def is_named(path: Path, words: tuple[str, ...]) -> bool:
+    """Tell whether a file, or its folder, has a name that begins with one of some words."""
+    return path.name.startswith(words) or path.parent.name.startswith(words)
+
+
+def _newest_first(epochs: Iterable[str]) -> list[str]:
+    return sorted(epochs, key=lambda e: (e == "latest", e != "latest" and int(e)), reverse=True)
+
+
 def _pair_files(folder: Path) -> dict[str, Path]:
     epochs: dict[str, dict[str, Path]] = {}
     for path in folder.glob("*_net_*.pth"):
         if match := re.fullmatch(r"(latest|[0-9]+)_net_(G|[GD]_[AB])\.pth", path.name):
             epochs.setdefault(match[1], {})[match[2]] = path
-    newest = sorted(epochs, key=lambda e: (e == "latest", e != "latest" and int(e)), reverse=True)
+    newest = _newest_first(epochs)
     for generators in ({"G_A", "G_B"}, {"G"}, {"G_A"}, {"G_B"}):
         for epoch in newest:
             if generators <= epochs[epoch].keys():

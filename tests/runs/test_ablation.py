@@ -11,6 +11,7 @@ from PIL import Image
 from sound_records import make_record, make_score
 
 from i2i_bench.plugins import registry
+from i2i_bench.plugins.toy import toy
 from i2i_bench.records.ablation import FOLDER, AblationPlan, AblationPoint, read_ablations
 from i2i_bench.records.record import Values
 from i2i_bench.report import ablation
@@ -288,9 +289,11 @@ def test_names_of_files_are_safe_and_bounded(tmp_path):
 
 @pytest.mark.parametrize("model", registry.available_models())
 def test_declared_ablations_can_be_planned(tmp_path, model):
-    for name in registry.load_model(model).ablations:
+    model_class = registry.load_model(model)
+    task = "stripes-paired" if toy(model_class).paired else "stripes"
+    for name in model_class.ablations:
         found, variants = declared(model, name, Choices("small"))
-        made, jobs = plan_ablation(theme(variants, (found.key,)), "stripes", [0], tmp_path)
+        made, jobs = plan_ablation(theme(variants, (found.key,)), task, [0], tmp_path)
         assert [point.values[0] for point in made.points] == [p.label for p in found.points]
         assert len({job.run for job in jobs}) == len(found.points)
 

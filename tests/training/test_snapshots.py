@@ -33,7 +33,9 @@ def test_moments_halve_the_budget_from_its_end(budget, expected):
 
 def make_job(name, data):
     model = registry.load_model(name)
-    task = "shapes-attributes" if toy(model).attributes else "stripes"
+    needed = toy(model)
+    two = "stripes-paired" if needed.paired else "stripes"
+    task = "shapes-attributes" if needed.attributes else two
     return plan.make_job(
         name, model, (task, catalogue.find_task(task, data)), 0, Choices("tiny", {}, 8)
     )

@@ -4,12 +4,14 @@ import csv
 import io
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from torch import nn
 
 from i2i_bench.cli.main import main
+from i2i_bench.plugins import registry
 from i2i_bench.plugins.describe import count_published
 from i2i_bench.plugins.registry import BrokenModel
 from i2i_bench.report.papers import layers, published, tables
@@ -235,7 +237,8 @@ def test_installed_two_domain_model_is_needed_for_each_pair():
     assert found["attentiongan"]["models_formula"] == "m(m-1)/2"
     assert found["attentiongan"]["total"] == "28000"
     two = {("attentiongan", 2), ("attentiongan-v1", 2), ("cyclegan", 2)}
-    assert set(asked) == two | {("attentiongan-multi", 8), ("stargan", 8)}
+    assert two < set(asked)
+    assert {name for name, number in asked if number != 2} == {"attentiongan-multi", "stargan"}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,14 @@ def test_models_of_labels_are_counted_as_their_authors_are(name, num_domains, pa
     assert line["total"] == str(parameters)
 
 
-def test_model_that_is_not_installed_has_an_empty_cell_with_the_reason():
+def install_only(monkeypatch, *names):
+    """Have no model installed but these."""
+    entries = [SimpleNamespace(name=name) for name in names]
+    monkeypatch.setattr(registry, "find_entries", lambda: entries)
+
+
+def test_model_that_is_not_installed_has_an_empty_cell_with_the_reason(monkeypatch):
+    install_only(monkeypatch)
     (line,) = (line for line in lines(kind="installed") if line["name"] == "pix2pix")
     assert (line["parameters"], line["total"], line["reason"]) == ("", "", "not installed")
     assert "| pix2pix: not installed " in tables.paper_markdown(table())
@@ -284,7 +294,7 @@ def test_command_counts_installed_models(cli, places):
         "28",
         "792,003,296",
     ]
-    assert "| 29,175,372 |     28 | 816,910,416 |" in text  # Scheme II
+    assert re.search(r"\| 29,175,372 \| +28 \| +816,910,416 \|", text)  # Scheme II
 
 
 def test_command_says_beside_its_output_that_counting_takes_time(places):
@@ -333,9 +343,10 @@ def install(name, text, places, monkeypatch):
     monkeypatch.delitem(sys.modules, "i2i_labelled", raising=False)
 
 
-def test_model_of_one_way_is_needed_twice_for_each_pair_and_said_to_be(places, monkeypatch):
+def test_model_of_one_way_is_needed_twice_for_each_pair_and_said_to_be(monkeypatch):
+    install_only(monkeypatch, "cyclegan")
     assert "One way only" not in tables.paper_markdown(table())
-    install("pix2pix", PLUGIN, places, monkeypatch)
+    install_only(monkeypatch, "pix2pix")
     text = tables.paper_markdown(table())
     assert "One way only, so that m domains need m(m-1): pix2pix." in text
     (line,) = (line for line in lines(kind="installed") if line["name"] == "pix2pix")
