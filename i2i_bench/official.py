@@ -89,8 +89,15 @@ def read_state_dict(path: Path) -> StateDict:
     return _state_dicts(path, {"": read_untrusted(path)})[""]
 
 
-def read_parts(path: Path, parts: Iterable[str]) -> dict[str, StateDict]:
+def read_parts(
+    path: Path, parts: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, StateDict]:
     """Read a file that holds several state dicts by name, and maybe more.
+
+    Args:
+        path: Of the file.
+        parts: Names of those that are needed.
+        optional: Names of those that are read where they are there.
 
     Raises:
         ValueError: If there is no such file, it is damaged, or it lacks one of the parts.
@@ -100,6 +107,7 @@ def read_parts(path: Path, parts: Iterable[str]) -> dict[str, StateDict]:
     missing = [part for part in wanted if part not in held]
     if missing:
         raise ValueError(f"{path.name} lacks the state dicts {', '.join(missing)}")
+    wanted += [part for part in optional if part in held]
     return _state_dicts(path, {part: held[part] for part in wanted})
 
 

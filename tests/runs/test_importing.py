@@ -23,6 +23,7 @@ from i2i_bench.training.start import present
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
+DRIT = ("enc_c", "enc_a", "gen", "disA", "disA2", "disB", "disB2", "disContent")
 UGATIT = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
 FAMILIES = {  # fixture → model
     "attentiongan_v2": "attentiongan",
@@ -31,6 +32,7 @@ FAMILIES = {  # fixture → model
     "cyclegan": "cyclegan",
     "unit": "unit",
     "munit": "munit",
+    "drit": "drit",
     "ugatit_light": "ugatit-light",
     "ugatit_full": "ugatit",
 }
@@ -52,6 +54,9 @@ def save(golden, tmp_path):
             for kind in ("gen", "dis"):
                 both = {domain: numbers.network(f"{kind}_{domain}") for domain in ("a", "b")}
                 torch.save(both, folder / f"{kind}_00000007.pt")
+            return folder
+        if fixture == "drit":
+            torch.save({name: numbers.network(name) for name in DRIT}, folder / "00001.pth")
             return folder
         if fixture.startswith("ugatit"):
             networks = {name: golden("ugatit_light").network(name) for name in UGATIT}
@@ -222,7 +227,7 @@ def multi(golden, folder: Path) -> None:
     golden("attentiongan_multi").save(folder, {"200000-G.ckpt": "G"})
 
 
-def drit(golden, folder: Path) -> None:
+def odd_drit(golden, folder: Path) -> None:
     parts = {part: {"convA.0.model.1.weight": torch.ones(4, 3, 7, 7)} for part in ("enc_c", "gen")}
     torch.save(parts | {"ep": 1, "total_it": 5}, folder / "00001.pth")
 
@@ -256,7 +261,7 @@ def test_files_for_labels_are_told_apart(cli, golden, places, write, fitting):
     [
         (odd_munit, "MUNIT"),
         (odd_labels, "StarGAN or the multi-domain AttentionGAN"),
-        (drit, "DRIT"),
+        (odd_drit, "DRIT"),
         (unet, "pix2pix or CycleGAN with a U-Net"),
         (nothing_known, None),
     ],

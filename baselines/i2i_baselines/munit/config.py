@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from i2i_baselines.munit.networks import STYLE_MINIMUM, VGG_MINIMUM
+from i2i_baselines.munit.networks import VGG_MINIMUM
 from i2i_bench.blocks.discriminators import multi_scale_minimum
+from i2i_bench.blocks.encoders import STYLE_MINIMUM
 from i2i_bench.blocks.limits import at_least, check_limits
 from i2i_bench.model import Ablation, Preset, Variation
 

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_baselines.munit.config import ABLATIONS, DOMAINS, PRESETS, WITHOUT_CYCLE, MUNITConfig
-from i2i_baselines.munit.networks import PerceptualFeatures, StyledDecoder, StyleEncoder
+from i2i_baselines.munit.networks import PerceptualFeatures, StyledDecoder
 from i2i_bench import official, pretrained
 from i2i_bench.blocks.autoencoders import ContentEncoder
 from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
+from i2i_bench.blocks.encoders import StyleEncoder
 from i2i_bench.blocks.initialise import init_kaiming, init_normal
 from i2i_bench.blocks.limits import require_task_size, task_channels
 from i2i_bench.blocks.losses import differentiate, least_squares

@@ -1,4 +1,4 @@
-"""Networks of MUNIT: the style encoder, the decoder that a style modulates, a perceptual trunk."""
+"""Networks of MUNIT: the decoder that a style modulates, a perceptual trunk."""
 
 from __future__ import annotations
 
@@ -12,38 +12,9 @@ from i2i_bench.blocks.layers import ConvLayer
 from i2i_bench.blocks.limits import require_size
 from i2i_bench.blocks.normalise import InstanceNorm
 
-STYLE_MINIMUM = 16  # px: the last of four halvings is reflection-padded, and needs 2x2
 VGG_MINIMUM = 32  # px: four poolings must leave 2x2 to normalise
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-
-
-class StyleEncoder(nn.Module):
-    """Image to style: a 7x7 stem and four halvings without normalisation, then a mean over place.
-
-    Args:
-        width: Channels of the stem.
-        style_width: Numbers of a style.
-        channels: Of the images.
-    """
-
-    def __init__(self, width: int, style_width: int, channels: int) -> None:
-        super().__init__()
-        shapes = [(channels, width, 7, 1), (width, 2 * width, 4, 2), (2 * width, 4 * width, 4, 2)]
-        shapes += 2 * [(4 * width, 4 * width, 4, 2)]
-        self.layers = nn.Sequential(
-            *(ConvLayer(i, o, k, stride=s, activation=nn.ReLU()) for i, o, k, s in shapes)
-        )
-        self.head = nn.Conv2d(4 * width, style_width, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (batch, channels, height, width) to (batch, style_width).
-
-        Raises:
-            ValueError: If a side is below 16 px.
-        """
-        require_size(images, STYLE_MINIMUM, "the style encoder")
-        return self.head(self.layers(images).mean(dim=(2, 3), keepdim=True)).flatten(1)
 
 
 class AdaptiveResidualBlock(nn.Module):
