@@ -27,6 +27,7 @@ from i2i_bench.cli.options import (
     RESULTS,
     RUNS,
     SEEDS,
+    SPLIT,
     choices_from,
     columns,
     find_protocols,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 @PRESET
 @CHANGES
 @BUDGET
+@SPLIT
 @PRECISION
 @FAST
 @DEVICE
@@ -80,7 +82,8 @@ def ablate(**options: Any) -> None:
     """Vary settings of a model, run what is not recorded yet, write table and curve.
 
     Runs every combination of values, tasks and seeds. The files are ablations/TASK-NAME.md, .csv,
-    .tex, .png and .svg in the folder of records, and .json, which --write and --check read.
+    .tex, .png and .svg in the folder of records, and .json, which --write and --check read. With
+    --split validation, by which settings are chosen, their names end in -validation.
 
     \b
     Example:
@@ -175,7 +178,8 @@ def _theme(options: dict[str, Any]) -> Theme:
         keys = what = tuple(axes)
         title = f"{model} by {' and '.join(keys)}"
     name = options["name"] or ablation.default_name(model, what, choices)
-    return ablation.Theme(name, title, keys, tuple(variants), _command(options), protocols)
+    command, split = _command(options), options["split"]
+    return ablation.Theme(name, title, keys, tuple(variants), command, protocols, split)
 
 
 def _axes(typed: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -203,6 +207,7 @@ def _command(options: dict[str, Any]) -> tuple[str, ...]:
     for option, key, usual in (
         ("--preset", "preset", "published"),
         ("--precision", "precision", "fp32"),
+        ("--split", "split", "test"),
     ):
         words += [option, options[key]] if options[key] != usual else []
     if list(options["protocols"]) != ["i2i"]:

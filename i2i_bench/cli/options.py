@@ -112,6 +112,13 @@ BUDGET = click.option(
     type=click.IntRange(min=1),
     help="Images seen in training, counting repeats; default: the preset's.",
 )
+SPLIT = click.option(
+    "--split",
+    type=click.Choice(["test", "validation"]),
+    default="test",
+    show_default=True,
+    help="Images to score: validation holds a tenth out of training, to choose settings by.",
+)
 PRECISION = click.option(
     "--precision",
     type=click.Choice(["fp32", "tf32", "bf16"]),
@@ -210,7 +217,8 @@ def choices_from(options: Mapping[str, Any]) -> Choices:
     changes = typed_changes(options["changes"])
     named = options.get("start")
     start = find_start(named, places_from(options)) if named else None
-    return Choices(options["preset"], changes, options["budget"], options["precision"], start)
+    keys = ("preset", "budget", "precision", "split")
+    return Choices(changes=changes, start=start, **{key: options[key] for key in keys})
 
 
 def typed_changes(typed: Iterable[str]) -> dict[str, str]:

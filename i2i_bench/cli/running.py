@@ -29,6 +29,7 @@ from i2i_bench.cli.options import (
     RESULTS,
     RUNS,
     SEEDS,
+    SPLIT,
     SUBSET_SIZE,
     TASKS,
     choices_from,
@@ -48,6 +49,7 @@ from i2i_bench.cli.options import (
 @PRESET
 @CHANGES
 @BUDGET
+@SPLIT
 @PRECISION
 @FAST
 @click.option(
@@ -81,6 +83,7 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
+      i2i-bench run --model cyclegan --task stripes --set lambda_cycle=5 --split validation
     """
     from i2i_bench.runs import plan
     from i2i_bench.runs.preview import describe_job

@@ -150,6 +150,8 @@ class Record(StrictModel):
         preset: The settings' starting point.
         task: Name of the task.
         task_version: Its version.
+        split: Empty for scores of test images, ``validation`` for those of images that were held
+            out of training.
         headline: Key of the metric that ranks models on this task.
         seed: Seed of the run.
         settings: Every setting, the model's configuration under ``config``.
@@ -189,6 +191,7 @@ class Record(StrictModel):
     preset: Line
     task: FileSafe
     task_version: int
+    split: Literal["", "validation"] = ""
     headline: Line
     seed: Annotated[int, Field(ge=0, lt=2**64)]  # as torch takes it
     settings: Annotated[dict[str, Any], AfterValidator(_settings)]
@@ -224,7 +227,7 @@ class Record(StrictModel):
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         later = ("absent", "alarms", "directions", "frozen", "modes", "modes_left_out")
-        return _without_unset(handler(self), (*later, "source_sha256"))
+        return _without_unset(handler(self), (*later, "source_sha256", "split"))
 
     @property
     def run(self) -> Run:

@@ -11,6 +11,7 @@ from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.selection import Selection
 from i2i_bench.tasks.task import DOMAINS, Task
 from i2i_bench.tasks.two_domains import FOLDERS
+from i2i_bench.tasks.validation import TEST, scored_on
 
 BOTH = frozenset({"a2b", "b2a"})  # of two domains
 
@@ -95,7 +96,7 @@ def _reverse(direction: str, task: str) -> str | None:
 def is_possible(direction: str, task: str) -> bool:
     """Tell whether a task may have a direction, as far as that is certain of its name."""
     source, target = ends(direction)
-    numbers = num_test_images(task)
+    numbers = num_scored_images(task)
     return bool(source) and (not numbers or {source, target} <= numbers.keys())
 
 
@@ -108,8 +109,8 @@ def ends(direction: str) -> tuple[str, str]:
     return (source, target) if separator else ("", "")
 
 
-def num_test_images(task: str) -> Mapping[str, int | None]:
-    """Give the number of test images of each domain, as far as it is certain; empty if unknown.
+def num_scored_images(task: str, split: str = TEST) -> Mapping[str, int | None]:
+    """Give how many images a run is scored on, by domain, as far as is certain; empty if unknown.
 
     In a task of labels, domains are the ends of a change such as ``+x``, and x where it names one.
     """
@@ -118,10 +119,11 @@ def num_test_images(task: str) -> Mapping[str, int | None]:
         pairs = [*found.labelling.changes(), *found.labelling.pairs()]
         domains = dict.fromkeys(domain for pair in pairs for domain in pair) or DOMAINS
         made = found.of_embedded() if isinstance(found, Selection) else found
+        made = scored_on(made, split) if made else None
         return {domain: len(made.images("test", domain)) if made else None for domain in domains}
     counts = found.counts if found else {}
     return {
-        domain: counts[folder]
-        for (split, domain), folder in FOLDERS.items()
-        if split == "test" and folder in counts
+        domain: counts[folder] if split == TEST else None
+        for (side, domain), folder in FOLDERS.items()
+        if side == "test" and folder in counts
     }

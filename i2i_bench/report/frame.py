@@ -27,6 +27,7 @@ spread_kind           string             what the spread of a KID is
 weights_sha256        string             of the feature network; empty where nothing was extracted
 real_sha256           string             of the pixels of the reference
 trained_version       int64              of the task in training
+split                 string             ``test``, or ``validation`` for images held out of training
 n_real                int64    images    in the reference
 n_fake                int64    images    translations
 partial               bool               whether test images are missing
@@ -100,7 +101,9 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     "image_size": "int64",
     **dict.fromkeys(("headline", "recipe", "estimator", "spread_kind"), "string"),
     **dict.fromkeys(("weights_sha256", "real_sha256"), "string"),
-    **dict.fromkeys(("trained_version", "n_real", "n_fake"), "int64"),
+    "trained_version": "int64",
+    "split": "string",
+    **dict.fromkeys(("n_real", "n_fake"), "int64"),
     "partial": "bool",
     "unsound": "string",
     **dict.fromkeys(("checkpoint", "selected_on", "metrics", "alarms"), "string"),

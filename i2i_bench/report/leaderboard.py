@@ -29,6 +29,7 @@ from i2i_bench.scoring.alarms import why_unsound
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, PROTOCOLS
 from i2i_bench.system.messages import near
+from i2i_bench.tasks.validation import TEST
 
 Stated = dict[str, Sequence[str]]  # directions by the label of a row
 
@@ -36,7 +37,8 @@ Stated = dict[str, Sequence[str]]  # directions by the label of a row
 def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:
     """Build one table for each group of comparable scores, in a fixed order.
 
-    Scores of several targets of a labelled task have a table of their mean as well.
+    Scores of several targets of a labelled task have a table of their mean as well. Those of
+    validation images have tables of their own, behind all others.
 
     Raises:
         ValueError: If there are records, but none of this task.
@@ -97,9 +99,10 @@ def _but_for_real_set(group: Group) -> Group:
     return group._replace(real_sha256="")
 
 
-def _place(group: Group) -> Group:
-    """Give what to order tables by: the mean over targets comes before single ones."""
-    return group._replace(direction="") if group.direction.startswith(MEAN) else group
+def _place(group: Group) -> tuple[bool, Group]:
+    """Give what to order tables by: test images first, a mean over targets before single ones."""
+    is_mean = group.direction.startswith(MEAN)
+    return group.split != TEST, group._replace(direction="") if is_mean else group
 
 
 def _identity(record: AnyRecord) -> tuple[str, str, int]:

@@ -16,6 +16,7 @@ from i2i_bench.scoring.metrics.distances import FID
 from i2i_bench.scoring.metrics.lpips import LPIPS
 from i2i_bench.scoring.metrics.recognition import TARGET_SHARE
 from i2i_bench.scoring.protocols import PROTOCOLS, remarks
+from i2i_bench.tasks.validation import TEST
 
 LONGEST_REASON = 300  # characters
 UNBIASED_FID = 2048  # images; with fewer, the covariance has no full rank
@@ -31,7 +32,8 @@ def explain(
 ) -> list[str]:
     """Say what the numbers are, what is missing and why."""
     entries = [entry for part, _ in rows for entry in part]
-    notes = [_ranking_note(ranked, headline), *_partial_notes(rows), *_unsound_notes(ranked)]
+    notes = [_ranking_note(ranked, headline), *_split_notes(group)]
+    notes += [*_partial_notes(rows), *_unsound_notes(ranked)]
     notes.append(_spread_note(group))
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
@@ -103,6 +105,17 @@ def _ranking_note(ranked: list[Row], headline: Column) -> str:
         return f"Nothing is ranked: no row has a value of {headline.title}, for the reason below."
     which = "sound and complete" if any(row.unsound for row in ranked) else "complete"
     return f"Nothing is ranked: no {which} row has a value of {headline.title}."
+
+
+def _split_notes(group: Group) -> list[str]:
+    """Say of images that were held out of training that they are no test images."""
+    if group.split == TEST:
+        return []
+    return [
+        f"No test scores: a tenth of the training images was held out of training, and these "
+        f"{group.split} scores are of it. They are to choose settings by, and are never ranked "
+        "with scores of test images."
+    ]
 
 
 def _unsound_notes(rows: list[Row]) -> list[str]:

@@ -13,6 +13,7 @@ from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import COST_KEYS, SPREADS
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.tasks.validation import TEST
 
 Mark = Literal["best", "second"]
 Entry = tuple[AnyRecord, Score]
@@ -36,6 +37,7 @@ class Group(NamedTuple):
     real_sha256: str
     trained_version: int
     n_real: int
+    split: str
 
 
 def group_of(record: AnyRecord, score: Score) -> Group:
@@ -57,6 +59,7 @@ def group_of(record: AnyRecord, score: Score) -> Group:
         real_sha256=score.pixels_sha256.get("real", ""),
         trained_version=record.task_version if is_run else score.task_version,
         n_real=score.n_real,
+        split=record.split if is_run and record.split else TEST,
     )
 
 
@@ -134,6 +137,7 @@ class Table:
         return (
             f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version} "
             f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n {relation} {g.n_real}"
+            + ("" if g.split == TEST else f" {g.split} images")
         )
 
 

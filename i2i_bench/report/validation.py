@@ -13,12 +13,13 @@ from typing import Any
 from i2i_bench.records import record
 from i2i_bench.records.record import AnyRecord, External, Record, Score, Values
 from i2i_bench.records.run import EXTERNAL
-from i2i_bench.report.directions import direction_problems, ends, is_possible, num_test_images
+from i2i_bench.report.directions import direction_problems, ends, is_possible, num_scored_images
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring.alarms import equals_identity
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.validation import TEST
 
 PLANS = "ablations"  # folder of plans of ablations, which ablate --check reads
 ROUNDING = 1e-6  # of a share or a correlation
@@ -91,7 +92,7 @@ def _of_record(path: Path, each: AnyRecord) -> Iterator[str]:
         yield from _networks(each)
     yield from _task(each)
     for key, score in each.scores.items():
-        yield from (f"{key}: {problem}" for problem in _of_score(each.task, score))
+        yield from (f"{key}: {problem}" for problem in _of_score(each, score))
 
 
 def _costs(each: Record) -> Iterator[str]:
@@ -131,6 +132,9 @@ def _variant(each: Record) -> Iterator[str]:
         yield f"variant {each.variant!r} is not one of preset {each.preset}"
     config = each.settings.get("config")
     known = each.settings | (config if isinstance(config, dict) else {})
+    known |= {"split": each.split} if each.split else {}
+    if each.split and not hashed and "split" not in named:
+        yield f"variant {each.variant!r} does not name the split {each.split}"
     for key, value in named.items():
         if not hashed and key != "start" and str(known.get(key)) != value:
             yield f"variant {each.variant!r} disagrees with the setting {key} {known.get(key)!r}"
@@ -164,7 +168,7 @@ def _task(each: AnyRecord) -> Iterator[str]:
         yield f"headline is {each.headline}, and {each.task} ranks by {headline}"
 
 
-def _of_score(task: str, score: Score) -> Iterator[str]:
+def _of_score(each: AnyRecord, score: Score) -> Iterator[str]:
     """Find what is wrong with one score by itself."""
     unknown = _unknown_metrics(score)
     yield from _values("", score, unknown)
@@ -177,7 +181,7 @@ def _of_score(task: str, score: Score) -> Iterator[str]:
     yield from _lacks(score)
     yield from _hashes(score)
     yield from _protocol(score)
-    yield from _counts(task, score)
+    yield from _counts(each.task, score, _split(each))
 
 
 def _unknown_metrics(score: Score) -> frozenset[str]:
@@ -283,13 +287,18 @@ def _protocol(score: Score) -> Iterator[str]:
         yield f"recipe, spread_kind or estimator is not that of {known}"
 
 
-def _counts(task: str, score: Score) -> Iterator[str]:
+def _split(each: AnyRecord) -> str:
+    """Name the images that a record's scores are of."""
+    return each.split if isinstance(each, Record) and each.split else TEST
+
+
+def _counts(task: str, score: Score, split: str) -> Iterator[str]:
     """Compare the numbers of images with those of the task."""
     if not is_possible(score.direction, task):
         yield f"direction {score.direction} is none of task {task}"
         return
     source, target = ends(score.direction)
-    numbers = num_test_images(task)
+    numbers = num_scored_images(task, split)
     real, fake = numbers.get(target), numbers.get(source)
     if fake is not None and (score.n_fake > fake or (score.n_fake == fake) == score.partial):
         yield f"n_fake is {score.n_fake} of {fake}, and partial is {str(score.partial).lower()}"
@@ -319,7 +328,7 @@ def _reference(each: AnyRecord, score: Score) -> tuple[Any, ...]:
     settings = each.settings if isinstance(each, Record) else {}
     return (
         *(settings.get("resampling", "bicubic"), settings.get("resize", "square")),
-        *(each.task, score.task_version, score.direction, score.image_size),
+        *(each.task, _split(each), score.task_version, score.direction, score.image_size),
         *(score.protocol, score.protocol_version, score.weights_sha256, score.lpips_sha256),
         str(score.estimator),
     )
@@ -381,4 +390,5 @@ def _fakes(each: AnyRecord) -> Iterator[tuple[str, ...]]:
 def _work(each: AnyRecord) -> Iterator[tuple[str, ...]]:
     if isinstance(each, Record) and each.preset != "official":
         settings = sorted(each.settings.items())
-        yield each.model, each.task, str(each.task_version), str(each.seed), repr(settings)
+        version, seed = str(each.task_version), str(each.seed)
+        yield each.model, each.task, each.split, version, seed, repr(settings)

@@ -22,6 +22,7 @@ from i2i_bench.runs.job import Choices, Job
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
+from i2i_bench.tasks.validation import TEST, scored_on
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Theme:
         variants: In the order of the table.
         command: What makes it, but for the task.
         protocols: Names of those that score it.
+        split: Which images are scored, as in ``Choices``.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Theme:
     variants: tuple[Variant, ...]
     command: tuple[str, ...]
     protocols: tuple[str, ...]
+    split: str = TEST
 
 
 def product(model: str, axes: Mapping[str, Sequence[str]], choices: Choices) -> list[Variant]:
@@ -150,7 +153,9 @@ def plan_ablation(
     Raises:
         ValueError: For a task, model or setting that is not possible, or if two points are one run.
     """
-    found = catalogue.find_task(task, data)
+    found = scored_on(catalogue.find_task(task, data), theme.split)
+    is_test = theme.split == TEST
+    suffix, where = ("", "") if is_test else (f"-{theme.split}", f", on {theme.split} images")
     chosen = tuple(dict.fromkeys(seeds))
     points: dict[str, AblationPoint] = {}
     jobs: list[Job] = []
@@ -164,8 +169,8 @@ def plan_ablation(
         points[run] = AblationPoint(values=values, run=run)
         jobs += of_point
     made = AblationPlan(
-        name=_file_name(f"{found.name}-{theme.name}"),
-        title=f"{theme.title}: {found.name}",
+        name=_file_name(f"{found.name}-{theme.name}{suffix}"),
+        title=f"{theme.title}: {found.name}{where}",
         command=shlex.join([*theme.command, "--task", task]),
         task=found.name,
         keys=theme.keys,

@@ -38,6 +38,7 @@ from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.task import Task, TaskImage
+from i2i_bench.tasks.validation import TEST, scored_on
 
 AGAIN = "compare again"  # once weights that are missing are there
 SAME = ("task_version", "image_size", "n_real", "n_fake", "recipe")
@@ -122,6 +123,12 @@ def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places)
     names = [side.record.task for side in sides]
     if names[0] != names[1]:
         raise ValueError(f"A is of task {names[0]} and B of {names[1]}; compare on the same task")
+    splits = [_split(side) for side in sides]
+    if splits[0] != splits[1]:
+        raise ValueError(
+            f"A is scored on {splits[0]} images and B on {splits[1]} images; compare runs of the "
+            "same --split"
+        )
     runs = [side.images for side in sides if isinstance(side.record, Record)]
     noted = [task for folder in runs if (task := noted_task(folder))]
     argument = next(iter([*([typed] if typed else []), *noted]), names[0])
@@ -130,7 +137,12 @@ def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places)
     task = catalogue.find_task(argument, places.data)
     if task.name != names[0]:
         raise ValueError(f"{argument} is task {task.name}, but A and B are of {names[0]}")
-    return task
+    return scored_on(task, splits[0])
+
+
+def _split(side: Side) -> str:
+    """Name the images on which a side was scored."""
+    return side.record.split or TEST if isinstance(side.record, Record) else TEST
 
 
 def compare_sides(
@@ -176,7 +188,8 @@ def _compare_images(data: _Data, protocol: Protocol, device: str) -> Comparison:
     keys = dict.fromkeys([task.headline, *found])
     known = {key: value for key in keys if (value := found.get(key)) is not None}
     return Comparison(
-        f"{task.name}@{task.version}, {data.direction}, {protocol}, n = {len(data.fakes[0])}",
+        f"{task.name}@{task.version}, {data.direction}, {protocol}, n = {len(data.fakes[0])}"
+        + ("" if task.split == TEST else f" {task.split} images"),
         tuple(value for value in known.values() if isinstance(value, Difference)),
         {key: value for key, value in known.items() if isinstance(value, str)},
     )

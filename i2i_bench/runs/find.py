@@ -21,10 +21,11 @@ from i2i_bench.records.folders import (
 )
 from i2i_bench.records.record import Record
 from i2i_bench.records.run import Run
-from i2i_bench.runs.job import OFFICIAL, Job
+from i2i_bench.runs.job import OFFICIAL, SPLIT, Job
 from i2i_bench.runs.plan import full_argument, require_task, started_config
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
+from i2i_bench.tasks.validation import TEST, scored_on
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.settings import require_labels, restore_settings, with_config
@@ -52,6 +53,7 @@ def find_job(run: str, places: Places, task: str | None = None) -> Job:
         return _official_job(start_from(str(folder), content), task, places)
     model_class = registry.load_model(identity["model"])
     found, argument = find_task_of_run(folder, task, places)
+    found = scored_on(found, identity.get(SPLIT, TEST))
     if (found.name, found.version) != (identity["task"], identity["task_version"]):
         raise ValueError(
             f"{folder} is a run of {identity['task']}, version {identity['task_version']}, and "

@@ -17,6 +17,7 @@ from i2i_bench.data.training_images import make_store
 from i2i_bench.model import Model, Needs, Preset, Settings
 from i2i_bench.records.run import Run
 from i2i_bench.tasks.task import Task
+from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
 from i2i_bench.training.loop import Precision
 from i2i_bench.training.memory import MemoryNeed
@@ -40,6 +41,7 @@ def build_model(job: Job) -> Model:
     return model
 
 
+SPLIT = "split"  # in the identity of a checkpoint, and in a variant, where it is not the test's
 OFFICIAL = "official"  # preset of networks that were imported; of no settings, as none are known
 
 
@@ -53,6 +55,7 @@ class Choices:
         budget: Images seen; None for the preset's.
         precision: ``fp32``, ``tf32`` (of CUDA devices) or ``bf16``.
         start: Networks to begin with, which bring their configuration; None for new ones.
+        split: Which images are scored: ``test``, or ``validation`` images held out of training.
     """
 
     preset: Preset = "published"
@@ -60,6 +63,7 @@ class Choices:
     budget: int | None = None
     precision: Precision = "fp32"
     start: Start | None = None
+    split: str = TEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,7 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """Return the plain values that identify a run in its checkpoints."""
+        scored = {} if self.task.split == TEST else {SPLIT: self.task.split}
         return {
             "model": self.run.model,
             "task": self.task.name,
@@ -103,6 +108,7 @@ class Job:
             "preset": self.preset,
             "variant": self.run.variant,
             "settings": self.plain_settings(),
+            **scored,
         }
 
     def plain_settings(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from i2i_bench.runs.shown_images import (
 )
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
+from i2i_bench.tasks.validation import TEST, scored_on
 from i2i_bench.training import snapshots
 from i2i_bench.training.settings import without_memory
 from i2i_bench.training.snapshots import Snapshot
@@ -164,7 +165,7 @@ class _Member:
 def comparison_figures(
     runs: Sequence[str], task: str | None, choice: Choice, places: Places
 ) -> list[DrawnFigure]:
-    """Show what several models make of the same sources, a figure for each task.
+    """Show what several models make of the same sources, a figure for each task and split.
 
     Args:
         runs: Which.
@@ -175,10 +176,10 @@ def comparison_figures(
     Raises:
         ValueError: If there is no such run, or its record or translations are not there.
     """
-    tasks: dict[str, list[_Member]] = {}
+    tasks: dict[tuple[str, str], list[_Member]] = {}
     for run in dict.fromkeys(runs):
         member = _member(run, task, places)
-        tasks.setdefault(member.task.name, []).append(member)
+        tasks.setdefault((member.task.name, member.task.split), []).append(member)
     return [_compared(found, choice, places) for found in tasks.values()]
 
 
@@ -191,7 +192,7 @@ def _member(run: str, task: str | None, places: Places) -> _Member:
             f"{found.run} is of version {found.task_version} of its task, and {named or now.name} "
             f"is {now.name}, version {now.version}"
         )
-    return _Member(found, folder, now)
+    return _Member(found, folder, scored_on(now, found.split or TEST))
 
 
 def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> DrawnFigure:
@@ -221,9 +222,9 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         raise ValueError(f"none of these models translates {asked}; leave --direction out")
     shown = sorted({member.record.seed for member in members})
     which = f", seed {shown[0]}" if len(shown) == 1 else ""
-    caption = f"The same test images of {task.name}, translated by each model{which}."
-    folder, name = places.runs / task.name, f"{task.name}-comparison"
-    return DrawnFigure(blocks, caption, folder, "comparison", name)
+    caption = f"The same {task.split} images of {task.name}, translated by each model{which}."
+    kind = "comparison" if task.split == TEST else f"comparison-{task.split}"
+    return DrawnFigure(blocks, caption, places.runs / task.name, kind, f"{task.name}-{kind}")
 
 
 def _distinct(member: _Member, members: Sequence[_Member]) -> str:

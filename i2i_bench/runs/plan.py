@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from i2i_bench.model import PRESETS, Model, Needs, Preset, Settings
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
-from i2i_bench.runs.job import Choices, Job
+from i2i_bench.runs.job import OFFICIAL, SPLIT, Choices, Job
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.pixel_format import RGB
-from i2i_bench.tasks.selection import two_domains_of
+from i2i_bench.tasks.selection import Selection, two_domains_of
 from i2i_bench.tasks.task import Task
+from i2i_bench.tasks.two_domains import split_partner_name
+from i2i_bench.tasks.validation import TEST, scored_on
 from i2i_bench.training.settings import (
     change_settings,
     differences,
@@ -32,6 +35,8 @@ from i2i_bench.training.settings import (
 from i2i_bench.training.start import Start
 
 NAMED_TASKS = 8  # in a refusal
+
+logger = logging.getLogger(__name__)
 
 
 def plan_runs(
@@ -46,7 +51,7 @@ def plan_runs(
     Raises:
         ValueError: For an unknown or broken model or task, or a setting that is not possible.
     """
-    found = {name: catalogue.find_task(name, data) for name in tasks}
+    found = {name: scored_on(catalogue.find_task(name, data), choices.split) for name in tasks}
     classes = {name: registry.load_model(name) for name in models}
     return [
         make_job(name, model_class, (argument, task), seed, choices)
@@ -89,6 +94,9 @@ def make_job(
     if start:
         start.require_fit(without_memory(model_class, settings, start.networks))
         changed["start"] = start.digest
+        require_unseen(start, task)
+    if task.split != TEST:
+        changed[SPLIT] = task.split
     run = Run(name, variant_name(preset, changed), task.name, seed)
     argument = full_argument(task_argument, task)
     return Job(run, model_class, task, argument, settings, preset, precision, start, choices)
@@ -172,6 +180,35 @@ def require_needs(name: str, needs: Needs, settings: Settings, task: Task) -> No
         raise ValueError(f"model {name!r} needs instance masks, and instances is 0; set it to 1 up")
     for weights in needs.weights:
         pretrained.require_sound_weights(weights)
+
+
+def require_unseen(start: Start, task: Task) -> None:
+    """Refuse networks to start from that were trained on images which are held out.
+
+    Raises:
+        ValueError: If they are of a run on this set that was trained on all or other images of it.
+    """
+    if task.split == TEST:
+        return
+    if start.identity["preset"] == OFFICIAL:
+        logger.warning(
+            "%s was imported: if its authors trained it on images of %s, these %s scores are not "
+            "of unseen images",
+            *(start.origin, task.name, task.split),
+        )
+        return
+    theirs, their_split = start.identity["task"], start.identity.get(SPLIT, TEST)
+    if (theirs, their_split) != (task.name, task.split) and _set_of(theirs) == _set_of(task.name):
+        raise ValueError(
+            f"{start.origin} was trained on images of {theirs} that are held out here; start from "
+            f"a run on {task.name} with --split {task.split}, or on another set"
+        )
+
+
+def _set_of(task: str) -> str:
+    """Give the name of the set whose images a task has."""
+    found = catalogue.find_named(task)
+    return found.whole.name if isinstance(found, Selection) else split_partner_name(task)[0]
 
 
 def tasks_that_give(needs: Needs) -> str:

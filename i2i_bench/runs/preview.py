@@ -14,6 +14,7 @@ from i2i_bench.records import record
 from i2i_bench.records.folders import Places
 from i2i_bench.runs.find import recorded_already, recorded_run
 from i2i_bench.runs.job import Job, expect_memory
+from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
 from i2i_bench.training.settings import without_memory
 
@@ -23,7 +24,7 @@ def describe_job(job: Job, places: Places, device: torch.device) -> str:
     model = without_memory(job.model_class, job.settings)
     macs = count_macs(model, job.settings, job.task, device=torch.device("meta"))
     num_parameters = sum(p.numel() for p in model.networks.parameters())
-    lines = [f"{job.run}", *_setting_lines(job)]
+    lines = [f"{job.run}", *_setting_lines(job), *_split_lines(job)]
     steps = -(-job.settings.budget // job.settings.batch_size)
     lines.append(f"  steps: {steps}")
     lines.append(f"  parameters: {num_parameters:,}")
@@ -54,6 +55,19 @@ def recorded_where(job: Job, places: Places) -> str:
         return recorded_already(job, found, places) if found else f"no; {where} will be written"
     except ValueError as error:
         return str(error)
+
+
+def _split_lines(job: Job) -> list[str]:
+    """Say which images are held out of training; nothing where test images are scored."""
+    if job.task.split == TEST:
+        return []
+    held, left = (
+        ", ".join(f"{count:,} of {domain}" for domain, count in counts.items())
+        for counts in (job.task.num_test, job.task.num_train)
+    )
+    return [
+        f"  split: {job.task.split}: {held} are held out of training and scored; {left} are left"
+    ]
 
 
 def _setting_lines(job: Job) -> list[str]:

@@ -21,6 +21,7 @@ from i2i_bench.plugins.source import is_of, joined_sources, source_digest
 from i2i_bench.records.folders import noted_source
 from i2i_bench.records.record import Record
 from i2i_bench.runs.job import Job
+from i2i_bench.tasks.validation import VALIDATION
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import Position
 
@@ -78,6 +79,7 @@ def make_record(
         preset=job.preset,
         task=job.task.name,
         task_version=job.task.version,
+        split="validation" if job.task.split == VALIDATION else "",
         headline=job.task.headline,
         seed=job.run.seed,
         settings=job.plain_settings(),

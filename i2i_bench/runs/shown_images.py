@@ -48,7 +48,8 @@ class DrawnFigure:
         blocks: Of pictures.
         caption: What a reader must know.
         folder: Where it belongs.
-        kind: ``masks``, ``evolution``, ``styles`` or ``comparison``, which names its files there.
+        kind: ``masks``, ``evolution``, ``styles`` or ``comparison``, which names its files there,
+            with the split where that is not the test's.
         name: Their name anywhere else.
     """
 
@@ -110,7 +111,7 @@ def shown_rows(task: Task, direction: Direction, choice: Choice) -> list[int]:
     missing = [name for name in choice.names if name not in known]
     if missing:
         raise ValueError(
-            f"no test image {missing[0]} of domain {direction.source} in {task.name}; "
+            f"no {task.split} image {missing[0]} of domain {direction.source} in {task.name}; "
             f"there are {len(images)}, first {images[0].name}"
         )
     return [known[name] for name in choice.names]

@@ -130,6 +130,8 @@ class Task:
         attributes: What the labels of a labelled task say; empty where images have none.
         exclusive: Groups of attributes of which an image has one at most.
         pixels: Domain → what its images consist of, where that is not 8-bit RGB.
+        split: Which images its test images are: ``test``, or ``validation`` where they are held out
+            of those of training (see ``tasks.validation``).
     """
 
     name: str
@@ -148,6 +150,7 @@ class Task:
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
     pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
+    split: str = "test"
 
     @property
     def channels(self) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ from PIL import Image
 from sound_records import make_record
 
 from i2i_bench.data.directions import directions_of
-from i2i_bench.report.directions import direction_problems, is_possible, num_test_images
+from i2i_bench.report.directions import direction_problems, is_possible, num_scored_images
 from i2i_bench.report.frame import make_frame
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.site import page
@@ -120,7 +120,7 @@ def test_classes_that_exclude_each_other_are_only_added(task):
 
 @pytest.mark.parametrize("task", ["embedded"], indirect=True)
 def test_pairs_of_classes_are_possible_and_have_their_images_counted(task):
-    numbers = num_test_images(task.name)
+    numbers = num_scored_images(task.name)
     for domain in (end for name in CLASSES for end in (name, f"+{name}", f"-{name}")):
         assert numbers[domain] == len(task.images("test", domain)) > 0
     assert is_possible("cold2plain", task.name)

@@ -3,7 +3,7 @@
 import pytest
 from sound_records import make_record, make_score
 
-from i2i_bench.report.directions import direction_problems, is_possible, num_test_images
+from i2i_bench.report.directions import direction_problems, is_possible, num_scored_images
 from i2i_bench.tasks.catalogue import EMBEDDED
 
 REASON = "pix2pix translates a2b only"
@@ -130,15 +130,15 @@ def test_selections_have_every_direction_of_theirs():
 
 
 def test_test_images_of_selections_are_counted_where_the_set_is_embedded():
-    assert num_test_images("shapes-domains.plain2cold") == {"a": 100, "b": 100}
-    assert num_test_images("shapes-attributes.cold,cross")["-cross"] == 100
-    assert num_test_images("celeba.Smiling") == {"a": None, "b": None}
+    assert num_scored_images("shapes-domains.plain2cold") == {"a": 100, "b": 100}
+    assert num_scored_images("shapes-attributes.cold,cross")["-cross"] == 100
+    assert num_scored_images("celeba.Smiling") == {"a": None, "b": None}
 
 
 def test_changes_of_labels_are_possible_in_their_task_alone():
     assert is_possible("+cold", "shapes-attributes")
     assert is_possible("-cold", "shapes-attributes")
     assert not is_possible("+cold", "stripes")
-    assert num_test_images("shapes-attributes")["+cold"] == len(
+    assert num_scored_images("shapes-attributes")["+cold"] == len(
         EMBEDDED["shapes-attributes"].images("test", "+cold")
     )

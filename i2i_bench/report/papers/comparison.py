@@ -59,7 +59,7 @@ def comparison_table(name: str, records: Iterable[Record], *, further: bool = Fa
         records: Of every task.
         further: Whether values that others printed are shown where nothing was measured.
     """
-    boards = tabulate(records)
+    boards = tabulate(record for record in records if not record.split)  # papers report tests
     columns, hidden = [], []
     for values in _by_column(published.values(name)):
         column = _column(values, boards, further=further)

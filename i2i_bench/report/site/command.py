@@ -13,7 +13,7 @@ from i2i_bench.tasks.two_domains import split_partner_name
 
 DEFAULT_PROTOCOL = "i2i"
 FOLDER, FILES, RUN = "path/to/task", "path/to/files", "path/to/run"  # what a record does not know
-OPTIONS = ("budget", "precision", "start")  # in a variant beside what --set changes
+OPTIONS = ("budget", "precision", "split", "start")  # in a variant beside what --set changes
 HASHED = re.compile(r".*-[0-9a-f]{8}")  # a variant that was too long, or not safe as a file name
 
 
@@ -51,6 +51,7 @@ def repeat_command(records: Sequence[Record]) -> RepeatCommand:
         remarks.append(f"{RUN} stands for the run whose networks have sha256 {changed['start']}.")
         words += ["--start", RUN]
     words += [w for key in ("budget", "precision") if key in changed for w in _set(key, changed)]
+    words += ["--split", first.split] if first.split else []
     kept = [f"{key}={value}" for key, value in changed.items() if key not in OPTIONS]
     words += _options("set", kept)
     words += _options("seed", sorted(record.seed for record in records)) + protocols

@@ -106,6 +106,7 @@ def _facts(runs: Sequence[Record]) -> dict[str, str]:
         "images seen": each(f"{r.images_seen:,}" for r in runs if r.images_seen is not None),
         "steps": each(f"{r.steps:,}" for r in runs if r.steps is not None),
         "device": each(r.device for r in runs),
+        "scored on": each(f"{r.split} images, held out of training" for r in runs if r.split),
         "checkpoint": each(
             r.checkpoint + (f", selected on {r.selected_on}" if r.selected_on else "") for r in runs
         ),

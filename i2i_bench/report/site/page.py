@@ -25,6 +25,7 @@ from i2i_bench.report.site.samples import Folders, Gallery, Samples, SampleStore
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import write_text
 from i2i_bench.tasks.catalogue import find_named, typed_name
+from i2i_bench.tasks.validation import TEST
 
 PAGE = "index.html"
 GENERATOR = "i2i-bench"  # by which a page of ours is known
@@ -82,7 +83,7 @@ class Way:
 
 @dataclass(frozen=True)
 class PageSection:
-    """All of a task."""
+    """All of a task that is of the same split."""
 
     id: str
     name: str
@@ -147,21 +148,24 @@ def _refuse_another(page: Path) -> None:
 
 def _sections(tables: Iterable[Table], samples: Samples) -> list[PageSection]:
     ids = Ids()
-    by_task: dict[tuple[str, int], list[Table]] = {}
+    by_task: dict[tuple[str, int, str], list[Table]] = {}
     for table in tables:
-        by_task.setdefault((table.group.task, table.group.task_version), []).append(table)
+        group = table.group
+        by_task.setdefault((group.task, group.task_version, group.split), []).append(table)
     return [_section(ids, task, tables=found, samples=samples) for task, found in by_task.items()]
 
 
 def _section(
-    ids: Ids, task: tuple[str, int], *, tables: list[Table], samples: Samples
+    ids: Ids, task: tuple[str, int, str], *, tables: list[Table], samples: Samples
 ) -> PageSection:
-    name, number = task
+    name, number, split = task
     known, typed = find_named(name), typed_name(name)
     by_way: dict[str, list[Table]] = {}
     for table in tables:
         by_way.setdefault(table.group.direction, []).append(table)
-    place = ids.new(name, *([f"v{number}"] if number > 1 else []))
+    marks = [f"v{number}"] if number > 1 else []
+    apart = "" if split == TEST else f", {split} images"
+    place = ids.new(name, *marks, *([split] if apart else []))
     ways = tuple(
         Way(
             id=ids.new(place, direction),
@@ -173,7 +177,7 @@ def _section(
     )
     return PageSection(
         id=place,
-        name=f"{typed}, version {number}" if number > 1 else typed,
+        name=(f"{typed}, version {number}" if number > 1 else typed) + apart,
         title=known.title if known else "",
         ways=ways,
         entries=tuple(_entries(ids, place, tables)),

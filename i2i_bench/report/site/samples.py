@@ -157,7 +157,7 @@ class Samples:
 
     def __init__(self, folders: Folders, store: SampleStore) -> None:
         self._folders, self._store = folders, store
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[tuple[str, str], Task] = {}
         self._test_sets: dict[tuple[Task, ResizeRule], TestSet] = {}
 
     def has_any(self, record: Record, direction: str) -> bool:
@@ -230,11 +230,14 @@ class Samples:
         """
         from i2i_bench.records.folders import noted_task
         from i2i_bench.tasks import catalogue
+        from i2i_bench.tasks.validation import TEST, scored_on
 
         argument = noted_task(self._folder(record)) or record.task
-        if argument not in self._tasks:
-            self._tasks[argument] = catalogue.find_task(argument, self._folders.data)
-        task = self._tasks[argument]
+        split = record.split or TEST
+        if (argument, split) not in self._tasks:
+            found = catalogue.find_task(argument, self._folders.data)
+            self._tasks[argument, split] = scored_on(found, split)
+        task = self._tasks[argument, split]
         if (task.name, task.version) != (record.task, score.task_version):
             raise ValueError(f"{argument} is {task.name}@{task.version} now")
         return task

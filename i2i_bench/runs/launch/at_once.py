@@ -130,6 +130,7 @@ def command_of_job(
         *(("--log", log) for log in bench.logs),
         *(("--fast", mode) for mode in modes),
         ("--budget", job.choices.budget),
+        ("--split", job.choices.split),
         ("--start", job.start.origin if job.start else None),
         ("--order-replicates", bench.order_replicates or None),
         ("--kid-subset-size", bench.kid_subset_size),
