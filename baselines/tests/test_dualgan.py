@@ -290,6 +290,19 @@ def test_images_of_other_sizes_are_halved_as_often_as_they_can_be(size, levels, 
         assert make_generator(settings.config, A2B).plan.dropout == tuple(range(1, dropped + 1))
 
 
+@pytest.mark.parametrize("preset", ["published", "small", "tiny"])
+@pytest.mark.parametrize("size", [24, 50, 100, 256])
+def test_every_preset_has_levels_that_fit(size, preset):
+    settings = DualGAN.settings(preset, Toy(kind="folder", image_size=size))
+    assert settings.crop_size % 2**settings.config.num_levels == 0
+    assert settings.config.image_size == settings.crop_size
+
+
+def test_sides_that_cannot_be_halved_are_refused():
+    with pytest.raises(ValueError, match="DualGAN halves images at least once; 75 px cannot be"):
+        DualGAN.settings("published", Toy(kind="folder", image_size=75))
+
+
 def test_generators_have_their_turn_at_the_authors_batches():
     model = DualGAN(DualGANConfig(generator_width=1, discriminator_width=1, critic_steps=3))
     turns = []
@@ -379,6 +392,7 @@ def test_linear_head_refuses_images_of_another_size():
         ("loss", "lsgan", "loss is 'lsgan'; possible: classic, wgan, wgan-gp"),
         ("networks", "2018", "networks is '2018'; possible: 2017, latest, latest-patch"),
         ("cycle_distance", "l3", "cycle_distance is 'l3'; possible: l1, l2"),
+        ("num_levels", 17, "num_levels is 17; at most 16 are possible"),
         ("clip", -1.0, r"clip is -1\.0; at least 0 is needed"),
     ],
 )

@@ -45,6 +45,17 @@ def adversarial_cross_entropy(logits: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(exact, torch.full_like(exact, target))
 
 
+def wasserstein(values: Tensor, target: float) -> Tensor:
+    """WGAN (Arjovsky et al., ICML 2017): a critic's mean value, negative where it is to be high.
+
+    Args:
+        values: Of any shape.
+        target: 1 where they are to be high, else 0.
+    """
+    exact = values.to(torch.promote_types(values.dtype, torch.float32))  # also under autocast
+    return (1 - 2 * target) * exact.mean()
+
+
 def cycle_losses(
     generators: nn.ModuleDict,
     discriminators: nn.ModuleDict,

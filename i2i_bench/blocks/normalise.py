@@ -109,7 +109,8 @@ class MomentNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (batch, channels, height, width)."""
-        mean = x.mean(dim=(2, 3), keepdim=True)
-        variance = (x - mean.detach()).square().mean(dim=(2, 3), keepdim=True)
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))  # also under autocast
+        mean = exact.mean(dim=(2, 3), keepdim=True)
+        variance = (exact - mean.detach()).square().mean(dim=(2, 3), keepdim=True)
         scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
-        return torch.addcmul(self.bias[:, None, None], x - mean, scale)
+        return torch.addcmul(self.bias[:, None, None], exact - mean, scale).to(x.dtype)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i_bench.blocks.losses import gradient_penalty
+from i2i_bench.blocks.losses import gradient_penalty, wasserstein
 from i2i_bench.blocks.normalise import InstanceNorm, MomentNorm
 from i2i_bench.blocks.optimise import TensorFlowRMSProp
 
@@ -89,6 +89,18 @@ def test_one_pixel_becomes_the_shift_and_has_no_gradient():
     assert out.flatten().tolist() == [0.5, -1.0]
     assert x.grad is not None
     assert not x.grad.any()
+
+
+def test_moments_are_exact_in_half_precision_too():
+    x = 8 + torch.randn(2, 3, 8, 8).bfloat16()
+    found, exact = MomentNorm(3)(x), MomentNorm(3)(x.float())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, atol=1e-6, rtol=2**-8)
+
+
+def test_a_critic_is_high_where_it_is_to_be():
+    values = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    assert [wasserstein(values, target).item() for target in (1.0, 0.0)] == [-3.0, 3.0]
 
 
 @pytest.mark.parametrize("least", [0.0, 5.0])

@@ -16,7 +16,7 @@ from i2i_bench import official
 from i2i_bench.blocks.discriminators import PatchDiscriminator
 from i2i_bench.blocks.initialise import init_tensorflow
 from i2i_bench.blocks.limits import at_least, check_limits, require_task_size, task_channels
-from i2i_bench.blocks.losses import adversarial_cross_entropy, gradient_penalty
+from i2i_bench.blocks.losses import adversarial_cross_entropy, gradient_penalty, wasserstein
 from i2i_bench.blocks.normalise import MomentNorm
 from i2i_bench.blocks.optimise import (
     TensorFlowRMSProp,
@@ -45,6 +45,7 @@ from i2i_bench.randomness import Randomness
 
 DOMAINS = ("a", "b")
 EPOCHS = 45  # the authors' commands of 2017, for facades and sketch-photo alike
+MOST_LEVELS = 16  # which are for images of 65,536 px
 DROPPED = 3  # layers with dropout behind the bottleneck, in the networks of 2017
 LEAST_SQUARE = 1e-8  # added to the squared norm of a gradient
 POSSIBLE = {
@@ -100,6 +101,8 @@ class DualGANConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if self.num_levels > MOST_LEVELS:
+            raise ValueError(f"num_levels is {self.num_levels}; at most {MOST_LEVELS} are possible")
         for name, values in POSSIBLE.items():
             if (given := getattr(self, name)) not in values:
                 raise ValueError(f"{name} is {given!r}; possible: {', '.join(values)}")
@@ -137,19 +140,6 @@ def make_discriminator(config: DualGANConfig, domain: str) -> nn.Module:
         return PatchDiscriminator(width, num_layers, inputs=inputs, norm=MomentNorm, kernel=5)
     image_size = config.image_size if config.networks == "latest" else None
     return LatestDiscriminator(width, config.discriminator_layers, inputs, image_size)
-
-
-def discriminator_loss(kind: str, of_real: Tensor, of_fake: Tensor) -> Tensor:
-    """Compute what a discriminator minimises, without a penalty, from logits of any shape."""
-    if kind == "classic":
-        of_each = adversarial_cross_entropy(of_real, 1.0), adversarial_cross_entropy(of_fake, 0.0)
-        return of_each[0] + of_each[1]
-    return of_fake.mean() - of_real.mean()
-
-
-def generator_loss(kind: str, of_fake: Tensor) -> Tensor:
-    """Compute what translations lack, from logits of any shape."""
-    return adversarial_cross_entropy(of_fake, 1.0) if kind == "classic" else -of_fake.mean()
 
 
 ABLATIONS = {
@@ -220,18 +210,24 @@ class DualGAN(Model):
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
         """Give the authors' settings of 2017 (45 epochs at batch 1), or smaller ones."""
         require_task_size(task, cls.card.minimum_size, f"{cls.card.title}, {preset},")
-        largest = {"published": task.image_size, "small": 64, "tiny": 32}[preset]
+        largest, levels = {
+            "published": (task.image_size, 8),
+            "small": (64, SMALL["num_levels"]),
+            "tiny": (32, TINY["num_levels"]),
+        }[preset]
         size = min(task.image_size, largest)
         facts: dict[str, Any] = {"channels": task_channels(task), "image_size": size}
-        facts["num_levels"] = fitting_levels(size, 8)
         facts["discriminator_layers"] = min(5, size.bit_length() - 2)  # to 2x2 px, or more
+        facts |= {"published": {}, "small": SMALL, "tiny": TINY}[preset]
+        facts["num_levels"] = fitting_levels(size, levels)
+        if facts["num_levels"] < 1:
+            raise ValueError(f"{cls.card.title} halves images at least once; {size} px cannot be")
         if preset == "published":
-            config, batch_size = DualGANConfig(**facts), 1
+            batch_size = 1
             budget = EPOCHS * min(task.num_train.values())  # an epoch ends with the smaller domain
-        elif preset == "small":
-            config, batch_size, budget = DualGANConfig(**facts | SMALL), 8, 6_000
         else:
-            config, batch_size, budget = DualGANConfig(**facts | TINY), 2, 8
+            batch_size, budget = {"small": (8, 6_000), "tiny": (2, 8)}[preset]
+        config = DualGANConfig(**facts)
         return Settings(config, batch_size, budget, size, size, "bilinear", flip=False)
 
     def advance(self, clock: Clock) -> None:
@@ -262,7 +258,8 @@ class DualGAN(Model):
                 fake = self.generate(images, direction, random, "discriminators")
             judge = self.discriminators[domain]
             judged = judge(torch.cat([real[domain], fake]))
-            loss = discriminator_loss(config.loss, *judged.tensor_split([len(fake)]))
+            of_real, of_fake = judged.tensor_split([len(fake)])
+            loss = self.adversarial(of_real, 1.0) + self.adversarial(of_fake, 0.0)
             if config.loss == "wgan-gp":
                 shares = random.uniform(f"penalty_{domain}", (len(fake), 1, 1, 1))
                 mixed = real[domain] + shares * (fake - real[domain])
@@ -290,11 +287,16 @@ class DualGAN(Model):
                 source, target = direction.source, direction.target
                 fake = self.generate(real[source], direction, random, name)
                 reconstructed = self.generate(fake, direction.reverse, random, f"{name}_back")
-                lacking = generator_loss(config.loss, self.discriminators[target](fake))
+                lacking = self.adversarial(self.discriminators[target](fake), 1.0)
                 cycle = distance(reconstructed, real[source])
                 (lacking + weights[source] * cycle).backward()
                 losses |= {f"adversarial_{direction}": lacking, f"cycle_{source}": cycle}
         return {name: value.detach() for name, value in losses.items()}
+
+    def adversarial(self, logits: Tensor, target: float) -> Tensor:
+        """Compare logits, or a critic's values, with a target: 1 for real, 0 for fake."""
+        is_classic = self.config.loss == "classic"
+        return (adversarial_cross_entropy if is_classic else wasserstein)(logits, target)
 
     def generate(
         self, images: Tensor, direction: Direction, random: Randomness, name: str
