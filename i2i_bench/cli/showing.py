@@ -180,7 +180,9 @@ def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any
 
 
 @click.command()
-@click.argument("name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v"], False))
+@click.argument(
+    "name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v", "diversity"], False)
+)
 @click.option(
     "--format",
     "layout",
@@ -197,17 +199,19 @@ def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any
 @click.option("--all", "further", is_flag=True, help="Also values printed by others (table iv).")
 @RESULTS
 def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
-    """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values.
+    """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values, or diversity.
 
-    Table v counts the networks of installed models, which takes some seconds.
+    Table v counts the networks of installed models, which takes some seconds. Table diversity has
+    how many right answers are found and the diversity by each paper's recipe, beside printed ones.
 
     \b
     Example:
       i2i-bench table iv
       i2i-bench table v --m 5 --format csv
+      i2i-bench table diversity
     """
     from i2i_bench.records import record
-    from i2i_bench.report.papers import capacity, comparison, tables
+    from i2i_bench.report.papers import capacity, comparison, diversity, tables
 
     if further and name != "iv":
         raise click.UsageError("--all is for table iv; nobody else printed values of the others")
@@ -216,6 +220,8 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
         found = capacity.capacity_table(num_domains or 8, _count_published)
     elif num_domains:
         raise click.UsageError("--m sets the domains of table v; the others have none to set")
+    elif name == "diversity":
+        found = diversity.diversity_table(record.read_records(results))
     else:
         found = comparison.comparison_table(name, record.read_records(results), further=further)
     render = {"md": tables.paper_markdown, "csv": tables.paper_csv, "latex": tables.paper_latex}[

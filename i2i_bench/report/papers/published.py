@@ -88,6 +88,29 @@ class Value:
 
 
 @dataclass(frozen=True)
+class PrintedDiversity:
+    """A diversity that a paper prints.
+
+    Attributes:
+        method: As printed.
+        dataset: As printed; the name of a task where there is one.
+        styles: ``drawn``, or ``of examples``.
+        metric: Key of the recipe by which it was computed.
+        value: With its own decimals.
+        source: Where it is printed.
+        note: What a reader must know.
+    """
+
+    method: str
+    dataset: str
+    styles: str
+    metric: str
+    value: str
+    source: str
+    note: str
+
+
+@dataclass(frozen=True)
 class Listed:
     """A row of Table V as printed.
 
@@ -187,6 +210,11 @@ def layout() -> PaperLayout:
 def values(table: str) -> list[Value]:
     """Read what is printed for a table, in its order."""
     return [Value(**line) for line in _lines("values.csv") if line["table"] == table]
+
+
+def printed_diversities() -> list[PrintedDiversity]:
+    """Read what papers print of diversity, in the order of ``diversity.csv``."""
+    return [PrintedDiversity(**line) for line in _lines("diversity.csv")]
 
 
 def listed() -> list[Listed]:

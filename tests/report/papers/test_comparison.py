@@ -387,8 +387,9 @@ def test_command_refuses_a_damaged_record(cli, places):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["vi"], "'vi' is not one of 'ii', 'iii', 'iv', 'v'"),
+        (["vi"], "'vi' is not one of 'ii', 'iii', 'iv', 'v', 'diversity'"),
         (["iv", "--m", 5], "--m sets the domains of table v"),
+        (["diversity", "--m", 5], "--m sets the domains of table v"),
         (["iv", "--format", "html"], "'html' is not one of"),
     ],
 )
