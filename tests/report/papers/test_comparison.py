@@ -400,7 +400,8 @@ def test_command_refuses_what_is_not_possible(cli, places, arguments, part):
 def test_data_files_lie_in_the_package():
     folder = Path(published.__file__).parent
     names = {path.name for path in folder.iterdir() if path.suffix in (".csv", ".toml")}
-    assert names == {"capacity.csv", "layout.toml", "networks.toml", "values.csv"}
+    tables = {"capacity.csv", "diversity.csv", "values.csv"}
+    assert names == tables | {"layout.toml", "networks.toml"}
 
 
 # --- models of one way
