@@ -19,7 +19,7 @@ from i2i_bench.report.site.command import repeat_command
 
 RESULTS = Path(__file__).parents[2] / "results"
 NAME = "stripes/attentiongan+preset=small{}/seed0.json"
-HELD = {"split": "validation", "variant": "split=validation"}
+HELD: dict[str, Any] = {"split": "validation", "variant": "split=validation"}
 
 
 def test_validation_scores_are_ranked_among_themselves_behind_all_test_tables():
