@@ -1,0 +1,1 @@
+"""BicycleGAN: its configuration and the model."""
