@@ -20,6 +20,7 @@ from i2i_bench.cli.options import (
     FORCE,
     JOBS,
     LAUNCHER,
+    METRIC,
     OPTIONAL_TASKS,
     PRECISION,
     PRESET,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     "--name", help="Base name of the files, after the task's name; default: model, keys, settings."
 )
 @PROTOCOL
+@METRIC
 @PRESET
 @CHANGES
 @BUDGET
@@ -212,6 +214,7 @@ def _command(options: dict[str, Any]) -> tuple[str, ...]:
         words += [option, options[key]] if options[key] != usual else []
     if list(options["protocols"]) != ["i2i"]:
         words += [word for name in options["protocols"] for word in ("--protocol", name)]
+    words += [word for name in options["metrics"] for word in ("--metric", name)]
     return tuple(words)
 
 

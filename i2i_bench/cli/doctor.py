@@ -16,6 +16,7 @@ from typing import Literal
 from i2i_bench import pretrained
 from i2i_bench.plugins import registry
 from i2i_bench.scoring.features.cache import cache_state
+from i2i_bench.scoring.metric_set import metric_plugins
 from i2i_bench.system.messages import shown_bytes
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.source import Source, TaskState
@@ -60,6 +61,7 @@ def examine(places: Mapping[str, Path]) -> list[Finding]:
         *_versions(),
         *_devices(),
         *_models(),
+        *_metrics(),
         *_disk(places),
         *_weights(),
         *_data(places["data"]),
@@ -123,6 +125,19 @@ def _models() -> Iterator[Finding]:
             yield Finding("models", "broken", f"{whose}: {error}", advice)
         else:
             yield Finding("models", "ok", whose)
+
+
+def _metrics() -> Iterator[Finding]:
+    """Look at the metrics of plugins; the suite's own are no plugin."""
+    for plugin in metric_plugins():
+        entry = plugin.entry
+        whose = f"{entry.name} ({entry.distribution} {entry.version})"
+        if plugin.problem:
+            advice = f"reinstall {entry.distribution}, or uninstall it"
+            yield Finding("metrics", "broken", f"{whose}: {plugin.problem}", advice)
+        else:
+            keys = ", ".join(f"{each.key} version {each.version}" for each in plugin.metrics)
+            yield Finding("metrics", "ok", f"{whose}: {keys}")
 
 
 def _disk(places: Mapping[str, Path]) -> Iterator[Finding]:

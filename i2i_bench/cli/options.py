@@ -189,6 +189,12 @@ def find_protocols(names: Iterable[str]) -> list[Protocol]:
     return [protocols.find_protocol(name) for name in dict.fromkeys(names)]
 
 
+def is_typed(option: str) -> bool:
+    """Tell whether an option of the command was given, and not left to its default."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source == click.core.ParameterSource.COMMANDLINE
+
+
 def find_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Return names of metrics, each once, all of which there are."""
     chosen = tuple(dict.fromkeys(names))

@@ -195,13 +195,14 @@ def translate(source: Path, target: Path, **options: Any) -> None:
     from i2i_bench.runs.translator import load_translator
     from i2i_bench.training import parallel
 
+    run, model, weights = (options[key] for key in ("run_name", "model_name", "weights"))
+    if bool(run) == bool(model or weights) or bool(model) != bool(weights):
+        raise click.UsageError("either --run, or --model with --weights, is needed")
     places = places_from(options)
     keys = ("outputs", "like", "instances", "masks")
     wanted = Wanted(**{key: options[key] for key in keys})
     with unwinding(), Reporter() as report:
-        translator = load_translator(
-            places, options["run_name"], options["model_name"], options["weights"]
-        )
+        translator = load_translator(places, run, model, weights)
         count = translate_files(
             translator.at(
                 options["size"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_bench.cli.options import DATA, RESULTS, RUNS, places_from
+from i2i_bench.cli.options import DATA, RESULTS, RUNS, is_typed, places_from
 
 if TYPE_CHECKING:
     from i2i_bench.records.record import AnyRecord
@@ -153,7 +153,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
         raise click.UsageError("--output is the folder of the page; it needs --format html")
     if (task or layout != "md") and (write or check):
         raise click.UsageError("README.md holds all tasks; leave --task and --format out")
-    if write or check:
+    if write or check or is_typed("results"):
         record.require_results(results)
     task = task and catalogue.task_name_of(task)
     records = [*record.read_records(results), *record.read_external_records(results)]
@@ -223,6 +223,8 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
     elif name == "diversity":
         found = diversity.diversity_table(record.read_records(results))
     else:
+        if is_typed("results"):
+            record.require_results(results)
         found = comparison.comparison_table(name, record.read_records(results), further=further)
     render = {"md": tables.paper_markdown, "csv": tables.paper_csv, "latex": tables.paper_latex}[
         layout

@@ -27,7 +27,7 @@ from i2i_bench.runs.find import note_task, recorded_run
 from i2i_bench.runs.job import OFFICIAL, Job, build_model
 from i2i_bench.runs.provenance import TRAINING_COSTS, make_record
 from i2i_bench.scoring.metric_set import chosen_metrics, known_metrics
-from i2i_bench.scoring.more import added_scores
+from i2i_bench.scoring.more import added_scores, kept_scores
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system import files
 from i2i_bench.tasks.task import Task
@@ -111,9 +111,17 @@ def _add_scores(found: Record, scores: Scores, results: Path, *, source: str, fo
         scored = {"scores", "alarms", "source_sha256"}
         if now.model_dump(exclude=scored) != found.model_dump(exclude=scored):
             raise ValueError(f"{found.run} was trained again while it was scored; score it again")
-        new = scores if force else added_scores(now.scores, scores)
+        new = _replacing(now, scores) if force else added_scores(now.scores, scores)
         made = with_scores(now, now.scores | new)
         return record.write_record(_with_code(made, source), results)
+
+
+def _replacing(now: Record, scores: Scores) -> Scores:
+    """Return scores to replace recorded ones, with what these hold of metrics that are gone."""
+    new, said = kept_scores(now.scores, scores, known_metrics())
+    for sentence in said:
+        logger.warning("%s: %s", now.run, sentence)
+    return new
 
 
 def _with_code(made: Record, now: str) -> Record:
@@ -136,7 +144,7 @@ def _add_official(made: Record, scores: Scores, results: Path, *, force: bool) -
             now = record.read_record(path)
             if (now.settings, now.task_version) == (made.settings, made.task_version):
                 made = now
-        new = scores if force else added_scores(made.scores, scores)
+        new = _replacing(made, scores) if force else added_scores(made.scores, scores)
         return record.write_record(with_scores(made, made.scores | new), results)
 
 

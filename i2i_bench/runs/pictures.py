@@ -16,9 +16,9 @@ from i2i_bench.data.directions import (
     directions_of,
     find_direction,
 )
-from i2i_bench.data.requests import attention_of, translate_images
+from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
-from i2i_bench.model import Direction, Masks
+from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places, find_folder, find_record, noted_task
 from i2i_bench.records.record import Record
@@ -50,6 +50,8 @@ PER_LINE = 11  # masks; more of them go on in a further line
 def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> DrawnFigure:
     """Show attention and content of every mask, as figures 11 and 12 of arXiv 1911.11897 do.
 
+    Where chance has a part in a translation, it is that of output 0 of each image, as in scoring.
+
     Raises:
         ValueError: If there is no such run, or its model has no attention masks.
     """
@@ -62,18 +64,32 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
         rows = shown_rows(job.task, direction, choice)
         request = request_for(job, test_set, direction, rows)
         sources = test_set.images(direction.source, rows)
-        with torch.no_grad():
-            fakes = to_uint8(translate_images(model, request, Randomness(0)))
-            found = attention_of(model, request, Randomness(0))
-        if found is None:
-            raise ValueError(f"{model.card.title} has no attention masks to show")
-        copies.add(found.background)
-        pictures = sources, channels_last(fakes)
-        strips = [s for i in range(len(sources)) for s in _mask_strips(found, pictures, i)]
-        blocks.append(Block(in_words(direction), _heads(found), strips))
+        seen = [
+            _with_masks(model, request.part(i, i + 1), Randomness(0, row))
+            for i, row in enumerate(rows)
+        ]
+        copies |= {found.background for _, found in seen}
+        strips = [
+            strip
+            for source, (fake, found) in zip(sources, seen, strict=True)
+            for strip in _mask_strips(found, source, fake)
+        ]
+        blocks.append(Block(in_words(direction), _heads(seen[0][1]), strips))
     what = _what_is_copied(copies)
     caption = f"Attention and contents of {run_in_words(job)}. {what}"
     return DrawnFigure(blocks, caption, folder, "masks", figure_name(job, "masks"))
+
+
+def _with_masks(
+    model: Model, request: Request, random: Randomness
+) -> tuple[NDArray[np.uint8], Masks]:
+    """Translate one image; give (height, width, 3), and the attention behind it."""
+    with torch.no_grad():
+        fake = to_uint8(translate_images(model, request, random))
+        found = attention_of(model, request, random)
+    if found is None:
+        raise ValueError(f"{model.card.title} has no attention masks to show")
+    return channels_last(fake)[0], found
 
 
 def _what_is_copied(backgrounds: set[int | None]) -> str:
@@ -84,20 +100,20 @@ def _what_is_copied(backgrounds: set[int | None]) -> str:
 
 
 def _mask_strips(
-    found: Masks, pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]], index: int
+    found: Masks, source: NDArray[np.uint8], fake: NDArray[np.uint8]
 ) -> Iterator[Strip]:
     """Give source and attention, then translation and contents, of one image."""
-    attention = list(found.attention[index].float().numpy())
-    contents = [] if found.content is None else list(channels_last(to_uint8(found.content[index])))
+    attention = list(found.attention[0].float().numpy())
+    contents = [] if found.content is None else list(channels_last(to_uint8(found.content[0])))
     gap = found.background
     aligned = contents if gap is None else [*contents[:gap], None, *contents[gap:]]
     for start in range(0, len(attention), PER_LINE):
         is_first = start == 0
         part = slice(start, start + PER_LINE)
-        source, fake = (whole[index] if is_first else None for whole in pictures)
+        first, result = (source, fake) if is_first else (None, None)
         which = "" if len(attention) <= PER_LINE else f" from {start + 1}"
-        yield Strip(f"attention{which}", [source, *attention[part]], is_new=is_first)
-        yield Strip(f"content{which}", [fake, *aligned[part]])
+        yield Strip(f"attention{which}", [first, *attention[part]], is_new=is_first)
+        yield Strip(f"content{which}", [result, *aligned[part]])
 
 
 def _heads(found: Masks) -> list[str]:

@@ -22,6 +22,8 @@ from i2i_bench.records import record
 from i2i_bench.records.record import External, Scores
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.alarms import alarms_of_scores
+from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.more import kept_scores
 from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.scoring.submission import ImageFile, opened
 from i2i_bench.scoring.translations import Reference, Translations
@@ -83,6 +85,7 @@ def score_submission(
         kept = _of_the_same_images(before, scores, str(images.direction))
         if not force:
             _require_new(before, [*keys, *(before.scores.keys() - kept.keys())], results)
+        scores, said = kept_scores(before.scores, scores, known_metrics())
         whole = {
             "formats": before.formats | {str(images.direction): formats},
             "scores": kept | scores,
@@ -91,7 +94,7 @@ def score_submission(
         }
         made = before.model_copy(update=whole)
         record.write_record(made, results)
-    for alarm in alarms_of_scores(scores):
+    for alarm in [*said, *alarms_of_scores(scores)]:
         logger.warning("%s: %s", name, alarm)
     return made
 

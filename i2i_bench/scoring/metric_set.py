@@ -10,7 +10,7 @@ from functools import cache
 from types import ModuleType
 
 from i2i_bench.metric import Metric
-from i2i_bench.scoring.metric_plugins import load_metric_plugins
+from i2i_bench.scoring.metric_plugins import MetricPlugin, load_metric_plugins
 from i2i_bench.system.installed import InstalledEntry
 from i2i_bench.system.messages import near
 
@@ -104,15 +104,23 @@ def known_metrics() -> MetricSet:
     Raises:
         ValueError: If two of the suite share a key.
     """
-    found = {id(row): row for module in _modules(SUITE) for row in vars(module).values()}
-    suite = MetricSet(row for row in found.values() if isinstance(row, Metric))
-    plugins = load_metric_plugins(suite, _reserved)
+    plugins = metric_plugins()
     problems = {each.entry.name: each.problem for each in plugins if each.problem}
     for problem in problems.values():
         logger.warning("%s; i2i-bench goes on without it", problem)
     owners = {row.key: each.entry for each in plugins if not each.problem for row in each.metrics}
     rows = (row for each in plugins if not each.problem for row in each.metrics)
-    return MetricSet([*suite, *rows], owners, problems)
+    return MetricSet([*_suite(), *rows], owners, problems)
+
+
+def _suite() -> MetricSet:
+    found = {id(row): row for module in _modules(SUITE) for row in vars(module).values()}
+    return MetricSet(row for row in found.values() if isinstance(row, Metric))
+
+
+def metric_plugins() -> list[MetricPlugin]:
+    """Import the installed plugins of metrics, with what is wrong with those that are broken."""
+    return load_metric_plugins(_suite(), _reserved)
 
 
 def chosen_metrics(names: Iterable[str] = ()) -> MetricSet:

@@ -399,6 +399,13 @@ def test_hostile_record_is_refused(cli, finished, changes, part):
     assert part in sentence
 
 
+@pytest.mark.parametrize("words", [("leaderboard",), ("table", "iv")])
+def test_folder_of_records_that_is_typed_must_be_there(cli, places, words):
+    cli(*words)  # where records will be, with none yet
+    said = cli(*words, "--results", "resluts", code=1)
+    assert said == "there is no folder of records resluts"
+
+
 def test_output_cut_by_its_reader_is_no_error():
     command = [sys.executable, "-m", "i2i_bench", "tasks"]
     with subprocess.Popen(

@@ -1,6 +1,7 @@
 """The doctor names what is there, what is missing and what to do, and fails for what is broken."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from i2i_bench.pretrained import ALEXNET_NAME, FILES, INCEPTION_NAME
 from i2i_bench.tasks import catalogue
 
 BY_HAND = ("celeba", "rafd", "ar-face")
+TOY_METRICS = Path(__file__).parents[1] / "toy_metrics"
 
 
 def lines(output):
@@ -121,3 +123,20 @@ def test_little_room_is_told_but_no_failure(cli, healthy, monkeypatch):
     monkeypatch.setattr(doctor, "LOW_DISK", 2**60)
     found = lines(cli("doctor"))["disk"]
     assert all("which is little" in line and "I2I_BENCH_" in line for line in found)
+
+
+def test_metrics_of_plugins_are_named_and_broken_ones_are_a_failure(cli, healthy, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOY_METRICS))
+    found = [line.split(maxsplit=1) for line in lines(cli("doctor"))["metrics"]]
+    version = "(i2i-toy-metrics 0.1.0)"
+    assert found == [
+        ["ok", f"toy-light {version}: brightness version 1, contrast_error version 1"],
+        ["ok", f"toy-red {version}: red_error version 2"],
+    ]
+    information = healthy / "third-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: third\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[i2i_bench.metrics]\nlost = no_such_module:X\n")
+    monkeypatch.syspath_prepend(str(healthy))
+    said = cli("doctor", code=1)
+    assert "lost" in said and "No module named 'no_such_module'" in said

@@ -61,7 +61,7 @@ def test_translate_gives_what_the_run_gave(cli, finished, tiny):
         (["in", "out", "--like", "in/a0.png"], 1, "does not take the style of an example"),
         (["in", "out", "--instances", "in"], 1, "CycleGAN takes no instance masks"),
         (["in", "out", "--size", 33], 1, "divisible by 4"),
-        (["in", "out", "--model", "cyclegan"], 1, "either --run, or --model with --weights"),
+        (["in", "out", "--model", "cyclegan"], 2, "either --run, or --model with --weights"),
     ],
 )
 def test_translate_refuses_and_writes_nothing(cli, finished, tiny, arguments, code, part):
@@ -72,6 +72,12 @@ def test_translate_refuses_and_writes_nothing(cli, finished, tiny, arguments, co
     assert [path.read_bytes() for path in sorted(Path("in").iterdir())] == [
         path.read_bytes() for path in sorted((tiny / "testA").iterdir())
     ]
+
+
+@pytest.mark.parametrize("given", [(), ("--model", "cyclegan"), ("--weights", "x")])
+def test_translate_without_networks_is_a_wrong_usage(cli, places, given):
+    said = cli("translate", "in", "out", *given, code=2)
+    assert said == "either --run, or --model with --weights, is needed"
 
 
 def test_translate_refuses_images_named_as_the_masks_of_others(cli, finished, tiny):

@@ -341,9 +341,16 @@ def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny
 def test_points_that_fail_do_not_keep_the_others_from_being_shown(places, cli, tiny):
     values = f"generator_width=4,{10**7}"  # of which no machine holds the second
     arguments = ("ablate", "--model", "cyclegan", "--preset", "tiny", "--task", tiny)
-    assert "1 of 2 runs failed" in cli(*arguments, "--vary", values, "--name", "own", code=1)
+    arguments = (*arguments, "--vary", values, "--name", "own", "--metric", "label-map")
+    assert "1 of 2 runs failed" in cli(*arguments, code=1)
     (path,) = (places / "results" / FOLDER).glob("*-own.md")
     assert "No record of 10000000, seed 0." in path.read_text()
+    plan = json.loads(path.with_suffix(".json").read_text())
+    assert " --metric label-map" in plan["command"]
+    (made,) = (places / "results").glob("*/cyclegan*/seed0.json")
+    assert all(
+        "label_map_iou" in s["values"] for s in json.loads(made.read_text())["scores"].values()
+    )
 
 
 def test_old_option_of_recorded_commands_still_names_an_ablation(places, cli):

@@ -83,7 +83,7 @@ def test_more_masks_than_fit_go_on_in_further_lines():
     attention = torch.full((1, 13, 4, 4), 1 / 13)
     content = torch.zeros(1, 12, 3, 4, 4)
     picture = np.zeros((1, 4, 4, 3), np.uint8)
-    strips = list(pictures._mask_strips(Masks(attention, content, 12), (picture, picture), 0))
+    strips = list(pictures._mask_strips(Masks(attention, content, 12), picture[0], picture[0]))
     assert [(strip.label, len(strip.cells)) for strip in strips] == [
         *(("attention from 1", 12), ("content from 1", 12)),
         *(("attention from 12", 3), ("content from 12", 3)),

@@ -207,6 +207,36 @@ def test_asked_for_what_the_task_lacks_is_a_reason(measures):
 # Added to what is recorded
 
 
+def test_what_is_not_installed_now_is_kept_of_the_same_images_and_said(
+    scored, cli, monkeypatch, pairs, caplog
+):
+    (before,) = json.loads(scored.read_text())["scores"].values()
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(TOYS)])
+    known_metrics.cache_clear()
+    arguments = ("--task", pairs, "--direction", "a2b", "--name", "ten", "--force")
+    cli("score", "ten", *arguments)
+    (after,) = json.loads(scored.read_text())["scores"].values()
+    assert after == before
+    names = "brightness, contrast_error, red_error of i2i-toy-metrics, which is not installed"
+    assert f"ten: i2i@1/a2b keeps its values of {names}" in caplog.text
+    cli("score", "twenty", *arguments)
+    (other,) = json.loads(scored.read_text())["scores"].values()
+    assert "brightness" not in other["values"] and "metrics" not in other
+    assert f"i2i@1/a2b loses its values of {names}: they were of other translations" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_run_scored_again_keeps_what_is_not_installed(measures, finished, cli, monkeypatch):
+    (path,) = Path("results").glob("*/cyclegan+preset=tiny/seed0.json")
+    name = f"{path.parts[1]}/cyclegan+preset=tiny/seed0"
+    cli("evaluate", name, "--metric", "toy-light")
+    before = json.loads(path.read_text())
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(TOYS)])
+    known_metrics.cache_clear()
+    cli("evaluate", name, "--force")
+    assert json.loads(path.read_text()) == before
+
+
 @pytest.mark.slow
 def test_run_gains_a_metric_and_keeps_every_number(measures, finished, cli, tiny):
     (path,) = Path("results").glob("*/cyclegan+preset=tiny/seed0.json")

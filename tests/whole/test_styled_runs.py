@@ -9,6 +9,10 @@ import torch
 from PIL import Image
 from style_models import install_models
 
+from i2i_bench.records.folders import Places
+from i2i_bench.runs.pictures import masks_figure
+from i2i_bench.runs.shown_images import Choice
+
 MODELS = {"styled": "Styled", "dropping": "Dropping", "plain": "Plain"}
 TINY = "preset=tiny"
 SIDE = 36  # of test images; a cell of a figure is as large or larger
@@ -130,6 +134,21 @@ def test_figure_of_a_model_without_examples_has_outputs_alone(done, cli):
 )
 def test_figure_says_what_is_not_possible(done, cli, model, options, code, part):
     assert part in cli("figure", "styles", run_of(model), *options, code=code)
+
+
+def test_attention_is_that_of_the_place_of_an_image_among_the_test_images(done):
+    places = Places(done / "results", done / "runs", done / "data")
+    both, second = (
+        masks_figure(str(run_of("styled")), None, Choice(("a2b",), names), places).blocks[0].strips
+        for names in ((), ("a1",))
+    )
+    shown = [[cell for strip in strips for cell in strip.cells] for strips in (both, second)]
+    first, again, alone = (
+        [np.asarray(cell) for cell in cells if cell is not None]
+        for cells in (shown[0][: len(shown[1])], shown[0][len(shown[1]) :], shown[1])
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(again, alone, strict=True))
+    assert not np.array_equal(first[1], alone[1])  # the first image draws another share
 
 
 def test_outputs_are_for_figures_of_styles(done, cli):
