@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -59,11 +59,9 @@ class Pix2pixConfig:
         discriminator_width: Channels of the discriminator's first layer.
         discriminator_layers: Layers of stride 2 of the discriminator; 3 see patches of 70x70 px.
         skips: Whether what enters a level of the generator is joined to what comes back from it.
-        program: Whose layers: ``torch7`` has a bias in every convolution, and dropout from the
-            first up layer of 8 times the width on; ``pytorch`` none before a normalisation, and
-            dropout from the second one on.
-        bottleneck_norm: Whether batch normalisation follows the convolution into the bottleneck;
-            at 1x1 px it needs batches of two.
+        program: Whose layers: ``torch7`` has biases before normalisations, and dropout from the
+            first up layer of 8 times the width on, not from the second one as ``pytorch``.
+        bottleneck_norm: Whether the bottleneck is normalised; at 1x1 px it needs batches of two.
         conditional: Whether the discriminator sees the source beside the image that it judges.
         lambda_pixel: Weight of the L1 distance of a translation from its true image.
         lambda_adversarial: Weight of the adversarial loss; without a discriminator at 0.
@@ -177,7 +175,7 @@ class Pix2pix(Model):
         self.config = config
         self.direction = DIRECTIONS[config.direction]
         self.directions = (self.direction,)
-        inputs, outputs = _in_direction(config)
+        inputs, outputs = config.channels if self.direction == A2B else config.channels[::-1]
         self.generator = UNet(_plan(config, inputs, outputs))
         self.networks = nn.ModuleDict({"generator": self.generator})
         if config.lambda_adversarial > 0:
@@ -235,13 +233,12 @@ class Pix2pix(Model):
         losses = {f"pixel_{self.direction}": F.l1_loss(fake, real)}
         judged = {}
         if "discriminator" in self.networks:
-            discriminator = self.networks["discriminator"]
-            # each pass is its own, for batch normalisation's sake
             of_fake = adversarial_cross_entropy(self.judge(source, fake.detach()), 0.0)
             of_real = adversarial_cross_entropy(self.judge(source, real), 1.0)
-            judged = {f"discriminator_{self.direction.target}": 0.5 * (of_fake + of_real)}
-            descend(self.optimizers["discriminator"], torch.stack(list(judged.values())).sum())
-            with frozen(discriminator):
+            loss = 0.5 * (of_fake + of_real)
+            descend(self.optimizers["discriminator"], loss)
+            judged[f"discriminator_{self.direction.target}"] = loss
+            with frozen(self.networks["discriminator"]):
                 found = adversarial_cross_entropy(self.judge(source, fake), 1.0)
             losses[f"adversarial_{self.direction}"] = found
         config = self.config
@@ -285,12 +282,6 @@ SMALL = {
 }
 
 
-def _in_direction(config: Pix2pixConfig) -> tuple[int, int]:
-    """Give the channels of source and target."""
-    first, second = config.channels
-    return (first, second) if config.direction == "a2b" else (second, first)
-
-
 def _plan(config: Pix2pixConfig, inputs: int, outputs: int) -> UNetPlan:
     """Plan the generator; dropout is where up layers have 8 times the width, three at 8 levels."""
     is_torch7 = config.program == "torch7"
@@ -327,6 +318,7 @@ class EncoderDecoder(Pix2pix):
             "Biases are trained; the authors' Torch7 code sets them to 0 before every gradient.",
             "The discriminator's gradient is half the sum of its two terms; in Torch7, the sum.",
             "Adam is PyTorch's; Torch7's adds its epsilon before the correction of the bias.",
+            "The preset small has a level less than fits: of 1x1 px it learns too little so soon.",
             *DEVIATIONS,
         ),
         minimum_size=24,
@@ -334,6 +326,15 @@ class EncoderDecoder(Pix2pix):
     )
     Config = EncoderDecoderConfig
     ablations: ClassVar[Mapping[str, Ablation]] = {}
+
+    @classmethod
+    def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
+        """Give the authors' schedule; ``small`` has a level less than Pix2pix."""
+        settings = super().settings(preset, task)
+        if preset != "small":
+            return settings
+        levels = max(2, settings.config.levels - 1)
+        return replace(settings, config=replace(settings.config, levels=levels))
 
     @classmethod
     def from_official(cls, path: Path) -> EncoderDecoder:

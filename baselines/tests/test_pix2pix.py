@@ -275,6 +275,12 @@ def test_a_level_for_each_halving_of_the_size(size, levels, dropout, torch7):
         assert kind.needs(config).multiple == 2**levels
 
 
+def test_small_encoder_decoder_ends_at_two_pixels():
+    task = dataclasses.replace(PAIRED, image_size=32)
+    levels = [kind.settings("small", task).config.levels for kind in (Pix2pix, EncoderDecoder)]
+    assert levels == [5, 4]
+
+
 def test_sides_that_cannot_be_halved_are_refused():
     odd = dataclasses.replace(PAIRED, image_size=30)
     with pytest.raises(ValueError, match="Pix2pix halves images twice at least; 30 px cannot be"):
