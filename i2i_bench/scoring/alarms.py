@@ -13,6 +13,11 @@ from i2i_bench.scoring.metrics.pixels import COLOUR_CORRELATION, COLOUR_CORRELAT
 # More attention than this on the mask that copies the source, and nothing is translated: objects as
 # small as 5 % of an image, the smallest of the embedded tasks, still need 0.05 of it elsewhere.
 COPIES = 0.99
+# With this share of it there, and luminance that correlates so with the source's, what the other
+# masks add is hardly seen, unless the most changed pixels change by this many levels or more, as
+# where a small part of a photograph is translated. Of the committed records, those that correlate
+# by more than 0.92 are of collapsed masks.
+MOSTLY_COPIES, SAME_LUMINANCE, SMALL_PART = 0.8, 0.995, 25.0
 # Fewer masks than this in use, and the others have collapsed: of two masks, one has 99 %.
 COLLAPSED = 1.05
 # A lower correlation of luminance, and images are negatives rather than translations: images that
@@ -59,10 +64,26 @@ def _of_masks(known: Mapping[str, float]) -> dict[str, str]:
                 "attention"
             )
         }
+    if share >= MOSTLY_COPIES and _is_hardly_seen(known):
+        return {
+            BACKGROUND_SHARE.key: (
+                f"hardly anything is translated: the mask that copies the source has {share:.1%} "
+                "of attention, and the luminance of source and translation correlates by "
+                f"{known[COLOUR_CORRELATION.key]:.3f}"
+            )
+        }
     if masks < COLLAPSED:
         collapsed = f"the attention masks have collapsed: {masks:.2f} of them are in effect"
         return {EFFECTIVE_MASKS.key: collapsed}
     return {}
+
+
+def _is_hardly_seen(known: Mapping[str, float]) -> bool:
+    """Tell whether luminance stays the source's, as the truth's does not, and no part changes."""
+    if known.get(COLOUR_CORRELATION_TRUTH.key, -1.0) >= SAME_LUMINANCE:
+        return False
+    is_same = known.get(COLOUR_CORRELATION.key, 0.0) >= SAME_LUMINANCE
+    return is_same and known.get(CHANGE.key, 0.0) < SMALL_PART
 
 
 def _of_colours(known: Mapping[str, float]) -> dict[str, str]:

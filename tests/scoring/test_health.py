@@ -102,6 +102,24 @@ def test_alarm_is_raised_where_the_thresholds_say(values, alarm):
 
 
 @pytest.mark.parametrize(
+    ("share", "colour", "more", "is_alarm"),
+    [
+        (0.86, 0.998, {}, True),
+        (0.91, 0.998, {"change": 18.0}, True),
+        (0.79, 0.998, {}, False),
+        (0.91, 0.99, {}, False),
+        (0.91, 0.998, {"change": 25.0}, False),  # such as a smile on a face
+        (0.91, 0.998, {"colour_correlation_truth": 0.996}, False),
+    ],
+)
+def test_what_masks_add_unseen_is_an_alarm(share, colour, more, is_alarm):
+    values = {"background_share": share, "colour_correlation": colour, **more}
+    found = alarms_of_values(values)
+    assert list(found) == ["background_share"] * is_alarm
+    assert not is_alarm or "correlates by 0.998" in found["background_share"]
+
+
+@pytest.mark.parametrize(
     ("variety", "sources", "real", "is_alarm"),
     [
         (4.9, 50.0, 60.0, True),
