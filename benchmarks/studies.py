@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from i2i_bench.study.judgements import Judgements
 
 TARGETS = ("these people and images", "people", "people and images")
 METHODS = ("first", "second")
+EXACT = 10  # times as many studies for the exact interval, which costs little
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ WORLDS = (
 
 def drawn_study(world: World, seed: int) -> tuple[Judgements, dict[str, NDArray[np.float64]]]:
     """Draw a study, and the share of each method for each target."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng([WORLDS.index(world), seed])
     people = random.normal(0, world.people_sd, (world.people, 1, 2))
     images = random.normal(0, world.images_sd, (1, world.images, 2))
     chances = np.clip(np.array(world.shares) + people + images, 0, 1)
@@ -85,13 +87,33 @@ def drawn_study(world: World, seed: int) -> tuple[Judgements, dict[str, NDArray[
     return found, dict(zip(TARGETS, (of_shown, of_people, np.array(world.shares)), strict=True))
 
 
+@cache
+def _exact(points: int, answers: int) -> intervals.Interval:
+    return intervals.binomial_interval(points, answers)
+
+
+def exact(found: Judgements) -> intervals.Interval:
+    """Give the exact binomial interval of the first method."""
+    return _exact(int(found.counts[0]), int(found.answers[0]))
+
+
+def exact_coverage(world: World, num_studies: int) -> float:
+    """Give the percentage of studies in which the exact interval holds what it speaks of."""
+    held = 0
+    for seed in range(num_studies):
+        found, targets = drawn_study(world, seed)
+        low, high = exact(found)
+        held += bool(low <= targets[TARGETS[0]][0] <= high)
+    return round(100 * held / num_studies, 1)
+
+
 def covered(world: World, seed: int, num_draws: int) -> Iterator[tuple[str, str, bool]]:
     """Tell which intervals of a study hold which targets, for its first method."""
     found, targets = drawn_study(world, seed)
     compatible = intervals.compatible_bootstrap(found, num_draws, seed)
     one = np.array([1.0, 0.0])
     limits: dict[str, object] = {
-        "exact binomial": intervals.binomial_interval(int(found.counts[0]), int(found.answers[0])),
+        "exact binomial": exact(found),
         "compatible": intervals.Interval(*np.quantile(compatible[:, 0], [0.025, 0.975])),
     }
     clusters: tuple[tuple[Cluster, NDArray[np.float64]], ...] = (
@@ -123,7 +145,11 @@ def coverage(world: World, num_studies: int, num_draws: int, workers: int) -> di
         name: {target: round(100 * number / num_studies, 1) for target, number in each.items()}
         for name, each in held.items()
     }
-    return {"world": asdict(world), "covered_percent": percent}
+    return {
+        "world": asdict(world),
+        "covered_percent": percent,
+        "exact_covered_percent": exact_coverage(world, EXACT * num_studies),
+    }
 
 
 def main() -> None:

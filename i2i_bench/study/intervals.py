@@ -210,7 +210,7 @@ def cluster_variance(
         raise ValueError("which images were shown is not known")
     of_images, num_images = _squares(pull[told], found.image[told])
     both = of_people + of_images - float(pull @ pull)
-    if both < max(of_people, of_images):  # images, or people, do not differ
+    if both <= max(of_people, of_images):  # images, or people, do not differ
         is_people = of_people >= of_images
         return max(of_people, of_images), (num_people if is_people else num_images) - 1
     parts_of_freedom = of_people**2 / max(num_people - 1, 1) + of_images**2 / max(num_images - 1, 1)
