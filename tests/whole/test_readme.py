@@ -70,7 +70,7 @@ def test_python_of_readme_and_api_runs(block, tmp_path, monkeypatch, capsys):
         return  # it shows no record: that it runs is all
     printed = re.findall(r"^\S+\+preset=small\S*", capsys.readouterr().out, re.MULTILINE)
     if "savefig" not in block:
-        assert len(printed) == 11  # every model and variant
+        assert len(printed) == 12  # every model and variant
         return
     board = next(t for t in tabulate(read_records(ROOT / "results")) if t.group[0] == "stripes")
     ranked = [f"{row.model}+{row.variant}" for row in board.rows if row.rank]
