@@ -294,12 +294,21 @@ class ResizeRule:
         size: Side in pixels; of the short side where the aspect ratio is kept.
         resampling: Filter of the resize; ``nearest`` is for masks.
         resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it, and the centre is
-            cropped where a square is needed.
+            cropped where a square is needed; so does ``whole``, and no square is cut; ``own`` is
+            the image's own size.
+        multiple: Of which both sides are multiples once what is beyond is cut off, the same at both
+            ends, where no square is cut.
     """
 
     size: int
     resampling: Literal["bicubic", "bilinear", "lanczos", "nearest"] = "bicubic"
-    resize: Literal["square", "short_side"] = "square"
+    resize: Literal["square", "short_side", "whole", "own"] = "square"
+    multiple: int = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether images keep their shape, and no square is made of them."""
+        return self.resize in ("whole", "own")
 
 
 @dataclass(frozen=True)
@@ -313,7 +322,9 @@ class Settings:
         load_size: Side in pixels to which training images are resized.
         crop_size: Side in pixels of the random crop, and of test images.
         resampling: Filter of the resize.
-        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it.
+        resize: ``square`` ignores the aspect ratio; ``short_side`` keeps it, and test images are
+            cut to squares; ``whole`` is the same in training, and test images stay whole, with
+            crop_size as their short side, each side trimmed to ``Needs.multiple``.
         flip: Whether training images are mirrored with probability 1/2.
         rotation: Largest angle in degrees by which training images are rotated, either way.
         rescale: Largest share by which training images are scaled up or down before the crop: 0.1
@@ -327,7 +338,7 @@ class Settings:
     load_size: int
     crop_size: int
     resampling: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
-    resize: Literal["square", "short_side"] = "square"
+    resize: Literal["square", "short_side", "whole"] = "square"
     flip: bool = True
     rotation: float = 0.0
     rescale: float = 0.0
@@ -335,7 +346,7 @@ class Settings:
 
     @property
     def resize_rule(self) -> ResizeRule:
-        """How test images come to the size of the crop."""
+        """How test images come to the size of the crop, before whole ones are trimmed."""
         return ResizeRule(self.crop_size, self.resampling, self.resize)
 
 

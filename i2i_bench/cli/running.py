@@ -151,7 +151,8 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
 @click.option(
     "--size",
     type=click.IntRange(4, 8192),
-    help="Resize images to a square of this side in pixels; default: as trained.",
+    help="Resize images to squares of this side in pixels; default: as trained. Of a run of whole "
+    "images the short side; default: the image's own size.",
 )
 @click.option(
     "--masks", is_flag=True, help="Also write attention and instance masks, 0 black, 1 white."
@@ -190,7 +191,7 @@ def translate(source: Path, target: Path, **options: Any) -> None:
       i2i-bench translate --run my-styles/seed0 photos out --like painting.png
     """
     from i2i_bench.cli.progress import Reporter
-    from i2i_bench.runs.source_files import Wanted
+    from i2i_bench.runs.source_files import Wanted, say_trimmed
     from i2i_bench.runs.translate import translate_files
     from i2i_bench.runs.translator import load_translator
     from i2i_bench.training import parallel
@@ -203,20 +204,19 @@ def translate(source: Path, target: Path, **options: Any) -> None:
     wanted = Wanted(**{key: options[key] for key in keys})
     with unwinding(), Reporter() as report:
         translator = load_translator(places, run, model, weights)
+        translator = translator.at(
+            options["size"], options["direction"], labels=options["labels"], to=options["to"]
+        )
+        trimmed = say_trimmed(translator.rule, source)
         count = translate_files(
-            translator.at(
-                options["size"],
-                options["direction"],
-                labels=options["labels"],
-                to=options["to"],
-            ),
+            translator,
             source,
             target,
             device=parallel.choose_device(options["device"]),
             report=report,
             wanted=wanted,
         )
-    if wanted.outputs or wanted.like:
-        click.echo(f"wrote {count} translation{'s' * (count != 1)} into {target}")
-    else:
-        click.echo(f"translated {count} image{'s' * (count != 1)} into {target}")
+    many = wanted.outputs or wanted.like
+    what = f"wrote {count} translation" if many else f"translated {count} image"
+    told = f" ({trimmed})" if trimmed else ""
+    click.echo(f"{what}{'s' * (count != 1)} into {target}{told}")

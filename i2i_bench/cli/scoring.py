@@ -84,7 +84,17 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
 @click.option(
     "--name", required=True, help="Name for the record and its leaderboard row, such as cut."
 )
-@click.option("--size", type=click.IntRange(4, 8192), help="Side in pixels, if not the task's.")
+@click.option(
+    "--size",
+    type=click.IntRange(4, 8192),
+    help="Side in pixels, if not the task's; of whole images the short one.",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["square", "whole", "own"]),
+    help="How sources that are not square come to the shape of their translations: as squares, "
+    "whole with the short side resized, or of their own size. Default: told by the sizes.",
+)
 @click.option(
     "--allow-partial", is_flag=True, help="Score even if images are missing; never ranked."
 )
@@ -102,8 +112,9 @@ def score(folder: Path, **options: Any) -> None:
 
     One image per test image of the source domain, PNG if possible, with the same name except for
     the suffix; if all names end in _fake_B (the target) or _fake, that ending is ignored. Images
-    must be 8-bit, of one square size, grey or RGB, without transparency. Several directions of one
-    name share a record.
+    must be 8-bit, grey or RGB, without transparency, and of one square size; those of sources that
+    are not square may have their size instead, or that of the whole image resized. Several
+    directions of one name share a record.
 
     \b
     Example:
@@ -122,7 +133,7 @@ def score(folder: Path, **options: Any) -> None:
     found = catalogue.find_task(options["task"], places.data)
     direction = find_direction(found, options["direction"])
     images = external.Submission(
-        folder, found, direction, options["size"], options["allow_partial"]
+        folder, found, direction, options["size"], options["allow_partial"], options["resize"]
     )
     with Reporter() as report:
         scorer = Scorer(

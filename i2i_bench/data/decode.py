@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from i2i_bench.data.clipped import read_noting, warn_of_clipped
+from i2i_bench.data.mixed import Images, gathered
 from i2i_bench.model import ResizeRule
+from i2i_bench.records.record import Score
 from i2i_bench.system.prefetch import images_per_part, prefetch
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 from i2i_bench.tasks.task import TaskImage
 
-Images = NDArray[Any]  # (images, height, width, channels): uint8, or uint16 of a range of values
 Item = TypeVar("Item")
 LARGEST = 2**27  # pixels of a resized image, before it is cut
 
@@ -29,48 +30,62 @@ def decode_images(images: Sequence[TaskImage], rule: ResizeRule) -> Images:
 
     Args:
         images: What to decode.
-        rule: How they come to their size; where the aspect ratio is kept, the centre is cropped.
+        rule: How they come to their size.
 
     Returns:
         (images, size, size, channels), uint8, or uint16 where values have a range, in which they
-        lie; RGB if there is no image.
+        lie; RGB if there is no image. Whole images are (images, height, width, channels), if they
+        are of one shape, or each of its own.
 
     Raises:
         ValueError: If an image cannot be decoded, naming it.
     """
+    part = images_per_part(rule.size, len(images))
+    if rule.is_whole and images:
+        whole = list(prefetch(lambda each: _pixels(each, rule), images, part_size=part))
+        warn_of_clipped(images)
+        return gathered(whole)
     pixels = images[0].pixels if images else RGB
     decoded = np.empty((len(images), rule.size, rule.size, pixels.channels), pixels.dtype)
 
     def store(index: int) -> None:
-        decoded[index] = decode_one(images[index], rule).permute(1, 2, 0).numpy()
+        decoded[index] = _pixels(images[index], rule)
 
-    for _ in prefetch(store, range(len(images)), part_size=images_per_part(rule.size, len(images))):
+    for _ in prefetch(store, range(len(images)), part_size=part):
         pass  # it is in place
     warn_of_clipped(images)
     return decoded
 
 
+def _pixels(image: TaskImage, rule: ResizeRule) -> NDArray[Any]:
+    """Decode an image, (height, width, 3), in the layout of files."""
+    return np.ascontiguousarray(decode_one(image, rule).permute(1, 2, 0).numpy())
+
+
 def decode_one(image: TaskImage, rule: ResizeRule) -> Tensor:
-    """Decode an image as ``decode_images`` does, (channels, size, size).
+    """Decode an image as ``decode_images`` does, (channels, height, width).
 
     Raises:
         ValueError: If it cannot be decoded, naming it.
     """
     with naming(image):
-        resized = crop_centre(resize_image(read_noting(image), rule), rule.size)
-        return to_tensor(resized, image.pixels)
+        return to_tensor(cut_image(resize_image(read_noting(image), rule), rule), image.pixels)
 
 
-def recorded_rule(settings: Mapping[str, Any], size: int | None = None) -> ResizeRule:
-    """Give how test images were resized in a run, from its settings as they are in its record.
+def recorded_rule(settings: Mapping[str, Any], score: Score) -> ResizeRule:
+    """Give how test images were resized for a score.
 
     Args:
-        settings: Empty for images of another program, which are compared with images resized by
-            default.
-        size: Side in pixels; by default that of the run.
+        settings: Of the run, as they are in its record; empty for images of another program, which
+            are compared with images resized by default.
+        score: Of the run.
     """
     known = {key: settings[key] for key in ("resampling", "resize") if key in settings}
-    return ResizeRule(size or settings["crop_size"], **known)
+    if score.whole is None:
+        return ResizeRule(score.image_size, **known)
+    size, multiple = score.whole.short_side or score.image_size, score.whole.multiple
+    known["resize"] = "whole" if score.whole.short_side else "own"
+    return ResizeRule(size, **known, multiple=multiple)
 
 
 @contextlib.contextmanager
@@ -100,12 +115,7 @@ def resize_image(image: Image.Image, rule: ResizeRule) -> Image.Image:
     Raises:
         ValueError: If it becomes larger than ``LARGEST`` pixels.
     """
-    (width, height), size = image.size, rule.size
-    if rule.resize == "square":
-        target = (size, size)
-    else:  # the long side is truncated, as torchvision does
-        short = min(width, height)
-        target = (size * width // short, size * height // short)
+    (width, height), target = image.size, resized_size(image.size, rule)
     if target == image.size:
         return image
     if target[0] * target[1] > LARGEST:
@@ -114,6 +124,43 @@ def resize_image(image: Image.Image, rule: ResizeRule) -> Image.Image:
             "crop the image first"
         )
     return image.resize(target, Image.Resampling[rule.resampling.upper()])
+
+
+def resized_size(size: tuple[int, int], rule: ResizeRule) -> tuple[int, int]:
+    """Give width and height of an image of this width and height once it is resized, uncut."""
+    width, height = size
+    if rule.resize == "own":
+        return size
+    if rule.resize == "square":
+        return rule.size, rule.size
+    short = min(size)  # the long side is truncated, as torchvision does
+    return rule.size * width // short, rule.size * height // short
+
+
+def cut_size(size: tuple[int, int], rule: ResizeRule) -> tuple[int, int]:
+    """Give width and height of an image of this width and height once it is resized and cut."""
+    if not rule.is_whole:
+        return rule.size, rule.size
+    width, height = (side - side % rule.multiple for side in resized_size(size, rule))
+    return width, height
+
+
+def cut_image(image: Image.Image, rule: ResizeRule) -> Image.Image:
+    """Cut a resized image to a square, or trim its sides if it is to stay whole.
+
+    Raises:
+        ValueError: If nothing is left of it.
+    """
+    if not rule.is_whole:
+        return crop_centre(image, rule.size)
+    sides = [side - side % rule.multiple for side in image.size]
+    if not all(sides):
+        raise ValueError(
+            f"its {image.width}x{image.height} pixels are too few: sides must be multiples of "
+            f"{rule.multiple}"
+        )
+    left, top = ((old - new) // 2 for old, new in zip(image.size, sides, strict=True))
+    return image.crop((left, top, left + sides[0], top + sides[1]))
 
 
 def crop_centre(image: Image.Image, size: int) -> Image.Image:

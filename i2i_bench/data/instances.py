@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from i2i_bench.data.decode import crop_centre, resize_image
+from i2i_bench.data.decode import cut_image, resize_image
 from i2i_bench.model import ResizeRule
 from i2i_bench.tasks.task import TaskMasks
 
@@ -29,7 +29,7 @@ def decode_instances(
         masks: Of the image.
         rule: How the image comes to its size.
         count: Most instances; those that cover the most pixels of the resized image come first.
-        is_cropped: Whether the centre is cut where the aspect ratio was kept.
+        is_cropped: Whether what the rule cuts off is, as of test images.
         like: Masks whose instances decide which are chosen, in their order; by default the same.
 
     Returns:
@@ -53,9 +53,8 @@ def decode_instances(
 def _resize(masks: TaskMasks, rule: ResizeRule, *, is_cropped: bool) -> NDArray[np.int64]:
     """Resize all masks of an image, (instances, height, width), 0 or 1."""
     nearest, whole = dataclasses.replace(rule, resampling="nearest"), masks.read()
-    side = rule.size if is_cropped else None
     parts = []
     for mask in whole if len(whole) else np.zeros((1, *whole.shape[1:]), bool):  # one for the shape
         image = resize_image(Image.fromarray(mask.astype(np.uint8)), nearest)
-        parts.append(np.asarray(image if side is None else crop_centre(image, side), np.int64))
+        parts.append(np.asarray(cut_image(image, rule) if is_cropped else image, np.int64))
     return np.stack(parts)[: len(whole)]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from torch import Tensor
 
 from i2i_bench.labels import EVERY, is_one_hot
-from i2i_bench.model import Batch, BatchFacts, Needs, Settings
+from i2i_bench.model import Batch, BatchFacts, Needs, ResizeRule, Settings
 
 NUM_DRAWN = 2  # domains of a step, drawn out of many
+
+
+def test_rule(needs: Needs, settings: Settings) -> ResizeRule:
+    """Give how test images come to their size: whole ones are trimmed to what networks need."""
+    rule = settings.resize_rule
+    return dataclasses.replace(rule, multiple=needs.multiple) if rule.is_whole else rule
 
 
 def lacking_need(needs: Needs, task: BatchFacts) -> str:

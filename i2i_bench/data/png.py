@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
 
-from i2i_bench.data.decode import Images
+from i2i_bench.data.mixed import Images, shortest_side
 from i2i_bench.system.files import make_folders, put, sync
 from i2i_bench.system.prefetch import WRITERS, images_per_part, prefetch
 
@@ -24,8 +24,8 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     def write(named: tuple[str, NDArray[Any]]) -> None:
         write_png(folder / f"{Path(named[0]).stem}.png", named[1])
 
-    named = zip(names, images, strict=True)
-    part = images_per_part(max(images.shape[1:3]), len(names), WRITERS)
+    named: Iterable[tuple[str, NDArray[Any]]] = zip(names, images, strict=True)
+    part = images_per_part(shortest_side(images), len(names), WRITERS)
     for _ in prefetch(write, named, depth=WRITERS, workers=WRITERS, part_size=part):
         pass  # it is on disk
     sync(folder)

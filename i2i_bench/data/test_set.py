@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.data.decode import Images, decode_images
+from i2i_bench.data.decode import cut_size, decode_images, resized_size
 from i2i_bench.data.instances import decode_instances
+from i2i_bench.data.mixed import Images, gathered
 from i2i_bench.model import Direction, ResizeRule
+from i2i_bench.records.record import WholeImages
 from i2i_bench.tasks.task import Task, TaskImage, TaskMasks
 
-Instances = NDArray[np.uint8]  # (images, instances, height, width), 0 or 1
+Instances = Images  # (images, instances, height, width), 0 or 1
 
 
 class TestSet:
@@ -49,7 +51,7 @@ class TestSet:
         return [image.name for image in self.task.images("test", domain)]
 
     def images(self, domain: str, rows: Sequence[int] | None = None) -> Images:
-        """Return images of a domain, (images, size, size, channels).
+        """Return images of a domain, (images, size, size, channels), or whole as ``decode_images``.
 
         Args:
             domain: One of the task's, or of those that its labels choose.
@@ -81,6 +83,23 @@ class TestSet:
                 return domain.take(places)
         return decode_images(wanted, self.rule)
 
+    def whole(self, domain: str) -> WholeImages | None:
+        """Tell how the images of a domain that stay whole come to their size; None for squares.
+
+        Raises:
+            ValueError: If an image cannot be read.
+        """
+        if not self.rule.is_whole:
+            return None
+        cuts = [_largest_cut(each.size(), self.rule) for each in self.task.images("test", domain)]
+        short = self.rule.size if self.rule.resize == "whole" else 0
+        return WholeImages(
+            short_side=short,
+            multiple=self.rule.multiple,
+            num_trimmed=sum(map(bool, cuts)),
+            most_trimmed=max(cuts, default=0),
+        )
+
     def answers(self, direction: Direction) -> NDArray[np.uint8] | None:
         """Return all right translations of each source, (images, answers, size, size, channels).
 
@@ -95,6 +114,7 @@ class TestSet:
             return None
         every = [image for one in known for image in one]
         decoded = decode_images(every, self.rule)
+        assert isinstance(decoded, np.ndarray), "answers are of embedded tasks, of one shape"
         return decoded.reshape(len(known), -1, *decoded.shape[1:])
 
     def instances(
@@ -132,10 +152,9 @@ class TestSet:
         return None if before is None or after is None else self._decode(after, before, count)
 
     def _decode(self, masks: list[TaskMasks], like: list[TaskMasks], count: int) -> Instances:
-        found = np.zeros((len(masks), count, self.rule.size, self.rule.size), np.uint8)
-        for place, (each, leading) in enumerate(zip(masks, like, strict=True)):
-            found[place] = decode_instances(each, self.rule, count, is_cropped=True, like=leading)
-        return found
+        pairs = zip(masks, like, strict=True)
+        found = (decode_instances(m, self.rule, count, is_cropped=True, like=n) for m, n in pairs)
+        return gathered([each.numpy() for each in found])
 
     def _find(self, domain: str) -> tuple[_Domain, Sequence[int]]:
         """Give where the images of a domain are kept, and the place of each."""
@@ -172,4 +191,10 @@ class _Domain:
         number, first = where[0] if where else (0, 0)
         if where == [(number, row) for row in range(first, first + len(where))]:
             return self._blocks[number][first : first + len(where)]
-        return np.stack([self._blocks[number][row] for number, row in where])
+        return gathered([self._blocks[number][row] for number, row in where])
+
+
+def _largest_cut(size: tuple[int, int], rule: ResizeRule) -> int:
+    """Give how many pixels are cut off width or height of an image of this size, the larger."""
+    resized, left = resized_size(size, rule), cut_size(size, rule)
+    return max(before - after for before, after in zip(resized, left, strict=True))

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.data.decode import Images
+from i2i_bench.data.mixed import Images
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
 LEVELS = 255.0  # of 8 bits
 
 
-def windowed(images: Images, pixels: PixelFormat) -> NDArray[np.uint8]:
+def windowed(images: NDArray[Any], pixels: PixelFormat) -> NDArray[np.uint8]:
     """Return images as 8-bit RGB: the range of values becomes 0 to 255, and grey is repeated.
 
     Args:

@@ -78,6 +78,47 @@ class MetricOrigin(StrictModel):
     distribution_version: Line
 
 
+class WholeImages(StrictModel):
+    """How images that were compared whole, not as squares, came to their size.
+
+    Attributes:
+        short_side: Pixels to which the short side was resized; 0 for images of their own size.
+        multiple: Of which both sides are multiples once they are trimmed.
+        num_trimmed: Sources of which something was trimmed.
+        most_trimmed: Pixels that were cut off a side at most, at both ends together.
+    """
+
+    short_side: Count
+    multiple: Count
+    num_trimmed: Count
+    most_trimmed: Count
+
+
+class Reshaped(StrictModel):
+    """How many images of a task were made squares that are not, of training and test together.
+
+    Attributes:
+        how: Whether they were ``squashed``, or ``cut`` around the middle.
+        num_images: That are not square, by more than 1 %.
+        num_all: All images.
+        most: Largest ratio of the longer to the shorter side.
+        median: Of the ratios of those that are not square.
+    """
+
+    how: Literal["squashed", "cut"]
+    num_images: Count
+    num_all: Count
+    most: Positive
+    median: Positive
+
+    def __str__(self) -> str:
+        known = f"{self.how} to squares: {self.num_images} of {self.num_all} images"
+        if self.how == "squashed":
+            return f"{known}, aspect ratio {self.most:.2f} at most (median {self.median:.2f})"
+        most, median = (f"{1 - 1 / ratio:.0%}" for ratio in (self.most, self.median))
+        return f"{known}, which lose {most} at most (median {median})"
+
+
 class Score(Values):
     """What one protocol found in one direction.
 
@@ -85,7 +126,7 @@ class Score(Values):
         protocol: Name of the protocol.
         protocol_version: Its version.
         direction: Such as ``a2b``.
-        image_size: Side in pixels at which everything was compared.
+        image_size: Side in pixels at which everything was compared; of whole images the shortest.
         n_real: Images of the reference.
         n_fake: Translations.
         files_sha256: Of the sorted list of file names, by ``real`` and ``fake``.
@@ -105,6 +146,7 @@ class Score(Values):
         classifier_sha256: Of the weights of the suite's own classifier of labels (8 digits); None
             where there is none.
         metrics: By key, where metrics are from that plugins brought or that were asked for.
+        whole: How whole images came to their size; None for squares.
     """
 
     protocol: Line
@@ -129,10 +171,12 @@ class Score(Values):
     lpips_sha256: Line | None = None
     classifier_sha256: Line | None = None
     metrics: dict[str, MetricOrigin] = {}
+    whole: WholeImages | None = None
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("lpips_sha256", "classifier_sha256", "metrics"))
+        later = ("lpips_sha256", "classifier_sha256", "metrics", "whole")
+        return _without_unset(handler(self), later)
 
 
 Scores = dict[str, Score]  # by ``protocol@version/direction``
@@ -181,6 +225,7 @@ class Record(StrictModel):
         scores: By ``protocol@version/direction``.
         alarms: What the scores tell is wrong with the model, a sentence each, direction first.
         artefacts: Files of the run, relative to its folder below ``runs/``.
+        reshaped: What became of images that are not square; None where none was changed.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -218,6 +263,7 @@ class Record(StrictModel):
     scores: Scores
     alarms: list[Line] = []
     artefacts: list[str] = []
+    reshaped: Reshaped | None = None
 
     @model_validator(mode="after")
     def _scores_lie_under_their_names(self) -> Record:
@@ -227,7 +273,7 @@ class Record(StrictModel):
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         later = ("absent", "alarms", "directions", "frozen", "modes", "modes_left_out")
-        return _without_unset(handler(self), (*later, "source_sha256", "split"))
+        return _without_unset(handler(self), (*later, "reshaped", "source_sha256", "split"))
 
     @property
     def run(self) -> Run:

@@ -50,9 +50,27 @@ def explain(
         *_source_notes(rows),
         *_frozen_notes(rows),
     ]
+    notes += _shape_notes(entries)
     notes += [*_mode_notes(rows), _cost_note(rows)]
     notes.append(_identity_note(group, entries))
     return notes
+
+
+def _shape_notes(entries: list[Entry]) -> list[str]:
+    """Say which images were made squares, and how those came to their size that stayed whole."""
+    known = [r.reshaped for r, _ in entries if isinstance(r, Record) and r.reshaped]
+    notes = [f"Images of rows that were trained on squares were {each}." for each in known]
+    for whole in (score.whole for _, score in entries if score.whole):
+        how = f"resized to a short side of {whole.short_side} px" if whole.short_side else ""
+        cut = (
+            f"sides trimmed to multiples of {whole.multiple} px, of {whole.num_trimmed} sources, "
+            f"{whole.most_trimmed} px at most"
+            if whole.num_trimmed
+            else ""
+        )
+        parts = [part for part in (how or "of their own size", cut) if part]
+        notes.append(f"Images were compared whole, {', '.join(parts)}.")
+    return list(dict.fromkeys(notes))
 
 
 def _spread_note(group: Group) -> str:

@@ -38,6 +38,7 @@ class Group(NamedTuple):
     trained_version: int
     n_real: int
     split: str
+    is_whole: bool = False
 
 
 def group_of(record: AnyRecord, score: Score) -> Group:
@@ -60,6 +61,7 @@ def group_of(record: AnyRecord, score: Score) -> Group:
         trained_version=record.task_version if is_run else score.task_version,
         n_real=score.n_real,
         split=record.split if is_run and record.split else TEST,
+        is_whole=score.whole is not None,
     )
 
 
@@ -136,9 +138,14 @@ class Table:
         relation = "≥" if g.direction.startswith(MEAN) else "="  # the least of all targets
         return (
             f"{g.task}@{g.task_version}, {g.direction}, {g.protocol}@{g.protocol_version} "
-            f"({_measures(g)}), preset {g.preset}, {g.image_size} px, n {relation} {g.n_real}"
+            f"({_measures(g)}), preset {g.preset}, {_size(g)}, n {relation} {g.n_real}"
             + ("" if g.split == TEST else f" {g.split} images")
         )
+
+
+def _size(group: Group) -> str:
+    """Name the size of images; of whole ones the shortest side."""
+    return f"{group.image_size} px, whole images" if group.is_whole else f"{group.image_size} px"
 
 
 def _measures(group: Group) -> str:

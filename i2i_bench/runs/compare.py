@@ -175,7 +175,7 @@ def compare_sides(
                 f"A and B were scored on version {scores[0].task_version} of task {task.name}, "
                 f"which is at version {task.version} now; score them again"
             )
-        rule = _rule(sides[0], scores[0].image_size)
+        rule = _rule(sides[0], scores[0])
         if rule not in test_sets:
             test_sets[rule] = TestSet(task, rule)
         yield _compare_images(_Data(sides, scores, test_sets[rule]), protocol, device)
@@ -287,19 +287,22 @@ class _Data:
         return metric.is_default or all(metric.key in keys for keys in self._recorded)
 
 
-def _rule(side: Side, size: int) -> ResizeRule:
+def _rule(side: Side, score: Score) -> ResizeRule:
     """Give how the references of a side were resized."""
     settings = {} if isinstance(side.record, External) else side.record.settings
-    return recorded_rule(settings, size)
+    return recorded_rule(settings, score)
 
 
 def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[list[int], Images]:
     """Read the translations of a side; give the indices of their sources, and the images."""
     if isinstance(side.record, External):
-        size, partial_ = score.image_size, score.partial
-        given = external.Submission(side.images, task, direction, size, allow_partial=partial_)
-        indices, fakes, _ = external.read_submission(given)
-        return indices, fakes
+        whole, size = score.whole, score.image_size
+        shape = None
+        if whole is not None:
+            size, shape = whole.short_side or None, "whole" if whole.short_side else "own"
+        given = external.Submission(side.images, task, direction, size, score.partial, shape)
+        read = external.read_submission(given)
+        return read.indices, read.fakes
     folder = side.images / f"translations-{direction}"
     names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
     lost = [name for name in names if not (folder / name).is_file()]
@@ -309,7 +312,8 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
             f"i2i-bench evaluate {side.record.run} --force translates again"
         )
     files = [TaskImage(name, partial(read_image, folder / name)) for name in names]
-    return list(range(len(names))), decode_images(files, ResizeRule(score.image_size))
+    as_saved = ResizeRule(score.image_size, resize="own" if score.whole else "square")
+    return list(range(len(names))), decode_images(files, as_saved)
 
 
 def _require_scored(names: list[str], images: Images, expected: str, where: object) -> None:

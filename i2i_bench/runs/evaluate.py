@@ -81,7 +81,7 @@ def evaluate_run(job: Job, bench: Bench, *, force: bool = False) -> Path:
     if position.images_seen < job.settings.budget:
         raise ValueError(f"{job.run} is not finished: {position.images_seen} images seen")
     model.networks.to(bench.device)
-    test_set = TestSet(job.task, job.settings.resize_rule)
+    test_set = TestSet(job.task, job.resize_rule)
     references = references_of(model, job, test_set)
     scores = score_run(model, job, bench, test_set, references)
     now = source_digest(job.model_class)
@@ -166,7 +166,7 @@ def _evaluate_official(job: Job, bench: Bench, *, force: bool) -> Path:
     model.networks.to(bench.device)
     official.refuse_absent(model)
     macs = _count_possible(model, job, bench.device)
-    test_set = TestSet(job.task, job.settings.resize_rule)
+    test_set = TestSet(job.task, job.resize_rule)
     every = references_of(model, job, test_set)
     references = {direction: against for direction, against in every.items() if direction in macs}
     scores = score_run(model, job, bench, test_set, references)

@@ -70,7 +70,7 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
     place_model(model, bench.device)
     # Before the training: can the model take images of this size, is every image sound?
     macs = count_macs(model, job.settings, job.task, device=bench.device)
-    test_set = TestSet(job.task, job.settings.resize_rule)
+    test_set = TestSet(job.task, job.resize_rule)
     test_set.decode_all()
     references = references_of(model, job, test_set)
     images = load_images(job, bench, store)

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import torch
 
+from i2i_bench.data.needs import test_rule
 from i2i_bench.data.store import Store
 from i2i_bench.data.training_images import make_store
-from i2i_bench.model import Model, Needs, Preset, Settings
+from i2i_bench.model import Model, Needs, Preset, ResizeRule, Settings
 from i2i_bench.records.run import Run
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.validation import TEST
@@ -96,6 +97,11 @@ class Job:
     def needs(self) -> Needs:
         """What the model needs of the task and the user."""
         return self.model_class.needs(self.settings.config)
+
+    @property
+    def resize_rule(self) -> ResizeRule:
+        """How test images come to their size."""
+        return test_rule(self.needs, self.settings)
 
     def identity(self) -> dict[str, Any]:
         """Return the plain values that identify a run in its checkpoints."""

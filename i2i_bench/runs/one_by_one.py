@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from i2i_bench.data.shapes import reshaped
 from i2i_bench.data.store import Store
 from i2i_bench.records.folders import Places, is_unfinished
 from i2i_bench.records.record import Record
@@ -13,6 +14,7 @@ from i2i_bench.runs.evaluate import evaluate_run, is_scored
 from i2i_bench.runs.execute import execute_run, load_images, train_together
 from i2i_bench.runs.find import note_task, recorded_already, recorded_run
 from i2i_bench.runs.job import Job, build_model, expect_memory
+from i2i_bench.runs.preview import KEEPS_SHAPE
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system.messages import reason
 from i2i_bench.training import memory
@@ -77,12 +79,12 @@ def _carry_out_one(
     number: int, job: Job, bench: Bench, *, force: bool, say: Callable[[str], None]
 ) -> str:
     """Finish one run; say what was done."""
-    found = record_to_keep(job, bench.places, force=force)
-    if found:
-        missing = [p for p in bench.protocols if not _is_scored(found, p, job, bench)]
+    kept = record_to_keep(job, bench.places, force=force)
+    if kept:
+        missing = [p for p in bench.protocols if not _is_scored(kept, p, job, bench)]
         if not missing:
             note_task(job, bench.places)
-            return recorded_already(job, found, bench.places)
+            return recorded_already(job, kept, bench.places)
         bench = dataclasses.replace(bench, protocols=missing)
         return f"scored again; record {evaluate_run(job, bench)}"
     need, store = _expect_memory(job, bench)
@@ -90,6 +92,8 @@ def _carry_out_one(
     memory.require_memory(need, bench.device)
     if store.home == "file":
         say(f"{job.run} keeps its training images, {store}")
+    if found := reshaped(job.task, job.settings.resize):
+        say(f"{job.run}: {found}{KEEPS_SHAPE}")
     bench.crew.call(number)
     return f"recorded in {execute_run(job, bench, store=store, force=force)}"
 

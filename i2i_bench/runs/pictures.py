@@ -31,7 +31,7 @@ from i2i_bench.runs.shown_images import (
     figure_name,
     in_words,
     load_networks,
-    request_for,
+    requests_for,
     run_in_words,
     shown_directions,
     shown_rows,
@@ -58,15 +58,15 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
     job = find_job(run, places, task)
     folder = find_folder(catalogue.recorded_name(run), places)
     model = load_networks(job, folder)
-    test_set = TestSet(job.task, job.settings.resize_rule)
+    test_set = TestSet(job.task, job.resize_rule)
     blocks, copies = [], set()
     for direction in shown_directions(model, job.task, choice):
         rows = shown_rows(job.task, direction, choice)
-        request = request_for(job, test_set, direction, rows)
+        requests = requests_for(job, test_set, direction, rows)
         sources = test_set.images(direction.source, rows)
         seen = [
-            _with_masks(model, request.part(i, i + 1), Randomness(0, row))
-            for i, row in enumerate(rows)
+            _with_masks(model, request, Randomness(0, row))
+            for request, row in zip(requests, rows, strict=True)
         ]
         copies |= {found.background for _, found in seen}
         strips = [
@@ -213,8 +213,9 @@ def _member(run: str, task: str | None, places: Places) -> _Member:
 
 def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> DrawnFigure:
     task = members[0].task
-    largest = max((m.record.settings for m in members), key=lambda each: each["crop_size"])
-    test_set, blocks = TestSet(task, recorded_rule(largest)), []
+    largest = max((m.record for m in members), key=lambda each: each.settings["crop_size"])
+    rule = recorded_rule(largest.settings, next(iter(largest.scores.values())))
+    test_set, blocks = TestSet(task, rule), []
     every = [find_direction(task, name) for name in choice.directions] or directions_of(task)
     for direction in every:
         able = [member for member in members if member.translates(direction)]

@@ -14,6 +14,7 @@ from i2i_bench import pretrained
 from i2i_bench.data.needs import lacking_need
 from i2i_bench.model import PRESETS, Model, Needs, Preset, Settings
 from i2i_bench.plugins import registry
+from i2i_bench.plugins.cost import why_not_whole
 from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import OFFICIAL, SPLIT, Choices, Job
@@ -88,6 +89,8 @@ def make_job(
         settings = dataclasses.replace(settings, budget=choices.budget)
     require_needs(name, model_class.needs(settings.config), settings, task)
     require_possible(task, settings)
+    if settings.resize == "whole":
+        require_whole(name, model_class, settings, task)
     changed = differences(before, settings)
     if precision != "fp32":
         changed["precision"] = precision
@@ -108,14 +111,15 @@ def full_argument(typed: str, task: Task) -> str:
 
 
 def settings_for(name: str, model_class: type[Model], preset: Preset, task: Task) -> Settings:
-    """Return the settings of a model for a task.
+    """Return the settings of a model for a task, which may wish how its images are resized.
 
     Raises:
         ValueError: If the model does not do the task: with the tasks that give what it needs, if
             that is why.
     """
     try:
-        return model_class.settings(preset, task)
+        settings = model_class.settings(preset, task)
+        return dataclasses.replace(settings, resize=task.resize) if task.resize else settings
     except ValueError:
         kind = toy(model_class)
         require_task(name, model_class.needs(model_class.settings("tiny", kind).config), task)
@@ -209,6 +213,21 @@ def _set_of(task: str) -> str:
     """Give the name of the set whose images a task has."""
     found = catalogue.find_named(task)
     return found.whole.name if isinstance(found, Selection) else split_partner_name(task)[0]
+
+
+def require_whole(name: str, model_class: type[Model], settings: Settings, task: Task) -> None:
+    """Refuse whole images for a model that cannot translate them.
+
+    Raises:
+        ValueError: With what the model says of an image that is not square.
+    """
+    with pretrained.without_weights():
+        model = without_memory(model_class, settings)
+    if reason := why_not_whole(model, settings, task):
+        raise ValueError(
+            f"model {name!r} cannot translate whole images with these settings: {reason}; "
+            "leave resize=whole out, or set resize=square"
+        )
 
 
 def tasks_that_give(needs: Needs) -> str:

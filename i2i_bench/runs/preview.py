@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 
+from i2i_bench.data.shapes import reshaped
 from i2i_bench.data.store import NoRoomError
 from i2i_bench.data.training_images import expected_bytes
 from i2i_bench.plugins.cost import count_macs
@@ -17,6 +18,8 @@ from i2i_bench.runs.job import Job, expect_memory
 from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
 from i2i_bench.training.settings import without_memory
+
+KEEPS_SHAPE = "; --set resize=whole keeps their shape"
 
 
 def describe_job(job: Job, places: Places, device: torch.device) -> str:
@@ -31,6 +34,8 @@ def describe_job(job: Job, places: Places, device: torch.device) -> str:
     lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
     lines += _memory_lines(job, places, device)
     lines.append(f"  time: {expected_time(job, places)}")
+    if found := reshaped(job.task, job.settings.resize):
+        lines.append(f"  {found}{KEEPS_SHAPE}")
     return "\n".join([*lines, f"  recorded: {recorded_where(job, places)}"])
 
 

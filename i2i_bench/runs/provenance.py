@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from i2i_bench.data.shapes import reshaped
 from i2i_bench.model import Model
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import count_parameters
@@ -93,6 +94,7 @@ def make_record(
         commit=commit(),
         scores={},
         artefacts=_artefacts(folder),
+        reshaped=reshaped(job.task, job.settings.resize),
     )
 
 

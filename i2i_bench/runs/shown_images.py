@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +72,18 @@ def load_networks(job: Job, folder: Path) -> Model:
     return model
 
 
-def request_for(job: Job, test_set: TestSet, direction: Direction, rows: list[int]) -> Request:
-    """Ask for the translation of some test images."""
-    images = to_float(channels_first(test_set.images(direction.source, rows)))
-    labels, masks = labels_of(job.task, direction), None
-    chosen = None if labels is None else (labels[0][rows], labels[1][rows])
-    if takes_masks(job.needs, job.task, job.settings.instances):
-        given = test_set.instances(direction.source, job.settings.instances, rows)
+def requests_for(
+    job: Job, test_set: TestSet, direction: Direction, rows: list[int]
+) -> Iterator[Request]:
+    """Ask for the translation of each of some test images, by itself."""
+    labels, count = labels_of(job.task, direction), job.settings.instances
+    has_masks = takes_masks(job.needs, job.task, count)
+    for row in rows:
+        images = to_float(channels_first(test_set.images(direction.source, [row])))
+        given = test_set.instances(direction.source, count, [row]) if has_masks else None
         masks = None if given is None else torch.from_numpy(given).to(images)
-    return Request(direction, images, chosen, masks)
+        chosen = None if labels is None else (labels[0][[row]], labels[1][[row]])
+        yield Request(direction, images, chosen, masks)
 
 
 def shown_directions(model: Model, task: Task, choice: Choice) -> list[Direction]:

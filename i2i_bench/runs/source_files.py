@@ -11,12 +11,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from i2i_bench.data.decode import channels_first, decode_images, decode_one
+from i2i_bench.data.decode import cut_size, decode_one, resized_size
 from i2i_bench.data.instances import decode_instances
 from i2i_bench.model import Model, ResizeRule
 from i2i_bench.runs.translator import Translator
 from i2i_bench.system.files import require_no_dead_link
-from i2i_bench.tasks.image_file import SUFFIXES, read_image
+from i2i_bench.tasks.image_file import SUFFIXES, read_image, read_image_size
 from i2i_bench.tasks.image_folder import stamp
 from i2i_bench.tasks.mask_files import MASKS, find_masks_in, image_masks
 from i2i_bench.tasks.task import TaskImage, TaskMasks
@@ -50,7 +50,7 @@ class Style:
     Attributes:
         suffix: After the stem of the image, in the name of the file.
         seed: From which chance is drawn.
-        example: (3, size, size), uint8, whose style it takes; None without.
+        example: (3, height, width), uint8, whose style it takes; None without.
     """
 
     suffix: str = ""
@@ -73,7 +73,7 @@ class SourceFile:
     num_masks: int = 0
 
     def read(self, translator: Translator) -> tuple[Tensor, Tensor | None]:
-        """Give image, (3, size, size), and masks, (instances, size, size), both uint8.
+        """Give image, (3, height, width), and masks, (instances, height, width), both uint8.
 
         Raises:
             ValueError: If one cannot be decoded, naming it.
@@ -162,6 +162,20 @@ def list_image_files(source: Path) -> list[Path]:
     return [source]
 
 
+def say_trimmed(rule: ResizeRule, source: Path) -> str:
+    """Say of how many images the sides are trimmed; "" if of none.
+
+    Raises:
+        ValueError: If an image cannot be read.
+    """
+    files = list_image_files(source)
+    sizes = [read_image_size(path) for path in files] if rule.is_whole else []
+    count = sum(cut_size(size, rule) != resized_size(size, rule) for size in sizes)
+    if not count:
+        return ""
+    return f"{count} of {len(files)} trimmed to sides that are multiples of {rule.multiple}"
+
+
 def find_styles(model: Model, rule: ResizeRule, wanted: Wanted) -> list[Style]:
     """Give the styles in which each image is translated.
 
@@ -173,7 +187,7 @@ def find_styles(model: Model, rule: ResizeRule, wanted: Wanted) -> list[Style]:
         if wanted.outputs is not None:
             raise ValueError("--like gives the styles, and --outputs draws them; leave one out")
         files = list_image_files(wanted.like)
-        examples = channels_first(decode_images([task_image(path) for path in files], rule))
+        examples = [decode_one(task_image(path), rule).contiguous() for path in files]
         named = zip(files, examples, strict=True)
         return [Style(f"_like_{path.stem}", example=image) for path, image in named]
     if wanted.outputs is None:

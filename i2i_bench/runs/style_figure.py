@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from i2i_bench.data.decode import (
-    Images,
     channels_first,
     channels_last,
     decode_images,
     to_float,
     to_uint8,
 )
+from i2i_bench.data.mixed import Images, gathered
 from i2i_bench.data.requests import Request, translate_images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, Model
@@ -31,7 +31,7 @@ from i2i_bench.runs.shown_images import (
     figure_name,
     in_words,
     load_networks,
-    request_for,
+    requests_for,
     run_in_words,
     shown_directions,
     shown_rows,
@@ -74,10 +74,10 @@ def styles_figure(
     folder = find_folder(catalogue.recorded_name(run), places)
     model = load_networks(job, folder)
     require_styles(model, styles.outputs, has_examples=bool(styles.examples))
-    test_set, grids = TestSet(job.task, job.settings.resize_rule), []
+    test_set, grids = TestSet(job.task, job.resize_rule), []
     for direction in shown_directions(model, job.task, choice):
         rows = list(dict.fromkeys(shown_rows(job.task, direction, choice)))
-        shown = _Shown(model, request_for(job, test_set, direction, rows), rows)
+        shown = _Shown(model, list(requests_for(job, test_set, direction, rows)), rows)
         names = test_set.names(direction.source)
         images = test_set.images(direction.source, rows)
         sources = {Path(names[row]).stem: image for row, image in zip(rows, images, strict=True)}
@@ -95,21 +95,18 @@ class _Shown:
     """Test images of one direction, and which of it they are."""
 
     model: Model
-    request: Request
+    requests: Sequence[Request]
     rows: Sequence[int]
 
     def fakes(self, seed: int = 0, example: NDArray[np.uint8] | None = None) -> Images:
         """Translate each image with the chance of its place among the test images."""
-        request = self.request
-        if example is not None:
-            images = to_float(channels_first(example[None].repeat(len(self.rows), axis=0)))
-            request = replace(request, examples=images)
-        with torch.no_grad():
-            made = [
-                translate_images(self.model, request.part(i, i + 1), Randomness(seed, row))
-                for i, row in enumerate(self.rows)
-            ]
-        return channels_last(to_uint8(torch.cat(made)))
+        made, given = [], None if example is None else to_float(channels_first(example[None]))
+        for request, row in zip(self.requests, self.rows, strict=True):
+            asked = replace(request, examples=given)
+            with torch.no_grad():
+                fake = translate_images(self.model, asked, Randomness(seed, row))
+            made.append(channels_last(to_uint8(fake))[0])
+        return gathered(made)
 
 
 def _columns(
@@ -122,7 +119,7 @@ def _columns(
     if card.takes_examples:
         yield [
             StyleColumn(name, list(shown.fakes(example=image)), image)
-            for name, image in _examples(test_set, shown.request.direction, styles)
+            for name, image in _examples(test_set, shown.requests[0].direction, styles)
         ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from i2i_bench.data.decode import to_float, to_uint8
 from i2i_bench.data.directions import LabelArray
+from i2i_bench.data.mixed import fitting
 from i2i_bench.data.png import write_png
 from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
 from i2i_bench.labels import Label
@@ -37,6 +37,7 @@ from i2i_bench.system.files import sync
 from i2i_bench.system.prefetch import WRITERS, images_per_part, prefetch
 from i2i_bench.system.progress import Report
 
+Decoded = tuple[Tensor, Tensor | None]  # an image, and its instance masks
 JUST_TRANSLATIONS = Wanted()
 
 
@@ -138,14 +139,14 @@ class _Translation:
 
 
 def _translated(
-    work: _Work, images: Iterator[tuple[Tensor, Tensor | None]], device: torch.device
+    work: _Work, images: Iterator[Decoded], device: torch.device
 ) -> Iterator[_Translation]:
     """Translate in batches; a CUDA device starts on one before the previous one has arrived."""
     before: list[_Translation] = []
     try:
-        for start in range(0, len(work.sources), BATCH_SIZE):
-            part = work.sources[start : start + BATCH_SIZE]
-            request = _request(work.translator, list(itertools.islice(images, len(part))), device)
+        for start, read in _batches(images):
+            part = work.sources[start : start + len(read)]
+            request = _request(work.translator, read, device)
             for style in work.styles:
                 made = _translate(work, request, style, Randomness(style.seed, start, device))
                 now = _bring(part, style, *made)
@@ -157,9 +158,22 @@ def _translated(
     yield from before
 
 
-def _request(
-    translator: Translator, read: list[tuple[Tensor, Tensor | None]], device: torch.device
-) -> Request:
+def _batches(images: Iterator[Decoded]) -> Iterator[tuple[int, list[Decoded]]]:
+    """Cut images into consecutive ones of one shape, each batch with the place of its first."""
+    start, part = 0, list[Decoded]()
+    for image, masks in images:
+        if part and part[0][0].shape != image.shape:
+            yield start, part
+            start, part = start + len(part), []
+        part.append((image, masks))
+        if len(part) == fitting(image.shape[1:], BATCH_SIZE):
+            yield start, part
+            start, part = start + len(part), []
+    if part:
+        yield start, part
+
+
+def _request(translator: Translator, read: list[Decoded], device: torch.device) -> Request:
     """Ask for the translation of a batch."""
     images = to_float(_move(torch.stack([image for image, _ in read]), device))
     known = [masks for _, masks in read if masks is not None]

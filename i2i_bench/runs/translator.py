@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from i2i_bench import official
+from i2i_bench.data.needs import test_rule
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.model import A2B, B2A, Direction, Model, ResizeRule, Settings
 from i2i_bench.plugins import registry
@@ -49,7 +50,8 @@ class Translator:
         """Give one for another size and a direction, or for what translations are to have.
 
         Args:
-            size: Side in pixels; None for that of the training.
+            size: Side in pixels, of whole images the short one; None for that of the training, of
+                whole images their own.
             direction: Such as ``a2b``; for a model of labels ``+blond`` or ``neutral2happy``.
             labels: What the images have, separated by commas, for a change such as ``+blond``.
             to: All that translations are to have.
@@ -58,6 +60,8 @@ class Translator:
             ValueError: If these are not possible, or not enough.
         """
         rule = dataclasses.replace(self.rule, size=size or self.rule.size)
+        if rule.resize == "whole" and size is None:
+            rule = dataclasses.replace(rule, resize="own")
         config = self.model.config
         if self.model.needs(config).labels != "no" and config.attributes:
             labelling = Labels(config.attributes, config.exclusive)
@@ -170,4 +174,5 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
 
 def _translator(model: Model, settings: Settings) -> Translator:
     official.refuse_absent(model)
-    return Translator(model, settings.resize_rule, num_instances=settings.instances)
+    rule = test_rule(model.needs(model.config), settings)
+    return Translator(model, rule, num_instances=settings.instances)

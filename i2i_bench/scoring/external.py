@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 from pydantic import ValidationError
 
-from i2i_bench.data.decode import Images, decode_images
+from i2i_bench.data.decode import cut_size, decode_images
 from i2i_bench.data.directions import LabelArray, labels_of
+from i2i_bench.data.mixed import Images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records import record
@@ -26,9 +27,10 @@ from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.more import kept_scores
 from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.scoring.submission import ImageFile, opened
+from i2i_bench.scoring.submission_shape import Shape, shape_rule
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.files import locked, require_writable
-from i2i_bench.tasks.image_file import FORMATS, read_image
+from i2i_bench.tasks.image_file import FORMATS, read_image, read_image_size
 from i2i_bench.tasks.task import Task, TaskImage
 
 logger = logging.getLogger(__name__)
@@ -44,8 +46,11 @@ class Submission:
         source: Folder or zip archive of the images.
         task: Whose test images they translate.
         direction: From which domain to which.
-        size: Side in pixels which the images must have; None for that of the task.
+        size: Side in pixels which the images must have, of whole ones the short one; None for that
+            of the task.
         allow_partial: Whether images may be missing.
+        shape: Whether they are squares, whole, or of their sources' own size; None to tell it from
+            their sizes.
     """
 
     source: Path
@@ -53,6 +58,24 @@ class Submission:
     direction: Direction
     size: int | None = None
     allow_partial: bool = False
+    shape: Shape | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImages:
+    """Images of another program, paired with their sources.
+
+    Attributes:
+        indices: Of the source of each image, rising.
+        fakes: The images.
+        formats: Number of files of each format.
+        rule: How sources and references come to the size of the images.
+    """
+
+    indices: list[int]
+    fakes: Images
+    formats: dict[str, int]
+    rule: ResizeRule
 
 
 def score_submission(
@@ -170,20 +193,21 @@ def load_submission(images: Submission) -> tuple[Translations, Reference, dict[s
         ValueError: As in ``read_submission``.
     """
     task, direction = images.task, images.direction
-    indices, fakes, formats = read_submission(images)
-    test_set = TestSet(task, ResizeRule(fakes.shape[1]))
+    read = read_submission(images)
+    indices, test_set = read.indices, TestSet(task, read.rule)
     names = test_set.names(direction.source)
     found = Translations(
         direction,
         [names[i] for i in indices],
         sources=test_set.images(direction.source, indices),
-        fakes=fakes,
+        fakes=read.fakes,
         reconstructions="images of another program cannot be translated back",
         checkpoint="unknown",
         partial=len(indices) < len(names),
         labels=_labels(task, direction, indices),
+        whole=test_set.whole(direction.source),
     )
-    return found, _only(translations.reference(test_set, direction), indices), formats
+    return found, _only(translations.reference(test_set, direction), indices), read.formats
 
 
 def _labels(
@@ -194,30 +218,49 @@ def _labels(
     return None if found is None else (found[0][indices], found[1][indices])
 
 
-def read_submission(images: Submission) -> tuple[list[int], Images, dict[str, int]]:
+def read_submission(images: Submission) -> ReadImages:
     """Read images that translate a task's test images, and pair them with these by name.
 
-    Each must be of 8 bits, opaque and square, all of one size: that of the task, or the one that is
-    chosen, to which the references are then resized. Grey becomes RGB.
-
-    Returns:
-        The index of the source of each image, rising; the images; the number of files of each
-        format.
+    Each must be of 8 bits and opaque. All are squares of one size: that of the task, or the one
+    that is chosen, to which the references are then resized; or, of sources that are not square,
+    whole, as ``shape_rule`` tells. Grey becomes RGB.
 
     Raises:
         ValueError: If an image is missing or unknown, there twice, unfit or of another size.
     """
     task, direction = images.task, images.direction
-    size = _size(images)
-    names = [image.name for image in task.images("test", direction.source)]
+    size, sources = _size(images), task.images("test", direction.source)
     with opened(images.source) as files:
-        found = pair_with_sources(images, files, names)
+        found = pair_with_sources(images, files, [image.name for image in sources])
+        rule = _rule(images, size, [sources[i] for i in found], list(found.values()))
+        as_saved = replace(rule, resize="own", multiple=1) if rule.is_whole else rule
         fakes = decode_images(
-            [TaskImage(str(f.path), partial(_read, f, size)) for f in found.values()],
-            ResizeRule(size),
+            [
+                TaskImage(str(file.path), partial(_read, file, sources[i], rule))
+                for i, file in found.items()
+            ],
+            as_saved,
         )
         formats = Counter(_format(file) for file in found.values())
-    return list(found), fakes, dict(sorted(formats.items()))
+    return ReadImages(list(found), fakes, dict(sorted(formats.items())), rule)
+
+
+def _rule(
+    images: Submission, size: int, sources: Sequence[TaskImage], files: Sequence[ImageFile]
+) -> ResizeRule:
+    """Tell how sources come to the size of their translations."""
+    if images.shape is None and any(image.measure is None for image in sources):
+        return ResizeRule(size)  # drawn, or cut to squares where they are read
+    before = [image.size() for image in sources]
+    if images.shape in (None, "square") and all(width == height for width, height in before):
+        return ResizeRule(size)
+    made = [_measure(file) for file in files]
+    return shape_rule(before, made, size, images.size, images.shape)
+
+
+def _measure(file: ImageFile) -> tuple[int, int]:
+    """Read width and height of an image from its header."""
+    return read_image_size(Path(file.path), io.BytesIO(file.content()))
 
 
 def _format(file: ImageFile) -> str:
@@ -299,15 +342,16 @@ def _without(stems: dict[str, ImageFile], ending: str) -> dict[str, ImageFile]:
     return {stem.removesuffix(ending): file for stem, file in stems.items()}
 
 
-def _read(file: ImageFile, size: int) -> Image.Image:
+def _read(file: ImageFile, source: TaskImage, rule: ResizeRule) -> Image.Image:
     """Read an image of 8 bits that has the size at which it is scored."""
     path = Path(file.path)
     image = read_image(path, io.BytesIO(file.content()), is_plain=True)
-    if image.size != (size, size):
-        width, height = image.size
+    wanted = cut_size(source.size(), rule) if rule.is_whole else (rule.size, rule.size)
+    if image.size != wanted:
+        given, needed = (f"{width}x{height}" for width, height in (image.size, wanted))
         raise ValueError(
-            f"{path} has {width}x{height} pixels, not {size}x{size}; save translations at the size "
-            "at which they are scored, or choose one with --size"
+            f"{path} has {given} pixels, not {needed}; save translations at the size at which they "
+            "are scored, or choose one with --size"
         )
     return image
 

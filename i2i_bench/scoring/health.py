@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from i2i_bench.data.mixed import Images
 from i2i_bench.model import Masks
 from i2i_bench.scoring.metrics import masks as mask_metrics
 from i2i_bench.scoring.metrics.change import CHANGE, UNCHANGED, VARIETY
@@ -61,7 +60,7 @@ def mask_values(health: MaskHealth | str) -> ValuesOrReasons:
     return Meter().values(MASK_METRICS, Sample({"attention": health}))
 
 
-def image_values(sources: NDArray[Any], fakes: NDArray[Any]) -> ValuesOrReasons:
+def image_values(sources: Images, fakes: Images) -> ValuesOrReasons:
     """Return the metrics of images that may give an alarm, or the reasons why there are none.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tempfile
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.data.decode import Images
+from i2i_bench.data.mixed import Images, MixedImages
 
 IN_MEMORY = 2**30  # bytes; more lies in a file that goes with the process
 REAL_SEED = 0
@@ -72,7 +73,30 @@ def first_outputs(outputs: Any, count: int) -> Any:
         return outputs.first(count)
     if len(outputs) and len(outputs[0]) < count:
         raise ValueError(f"{count} outputs of each image are needed, not {len(outputs[0])}")
-    return outputs[:, :count]
+    if isinstance(outputs, np.ndarray):
+        return outputs[:, :count]
+    return MixedImages(each[:count] for each in outputs)
+
+
+def repeated_outputs(images: Images, count: int) -> Images:
+    """Return each image in the place of so many outputs, without copies."""
+    if isinstance(images, np.ndarray):
+        return np.broadcast_to(images[:, None], (len(images), count, *images.shape[1:]))
+    return MixedImages(np.broadcast_to(image, (count, *image.shape)) for image in images)
+
+
+def room_for_outputs(images: Images, count: int) -> Images:
+    """Return room for outputs of each image, (images, count, ...), as ``empty_outputs``.
+
+    Raises:
+        ValueError: If there is no space for it.
+    """
+    if isinstance(images, np.ndarray):
+        return empty_outputs((len(images), count, *images.shape[1:]), str(images.dtype))
+    ends = list(itertools.accumulate((count * image.size for image in images), initial=0))
+    whole = empty_outputs((ends[-1],), str(images.dtype))
+    parts = zip(itertools.pairwise(ends), images, strict=True)
+    return MixedImages(whole[a:b].reshape(count, *image.shape) for (a, b), image in parts)
 
 
 def empty_outputs(shape: tuple[int, ...], dtype: str = "uint8") -> NDArray[Any]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from i2i_bench import pretrained
+from i2i_bench.data.mixed import Images, shortest_side
 from i2i_bench.metric import Need
 from i2i_bench.records.record import MetricOrigin, Score, Scores, Values
 from i2i_bench.scoring import classifier, health
@@ -25,7 +26,7 @@ from i2i_bench.scoring.metrics.distances import KID, KID_ORDER_MEAN, KID_ORDERS
 from i2i_bench.scoring.metrics.lpips import LPIPS
 from i2i_bench.scoring.metrics.masks import NO_COPY
 from i2i_bench.scoring.metrics.recognition import TARGET_SHARE
-from i2i_bench.scoring.outputs import RandomImages
+from i2i_bench.scoring.outputs import RandomImages, repeated_outputs
 from i2i_bench.scoring.protocols import (
     Protocol,
     ValuesOrReasons,
@@ -149,7 +150,8 @@ class Scorer:
             protocol=protocol.name,
             protocol_version=protocol.version,
             direction=str(found.direction),
-            image_size=found.fakes.shape[1],
+            image_size=shortest_side(found.fakes),
+            whole=found.whole,
             n_real=sizes[0],
             n_fake=sizes[1],
             files_sha256={kind: each.files for kind, each in sets.hashes.items()},
@@ -286,14 +288,13 @@ def _samples(
 ) -> dict[str, Sample]:
     """Return the samples to measure: translations, and both baselines."""
     shapes = found.source_instances
-    several = None if found.outputs is None else found.outputs.shape
     unchanged = dataclasses.replace(
         found,
         fakes=found.sources,
         reconstructions=found.sources,
         background=None,
         health=health.NO_MASKS,
-        outputs=several and np.broadcast_to(found.sources[:, None], several),
+        outputs=_as_many(found.sources, found.outputs),
         instances=None if shapes is None else shapes.astype(np.float32),
     )
     samples = {
@@ -308,6 +309,11 @@ def _samples(
         whose: each.more(judge.asked(each.given["fake"], labels[whose], found.direction.target))
         for whose, each in samples.items()
     }
+
+
+def _as_many(images: Images, outputs: Images | None) -> Images | None:
+    """Give each image in the place of as many outputs as there are."""
+    return None if outputs is None else repeated_outputs(images, len(outputs[0]))
 
 
 def _real_sample(found: Translations, against: Reference, device: str) -> Sample:
@@ -333,8 +339,7 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
     if found.outputs is not None:
         given["outputs"] = found.outputs
     elif against.answers is not None:  # of another program
-        shape = (len(found.fakes), OUTPUTS, *found.fakes.shape[1:])
-        given["outputs"] = np.broadcast_to(found.fakes[:, None], shape)
+        given["outputs"] = repeated_outputs(found.fakes, OUTPUTS)
     if found.instances is not None and against.true_instances is not None:
         given["instances"] = found.instances
         given["true_instances"] = against.true_instances.astype(bool)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from i2i_bench.data.augment import sample_order
 from i2i_bench.data.decode import (
-    Images,
     channels_first,
     channels_last,
     decode_images,
@@ -22,17 +21,19 @@ from i2i_bench.data.decode import (
     to_rgb,
 )
 from i2i_bench.data.directions import LabelArray, label_array, labels_of, lacking_direction
+from i2i_bench.data.mixed import Images, blank_like, joined, runs_of_shape
 from i2i_bench.data.needs import takes_masks
 from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
 from i2i_bench.data.test_set import Instances, TestSet
 from i2i_bench.data.window import windowed
-from i2i_bench.model import Direction, Model
+from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.official import AbsentNetwork
 from i2i_bench.randomness import Randomness
+from i2i_bench.records.record import WholeImages
 from i2i_bench.scoring.health import NO_MASKS, join, measure
 from i2i_bench.scoring.metrics.answers import OUTPUTS
 from i2i_bench.scoring.metrics.masks import MaskHealth
-from i2i_bench.scoring.outputs import empty_outputs
+from i2i_bench.scoring.outputs import repeated_outputs, room_for_outputs
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
@@ -62,6 +63,8 @@ class Translations:
             None for a model without.
         source_instances: Those of the sources.
         pixels: What sources and translations consist of.
+        whole: How sources that stay whole came to their size; None for squares. Where whole images
+            are not of one shape, they are ``MixedImages``, and so is what belongs to them.
     """
 
     direction: Direction
@@ -69,15 +72,16 @@ class Translations:
     sources: Images
     fakes: Images
     reconstructions: Images | str = "not translated back"
-    background: NDArray[np.float32] | None = None
+    background: Images | None = None
     health: MaskHealth | str = NO_MASKS
     checkpoint: str = "last"
     partial: bool = False
     labels: tuple[LabelArray, LabelArray] | None = None
-    outputs: NDArray[Any] | None = None
-    instances: NDArray[np.float32] | None = None
+    outputs: Images | None = None
+    instances: Images | None = None
     source_instances: Instances | None = None
     pixels: tuple[PixelFormat, PixelFormat] = (RGB, RGB)
+    whole: WholeImages | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,8 @@ def translate_test_set(
         there = _translate_there(work, test_set.names(direction.source), partial(tell, stage))
         back = _translate_back(work, there.fakes, there.instances, partial(tell, f"{stage} back"))
         outputs = _outputs(work, there.fakes, count, partial(tell, f"{stage} again"))
-    return replace(there, reconstructions=back, outputs=outputs)
+    whole = test_set.whole(direction.source)
+    return replace(there, reconstructions=back, outputs=outputs, whole=whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,16 +176,15 @@ class _Work:
 
     def parts(self, seed: int = 0) -> Iterator[tuple[int, Request, Randomness]]:
         """Cut into batches, each with the index of its first image, and the chance of an output."""
-        for start in range(0, len(self.images), BATCH_SIZE):
-            stop = start + BATCH_SIZE
-            pixels = channels_first(self.images[start:stop]).to(self.device)
+        for part in runs_of_shape(self.images, BATCH_SIZE):
+            pixels = channels_first(self.images[part]).to(self.device)
             images, masks, labels = to_float(pixels, self.pixels[0]), None, None
             if self.instances is not None:
-                masks = torch.from_numpy(self.instances[start:stop]).to(images)
+                masks = torch.from_numpy(self.instances[part]).to(images)
             if self.labels is not None:
-                labels = self.labels[0][start:stop], self.labels[1][start:stop]
-            random = Randomness(seed, start, self.device)
-            yield start, Request(self.direction, images, labels, masks), random
+                labels = self.labels[0][part], self.labels[1][part]
+            random = Randomness(seed, part.start, self.device)
+            yield part.start, Request(self.direction, images, labels, masks), random
 
     def translate(self, request: Request, random: Randomness) -> Images:
         """Translate a batch into pixels of the target, (batch, height, width, channels).
@@ -193,8 +197,7 @@ class _Work:
 
     def empty(self) -> Images:
         """Return an array for a translation of each image."""
-        target = self.pixels[1]
-        return np.empty((*self.images.shape[:3], target.channels), target.dtype)
+        return blank_like(self.images, self.pixels[1].channels, self.pixels[1].dtype)
 
 
 def _tell_nobody(stage: str, done: int, of: int) -> None:
@@ -222,17 +225,17 @@ def _translate_there(work: _Work, names: list[str], tell: Progress) -> Translati
         names,
         sources=work.images,
         fakes=fakes,
-        background=np.concatenate(background) if background else None,
+        background=joined(background) if background else None,
         health=join(healths),
         labels=work.labels,
-        instances=np.concatenate(instances) if instances else None,
+        instances=joined(instances) if instances else None,
         source_instances=work.instances,
         pixels=work.pixels,
     )
 
 
 def _translate_back(
-    work: _Work, fakes: Images, instances: NDArray[np.float32] | None, tell: Progress
+    work: _Work, fakes: Images, instances: Images | None, tell: Progress
 ) -> Images | str:
     """Translate back, as saved; give the reason where there is no way, or no network."""
     way, pixels = work.direction.reverse, work.pixels[::-1]
@@ -253,19 +256,20 @@ def _translate_back(
     return back
 
 
-def _outputs(work: _Work, fakes: Images, count: int, tell: Progress) -> NDArray[Any] | None:
+def _outputs(work: _Work, fakes: Images, count: int, tell: Progress) -> Images | None:
     """Gather the outputs of each image, (images, count, height, width, channels), fakes first."""
     if count == 0:
         return None
-    shape = (len(fakes), count, *fakes.shape[1:])
     if not work.model.card.is_random:
-        return np.broadcast_to(fakes[:, None], shape)
-    outputs = empty_outputs(shape, work.pixels[1].dtype)
-    outputs[:, 0] = fakes
+        return repeated_outputs(fakes, count)
+    outputs = room_for_outputs(fakes, count)
+    for those, fake in zip(outputs, fakes, strict=True):
+        those[0] = fake
     for seed in range(1, count):
         for start, request, random in work.parts(seed):
             made = work.translate(request, random)
-            outputs[start : start + len(made), seed] = made
+            for place, fake in enumerate(made, start):
+                outputs[place][seed] = fake
             tell((seed - 1) * len(fakes) + start + len(made), (count - 1) * len(fakes))
     return outputs
 
@@ -334,31 +338,39 @@ def sample_rows(
     model: Model, found: Translations, against: Reference, *, device: torch.device, count: int = 4
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
     """Return captioned pictures of the first test images: source, translation, masks."""
-    direction, images = found.direction, channels_first(found.sources[:count])
-    sources, labels, instances = to_float(images.to(device), found.pixels[0]), None, None
-    if found.labels is not None:
-        labels = found.labels[0][:count], found.labels[1][:count]
-    if found.source_instances is not None:
-        instances = torch.from_numpy(found.source_instances[:count]).to(sources)
-    request = Request(direction, sources, labels, instances)
+    given, instances = found.source_instances, None
+    if given is not None:
+        instances = given[:count]
+    sources = found.sources[:count]
+    work = _Work(model, found.direction, found.pixels, sources, found.labels, instances, device)
     model.networks.eval()
-    with torch.no_grad():
-        masks = attention_of(model, request, Randomness(0, device=device))
+    for start, request, random in work.parts():
+        with torch.no_grad():
+            masks = attention_of(model, request, random)
+        for place in range(len(request.images)):
+            yield _sample_row(found, against, start + place) | _mask_cells(masks, place)
+
+
+def _sample_row(found: Translations, against: Reference, i: int) -> dict[str, NDArray[np.generic]]:
+    """Caption the pictures of one test image."""
     source, target = found.pixels
     shown = {"source": (found.sources, source), "translation": (found.fakes, target)}
     if not isinstance(found.reconstructions, str):
         shown["reconstruction"] = found.reconstructions, source
     if against.truth is not None:
         shown["truth"] = against.truth, target
-    for i in range(len(sources)):
-        row: dict[str, NDArray[np.generic]] = {
-            name: windowed(whole[i], pixels) for name, (whole, pixels) in shown.items()
-        }
-        if masks is not None:
-            for k, attention in enumerate(masks.attention[i].float().cpu().numpy()):
-                copied = " (background)" if k == masks.background else ""
-                row[f"attention {k + 1}{copied}"] = attention
-            if masks.content is not None:
-                contents = channels_last(to_rgb(masks.content[i]))
-                row |= {f"content {k + 1}": image for k, image in enumerate(contents)}
-        yield row
+    return {name: windowed(whole[i], pixels) for name, (whole, pixels) in shown.items()}
+
+
+def _mask_cells(masks: Masks | None, place: int) -> dict[str, NDArray[np.generic]]:
+    """Caption the masks and contents of one image of a batch."""
+    row: dict[str, NDArray[np.generic]] = {}
+    if masks is None:
+        return row
+    for k, attention in enumerate(masks.attention[place].float().cpu().numpy()):
+        copied = " (background)" if k == masks.background else ""
+        row[f"attention {k + 1}{copied}"] = attention
+    if masks.content is not None:
+        contents = channels_last(to_rgb(masks.content[place]))
+        row |= {f"content {k + 1}": image for k, image in enumerate(contents)}
+    return row

@@ -69,13 +69,17 @@ def read_image(
         return _as_rgb(image) if pixels.channels == RGB.channels else _as_grey(path, image)
 
 
-def read_image_size(path: Path) -> tuple[int, int]:
+def read_image_size(path: Path, file: BinaryIO | None = None) -> tuple[int, int]:
     """Read width and height in pixels from the header of an image that ``read_image`` may read.
+
+    Args:
+        path: Of the file.
+        file: Its content, where that is not to be read from the path.
 
     Raises:
         ValueError: If the header is damaged, or of an image that would be refused.
     """
-    with _open_image(path) as image:
+    with _open_image(path, file) as image:
         return image.size
 
 

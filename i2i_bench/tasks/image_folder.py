@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2i_bench.tasks.image_file import MINIMUM_SIZE, SUFFIXES, read_image
+from i2i_bench.tasks.image_file import MINIMUM_SIZE, SUFFIXES, read_image, read_image_size
+from i2i_bench.tasks.task import TaskImage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,6 +125,12 @@ def read_unchanged(path: Path, before: Stamp) -> Image.Image:
     image = read_image(path)
     require_unchanged(path, before)
     return image
+
+
+def file_image(name: str, path: Path, before: Stamp) -> TaskImage:
+    """Give a file as an image of a task, read when asked for; its size is read from its header."""
+    read, measure = partial(read_unchanged, path, before), partial(read_image_size, path)
+    return TaskImage(name, read, measure=measure)
 
 
 def require_unchanged(path: Path, before: Stamp) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.image_folder import (
+    file_image,
     hash_folders,
     image_size,
     list_images,
-    read_unchanged,
     stamp,
 )
 from i2i_bench.tasks.mask_files import MASKS, find_masks, image_masks
@@ -168,7 +168,7 @@ def many_domain_task(path: Path) -> Task:
 
     def labelled(domain: str, file: Path) -> LabelledImage:
         name = f"{domain}-{file.name}"
-        image = TaskImage(name, partial(read_unchanged, file, stamps[file]))
+        image = file_image(name, file, stamps[file])
         known = image_masks(name, file, masks, stamps) if masks.folders else None
         return LabelledImage(image, _one_hot(domains, domain), masks=known)
 

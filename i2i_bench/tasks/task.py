@@ -29,11 +29,21 @@ class TaskImage:
         read: Gives the image in PIL's mode RGB, or L if it is grey, or F if its values have a
             range, in which they lie; raises ValueError naming an unreadable file.
         pixels: What it consists of.
+        measure: Gives width and height without decoding; None where that takes reading the image.
     """
 
     name: str
     read: Callable[[], Image.Image]
     pixels: PixelFormat = RGB
+    measure: Callable[[], tuple[int, int]] | None = field(default=None, compare=False, kw_only=True)
+
+    def size(self) -> tuple[int, int]:
+        """Return width and height in pixels.
+
+        Raises:
+            ValueError: If the image cannot be read, naming it.
+        """
+        return self.measure() if self.measure else self.read().size
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,7 @@ class Task:
         pixels: Domain → what its images consist of, where that is not 8-bit RGB.
         split: Which images its test images are: ``test``, or ``validation`` where they are held out
             of those of training (see ``tasks.validation``).
+        resize: How its images are to be resized, whatever a model's own choice; "" for that.
     """
 
     name: str
@@ -151,6 +162,7 @@ class Task:
     exclusive: tuple[tuple[str, ...], ...] = ()
     pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
     split: str = "test"
+    resize: Literal["", "square", "short_side", "whole"] = ""
 
     @property
     def channels(self) -> Mapping[str, int]:

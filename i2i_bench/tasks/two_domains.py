@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from i2i_bench.tasks.image_folder import (
     Stamp,
+    file_image,
     hash_folders,
     image_size,
     list_images,
-    read_unchanged,
     stamp,
 )
 from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
@@ -88,7 +88,7 @@ class FolderReader(Reader):
     def _images(self) -> dict[SplitAndDomain, list[TaskImage]]:
         """List images, the same objects each time."""
         return {
-            key: [TaskImage(p.name, partial(read_unchanged, p, self.stamps[p])) for p in paths]
+            key: [file_image(path.name, path, self.stamps[path]) for path in paths]
             for key, paths in self.files.items()
         }
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from i2i_bench.data.needs import test_rule
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Clock, Model
@@ -121,7 +122,8 @@ def _album(
     model: Model, images: TrainingImages, folder: Path, budget: int, test_set: TestSet | None
 ) -> Album:
     """Begin the snapshots of a run."""
-    rule, count = images.settings.resize_rule, images.settings.instances
+    settings = images.settings
+    count, rule = settings.instances, test_rule(model.needs(model.config), settings)
     tests = test_set or TestSet(images.task, rule)
     return Album(model, tests, folder, budget, device=images.device, num_instances=count)
 

@@ -155,6 +155,8 @@ def require_possible(task: Task, settings: Settings) -> None:
         raise ValueError(
             f"task {task.name} is exact in pixels: load_size and crop_size must both be {exact}"
         )
+    if task.kind == "embedded" and settings.resize == "whole":
+        raise ValueError(f"the images of task {task.name} are square; leave resize=whole out")
     size = _fixed_size(settings, settings.config)
     if size != settings.crop_size:
         raise ValueError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from i2i_bench.data.decode import channels_first, channels_last, to_float, to_uint8
 from i2i_bench.data.directions import directions_for, labels_of
+from i2i_bench.data.mixed import Images, runs_of_shape
 from i2i_bench.data.needs import takes_masks
 from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
@@ -83,7 +84,7 @@ class Album:
         task = test_set.task
         self._labels = {d: labels_of(task, d) for d in directions_for(model, task)}
         rows = {d: range(min(COUNT, len(test_set.names(d.source)))) for d in self._labels}
-        self._sources = {d: test_set.images(d.source, rows[d]) for d in rows}
+        self._sources = {d: _of_one_shape(test_set.images(d.source, rows[d])) for d in rows}
         has_masks = takes_masks(model.needs(model.config), task, num_instances)
         self._instances = {
             d: test_set.instances(d.source, num_instances, rows[d]) if has_masks else None
@@ -110,10 +111,11 @@ class Album:
 
     def _look(self, direction: Direction) -> dict[str, NDArray]:
         sources, labels = self._sources[direction], self._labels[direction]
-        known = None if labels is None else (labels[0][:COUNT], labels[1][:COUNT])
+        count = len(sources)
+        known = None if labels is None else (labels[0][:count], labels[1][:count])
         images = channels_first(sources).to(self._device)
         given = self._instances[direction]
-        instances = None if given is None else torch.from_numpy(given).to(images)
+        instances = None if given is None else torch.from_numpy(given[: len(images)]).to(images)
         request = Request(direction, to_float(images), known, instances)
         random = Randomness(0, device=self._device)
         fakes = to_uint8(translate_images(self._model, request, random))
@@ -124,6 +126,11 @@ class Album:
         attention = (masks.attention.float() * 255).clamp(0, 255).round().to(torch.uint8)
         background = NO_BACKGROUND if masks.background is None else masks.background
         return found | {"attention": attention.cpu().numpy(), "background": np.int64(background)}
+
+
+def _of_one_shape(images: Images) -> NDArray[np.uint8]:
+    """Give the first images, as many as have the shape of the first one."""
+    return images[next(runs_of_shape(images, COUNT), slice(0))]
 
 
 @contextlib.contextmanager

@@ -86,6 +86,7 @@ def test_test_masks_and_their_truth_are_of_the_same_instances():
     before, after = tests.instances("a", 3), tests.true_instances(A2B, 3)
     assert before is not None
     assert after is not None
+    before, after = np.asarray(before), np.asarray(after)
     assert before.shape == after.shape == (100, 3, 32, 32)
     areas = before.sum((2, 3))
     assert (areas[:, :-1] >= areas[:, 1:]).all()

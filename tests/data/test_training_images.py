@@ -62,7 +62,7 @@ def pairs(tmp_path):
 @pytest.mark.parametrize("resampling", ["bicubic", "bilinear", "lanczos"])
 def test_decode_is_pils_resize(task, resampling):
     images = task.images("train", "a")
-    decoded = decode_images(images, ResizeRule(14, resampling))
+    decoded = np.asarray(decode_images(images, ResizeRule(14, resampling)))
     assert decoded.dtype == np.uint8 and decoded.shape == (5, 14, 14, 3)
     for image, found in zip(images, decoded, strict=True):
         filter_ = Image.Resampling[resampling.upper()]

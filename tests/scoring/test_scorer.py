@@ -310,7 +310,7 @@ def test_one_training_image_leaves_no_halves_to_compare(tmp_path):
             Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
     task = catalogue.find_task(str(tmp_path), tmp_path)
     found = scoring_translations.reference(test_set.TestSet(task, ResizeRule(32)), A2B)
-    assert [half.shape for half in found.halves] == [(0, 32, 32, 3)] * 2
+    assert [np.asarray(half).shape for half in found.halves] == [(0, 32, 32, 3)] * 2
 
 
 @pytest.mark.parametrize("count", [pytest.param(0, marks=pytest.mark.slow), 1])

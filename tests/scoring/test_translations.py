@@ -105,7 +105,7 @@ def test_translations_are_rounded_and_saved_as_they_are_scored(tmp_path):
     save_images(tmp_path, found.names, found.fakes)
     for name, fake in zip(found.names, found.fakes, strict=True):
         assert (np.asarray(Image.open(tmp_path / name)) == fake).all()
-    expected = np.round((found.sources / 127.5 - 1) * 0.5 * 127.5 + 127.5)
+    expected = np.round((np.asarray(found.sources) / 127.5 - 1) * 0.5 * 127.5 + 127.5)
     assert abs(found.fakes - expected).max() <= 1
 
 
@@ -172,7 +172,7 @@ def test_masks_are_measured_over_all_images():
     model: Any = Strange(lambda x: x, [0.25, 0.75])
     found = translations.translate_test_set(model, TESTS, A2B, device=CPU)
     assert found.background is not None
-    assert found.background.shape == (100, 32, 32)
+    assert np.asarray(found.background).shape == (100, 32, 32)
     assert not isinstance(found.health, str)
     assert found.health.usage.shape == (100, 2)
     assert found.health.usage.mean(0) == pytest.approx([0.25, 0.75])

@@ -206,9 +206,17 @@ def _draw_block(sheet: _Sheet, page: _Page, block: Block, top: int) -> int:
         for column, cell in enumerate(strip.cells):
             if cell is not None:
                 left = page.place(column, is_apart=block.is_apart)
-                sheet.image(left, top, (page.cell, page.cell), cell)
+                width, height = _shown_size(cell, page.cell)
+                place = left + (page.cell - width) / 2, top + (page.cell - height) / 2
+                sheet.image(*place, (width, height), cell)
         top += page.cell
     return top + WIDE_GAP
+
+
+def _shown_size(cell: NDArray[Any], side: int) -> tuple[int, int]:
+    """Give width and height of a picture in a square cell, its proportions kept."""
+    longest = max(cell.shape[:2])
+    return max(1, side * cell.shape[1] // longest), max(1, side * cell.shape[0] // longest)
 
 
 def _draw_bar(sheet: _Sheet, top: int) -> None:

@@ -251,7 +251,7 @@ class Samples:
         from i2i_bench.data.decode import recorded_rule
         from i2i_bench.data.test_set import TestSet
 
-        task, rule = self._task(record, score), recorded_rule(record.settings)
+        task, rule = self._task(record, score), recorded_rule(record.settings, score)
         if (task, rule) not in self._test_sets:
             self._test_sets[task, rule] = TestSet(task, rule)
         return self._test_sets[task, rule]

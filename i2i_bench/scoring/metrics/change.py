@@ -50,15 +50,20 @@ def image_variety(images: Sequence[Image] | NDArray[Any]) -> float:
     """Return how much images differ from each other, in levels of 255; 0 where all are the same.
 
     The root of the variance of each value over the images, averaged over pixels and channels.
+    Of images of several shapes, so many rows and columns are compared as the smallest sides of all
+    have pixels, at even distances in each image.
 
     Args:
         images: uint8 (images, height, width, 3).
 
     Raises:
-        ValueError: If there is none, or they differ in shape.
+        ValueError: If there is none.
     """
-    if len(images) == 0 or any(image.shape != images[0].shape for image in images):
-        raise ValueError("images of one shape are needed, to see how they differ")
+    if len(images) == 0:
+        raise ValueError("images are needed, to see how they differ")
+    if any(image.shape != images[0].shape for image in images):
+        height, width = (min(image.shape[side] for image in images) for side in (0, 1))
+        images = [_at_even_distances(image, height, width) for image in images]
     total = np.zeros(images[0].shape, np.int64)
     squares = np.zeros_like(total)
     for image in images:  # one by one: all at once take eight times their memory
@@ -67,6 +72,13 @@ def image_variety(images: Sequence[Image] | NDArray[Any]) -> float:
         squares += values**2
     variance = len(images) * squares - total**2  # whole numbers, so that equal images give 0
     return math.sqrt(float(variance.mean())) / len(images)
+
+
+def _at_even_distances(image: Image, height: int, width: int) -> Image:
+    """Pick as many rows and columns of an image, each in the middle of its share of the image."""
+    pairs = zip((height, width), image.shape[:2], strict=True)
+    picked = [(2 * np.arange(new) + 1) * old // (2 * new) for new, old in pairs]
+    return image[np.ix_(*picked)]
 
 
 def _differences(image: Image, source: Image) -> NDArray[Any]:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from i2i_bench.data.mixed import MixedImages
     from i2i_bench.scoring.outputs import RandomImages
 
-    Images = NDArray[np.uint8]  # (outputs, height, width, 3), of one input
-    Outputs = NDArray[np.uint8] | RandomImages
+    Images = MixedImages | NDArray[np.uint8]  # (outputs, height, width, 3), of one input
+    Outputs = Images | RandomImages
 else:
     np = Deferred("numpy")
 

@@ -34,7 +34,7 @@ def palette_of(truth: Images) -> Images:
     Raises:
         ValueError: If they are not label maps: of more colours than classes, or of one only.
     """
-    codes = np.unique(_codes(truth))
+    codes = np.unique(np.concatenate([np.unique(_codes(image)) for image in truth]))
     colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1).astype(np.uint8)
     classes = colours[(colours != UNLABELLED).any(axis=-1)]
     if not 2 <= len(classes) <= MOST_CLASSES:
@@ -59,10 +59,10 @@ def confusion(fakes: Images, truth: Images, palette: Images) -> NDArray[np.int64
     Raises:
         ValueError: If the shapes differ.
     """
-    if fakes.shape != truth.shape:
-        raise ValueError(f"translations {fakes.shape} and true maps {truth.shape} differ in shape")
     counts = np.zeros((len(palette), len(palette)), np.int64)
     for fake, true in zip(fakes, truth, strict=True):
+        if fake.shape != true.shape:
+            raise ValueError(f"translation {fake.shape} and true map {true.shape} differ in shape")
         counted = (true != UNLABELLED).any(axis=-1)
         rows, columns = (_nearest(image[counted], palette) for image in (true, fake))
         pairs = rows * len(palette) + columns

@@ -192,7 +192,7 @@ def test_half_written_translations_are_never_seen(ready):
     read = external.read_submission(
         external.Submission(folder, task, model.Direction("a", "b"), 32)
     )
-    assert len(read[0]) == found.scores["i2i@1/a2b"].n_fake
+    assert len(read.indices) == found.scores["i2i@1/a2b"].n_fake
 
 
 def add_external(name, index):
