@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from i2i_bench import official
 from i2i_bench.blocks.autoencoders import ContentEncoder, content_decoder
 from i2i_bench.blocks.discriminators import MultiScaleDiscriminator, multi_scale_minimum
-from i2i_bench.blocks.initialise import init_kaiming, init_normal
+from i2i_bench.blocks.initialise import init_kaiming, init_normal, start_alike
 from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
@@ -121,8 +121,7 @@ class UNIT(Model):
         )
         init_kaiming(generators)
         if config.same_start:
-            for networks in (self.encoders, self.decoders):
-                networks["b"].load_state_dict(networks["a"].state_dict())
+            start_alike((self.encoders, self.decoders))
         init_normal(self.discriminators)
         self.optimizers = adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay

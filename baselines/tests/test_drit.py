@@ -432,6 +432,32 @@ def test_networks_start_as_the_authors():
             assert layer.bias.abs().max() > 0  # PyTorch's own
 
 
+@pytest.mark.parametrize("combine", ["concat", "transform"])
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_every_combination_translates_with_fewer_halvings(combine, norm):
+    changes = {"combine": combine, "content_norm": norm, "num_halvings": 1}
+    config = dataclasses.replace(PRESETS["tiny"], **changes)
+    images = torch.rand(1, 3, 32, 32)
+    model = DRIT(config)
+    assert model.contents(images, "a").shape == (1, 8, 16, 16)
+    assert model.translate(Batch({"a": images}), A2B, Randomness(0)).shape == images.shape
+    moved = model.contents(images + 0.25, "a")
+    assert DRIT.needs(config).multiple == 2
+    assert not torch.equal(moved, model.contents(images, "a"))
+
+
+def test_domains_start_alike_where_asked():
+    for same_start in (True, False):
+        config = dataclasses.replace(PRESETS["tiny"], same_start=same_start)
+        model = DRIT(config)
+        for networks in (model.contents.own, model.attributes, model.decoders):
+            pairs = zip(networks["a"].parameters(), networks["b"].parameters(), strict=True)
+            alike = [torch.equal(*pair) for pair in pairs]
+            assert all(alike) == same_start
+    with pytest.raises(ValueError, match="same_start is on"):
+        DRITConfig(same_start=True, channels=(1, 3))
+
+
 def test_halves_of_a_batch_have_their_roles():
     config = dataclasses.replace(PRESETS["tiny"], content_interval=1)
     batch = {d: torch.rand(4, 3, 32, 32) for d in DOMAINS}

@@ -283,6 +283,44 @@ def test_networks_start_as_the_authors():
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize(("norm", "differs"), [("instance", False), ("none", True)])
+def test_contents_know_mean_colours_without_normalisation_alone(norm, differs):
+    model = MUNIT(dataclasses.replace(PRESETS["tiny"], content_norm=norm)).contents["a"].double()
+    images = torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    moved = model(images + torch.tensor([0.3, 0.0, -0.3])[:, None, None])
+    assert torch.allclose(moved, model(images), atol=1e-6) != differs
+
+
+@pytest.mark.parametrize("halvings", [1, 2, 3])
+def test_contents_are_halved_as_often_as_asked(halvings):
+    config = dataclasses.replace(PRESETS["tiny"], num_halvings=halvings)
+    model, images = MUNIT(config), torch.zeros(1, 3, 32, 32)
+    assert model.contents["a"](images).shape[1:] == (
+        4 * 2**halvings,
+        32 >> halvings,
+        32 >> halvings,
+    )
+    assert model.translate(Batch({"a": images}), A2B, Randomness(0)).shape == images.shape
+    assert MUNIT.needs(config).multiple == 2**halvings
+
+
+def test_unknown_normalisation_is_refused():
+    with pytest.raises(ValueError, match="content_norm is 'batch'; possible: instance, none"):
+        MUNITConfig(content_norm="batch")  # pyright: ignore[reportArgumentType]
+
+
+def test_domains_start_alike_where_asked():
+    for same_start in (True, False):
+        config = dataclasses.replace(PRESETS["tiny"], same_start=same_start)
+        model = MUNIT(config)
+        for networks in (model.contents, model.styles, model.decoders):
+            pairs = zip(networks["a"].parameters(), networks["b"].parameters(), strict=True)
+            alike = [torch.equal(*pair) for pair in pairs]
+            assert all(alike) == same_start
+    with pytest.raises(ValueError, match="same_start is on"):
+        MUNITConfig(same_start=True, channels=(1, 3))
+
+
 def test_a_style_shifts_then_scales_what_is_normalised():
     decoder = StyledDecoder(2, 1, style_width=1, mlp_width=1, channels=3)
     block = decoder.blocks[0]

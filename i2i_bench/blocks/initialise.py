@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 
 from i2i_bench.blocks.layers import SameConv2d, SameConvTranspose2d
@@ -58,3 +60,9 @@ def init_tensorflow(network: nn.Module, std: float = 0.02) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def start_alike(networks: Iterable[nn.ModuleDict]) -> None:
+    """Give the networks of domain b the weights of those of domain a."""
+    for each in networks:
+        each["b"].load_state_dict(each["a"].state_dict())

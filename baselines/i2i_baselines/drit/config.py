@@ -24,9 +24,12 @@ class DRITConfig:
     Attributes:
         combine: How an attribute joins a content: ``concat`` beside its channels, or ``transform``,
             the authors' feature-wise transformation, whose attribute encoder has no variance.
-        generator_width: Channels of the encoders' first layer; a content has four times as many.
+        generator_width: Channels of the encoders' first layer; they double with each halving.
         discriminator_width: Channels of the discriminators' first layer; they double every layer.
+        num_halvings: Of images on their way to a content.
         num_blocks: Residual blocks of each domain's content encoder; a shared one follows.
+        content_norm: Of the content encoder: ``instance``, which takes away the means of an image's
+            features, and with them colours that attributes are then to tell, or ``none``.
         decoder_blocks: Blocks of each domain's decoder.
         attribute_width: Numbers of an attribute.
         attribute_blocks: Residual blocks of the attribute encoder of ``concat``.
@@ -54,13 +57,17 @@ class DRITConfig:
         num_epochs: Equal parts of the budget.
         decay_start: Epoch, from 0, after which the learning rate falls.
         decay_epochs: Epochs over which it would fall to 0.
+        same_start: Whether the networks of both domains start from the same weights, so that their
+            codes mean the same.
         channels: Of the images of each domain.
     """
 
     combine: Literal["concat", "transform"] = "concat"
     generator_width: int = at_least(1, 64)
     discriminator_width: int = at_least(1, 64)
+    num_halvings: int = at_least(1, 2)
     num_blocks: int = at_least(0, 3)
+    content_norm: Literal["instance", "none"] = "instance"
     decoder_blocks: int = at_least(1, 3)
     attribute_width: int = at_least(1, 8)
     attribute_blocks: int = at_least(1, 3)
@@ -84,10 +91,15 @@ class DRITConfig:
     num_epochs: int = at_least(1, 1200)
     decay_start: int = at_least(0, 600)
     decay_epochs: int = at_least(1, 601)
+    same_start: bool = False
     channels: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if self.same_start and len(set(self.channels)) > 1:
+            raise ValueError("same_start is on, and images of the domains differ in channels")
+        if self.content_norm not in ("instance", "none"):
+            raise ValueError(f"content_norm is {self.content_norm!r}; possible: instance, none")
         if self.combine not in ("concat", "transform"):
             raise ValueError(f"combine is {self.combine!r}; possible: concat, transform")
 
@@ -96,9 +108,9 @@ class DRITConfig:
         """Smallest image side in pixels that all networks take: 212 as published."""
         of_attribute = {"concat": 2 ** (self.attribute_blocks + 1), "transform": STYLE_MINIMUM}
         judged = multi_scale_minimum(self.discriminator_layers, self.discriminator_scales)
-        content = 4 * content_minimum(self.content_layers, self.content_kernel)
-        least = max(8, of_attribute[self.combine], judged, content)
-        return least + -least % 4  # the content encoder halves images twice
+        content = 2**self.num_halvings * content_minimum(self.content_layers, self.content_kernel)
+        least = max(2 ** (self.num_halvings + 1), of_attribute[self.combine], judged, content)
+        return least + -least % 2**self.num_halvings
 
     def rate(self, clock: Clock) -> float:
         """Give the learning rate of a step."""

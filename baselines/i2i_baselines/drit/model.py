@@ -35,10 +35,12 @@ from i2i_baselines.drit.networks import (
 from i2i_bench import official
 from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
 from i2i_bench.blocks.encoders import StyleEncoder, VectorEncoder
+from i2i_bench.blocks.initialise import start_alike
 from i2i_bench.blocks.layers import ResidualBlock
 from i2i_bench.blocks.limits import load_size, require_task_size, task_channels
 from i2i_bench.blocks.losses import adversarial_cross_entropy, weighted_sum
-from i2i_bench.blocks.optimise import adam, set_learning_rate
+from i2i_bench.blocks.normalise import InstanceNorm
+from i2i_bench.blocks.optimise import adam, descend, set_learning_rate
 from i2i_bench.model import (
     A2B,
     B2A,
@@ -95,19 +97,24 @@ class DRIT(Model):
     def __init__(self, config: DRITConfig) -> None:
         self.config, self.is_full = config, True
         channels = dict(zip(DOMAINS, config.channels, strict=True))
-        width, code = config.generator_width, config.attribute_width
-        self.contents = ContentLayers(width, config.num_blocks, channels)
+        width, halvings = config.generator_width, config.num_halvings
+        content_width = width * 2**halvings
+        norm = InstanceNorm if config.content_norm == "instance" else None
+        self.contents = ContentLayers(width, config.num_blocks, channels, halvings, norm)
         is_concat = config.combine == "concat"
-        self.joint = ResidualBlock(4 * width) if is_concat else nn.Identity()
+        self.joint = ResidualBlock(content_width) if is_concat else nn.Identity()
         decoder = ConcatDecoder if is_concat else TransformDecoder
         self.decoders = nn.ModuleDict(
-            {d: decoder(width, config.decoder_blocks, code, n) for d, n in channels.items()}
+            {
+                d: decoder(width, config.decoder_blocks, config.attribute_width, n, halvings)
+                for d, n in channels.items()
+            }
         )
         self.attributes = nn.ModuleDict({d: self._attributes(n) for d, n in channels.items()})
         self.discriminators = self._discriminators(channels)
         self.random_discriminators = self._discriminators(channels)
         self.content_discriminator = ContentDiscriminator(
-            4 * width, config.content_layers, config.content_kernel
+            content_width, config.content_layers, config.content_kernel
         )
         translators = {"contents": self.contents, "decoders": self.decoders}
         if is_concat:
@@ -124,6 +131,8 @@ class DRIT(Model):
         for layer in self.networks.modules():  # biases keep PyTorch's own
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(layer.weight, 0.0, 0.02)
+        if config.same_start:
+            start_alike((self.contents.own, self.attributes, self.decoders))
         self.optimizers = adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay
         )
@@ -131,16 +140,11 @@ class DRIT(Model):
 
     def _attributes(self, channels: int) -> nn.Module:
         config = self.config
+        width, code = config.generator_width, config.attribute_width
         if config.combine == "transform":
-            return StyleEncoder(config.generator_width, config.attribute_width, channels)
-        return VectorEncoder(
-            config.generator_width,
-            config.attribute_blocks,
-            config.attribute_width,
-            inputs=channels,
-            norm=None,
-            padding="reflect",
-        )
+            return StyleEncoder(width, code, channels)
+        more = {"inputs": channels, "norm": None, "padding": "reflect"}
+        return VectorEncoder(width, config.attribute_blocks, code, **more)
 
     def _discriminators(self, channels: Mapping[str, int]) -> nn.ModuleDict:
         config = self.config
@@ -154,9 +158,8 @@ class DRIT(Model):
 
     @classmethod
     def needs(cls, config: DRITConfig) -> Needs:
-        """Ask for sides that can be halved twice."""
-        del config
-        return Needs(multiple=4)
+        """Ask for sides that can be halved."""
+        return Needs(multiple=2**config.num_halvings)
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:
@@ -255,10 +258,7 @@ class DRIT(Model):
             losses[f"discriminator_{domain}"] = judge_loss(judge, forward.real[domain], fakes)
             judge, fakes = self.random_discriminators[domain], forward.drawn[domain]
             losses[f"discriminator_random_{domain}"] = judge_loss(judge, shown[domain], fakes)
-        optimizer = self.optimizers["discriminators"]
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
+        descend(self.optimizers["discriminators"], torch.stack(list(losses.values())).sum())
         return {name: value.detach() for name, value in losses.items()}
 
     def _train_content_discriminator(self, content: ByDomain) -> Losses:

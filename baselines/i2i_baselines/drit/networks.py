@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from i2i_bench.blocks.layers import ConvLayer, ResidualBlock
+from i2i_bench.blocks.layers import ConvLayer, Norm, ResidualBlock
 from i2i_bench.blocks.limits import require_divisible, require_size
 from i2i_bench.blocks.normalise import InstanceNorm
 
@@ -13,14 +13,16 @@ SLOPE = 0.01  # of every leaky ReLU here
 LAST_KERNEL = 4  # of the content discriminator, unpadded
 
 
-def content_layers(width: int, num_blocks: int, channels: int) -> nn.Sequential:
-    """Build the layers of one domain from images to (batch, 4 width, height / 4, width / 4)."""
+def content_layers(
+    width: int, num_blocks: int, channels: int, num_halvings: int, norm: Norm
+) -> nn.Sequential:
+    """Build the layers of one domain from images to (batch, 4 width, ...) for two halvings."""
     stem = ConvLayer(channels, width, 7, activation=nn.LeakyReLU(SLOPE))
     down = [
-        ConvLayer(inputs, 2 * inputs, 3, stride=2, norm=InstanceNorm, activation=nn.ReLU())
-        for inputs in (width, 2 * width)
+        ConvLayer(inputs, 2 * inputs, 3, stride=2, norm=norm, activation=nn.ReLU())
+        for inputs in (width * 2**i for i in range(num_halvings))
     ]
-    blocks = (ResidualBlock(4 * width) for _ in range(num_blocks))
+    blocks = (ResidualBlock(width * 2**num_halvings, norm) for _ in range(num_blocks))
     return nn.Sequential(stem, *down, *blocks)
 
 
@@ -28,26 +30,39 @@ class ContentLayers(nn.Module):
     """Images to contents: layers of their domain, then one residual block that all share.
 
     Args:
-        width: Channels of the stem; a content has four times as many.
+        width: Channels of the stem; they double with each halving.
         num_blocks: Residual blocks of each domain.
         channels: Of the images, by domain.
+        num_halvings: Of the sides.
+        norm: Normalisation of all layers but the stem; None for none.
     """
 
-    def __init__(self, width: int, num_blocks: int, channels: dict[str, int]) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_blocks: int,
+        channels: dict[str, int],
+        num_halvings: int,
+        norm: Norm = InstanceNorm,
+    ) -> None:
         super().__init__()
+        self.scale = 2**num_halvings
         self.own = nn.ModuleDict(
-            {domain: content_layers(width, num_blocks, n) for domain, n in channels.items()}
+            {
+                domain: content_layers(width, num_blocks, n, num_halvings, norm)
+                for domain, n in channels.items()
+            }
         )
-        self.shared = ResidualBlock(4 * width)
+        self.shared = ResidualBlock(width * self.scale, norm)
 
     def forward(self, images: Tensor, domain: str) -> Tensor:
-        """Map (batch, channels, height, width) to (batch, 4 width, height / 4, width / 4).
+        """Map (batch, channels, height, width) to a content: 4 width, height / 4, ... for two.
 
         Raises:
-            ValueError: If a side is not divisible by 4, or below 8 px.
+            ValueError: If a side cannot be halved as often, or the content were below 2 px.
         """
-        require_size(images, 8, "this encoder")
-        require_divisible(images, 4)
+        require_size(images, max(4, 2 * self.scale), "this encoder")
+        require_divisible(images, self.scale)
         return self.shared(self.own[domain](images))
 
 
@@ -66,18 +81,21 @@ class ConcatDecoder(nn.Module):
     """Content and attribute to an image: the attribute joins the input of every stage.
 
     Args:
-        width: A content has four times as many channels.
+        width: Of the content encoder's stem.
         num_blocks: Residual blocks.
         attribute_width: Numbers of an attribute.
         channels: Of the image.
+        num_halvings: Of the content encoder.
     """
 
-    def __init__(self, width: int, num_blocks: int, attribute_width: int, channels: int) -> None:
+    def __init__(
+        self, width: int, num_blocks: int, attribute_width: int, channels: int, num_halvings: int
+    ) -> None:
         super().__init__()
-        inputs = 4 * width + attribute_width
+        inputs = width * 2**num_halvings + attribute_width
         self.blocks = nn.Sequential(*(ResidualBlock(inputs) for _ in range(num_blocks)))
         self.up = nn.ModuleList()
-        for _ in range(2):
+        for _ in range(num_halvings):
             inputs += attribute_width
             self.up.append(up_layer(inputs, inputs // 2))
             inputs //= 2
@@ -119,21 +137,25 @@ class TransformDecoder(nn.Module):
     """Content and attribute to an image: the attribute acts on the features of every block.
 
     Args:
-        width: A content has four times as many channels.
+        width: Of the content encoder's stem.
         num_blocks: Blocks in which the attribute acts.
         attribute_width: Numbers of an attribute.
         channels: Of the image.
+        num_halvings: Of the content encoder.
     """
 
-    def __init__(self, width: int, num_blocks: int, attribute_width: int, channels: int) -> None:
+    def __init__(
+        self, width: int, num_blocks: int, attribute_width: int, channels: int, num_halvings: int
+    ) -> None:
         super().__init__()
-        hidden = 4 * width
+        hidden = width * 2**num_halvings
         self.mlp = nn.Sequential(
             *(nn.Linear(attribute_width, hidden), nn.ReLU()),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, num_blocks * hidden)),
         )
         self.blocks = nn.ModuleList(TransformBlock(hidden) for _ in range(num_blocks))
-        self.up = nn.Sequential(up_layer(hidden, 2 * width), up_layer(2 * width, width))
+        halves = (width * 2**i for i in range(num_halvings, 0, -1))
+        self.up = nn.Sequential(*(up_layer(inputs, inputs // 2) for inputs in halves))
         self.head = nn.ConvTranspose2d(width, channels, 1)
 
     def forward(self, content: Tensor, attribute: Tensor) -> Tensor:

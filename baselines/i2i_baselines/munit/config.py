@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from i2i_baselines.munit.networks import VGG_MINIMUM
 from i2i_bench.blocks.discriminators import multi_scale_minimum
@@ -22,7 +23,10 @@ class MUNITConfig:
     Attributes:
         generator_width: Channels of the encoders' first layer and of the decoder's last but one.
         discriminator_width: Channels of the discriminator's first layer; they double every layer.
+        num_halvings: Of images on their way to a content.
         num_blocks: Residual blocks of the content encoder, and as many of the decoder.
+        content_norm: Of the content encoder: ``instance``, which takes away the means of an image's
+            features, and with them colours that styles are then to tell, or ``none``.
         style_width: Numbers of a style.
         mlp_width: Hidden units between a style and what it does in the decoder.
         discriminator_layers: Layers of stride 2 of the discriminator at each scale.
@@ -39,12 +43,16 @@ class MUNITConfig:
         weight_decay: Adam's L2 penalty, on every parameter.
         decay_every: Steps between two decays of the learning rate.
         decay_factor: What a decay multiplies it by.
+        same_start: Whether the networks of both domains start from the same weights, so that their
+            codes mean the same.
         channels: Of the images of each domain.
     """
 
     generator_width: int = at_least(1, 64)
     discriminator_width: int = at_least(1, 64)
+    num_halvings: int = at_least(1, 2)
     num_blocks: int = at_least(1, 4)
+    content_norm: Literal["instance", "none"] = "instance"
     style_width: int = at_least(1, 8)
     mlp_width: int = at_least(1, 256)
     discriminator_layers: int = at_least(1, 4)
@@ -60,10 +68,15 @@ class MUNITConfig:
     weight_decay: float = 1e-4
     decay_every: int = at_least(1, 100_000)
     decay_factor: float = at_least(0, 0.5)
+    same_start: bool = False
     channels: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if self.same_start and len(set(self.channels)) > 1:
+            raise ValueError("same_start is on, and images of the domains differ in channels")
+        if self.content_norm not in ("instance", "none"):
+            raise ValueError(f"content_norm is {self.content_norm!r}; possible: instance, none")
         if self.lambda_perceptual and set(self.channels) != {3}:
             channels = ", ".join(map(str, self.channels))
             raise ValueError(
@@ -75,8 +88,13 @@ class MUNITConfig:
     def minimum_size(self) -> int:
         """Smallest image side in pixels that all networks take."""
         judged = multi_scale_minimum(self.discriminator_layers, self.discriminator_scales)
-        least = max(STYLE_MINIMUM, judged, VGG_MINIMUM if self.lambda_perceptual else 0)
-        return least + -least % 4  # the content encoder halves images twice
+        least = max(
+            STYLE_MINIMUM,
+            2 ** (self.num_halvings + 1),
+            judged,
+            VGG_MINIMUM if self.lambda_perceptual else 0,
+        )
+        return least + -least % 2**self.num_halvings
 
 
 ABLATIONS = {

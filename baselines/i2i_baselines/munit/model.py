@@ -16,9 +16,10 @@ from i2i_bench import official, pretrained
 from i2i_bench.blocks.autoencoders import ContentEncoder
 from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
 from i2i_bench.blocks.encoders import StyleEncoder
-from i2i_bench.blocks.initialise import init_kaiming, init_normal
+from i2i_bench.blocks.initialise import init_kaiming, init_normal, start_alike
 from i2i_bench.blocks.limits import require_task_size, task_channels
 from i2i_bench.blocks.losses import differentiate, least_squares
+from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
     A2B,
@@ -74,14 +75,17 @@ class MUNIT(Model):
     def __init__(self, config: MUNITConfig) -> None:
         self.config = config
         width, num_blocks = config.generator_width, config.num_blocks
+        halvings = config.num_halvings
+        norm = InstanceNorm if config.content_norm == "instance" else None
         channels = dict(zip(DOMAINS, config.channels, strict=True))
         self.contents = nn.ModuleDict(
-            {d: ContentEncoder(width, num_blocks, n) for d, n in channels.items()}
+            {d: ContentEncoder(width, num_blocks, n, halvings, norm) for d, n in channels.items()}
         )
         self.styles = nn.ModuleDict(
             {d: StyleEncoder(width, config.style_width, n) for d, n in channels.items()}
         )
         sizes = {"style_width": config.style_width, "mlp_width": config.mlp_width}
+        sizes["num_halvings"] = halvings
         self.decoders = nn.ModuleDict(
             {d: StyledDecoder(width, num_blocks, **sizes, channels=n) for d, n in channels.items()}
         )
@@ -95,6 +99,8 @@ class MUNIT(Model):
             {"generators": generators, "discriminators": self.discriminators}
         )
         init_kaiming(generators)
+        if config.same_start:
+            start_alike(parts.values())
         init_normal(self.discriminators)
         self.optimizers = adam(
             self.networks, config.learning_rate, config.beta1, config.weight_decay
@@ -108,9 +114,9 @@ class MUNIT(Model):
 
     @classmethod
     def needs(cls, config: MUNITConfig) -> Needs:
-        """Ask for sides that can be halved twice, and VGG16 where the perceptual loss counts."""
+        """Ask for sides that can be halved, and VGG16 where the perceptual loss counts."""
         weights = (pretrained.VGG_NAME,) if config.lambda_perceptual else ()
-        return Needs(weights=weights, multiple=4)
+        return Needs(weights=weights, multiple=2**config.num_halvings)
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:

@@ -43,32 +43,41 @@ class AdaptiveResidualBlock(nn.Module):
 
 
 class StyledDecoder(nn.Module):
-    """Content and style to an image in [-1, 1] of four times the content's side.
+    """Content and style to an image in [-1, 1] of four times the content's side, or 2**halvings.
 
     Args:
-        width: Channels of the last layer but one; a content has four times as many.
+        width: Channels of the last layer but one; they double with each halving of the content.
         num_blocks: Residual blocks, in which the style acts.
         style_width: Numbers of a style.
         mlp_width: Hidden units between a style and what it does.
         channels: Of the images.
+        num_halvings: Of the content encoder.
     """
 
     def __init__(
-        self, width: int, num_blocks: int, *, style_width: int, mlp_width: int, channels: int
+        self,
+        width: int,
+        num_blocks: int,
+        *,
+        style_width: int,
+        mlp_width: int,
+        channels: int,
+        num_halvings: int = 2,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(AdaptiveResidualBlock(4 * width) for _ in range(num_blocks))
-        self.up = nn.Sequential(*up_layers(width, channels))
+        inner = width * 2**num_halvings
+        self.blocks = nn.ModuleList(AdaptiveResidualBlock(inner) for _ in range(num_blocks))
+        self.up = nn.Sequential(*up_layers(width, channels, num_halvings))
         self.mlp = nn.Sequential(
             nn.Linear(style_width, mlp_width),
             nn.ReLU(),
             nn.Linear(mlp_width, mlp_width),
             nn.ReLU(),
-            nn.Linear(mlp_width, num_blocks * 2 * 2 * 4 * width),
+            nn.Linear(mlp_width, num_blocks * 2 * 2 * inner),
         )
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Map (batch, 4 width, rows, columns) and (batch, style_width) to images."""
+        """Map a content (batch, 4 width, rows, columns) and (batch, style_width) to images."""
         shape = len(content), len(self.blocks), 2, 2, content.shape[1]
         modulations = self.mlp(style).view(shape).unbind(1)
         for block, modulation in zip(self.blocks, modulations, strict=True):
