@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from torch import nn
@@ -66,3 +67,20 @@ def start_alike(networks: Iterable[nn.ModuleDict]) -> None:
     """Give the networks of domain b the weights of those of domain a."""
     for each in networks:
         each["b"].load_state_dict(each["a"].state_dict())
+
+
+def init_torch_2017(network: nn.Module) -> None:
+    """Draw weights as PyTorch did by itself in 2017, also those of transposed convolutions.
+
+    Convolutions' weights and biases are from U(-b, b), b the inverse root of the inputs times the
+    kernel's area; scales of batch normalisations from U(0, 1), their shifts 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            bound = (module.in_channels * math.prod(module.kernel_size)) ** -0.5
+            nn.init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+            nn.init.zeros_(module.bias)

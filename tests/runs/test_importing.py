@@ -23,6 +23,12 @@ from i2i_bench.training.start import present
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
+DISCOGAN = {f"model_{name}-7.pth": name for name in ("gen_A", "gen_B", "dis_A", "dis_B")}
+FILES = {  # where they are not those of a pair
+    "attentiongan_v1": SCHEME1,
+    "attentiongan_v2_geo": {"latest_net_G.pth": "G_A"},
+    "discogan": DISCOGAN,
+}
 DRIT = ("enc_c", "enc_a", "gen", "disA", "disA2", "disB", "disB2", "disContent")
 UGATIT = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
 FAMILIES = {  # fixture → model
@@ -32,6 +38,7 @@ FAMILIES = {  # fixture → model
     "cyclegan": "cyclegan",
     "unit": "unit",
     "munit": "munit",
+    "discogan": "discogan",
     "drit": "drit",
     "ugatit_light": "ugatit-light",
     "ugatit_full": "ugatit",
@@ -46,10 +53,6 @@ def save(golden, tmp_path):
     def write(fixture: str) -> Path:
         folder, numbers = tmp_path / "official", golden(fixture)
         folder.mkdir()
-        if fixture == "attentiongan_v1":
-            return numbers.save(folder, SCHEME1)
-        if fixture == "attentiongan_v2_geo":
-            return numbers.save(folder, {"latest_net_G.pth": "G_A"})
         if fixture in ("unit", "munit"):
             for kind in ("gen", "dis"):
                 both = {domain: numbers.network(f"{kind}_{domain}") for domain in ("a", "b")}
@@ -66,7 +69,7 @@ def save(golden, tmp_path):
                     networks[name] = {key: tensor.clone() for key, tensor in tensors.items()}
             torch.save(networks, folder / "selfie2anime_params_latest.pt")
             return folder
-        return numbers.save(folder, PAIR)
+        return numbers.save(folder, FILES.get(fixture, PAIR))
 
     return write
 
