@@ -118,9 +118,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "generator_width": 24,
         "encoder_width": 24,
-        "discriminator_width": 24,
+        "discriminator_width": 16,
         "discriminator_layers": 2,
-        "learning_rate": 4e-4,
+        "lambda_reconstruction": 30.0,  # and of kl as much more: 10 teaches too little so soon
+        "lambda_kl": 0.03,
+        "learning_rate": 1e-3,
     },
     "tiny": {
         "generator_width": 4,

@@ -71,7 +71,8 @@ class BicycleGAN(Model):
             "The learning rate decays by epochs, which here are equal parts of the budget.",
             "In the ablation cLR-GAN, where nothing else trains the encoder, the loss of drawn "
             "codes does; in cAE-GAN, a code is the encoder's mean.",
-            "The presets small and tiny are narrower, and have discriminators of fewer layers.",
+            "The presets small and tiny are narrower, and have discriminators of fewer layers; "
+            "small weighs reconstruction and divergence three times as much.",
         ),
         minimum_size=48,
         samples_interact=True,  # by their place in the batch
@@ -132,7 +133,7 @@ class BicycleGAN(Model):
             facts["grey_source"] = task.name in GREY_SOURCES
         else:
             facts |= PRESETS[preset]
-            batch_size, budget, largest = {"small": (8, 8_000, 64), "tiny": (4, 16, 32)}[preset]
+            batch_size, budget, largest = {"small": (4, 8_000, 64), "tiny": (4, 16, 32)}[preset]
             least //= 2  # with discriminators of a layer less
         require_task_size(task, least, cls.card.title)
         size = min(task.image_size, largest)
@@ -154,16 +155,10 @@ class BicycleGAN(Model):
         set_learning_rate(self.optimizers, self.config.learning_rate * factor)
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
-        """Update generator and encoder, then the discriminators on the fakes made before that.
-
-        Raises:
-            ValueError: If the batch is of one image, which has no two halves.
-        """
+        """Update generator and encoder, then the discriminators on the fakes made before that."""
         source, target = (batch.images[d] for d in (self.direction.source, self.direction.target))
-        half = len(source) // 2
-        if half == 0:
-            raise ValueError("BicycleGAN takes batches in two halves; batch_size must be 2 or more")
-        real = {"encoded": target[:half], "random": target[half:]}
+        half = max(1, len(source) // 2)  # of a budget's last batch, one image may be both halves
+        real = {"encoded": target[:half], "random": target[-half:]}
         generator, encoder = self.optimizers["generator"], self.optimizers["encoder"]
         with frozen(self.discriminators), restarted(generator), restarted(encoder):
             losses, fake = self._generator_losses(source[:half], real["encoded"], random)
