@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_bench.blocks.layers import ConvLayer, SameConv2d
+from i2i_bench.blocks.layers import BlurDown, ConvLayer, SameConv2d
 from i2i_bench.blocks.limits import require_size
 from i2i_bench.blocks.normalise import InstanceNorm
 
@@ -61,6 +61,7 @@ class PatchDiscriminator(nn.Module):
         norm: Normalisation, after all convolutions but the first and the last.
         norm_bias: Whether convolutions before a normalisation have a bias.
         kernel: Side of convolutions; one of another side than 4 has TensorFlow's SAME padding.
+        blur: Whether layers have stride 1, and ``BlurDown`` halves behind the activation instead.
     """
 
     def __init__(
@@ -72,17 +73,20 @@ class PatchDiscriminator(nn.Module):
         norm: Callable[[int], nn.Module] = InstanceNorm,
         norm_bias: bool = True,
         kernel: int = 4,
+        blur: bool = False,
     ) -> None:
         super().__init__()
         self.minimum_size = 3 * 2**num_layers  # normalisation needs 2x2 before the last one
         widths = [inputs, *(width * min(2**i, 8) for i in range(num_layers + 1))]
         layers: list[nn.Module] = []
         for i, (channels, outputs) in enumerate(pairwise(widths)):
-            stride = 2 if i < num_layers else 1
+            stride = 2 if i < num_layers and not blur else 1
             layers.append(_patch_conv(channels, outputs, kernel, stride, bias=norm_bias or i == 0))
             if i > 0:
                 layers.append(norm(outputs))
             layers.append(nn.LeakyReLU(0.2))
+            if blur and i < num_layers:
+                layers.append(BlurDown())
         layers.append(_patch_conv(widths[-1], 1, kernel, 1))
         self.layers = nn.Sequential(*layers)
 

@@ -68,14 +68,32 @@ class LabelledGenerator(nn.Module):
 
 
 class ResNetEncoder(nn.Module):
-    """First half of the ResNet generator: a 7x7 stem, two halvings, residual blocks."""
+    """First half of the ResNet generator: a 7x7 stem, two halvings, residual blocks.
 
-    def __init__(self, width: int, num_blocks: int, norm: Norm = InstanceNorm) -> None:
+    Args:
+        width: Channels of the stem; the blocks have 4 times as many.
+        num_blocks: Residual blocks.
+        norm: Normalisation.
+        inputs: Channels of the images.
+        blur: Whether halvings are by ``BlurDown``.
+        layer: Kind of the stem and the halvings.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_blocks: int,
+        norm: Norm = InstanceNorm,
+        *,
+        inputs: int = 3,
+        blur: bool = False,
+        layer: type[ConvLayer] = ConvLayer,
+    ) -> None:
         super().__init__()
-        self.stem = ConvLayer(3, width, 7, norm=norm, activation=nn.ReLU())
+        self.stem = layer(inputs, width, 7, norm=norm, activation=nn.ReLU())
         self.down = nn.Sequential(
             *(
-                ConvLayer(
+                layer(
                     width * scale,
                     width * scale * 2,
                     3,
@@ -83,6 +101,7 @@ class ResNetEncoder(nn.Module):
                     padding="zeros",
                     norm=norm,
                     activation=nn.ReLU(),
+                    blur=blur,
                 )
                 for scale in (1, 2)
             )
@@ -90,19 +109,26 @@ class ResNetEncoder(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(width * 4, norm) for _ in range(num_blocks)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (batch, 3, height, width) to (batch, 4 width, height / 4, width / 4).
+        """Map (batch, inputs, height, width) to (batch, 4 width, height / 4, width / 4).
 
         Raises:
             ValueError: If a side is not divisible by 4, or too small for the reflection padding.
         """
-        require_size(images, 8, "this encoder")
-        require_divisible(images, 4)
+        require_encodable(images)
         return self.blocks(self.down(self.stem(images)))
 
 
-def decoder(width: int, head: nn.Module) -> nn.Sequential:
+def require_encodable(images: Tensor) -> None:
+    """Raise ValueError unless images (..., height, width) fit the ResNet generator's encoder."""
+    require_size(images, 8, "this encoder")
+    require_divisible(images, 4)
+
+
+def decoder(width: int, head: nn.Module, *, blur: bool = False) -> nn.Sequential:
     """Build the second half of the ResNet generator: two doublings from 4 width, then a head."""
-    return nn.Sequential(UpLayer(4 * width, 2 * width), UpLayer(2 * width, width), head)
+    return nn.Sequential(
+        UpLayer(4 * width, 2 * width, blur=blur), UpLayer(2 * width, width, blur=blur), head
+    )
 
 
 def resnet_generator(width: int, num_blocks: int) -> nn.Sequential:

@@ -13,10 +13,38 @@ from i2i_bench.blocks.normalise import InstanceNorm
 Norm = Callable[[int], nn.Module] | None
 
 
+class BlurDown(nn.Module):
+    """Halve the sides without aliasing (Zhang, ICML 2019): a blur by 1 2 1, then every other pixel.
+
+    It maps (batch, channels, height, width) to half the sides, rounded up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mirror the border; 1 2 1 is a mean of two pixels, and again of two such means."""
+        return F.avg_pool2d(F.avg_pool2d(self.pad(x), 2, stride=1), 2)
+
+
+class BlurUp(nn.Module):
+    """Double the sides without aliasing: zeros between the pixels, then a blur by 1 3 3 1.
+
+    With the border repeated that is bilinear interpolation. It maps (batch, channels, height,
+    width) to twice the sides.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Interpolate."""
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 class ConvLayer(nn.Sequential):
     """Padding that keeps the size at stride 1, convolution with bias, normalisation, activation.
 
-    It maps (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride.
+    It maps (batch, inputs, height, width) to (batch, outputs, ...), divided by the stride. With
+    ``blur`` the convolution has stride 1, and what the activation gives is halved by ``BlurDown``.
     """
 
     def __init__(
@@ -29,24 +57,39 @@ class ConvLayer(nn.Sequential):
         padding: Literal["reflect", "zeros"] = "reflect",
         norm: Norm = None,
         activation: nn.Module | None = None,
+        blur: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, padding_mode=padding
+            inputs,
+            outputs,
+            kernel,
+            1 if blur else stride,
+            padding=(kernel - 1) // 2,
+            padding_mode=padding,
         )
         self.norm = norm(outputs) if norm else nn.Identity()
         self.activation = activation or nn.Identity()
+        if blur:
+            self.blur = BlurDown()
 
 
 class UpLayer(nn.Sequential):
     """Transposed 3x3 convolution that doubles the side, instance normalisation, ReLU.
 
-    It maps (batch, inputs, height, width) to (batch, outputs, 2 height, 2 width).
+    It maps (batch, inputs, height, width) to (batch, outputs, 2 height, 2 width). With ``blur``,
+    ``BlurUp`` doubles the side and the convolution is a plain one.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, blur: bool = False) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+        if blur:
+            self.blur = BlurUp()
+            self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        else:
+            self.conv = nn.ConvTranspose2d(
+                inputs, outputs, 3, stride=2, padding=1, output_padding=1
+            )
         self.norm = InstanceNorm(outputs)
         self.activation = nn.ReLU()
 

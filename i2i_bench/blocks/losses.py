@@ -56,6 +56,17 @@ def wasserstein(values: Tensor, target: float) -> Tensor:
     return (1 - 2 * target) * exact.mean()
 
 
+def hinge(logits: Tensor, target: float) -> Tensor:
+    """Lim and Ye (2017): mean of what logits lack to 1, or to -1.
+
+    Args:
+        logits: Of any shape.
+        target: 1 where they are to be at least 1; 0 where at most -1.
+    """
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    return F.relu(1 + (1 - 2 * target) * exact).mean()
+
+
 def cycle_losses(
     generators: nn.ModuleDict,
     discriminators: nn.ModuleDict,
@@ -85,17 +96,30 @@ def cycle_losses(
         yield losses, {target: fake.detach()}
 
 
+def discriminator_loss(
+    discriminator: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    measure: Callable[[Tensor, float], Tensor] = least_squares,
+) -> Tensor:
+    """Compute half the sum of a GAN's two terms, LSGAN's or others; both share a forward."""
+    of_real, of_fake = discriminator(torch.cat([real, fake])).tensor_split([len(real)])
+    return 0.5 * (measure(of_real, 1.0) + measure(of_fake, 0.0))
+
+
 def discriminator_losses(
-    discriminators: nn.ModuleDict, real: Mapping[str, Tensor], fake: Mapping[str, Tensor]
+    discriminators: nn.ModuleDict,
+    real: Mapping[str, Tensor],
+    fake: Mapping[str, Tensor],
+    measure: Callable[[Tensor, float], Tensor] = least_squares,
 ) -> dict[str, Tensor]:
-    """Compute half the sum of LSGAN's two terms by domain; real and fake share a forward."""
-    losses = {}
-    for domain, judged in fake.items():
-        logits = discriminators[domain](torch.cat([real[domain], judged]))
-        of_real, of_fake = logits.tensor_split([len(real[domain])])
-        loss = 0.5 * (least_squares(of_real, 1.0) + least_squares(of_fake, 0.0))
-        losses[f"discriminator_{domain}"] = loss
-    return losses
+    """Compute ``discriminator_loss`` by domain, for each domain that there are fakes of."""
+    return {
+        f"discriminator_{domain}": discriminator_loss(
+            discriminators[domain], real[domain], judged, measure
+        )
+        for domain, judged in fake.items()
+    }
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
