@@ -172,11 +172,13 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
 
 
 def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any]) -> None:
+    from i2i_bench.records.study import read_study_records
     from i2i_bench.report.site import page, samples
 
     folders = samples.Folders(options["runs"], options["data"])
     output = options["output"] or options["results"] / "site"
-    click.echo(f"wrote {page.write_page(records, output, folders, task)}")
+    studies = read_study_records(options["results"])
+    click.echo(f"wrote {page.write_page(records, output, folders, task, studies)}")
 
 
 @click.command()
@@ -211,6 +213,7 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
       i2i-bench table diversity
     """
     from i2i_bench.records import record
+    from i2i_bench.records.study import read_study_records
     from i2i_bench.report.papers import capacity, comparison, diversity, tables
 
     if further and name != "iv":
@@ -225,7 +228,9 @@ def table(name: str, layout: str, num_domains: int | None, further: bool, result
     else:
         if is_typed("results"):
             record.require_results(results)
-        found = comparison.comparison_table(name, record.read_records(results), further=further)
+        found = comparison.comparison_table(
+            name, record.read_records(results), read_study_records(results), further=further
+        )
     render = {"md": tables.paper_markdown, "csv": tables.paper_csv, "latex": tables.paper_latex}[
         layout
     ]

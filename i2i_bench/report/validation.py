@@ -12,8 +12,9 @@ from typing import Any
 
 from i2i_bench.records import record
 from i2i_bench.records.record import AnyRecord, External, Record, Score, Values
-from i2i_bench.records.run import EXTERNAL
+from i2i_bench.records.run import EXTERNAL, STUDIES
 from i2i_bench.report.directions import direction_problems, ends, is_possible, num_scored_images
+from i2i_bench.report.study_validation import read_placed_study, study_problems
 from i2i_bench.scoring import protocols
 from i2i_bench.scoring.alarms import equals_identity
 from i2i_bench.scoring.metric_set import known_metrics
@@ -44,16 +45,28 @@ def validate_results_in(results: Path) -> tuple[int, list[str]]:
     """
     found: FoundRecords = []
     problems = []
+    num_studies = 0
     for path in sorted(_files(results)):
         if path.is_relative_to(results / PLANS):
             continue
         try:
+            if _is_of_study(path, results):
+                study = read_placed_study(path, results)
+                problems += [f"{path}: {each}" for each in study_problems(path, study, results)]
+                num_studies += 1
+                continue
             found.append((path, _read(path, results)))
         except ValueError as error:
             problems.append(str(error))
     for path, each in found:
         problems += [f"{path}: {problem}" for problem in _of_record(path, each)]
-    return len(found), [*problems, *_among(found)]
+    return len(found) + num_studies, [*problems, *_among(found)]
+
+
+def _is_of_study(path: Path, results: Path) -> bool:
+    """Tell whether a file lies where the record of a study with people does."""
+    parts = path.relative_to(results).parts
+    return len(parts) == 3 and parts[1] == STUDIES and not path.name.startswith(".")
 
 
 def _files(results: Path) -> Iterator[Path]:

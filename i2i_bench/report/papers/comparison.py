@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import Record
+from i2i_bench.records.study import StudyRecord
 from i2i_bench.report.columns import BASELINES, SPREADS
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.notes import explain_directions
@@ -15,6 +16,13 @@ from i2i_bench.report.papers import published
 from i2i_bench.report.papers.published import Value
 from i2i_bench.report.papers.tables import PaperTable, Section
 from i2i_bench.report.rows import Group, Row, Table, cell
+from i2i_bench.report.studies import (
+    PeopleSaid,
+    said_cells,
+    said_facts,
+    said_of_methods,
+    study_note,
+)
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
 
@@ -29,6 +37,7 @@ class _Line(NamedTuple):
     value: Value | None
     group: Group | None = None
     row: Row | None = None
+    said: PeopleSaid | None = None
 
 
 class _Column(NamedTuple):
@@ -51,18 +60,26 @@ class _Column(NamedTuple):
     one_way: list[str]
 
 
-def comparison_table(name: str, records: Iterable[Record], *, further: bool = False) -> PaperTable:
+def comparison_table(
+    name: str,
+    records: Iterable[Record],
+    studies: Sequence[StudyRecord] = (),
+    *,
+    further: bool = False,
+) -> PaperTable:
     """Put what was measured beside what Table ``ii``, ``iii`` or ``iv`` prints.
 
     Args:
         name: Of the table.
         records: Of every task.
+        studies: With people, of every task.
         further: Whether values that others printed are shown where nothing was measured.
     """
     boards = tabulate(record for record in records if not record.split)  # papers report tests
     columns, hidden = [], []
     for values in _by_column(published.values(name)):
         column = _column(values, boards, further=further)
+        column = column if column.shown else _asked_column(name, column, studies)
         columns += [column] if column.lines else []
         beside = _stand_in(values, boards)
         columns += [beside] if beside.lines else []
@@ -104,6 +121,26 @@ def _column(values: list[Value], boards: list[Table], *, further: bool) -> _Colu
         lines += _baselines(shown.key, found, lines)
     one_way = _one_way(values, boards) if shown else []
     return _Column(metric, dataset, shown, lines, unscored, one_way)
+
+
+def _asked_column(name: str, column: _Column, studies: Sequence[StudyRecord]) -> _Column:
+    """Put what people said beside what is printed; other kinds of study stay out."""
+    wanted = published.layout().datasets.get(column.dataset)
+    measure = published.layout().metrics[column.metric].measures.get(name)
+    said = [
+        each
+        for study in studies
+        if wanted and study.results.measure == measure
+        if wanted.has_direction(study.task, study.direction)
+        for each in said_of_methods(study)
+    ]
+    lines = []
+    for line in column.lines:
+        assert line.value
+        known = published.layout().methods[line.value.method].installed
+        found = [line._replace(said=each) for each in said if each.model in known]
+        lines += found or [line]
+    return column._replace(lines=lines)
 
 
 def _one_way(values: list[Value], boards: list[Table]) -> list[str]:
@@ -178,6 +215,8 @@ def _section(name: str, column: _Column) -> Section:
     theirs = " ".join([*(evidence or {"paper's"}), "protocol"])
     header = ["method", "paper", theirs, "measured", "protocol", "runs"]
     header += ["same", "model"] if groups else []
+    if any(line.said for line in column.lines):
+        header[4:] = ["procedure", "people", "model"]
     cells = [[*_cells(line, column.shown), *_origin(line, groups)] for line in column.lines]
     what = column.shown.header if column.shown else _metric(column).header
     is_printed = any(line.value and line.value.origin == "paper" for line in column.lines)
@@ -197,8 +236,10 @@ def _metric(column: _Column) -> published.PrintedMetric:
 def _cells(line: _Line, shown: Column | None) -> list[str]:
     """Give the paper's value and the measured one, each with its protocol."""
     paper = [line.value.text, line.value.protocol] if line.value else ["", ""]
+    if line.said:
+        return [line.method, *paper, *said_cells(line.said)]
     if shown is None:
-        return [line.method, *paper, HUMAN, "", ""]
+        return [line.method, *paper, HUMAN, "", "", ""]
     if line.group is None or line.row is None:
         return [line.method, *paper, "", "", ""]
     runs = str(line.row.stats[shown.key].seeds) if line.row.seeds else ""
@@ -242,6 +283,8 @@ def _notes(column: _Column, groups: list[Group]) -> list[str]:
     notes += column.one_way
     if groups:
         notes.append(_spread_note(column, groups))
+    studies = {str(line.said.record): line.said.record for line in column.lines if line.said}
+    notes += [f"{study_note(each)}." for each in studies.values()]
     notes += [f"({number}) {_heading(group)}." for number, group in enumerate(groups, start=1)]
     notes += [f"Printed in: {source}." for source in dict.fromkeys(v.source for v in values)]
     for remark in dict.fromkeys(value.note for value in values if value.note):
@@ -278,6 +321,7 @@ TIDY = (
     *("model", "variant", "partial", "checkpoint", "selected_on"),
     *Group._fields,
     *("paper_source", "paper_note"),
+    *("study", "procedure", "people", "interval", "low", "high"),
 )
 
 
@@ -289,7 +333,9 @@ def _tidy(name: str, column: _Column, line: _Line) -> tuple[object, ...]:
         cells |= {"venue": value.venue, "paper_value": value.value, "paper_spread": value.spread}
         cells |= {"paper_protocol": value.protocol, "paper_protocol_evidence": value.evidence}
         cells |= {"paper_source": value.source, "paper_note": value.note}
-    if column.shown is None:
+    if line.said:
+        cells |= said_facts(line.said)
+    elif column.shown is None:
         cells["measured"] = HUMAN
     elif line.group and line.row:
         cells |= line.group._asdict() | _measured_cells(line.row, line.group, column.shown)

@@ -161,11 +161,19 @@ class Dataset:
 
 @dataclass(frozen=True)
 class PrintedMetric:
-    """A metric of the papers: its key in a record, or a header where people judged."""
+    """A metric of the papers: its key in a record, or a header where people judged.
+
+    Attributes:
+        key: In a record; "" where people judged.
+        header: Where they did.
+        note: What a reader must know.
+        measures: Table → measure of the studies with people that may stand in it.
+    """
 
     key: str = ""
     header: str = ""
     note: str = ""
+    measures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import jinja2
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, Record, Score, record_text
+from i2i_bench.records.study import StudyRecord, study_text
 from i2i_bench.report.columns import COSTS
 from i2i_bench.report.leaderboard import ranked_by, tabulate
 from i2i_bench.report.rows import Row, Table, cell
@@ -22,6 +23,7 @@ from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import RunDetail, run_detail
 from i2i_bench.report.site.plot import Plot
 from i2i_bench.report.site.samples import Folders, Gallery, Samples, SampleStore
+from i2i_bench.report.studies import said_of_methods, study_note, value_text
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import write_text
 from i2i_bench.tasks.catalogue import find_named, typed_name
@@ -91,6 +93,7 @@ class PageSection:
     ways: tuple[Way, ...]
     entries: tuple[RunDetail, ...]
     has_samples: bool
+    studies: tuple[StudyRecord, ...] = ()
 
     def detail(self, record: AnyRecord) -> RunDetail:
         """Return the detail that a record belongs to."""
@@ -116,7 +119,11 @@ class Ids:
 
 
 def write_page(
-    records: Sequence[AnyRecord], output: Path, folders: Folders, task: str | None = None
+    records: Sequence[AnyRecord],
+    output: Path,
+    folders: Folders,
+    task: str | None = None,
+    studies: Sequence[StudyRecord] = (),
 ) -> Path:
     """Write the page and its images into a folder; give the page.
 
@@ -125,6 +132,7 @@ def write_page(
         output: The folder.
         folders: Where samples come from, if they are there.
         task: Only this one.
+        studies: With people, of every task.
 
     Raises:
         ValueError: If there are records, but none of this task, or another page is in its place.
@@ -133,7 +141,8 @@ def write_page(
     _refuse_another(page)
     tables = tabulate(records, task)
     store = SampleStore(output)
-    sections = _sections(tables, Samples(folders, store))
+    asked = [each for each in studies if task in (None, each.task)]
+    sections = _sections(tables, Samples(folders, store), asked)
     write_text(page, _render(sections))
     store.remove_others()
     return page
@@ -146,13 +155,24 @@ def _refuse_another(page: Path) -> None:
         raise ValueError(f"{page} was not made by i2i-bench; give another folder with --output")
 
 
-def _sections(tables: Iterable[Table], samples: Samples) -> list[PageSection]:
+def _sections(
+    tables: Iterable[Table], samples: Samples, studies: Sequence[StudyRecord]
+) -> list[PageSection]:
     ids = Ids()
     by_task: dict[tuple[str, int, str], list[Table]] = {}
     for table in tables:
         group = table.group
         by_task.setdefault((group.task, group.task_version, group.split), []).append(table)
-    return [_section(ids, task, tables=found, samples=samples) for task, found in by_task.items()]
+    asked: dict[tuple[str, int, str], list[StudyRecord]] = {}
+    for study in studies:
+        asked.setdefault((study.task, study.task_version, TEST), []).append(study)
+        by_task.setdefault((study.task, study.task_version, TEST), [])
+    return [
+        replace(
+            _section(ids, task, tables=found, samples=samples), studies=tuple(asked.get(task, ()))
+        )
+        for task, found in by_task.items()
+    ]
 
 
 def _section(
@@ -261,6 +281,8 @@ def _render(sections: Sequence[PageSection]) -> str:
     )
     environment.globals |= {"cell": cell, "has_alarm": _has_alarm, "drawing": plot}
     environment.filters |= {"record": record_text, "in_words": in_words}
+    environment.filters |= {"said_of_methods": said_of_methods, "said_value": value_text}
+    environment.filters |= {"study_note": study_note, "study_record": study_text}
     style, script = (_text(f"page.{kind}") for kind in ("css", "js"))
     entries = [each for section in sections for each in section.entries]
     records = [record for each in entries for record in each.records]
