@@ -373,6 +373,7 @@ def read_as(path: Path, schema: type[AnySchema]) -> AnySchema:
 
 def require_results(results: Path) -> None:
     """Raise ValueError if there is no folder of records, which readers take for an empty one."""
+    require_no_dead_link(results)
     if not results.is_dir():
         raise ValueError(f"there is no folder of records {results}")
 

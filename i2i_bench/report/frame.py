@@ -28,6 +28,7 @@ weights_sha256        string             of the feature network; empty where not
 real_sha256           string             of the pixels of the reference
 trained_version       int64              of the task in training
 split                 string             ``test``, or ``validation`` for images held out of training
+is_whole              bool               whether images were scored whole, not as squares
 n_real                int64    images    in the reference
 n_fake                int64    images    translations
 partial               bool               whether test images are missing
@@ -103,6 +104,7 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("weights_sha256", "real_sha256"), "string"),
     "trained_version": "int64",
     "split": "string",
+    "is_whole": "bool",
     **dict.fromkeys(("n_real", "n_fake"), "int64"),
     "partial": "bool",
     "unsound": "string",

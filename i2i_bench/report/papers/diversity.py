@@ -14,9 +14,11 @@ from i2i_bench.report.papers.published import PrintedDiversity
 from i2i_bench.report.papers.tables import PaperTable, Section
 from i2i_bench.report.rows import Row, Table, cell
 from i2i_bench.scoring.metric_set import known_metrics
+from i2i_bench.scoring.metrics.answers import MODES_FOUND, VALID_SHARE
+from i2i_bench.scoring.metrics.diversity import DIVERSITY
 
-RECIPE = "diversity"  # how the keys of the recipes begin; the suite's own is this word alone
-EXACT = ("valid_share", "modes_found")  # where a task knows all right answers
+RECIPE = DIVERSITY.key  # the suite's own recipe; with an end, those of papers
+EXACT = (VALID_SHARE, MODES_FOUND)  # where a task knows all right answers
 
 
 class _Measured(NamedTuple):
@@ -47,7 +49,7 @@ def _metrics() -> list[Metric]:
     """Give what tells of diversity: what is exact first, then the recipes."""
     known = known_metrics()
     recipes = [m for m in known if m.key.partition("_")[0] == RECIPE]
-    return [*(known.by_key[key] for key in EXACT), *recipes]
+    return [*EXACT, *recipes]
 
 
 def _metrics_of(board: Table) -> list[Metric]:

@@ -88,8 +88,10 @@ def _markdown_tables(markdown: str) -> Iterator[tuple[str, list[list[str]]]]:
                 cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
                 known = rows.setdefault(cells[1], [])
                 known += cells[2:] if known else cells
-        width = max(map(len, rows.values()))
-        yield heading, [cells + ["-"] * (width - len(cells)) for cells in rows.values()]
+            width = max(map(len, rows.values()))
+            for known in rows.values():  # a block leaves out rows without a value in it
+                known += ["-"] * (width - len(known))
+        yield heading, list(rows.values())
 
 
 def test_best_is_bold_and_second_underlined(tmp_path):
