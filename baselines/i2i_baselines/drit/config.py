@@ -154,19 +154,26 @@ ABLATIONS = {
 
 PRESETS: Mapping[Preset, DRITConfig] = {
     "published": DRITConfig(),
-    "small": DRITConfig(
-        generator_width=16,
-        discriminator_width=16,
+    "small": DRITConfig(  # 32 px hold little that two halvings, or normalised contents, would keep
+        generator_width=8,
+        discriminator_width=12,
+        num_halvings=1,
         num_blocks=1,
+        content_norm="none",
         decoder_blocks=2,
+        attribute_width=2,
         discriminator_layers=3,
-        discriminator_scales=2,
-        content_layers=1,
+        discriminator_scales=1,
+        content_layers=2,
         content_kernel=3,
-        learning_rate=1e-3,
+        lambda_reconstruction=20.0,
+        lambda_cycle=20.0,
+        content_interval=1,
+        learning_rate=2e-3,
         num_epochs=4,
         decay_start=2,
         decay_epochs=3,
+        same_start=True,
     ),
     "tiny": DRITConfig(
         generator_width=4,

@@ -176,7 +176,7 @@ class DRIT(Model):
             size -= size % 4
             require_task_size(task, 248, cls.card.title)  # of which the crop is what it needs
             return Settings(config, 2, epochs * num_images, task.image_size, size)
-        batch_size, budget, largest = {"small": (8, 4_000, 64), "tiny": (2, 8, 32)}[preset]
+        batch_size, budget, largest = {"small": (4, 4_000, 64), "tiny": (2, 8, 32)}[preset]
         size = min(task.image_size, largest)
         require_task_size(task, config.minimum_size, f"{cls.card.title}, {preset},")
         return Settings(config, batch_size, budget, load_size(task, size), size)

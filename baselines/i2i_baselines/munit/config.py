@@ -118,14 +118,20 @@ ABLATIONS = {
 
 PRESETS: Mapping[Preset, MUNITConfig] = {
     "published": MUNITConfig(),
-    "small": MUNITConfig(
-        generator_width=16,
-        discriminator_width=16,
+    "small": MUNITConfig(  # 32 px hold little that two halvings, or normalised contents, would keep
+        generator_width=8,
+        discriminator_width=12,
+        num_halvings=1,
         num_blocks=2,
-        mlp_width=64,
+        content_norm="none",
+        style_width=2,
+        mlp_width=32,
         discriminator_layers=3,
-        discriminator_scales=2,
-        learning_rate=1e-3,
+        discriminator_scales=1,
+        lambda_reconstruction=20.0,
+        lambda_cycle=20.0,
+        learning_rate=2e-3,
+        same_start=True,
     ),
     "tiny": MUNITConfig(
         generator_width=4,
