@@ -23,6 +23,19 @@ def init_normal(network: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(module.bias)
 
 
+def init_normal_weights(network: nn.Module, std: float = 0.02) -> None:
+    """Draw convolutions' weights from N(0, std^2), scales of normalisations from N(1, std^2).
+
+    Shifts are 0; convolutions' biases stay as PyTorch draws them by itself.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, std)
+        elif isinstance(module, nn.InstanceNorm2d | nn.BatchNorm2d) and module.affine:
+            nn.init.normal_(module.weight, 1.0, std)
+            nn.init.zeros_(module.bias)
+
+
 def init_kaiming(network: nn.Module) -> None:
     """Draw weights of convolutions and linear layers from N(0, 2 / fan-in), set biases to 0."""
     for module in network.modules():

@@ -95,12 +95,26 @@ class UpLayer(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two reflection-padded 3x3 convolutions and a skip; no activation after the sum."""
+    """Two padded 3x3 convolutions and a skip; no activation after the sum.
 
-    def __init__(self, width: int, norm: Norm = InstanceNorm) -> None:
+    Args:
+        width: Channels.
+        norm: Normalisation after both.
+        padding: Of both.
+        activation: Makes what is between them.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        norm: Norm = InstanceNorm,
+        *,
+        padding: Literal["reflect", "zeros"] = "reflect",
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__()
-        self.first = ConvLayer(width, width, 3, norm=norm, activation=nn.ReLU())
-        self.second = ConvLayer(width, width, 3, norm=norm)
+        self.first = ConvLayer(width, width, 3, padding=padding, norm=norm, activation=activation())
+        self.second = ConvLayer(width, width, 3, padding=padding, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (batch, width, height, width)."""

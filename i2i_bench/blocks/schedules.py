@@ -23,3 +23,11 @@ def decay_after(epoch: int, constant: int, decay: int) -> float:
     The first decayed epoch already has decay / (decay + 1); the last one 1 / (decay + 1).
     """
     return 1 - max(0, epoch + 1 - constant) / (decay + 1)
+
+
+def decay_behind(epoch: int, constant: int, decay: int) -> float:
+    """Return a learning-rate factor: 1 for ``constant`` epochs and one more, then linear.
+
+    The last epoch has 1 / decay.
+    """
+    return 1 - max(0, epoch - constant) / max(1, decay)

@@ -39,6 +39,7 @@ FAMILIES = {  # fixture → model
     "unit": "unit",
     "munit": "munit",
     "discogan": "discogan",
+    "distancegan": "distancegan",
     "drit": "drit",
     "ugatit_light": "ugatit-light",
     "ugatit_full": "ugatit",

@@ -1,0 +1,1 @@
+"""DistanceGAN in three forms: distances of pairs, with cycles, distances of halves."""
