@@ -14,6 +14,7 @@ from i2i_baselines.official.bicyclegan import (
 )
 
 from i2i_bench.blocks import unet
+from i2i_bench.blocks.encoders import standard_normal_divergence
 from i2i_bench.blocks.unet import UNet
 from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
 from i2i_bench.plugins.toy import NOMINAL
@@ -234,10 +235,10 @@ def train_encoder_by_drawn_codes(model, monkeypatch):
 
 
 def mean_divergence(model, monkeypatch):
-    divergence = module.standard_normal_divergence
-    monkeypatch.setattr(
-        module, "standard_normal_divergence", lambda m, v: divergence(m, v) / m.numel()
-    )
+    def divergence(mean, log_variance):
+        return standard_normal_divergence(mean, log_variance) / mean.numel()
+
+    monkeypatch.setattr(module, "standard_normal_divergence", divergence)
 
 
 def same_half_twice(model, monkeypatch):
