@@ -1,0 +1,1 @@
+"""DCLGAN and SimDCL."""
