@@ -70,8 +70,8 @@ def gather_study(
         ``StudySubject`` has them.
 
     Raises:
-        ValueError: If a run is not there or of another task, its translations are no longer those
-            that were scored, or sizes differ.
+        ValueError: If a run is not there or of another task, or its translations are no longer
+            those that were scored.
     """
     task = find_task(wanted.task, places.data)
     direction = find_direction(task, wanted.direction)
@@ -93,7 +93,6 @@ def gather_study(
         reals=_plain(test_set.images(direction.target) if truth is None else truth),
         is_paired=truth is not None,
     )
-    _require_one_size(images)
     methods = {
         label: (each.record, each.model) for label, each in zip(labels, sources, strict=True)
     }
@@ -146,6 +145,10 @@ def _of_run(
             f"{found.run} is of task {found.task}, version {found.task_version}, and the study of "
             f"{task.name}, version {task.version}"
         )
+    if found.split:
+        raise ValueError(
+            f"{found.run} translated {found.split} images; people are shown test images"
+        )
     scored = next((s for s in found.scores.values() if s.direction == str(direction)), None)
     if scored is None:
         raise ValueError(f"{found.run} has no score of {direction}, so no translations of it")
@@ -157,7 +160,7 @@ def _of_run(
             f"the images in {inside} are no longer those that were scored; i2i-bench evaluate "
             f"{found.run} --force translates again"
         )
-    rule = recorded_rule(found.settings, pictures[0].shape[0])
+    rule = recorded_rule(found.settings, scored)
     label = f"{found.run.label} seed {found.seed}"
     chosen = [pictures[row] for row in rows]
     return _Source(label, found.run.file.as_posix(), found.model, chosen, rule)
@@ -204,15 +207,3 @@ def _plain(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Pict
             )
         found.append(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image))
     return found
-
-
-def _require_one_size(images: StudyImages) -> None:
-    groups = {"sources": images.sources, "real images": images.reals, **images.fakes}
-    sizes = {
-        (picture.shape[1], picture.shape[0]): name
-        for name, pictures in groups.items()
-        for picture in pictures
-    }
-    if len(sizes) > 1:
-        shown = " and ".join(f"{w}x{h} ({name})" for (w, h), name in list(sizes.items())[:2])
-        raise ValueError(f"people are shown images of one size, and these have {shown} pixels")

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ PIECES = 8  # along a side of a shuffled image
 
 @dataclass(frozen=True, eq=False)
 class StudyImages:
-    """The images that people may see, all of one size.
+    """The images that people may see.
 
     Attributes:
         items: Names of the test images that were translated.
@@ -86,7 +86,7 @@ def settled_settings(
         ValueError: If they do not fit.
     """
     num_methods, num_items = len(images.fakes), len(images.items)
-    changes: dict[str, object] = {"pixels": images.sources[0].shape[0]}
+    changes: dict[str, object] = {"pixels": min(min(each.shape[:2]) for each in images.sources)}
     if procedure.kind == "nway":
         changes["options"] = min(typed.options, num_methods)
     if procedure.kind in ("nway", "pair") and num_methods < 2:
@@ -97,7 +97,34 @@ def settled_settings(
         if is_asked_to_pair:
             raise ValueError("pairing=input needs true translations, which this task has not")
         changes["pairing"] = "none"
-    return typed.model_copy(update=changes)
+    found = typed.model_copy(update=changes)
+    _require_sizes(procedure, found, images)
+    return found
+
+
+def _require_sizes(procedure: Procedure, settings: StudySettings, images: StudyImages) -> None:
+    """Refuse sizes that would tell what is real, or that cannot be compared.
+
+    Raises:
+        ValueError: Naming two sizes.
+    """
+    groups = {"sources": images.sources, **images.fakes}
+    is_apart = procedure.kind in ("realfake", "single")
+    is_paired = procedure.kind == "realfake" and settings.pairing == "input"
+    if is_paired:
+        groups["real images"] = images.reals
+    for number, item in enumerate(images.items):
+        _require_one_size((f"{name}, {item}", each[number]) for name, each in groups.items())
+    if is_apart and not is_paired:
+        every = {"real images": images.reals, **images.fakes}
+        _require_one_size((name, each) for name, pictures in every.items() for each in pictures)
+
+
+def _require_one_size(pictures: Iterable[tuple[str, Picture]]) -> None:
+    sizes = {(each.shape[1], each.shape[0]): name for name, each in pictures}
+    if len(sizes) > 1:
+        shown = " and ".join(f"{w}x{h} ({name})" for (w, h), name in list(sizes.items())[:2])
+        raise ValueError(f"people are shown images of one size side by side, not of {shown} pixels")
 
 
 def make_study(

@@ -1,5 +1,6 @@
 """Plans of studies: procedures as in papers, balance, catch trials, files and their hashes."""
 
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -270,6 +271,28 @@ def test_settings_are_fitted_to_what_there_is():
         fitted("realfake-pix2pix", unpaired, asks=True)
     with pytest.raises(ValueError, match="compares methods"):
         fitted("nway-ugatit", images(("a",)))
+
+
+@pytest.mark.parametrize("name", ["realfake-pix2pix", "realfake-cyclegan", "nway-ugatit"])
+def test_sizes_may_differ_by_input_and_must_not_tell_what_is_real(name):
+    found, shown = find_procedure(name), images(("a", "b"))
+
+    def cut(pictures, number):
+        return [p[: 12 if k == number else 16] for k, p in enumerate(pictures)]
+
+    fakes = {method: cut(fakes, 3) for method, fakes in shown.fakes.items()}
+    by_input = dataclasses.replace(
+        shown, sources=cut(shown.sources, 3), fakes=fakes, reals=cut(shown.reals, 3)
+    )
+    other = dataclasses.replace(by_input, fakes=fakes | {"b": cut(shown.fakes["b"], 4)})
+    if name == "realfake-cyclegan":
+        with pytest.raises(ValueError, match="images of one size side by side"):
+            settled_settings(found, found.settings, by_input, is_asked_to_pair=False)
+    else:
+        fitted = settled_settings(found, found.settings, by_input, is_asked_to_pair=False)
+        assert fitted.pixels == 12
+    with pytest.raises(ValueError, match="images of one size side by side"):
+        settled_settings(found, found.settings, other, is_asked_to_pair=False)
 
 
 def test_scrambled_image_holds_the_same_pieces_elsewhere():
