@@ -23,10 +23,12 @@ from i2i_bench.training.start import present
 
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
+COMBOGAN = (*(f"G{i}" for i in range(6)), *(f"D{i}" for i in range(3)))
 DISCOGAN = {f"model_{name}-7.pth": name for name in ("gen_A", "gen_B", "dis_A", "dis_B")}
 FILES = {  # where they are not those of a pair
     "attentiongan_v1": SCHEME1,
     "attentiongan_v2_geo": {"latest_net_G.pth": "G_A"},
+    "combogan": {f"1150_net_{name}.pth": name for name in COMBOGAN},
     "discogan": DISCOGAN,
 }
 DRIT = ("enc_c", "enc_a", "gen", "disA", "disA2", "disB", "disB2", "disContent")
@@ -38,6 +40,7 @@ FAMILIES = {  # fixture → model
     "cyclegan": "cyclegan",
     "unit": "unit",
     "munit": "munit",
+    "combogan": "combogan",
     "discogan": "discogan",
     "distancegan": "distancegan",
     "drit": "drit",
