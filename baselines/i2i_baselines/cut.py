@@ -346,7 +346,7 @@ SMALLER: Mapping[str, dict[str, Any]] = {
         "discriminator_width": 4,
         "num_blocks": 5,
         "head_width": 8,
-        "num_patches": 16,
+        "num_patches": 32,
     },
 }
 

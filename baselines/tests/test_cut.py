@@ -13,9 +13,10 @@ from i2i_bench import official
 from i2i_bench.blocks import contrast
 from i2i_bench.blocks.contrast import patch_nce
 from i2i_bench.blocks.layers import BlurDown
-from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
+from i2i_bench.model import A2B, B2A, PRESETS, Batch, Clock, Settings
 from i2i_bench.plugins.toy import NOMINAL
 from i2i_bench.randomness import Randomness
+from i2i_bench.training.settings import change_settings
 
 FILES = {f"latest_net_{name}.pth": name for name in "GFD"}
 NETWORKS = {"G": "generator", "F": "heads", "D": "discriminator"}
@@ -387,6 +388,13 @@ def test_published_settings_are_the_authors(golden, fixture):
             (group,) = optimizer.param_groups
             assert group["lr"] == pytest.approx(rates["G"])
             assert group["betas"] == (0.5, 0.999)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_points_of_the_ablation_are_different_runs(preset):
+    settings = CUT.settings(preset, dataclasses.replace(NOMINAL, image_size=32))
+    points = [p for p in CUT.ablations["contrast"].points if not p.model]
+    assert len({change_settings("cut", settings, point.changes) for point in points}) == 5
 
 
 def test_direction_of_cityscapes_is_the_authors(golden, tmp_path):
