@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 AFTER_OURS = 1000  # place of a metric that states none
 
+# Images are uint8 (images, height, width, 3), unless the metric ``sees`` levels.
 Need = Literal[
     "fake",  # translations: uint8 (images, height, width, 3)
     "source",  # what was translated: the same shape
@@ -109,6 +110,9 @@ class Metric(Column):
         is_default: Whether every run is scored with it; otherwise ``--metric`` asks for it, and a
             score then holds it, be it with the reason why there is none.
         num_outputs: Outputs of each image that its functions are given, where it needs outputs.
+        sees: Images as ``rgb``: 8 bits, three channels, whatever the task's, which are windowed to
+            the range of their domain; or as ``levels``: the channels of the task, and values in
+            levels of 255, in float64 where they have a range, so that nothing is lost.
         family: What ``--metric`` calls it, together with others of the same; "" for the key with
             hyphens. Those of a plugin have the name of their entry point.
     """
@@ -127,6 +131,7 @@ class Metric(Column):
     version: int = 1
     is_default: bool = True
     num_outputs: int = 20
+    sees: Literal["rgb", "levels"] = "rgb"
     family: str = ""
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from i2i_bench.blocks.cycle import cycle_gan_settings, cycle_gan_step, two_way
 from i2i_bench.blocks.discriminators import PatchDiscriminator
 from i2i_bench.blocks.generators import resnet_generator
 from i2i_bench.blocks.initialise import init_normal
-from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.limits import at_least, check_limits, require_schedule, task_channels
 from i2i_bench.blocks.optimise import adam, set_learning_rate
 from i2i_bench.blocks.pool import ImagePool
 from i2i_bench.blocks.schedules import decay_after
@@ -46,6 +46,7 @@ class CycleGANConfig:
         constant_epochs: Epochs at the full learning rate; with decay_epochs they divide the budget.
         decay_epochs: Epochs over which it falls linearly.
         pool_size: Fakes remembered for each discriminator.
+        channels: Of the images of domains a and b.
     """
 
     generator_width: int = at_least(1, 64)
@@ -59,6 +60,7 @@ class CycleGANConfig:
     constant_epochs: int = 100
     decay_epochs: int = 100
     pool_size: int = at_least(0, 50)
+    channels: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
@@ -79,6 +81,7 @@ class CycleGAN(Model):
             "As the authors' code, not the paper, the identity loss is on for every task.",
             "The learning rate decays by epochs, which here are equal parts of the budget.",
             "Each domain is shuffled on its own; the authors draw the second one with replacement.",
+            "Between domains of different channels there is no identity loss, which compares both.",
         ),
         minimum_size=24,
     )
@@ -87,8 +90,13 @@ class CycleGAN(Model):
     def __init__(self, config: CycleGANConfig) -> None:
         self.config = config
         self.generators, self.discriminators = two_way(
-            lambda: resnet_generator(config.generator_width, config.num_blocks),
-            lambda: PatchDiscriminator(config.discriminator_width, config.discriminator_layers),
+            lambda inputs, outputs: resnet_generator(
+                config.generator_width, config.num_blocks, inputs=inputs, outputs=outputs
+            ),
+            lambda inputs: PatchDiscriminator(
+                config.discriminator_width, config.discriminator_layers, inputs=inputs
+            ),
+            config.channels,
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
@@ -114,6 +122,7 @@ class CycleGAN(Model):
                 generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             ),
         }[preset]
+        config = replace(config, channels=task_channels(task))
         return cycle_gan_settings(cls.card, preset, task, config)
 
     @classmethod

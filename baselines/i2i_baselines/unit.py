@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
     require_task_size,
+    task_channels,
 )
 from i2i_bench.blocks.losses import differentiate, least_squares, weighted_sum
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
@@ -59,7 +60,9 @@ class UNITConfig:
         decay_every: Steps between two decays of the learning rate.
         decay_factor: What a decay multiplies it by.
         same_start: Whether the networks of both domains start from the same weights, so that their
-            codes mean the same, as the paper's shared weights have it.
+            codes mean the same, as the paper's shared weights have it; layers that see images of
+            different channels apart.
+        channels: Of the images of domains a and b.
     """
 
     generator_width: int = at_least(1, 64)
@@ -77,6 +80,7 @@ class UNITConfig:
     decay_every: int = at_least(1, 100_000)
     decay_factor: float = at_least(0, 0.5)
     same_start: bool = False
+    channels: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -111,11 +115,18 @@ class UNIT(Model):
     def __init__(self, config: UNITConfig) -> None:
         self.config = config
         width, num_blocks = config.generator_width, config.num_blocks
-        self.encoders = nn.ModuleDict({d: ContentEncoder(width, num_blocks) for d in DOMAINS})
-        self.decoders = nn.ModuleDict({d: content_decoder(width, num_blocks) for d in DOMAINS})
+        counts = dict(zip(DOMAINS, config.channels, strict=True))
+        self.encoders = nn.ModuleDict(
+            {d: ContentEncoder(width, num_blocks, n) for d, n in counts.items()}
+        )
+        self.decoders = nn.ModuleDict(
+            {d: content_decoder(width, num_blocks, n) for d, n in counts.items()}
+        )
         generators = nn.ModuleDict({"encoders": self.encoders, "decoders": self.decoders})
         shape = config.discriminator_width, config.discriminator_layers, config.discriminator_scales
-        self.discriminators = nn.ModuleDict({d: MultiScaleDiscriminator(*shape) for d in DOMAINS})
+        self.discriminators = nn.ModuleDict(
+            {d: MultiScaleDiscriminator(*shape, channels=n) for d, n in counts.items()}
+        )
         self.networks = nn.ModuleDict(
             {"generators": generators, "discriminators": self.discriminators}
         )
@@ -159,6 +170,7 @@ class UNIT(Model):
         least = multi_scale_minimum(config.discriminator_layers, config.discriminator_scales)
         needed = max(8, least + -least % 4)  # the generators halve images twice
         require_task_size(task, needed, f"{cls.card.title}, {preset},")
+        config = replace(config, channels=task_channels(task))
         return Settings(config, batch_size, budget, size, size, "bilinear", "short_side")
 
     @classmethod

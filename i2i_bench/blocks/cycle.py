@@ -38,11 +38,21 @@ def cycle_gan_settings(
 
 
 def two_way(
-    make_generator: Callable[[], nn.Module], make_discriminator: Callable[[], nn.Module]
+    make_generator: Callable[[int, int], nn.Module],
+    make_discriminator: Callable[[int], nn.Module],
+    channels: tuple[int, ...] = (3, 3),
 ) -> tuple[nn.ModuleDict, nn.ModuleDict]:
-    """Build a generator for each direction, ``a2b`` and ``b2a``, and a discriminator a domain."""
-    generators = nn.ModuleDict({direction: make_generator() for direction in ("a2b", "b2a")})
-    return generators, nn.ModuleDict({domain: make_discriminator() for domain in ("a", "b")})
+    """Build a generator for each direction, ``a2b`` and ``b2a``, and a discriminator a domain.
+
+    Args:
+        make_generator: Given the channels of source and target.
+        make_discriminator: Given those of the domain that it judges.
+        channels: Of domains a and b.
+    """
+    a, b = channels
+    generators = nn.ModuleDict({"a2b": make_generator(a, b), "b2a": make_generator(b, a)})
+    judges = {domain: make_discriminator(count) for domain, count in (("a", a), ("b", b))}
+    return generators, nn.ModuleDict(judges)
 
 
 def cycle_gan_step(
@@ -62,7 +72,8 @@ def cycle_gan_step(
         networks: ``generators`` (by direction) and ``discriminators`` (by the domain they judge).
         optimizers: One for each of the two.
         pools: Past fakes, by domain.
-        real: (batch, 3, height, width) in [-1, 1], by domain.
+        real: (batch, channels, height, width) in [-1, 1], by domain; no identity pass where the
+            domains have different channels.
         random: Source of the pools' draws.
         weights: Of ``adversarial``, ``cycle`` and ``identity``; no identity pass for a weight of 0.
 
@@ -76,7 +87,7 @@ def cycle_gan_step(
     losses: dict[str, Tensor] = {}
     fake: dict[str, Tensor] = {}
     with frozen(discriminators), restarted(optimizer):
-        with_identity = weights["identity"] > 0
+        with_identity = weights["identity"] > 0 and real["a"].shape[1] == real["b"].shape[1]
         for some, made in cycle_losses(
             generators, discriminators, real, with_identity=with_identity
         ):

@@ -131,7 +131,9 @@ def decoder(width: int, head: nn.Module, *, blur: bool = False) -> nn.Sequential
     )
 
 
-def resnet_generator(width: int, num_blocks: int) -> nn.Sequential:
-    """Build the ResNet generator: (batch, 3, height, width) in [-1, 1] to the same."""
-    head = ConvLayer(width, 3, 7, activation=nn.Tanh())
-    return nn.Sequential(ResNetEncoder(width, num_blocks), decoder(width, head))
+def resnet_generator(
+    width: int, num_blocks: int, *, inputs: int = 3, outputs: int = 3
+) -> nn.Sequential:
+    """Build the ResNet generator: (batch, inputs, height, width) to outputs in [-1, 1]."""
+    head = ConvLayer(width, outputs, 7, activation=nn.Tanh())
+    return nn.Sequential(ResNetEncoder(width, num_blocks, inputs=inputs), decoder(width, head))

@@ -77,9 +77,15 @@ def init_tensorflow(network: nn.Module, std: float = 0.02) -> None:
 
 
 def start_alike(networks: Iterable[nn.ModuleDict]) -> None:
-    """Give the networks of domain b the weights of those of domain a."""
+    """Give the networks of domain b the weights of those of domain a, where their shapes agree.
+
+    Layers that see images of different channels have none in common.
+    """
     for each in networks:
-        each["b"].load_state_dict(each["a"].state_dict())
+        ours = each["b"].state_dict()
+        theirs = each["a"].state_dict().items()
+        fitting = {name: tensor for name, tensor in theirs if tensor.shape == ours[name].shape}
+        each["b"].load_state_dict(ours | fitting)
 
 
 def init_torch_2017(network: nn.Module) -> None:

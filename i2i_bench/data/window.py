@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from i2i_bench.data.mixed import Images
+from i2i_bench.data.mixed import Images, MixedImages
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
 LEVELS = 255.0  # of 8 bits
 
 
-def windowed(images: NDArray[Any], pixels: PixelFormat) -> NDArray[np.uint8]:
+def windowed(images: Images, pixels: PixelFormat) -> Any:
     """Return images as 8-bit RGB: the range of values becomes 0 to 255, and grey is repeated.
 
     Args:
-        images: (..., height, width, channels).
+        images: (..., height, width, channels), of one or of several shapes.
         pixels: What they consist of; 8-bit RGB is returned as it is.
     """
+    if pixels == RGB:
+        return images
+    if isinstance(images, MixedImages):
+        return MixedImages(windowed(each, pixels) for each in images)
     if pixels.value_range:
         values = images.astype(np.float32) - np.float32(pixels.low)
         images = np.rint(values * np.float32(LEVELS / pixels.span)).astype(np.uint8)
@@ -28,7 +32,7 @@ def windowed(images: NDArray[Any], pixels: PixelFormat) -> NDArray[np.uint8]:
 
 
 class Levels(Sequence[NDArray[Any]]):
-    """Images in levels of 255, without loss: those with a range in float64, made when asked for.
+    """Images in levels of 255, without loss, in float64: each is made when it is asked for.
 
     A value v of a range from low to high is 255 v / (high - low). So formulas for 8-bit images hold
     for others: their peak of 255 is the extent of the range.
@@ -54,5 +58,5 @@ class Levels(Sequence[NDArray[Any]]):
 
 
 def levels(images: Images, pixels: PixelFormat) -> Images | Levels:
-    """Return images in levels of 255, without loss; those of 8 bits as they are."""
-    return Levels(images, pixels) if pixels.value_range else images
+    """Return images in levels of 255, without loss; those of 8-bit RGB as they are."""
+    return images if pixels == RGB else Levels(images, pixels)

@@ -145,6 +145,7 @@ class Score(Values):
         lpips_sha256: Of the file of weights behind LPIPS; None where there is none.
         classifier_sha256: Of the weights of the suite's own classifier of labels (8 digits); None
             where there is none.
+        window: How distances and networks saw images that are not of 8-bit RGB; None where all are.
         metrics: By key, where metrics are from that plugins brought or that were asked for.
         whole: How whole images came to their size; None for squares.
     """
@@ -170,12 +171,13 @@ class Score(Values):
     baselines: dict[str, Values]
     lpips_sha256: Line | None = None
     classifier_sha256: Line | None = None
+    window: Line | None = None
     metrics: dict[str, MetricOrigin] = {}
     whole: WholeImages | None = None
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        later = ("lpips_sha256", "classifier_sha256", "metrics", "whole")
+        later = ("lpips_sha256", "classifier_sha256", "window", "metrics", "whole")
         return _without_unset(handler(self), later)
 
 

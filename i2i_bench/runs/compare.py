@@ -14,6 +14,7 @@ import numpy as np
 from i2i_bench.data.decode import Images, decode_images, recorded_rule
 from i2i_bench.data.directions import find_direction
 from i2i_bench.data.test_set import TestSet
+from i2i_bench.data.window import windowed
 from i2i_bench.metric import Metric, Need
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records.folders import Places, find_record, noted_task
@@ -33,10 +34,11 @@ from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics import distances
 from i2i_bench.scoring.metrics.distances import KID
 from i2i_bench.scoring.protocols import Protocol
-from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing
+from i2i_bench.scoring.sample import Meter, reason_of_missing, sample_of
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task, TaskImage
 from i2i_bench.tasks.validation import TEST, scored_on
 
@@ -264,6 +266,7 @@ class _Data:
         self.task = task = test_set.task
         self.direction = direction = find_direction(task, scores[0].direction)
         source, target = direction.source, direction.target
+        self.pixels = task.pixel_format(source), task.pixel_format(target)
         names = test_set.names(source)
         read = [_read(*pair, task, direction) for pair in zip(sides, scores, strict=True)]
         self.indices = read[0][0]
@@ -311,7 +314,10 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
             f"{folder} lacks {lost[0]}{' and others' if len(lost) > 1 else ''}; "
             f"i2i-bench evaluate {side.record.run} --force translates again"
         )
-    files = [TaskImage(name, partial(read_image, folder / name)) for name in names]
+    pixels = task.pixel_format(direction.target)
+    files = [
+        TaskImage(name, partial(read_image, folder / name, pixels=pixels), pixels) for name in names
+    ]
     as_saved = ResizeRule(score.image_size, resize="own" if score.whole else "square")
     return list(range(len(names))), decode_images(files, as_saved)
 
@@ -328,7 +334,9 @@ def _kid(data: _Data, protocol: Protocol, device: str) -> Difference | str:
     """Compare KIDs by the jackknife that leaves the same image out of both."""
     try:
         real, one, other = (
-            extract.extract_features(images, protocol.recipe, device=device)
+            extract.extract_features(
+                windowed(images, data.pixels[1]), protocol.recipe, device=device
+            )
             for images in (data.real, *data.fakes)
         )
         difference, error = distances.kid_difference(real, one, other)
@@ -346,14 +354,19 @@ def _by_image(data: _Data, device: str) -> dict[str, Difference | str]:
 
 def _per_image(fakes: Images, data: _Data, device: str) -> dict[str, Sequence[float] | str]:
     """Give each metric for each image, or the reason why there is none."""
-    given: dict[Need, Any] = {"fake": fakes, "source": data.sources, "device": device}
+    source, target = data.pixels
+    images: dict[Need, tuple[Any, PixelFormat]] = {
+        "fake": (fakes, target),
+        "source": (data.sources, source),
+    }
+    given: dict[Need, Any] = {"device": device}
     if data.truth is not None:
-        given["truth"] = data.truth
+        images["truth"] = data.truth, target
     if data.answers is not None:
-        given["answers"] = data.answers
+        images["answers"] = data.answers, target
     if data.foreground is not None:
         given["foreground"] = [data.foreground[i] for i in data.indices]
-    sample, meter = Sample(given), Meter(AGAIN)
+    sample, meter = sample_of(images, given), Meter(AGAIN)
     return {
         metric.key: meter.by_image(metric, sample)
         for metric in known_metrics().shown

@@ -185,7 +185,8 @@ def _train(task: Task, size: int, device: torch.device, report: Report) -> Class
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - seen / budget)
         batch = images.batch(seen, BATCH_SIZE)
         assert batch.labels is not None
-        logits, labels = network(batch.images[EVERY]), batch.labels[EVERY]
+        images_seen = batch.images[EVERY].expand(-1, 3, -1, -1)  # grey repeated, as in predict
+        logits, labels = network(images_seen), batch.labels[EVERY]
         if task.labelling.is_one_hot:
             loss = F.cross_entropy(logits, labels.argmax(dim=1))
         else:

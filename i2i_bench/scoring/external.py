@@ -31,6 +31,7 @@ from i2i_bench.scoring.submission_shape import Shape, shape_rule
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.files import locked, require_writable
 from i2i_bench.tasks.image_file import FORMATS, read_image, read_image_size
+from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task, TaskImage
 
 logger = logging.getLogger(__name__)
@@ -206,6 +207,7 @@ def load_submission(images: Submission) -> tuple[Translations, Reference, dict[s
         partial=len(indices) < len(names),
         labels=_labels(task, direction, indices),
         whole=test_set.whole(direction.source),
+        pixels=(task.pixel_format(direction.source), task.pixel_format(direction.target)),
     )
     return found, _only(translations.reference(test_set, direction), indices), read.formats
 
@@ -221,22 +223,24 @@ def _labels(
 def read_submission(images: Submission) -> ReadImages:
     """Read images that translate a task's test images, and pair them with these by name.
 
-    Each must be of 8 bits and opaque. All are squares of one size: that of the task, or the one
-    that is chosen, to which the references are then resized; or, of sources that are not square,
-    whole, as ``shape_rule`` tells. Grey becomes RGB.
+    Each must be of 8 bits, or of 16 where the values of its domain have a range, and opaque. All
+    are squares of one size: that of the task, or the one that is chosen, to which the references
+    are then resized; or, of sources that are not square, whole, as ``shape_rule`` tells. Grey
+    becomes RGB, unless the domain is grey.
 
     Raises:
         ValueError: If an image is missing or unknown, there twice, unfit or of another size.
     """
     task, direction = images.task, images.direction
     size, sources = _size(images), task.images("test", direction.source)
+    pixels = task.pixel_format(direction.target)
     with opened(images.source) as files:
         found = pair_with_sources(images, files, [image.name for image in sources])
         rule = _rule(images, size, [sources[i] for i in found], list(found.values()))
         as_saved = replace(rule, resize="own", multiple=1) if rule.is_whole else rule
         fakes = decode_images(
             [
-                TaskImage(str(file.path), partial(_read, file, sources[i], rule))
+                TaskImage(str(file.path), partial(_read, file, sources[i], rule, pixels), pixels)
                 for i, file in found.items()
             ],
             as_saved,
@@ -342,10 +346,10 @@ def _without(stems: dict[str, ImageFile], ending: str) -> dict[str, ImageFile]:
     return {stem.removesuffix(ending): file for stem, file in stems.items()}
 
 
-def _read(file: ImageFile, source: TaskImage, rule: ResizeRule) -> Image.Image:
-    """Read an image of 8 bits that has the size at which it is scored."""
+def _read(file: ImageFile, source: TaskImage, rule: ResizeRule, pixels: PixelFormat) -> Image.Image:
+    """Read an image of the target domain that has the size at which it is scored."""
     path = Path(file.path)
-    image = read_image(path, io.BytesIO(file.content()), is_plain=True)
+    image = read_image(path, io.BytesIO(file.content()), is_plain=True, pixels=pixels)
     wanted = cut_size(source.size(), rule) if rule.is_whole else (rule.size, rule.size)
     if image.size != wanted:
         given, needed = (f"{width}x{height}" for width, height in (image.size, wanted))

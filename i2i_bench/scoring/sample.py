@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from i2i_bench.data.window import levels, windowed
 from i2i_bench.metric import Metric, Need
 from i2i_bench.pretrained import MissingWeights, UnfitWeights
 from i2i_bench.scoring.outputs import first_outputs
 from i2i_bench.scoring.protocols import ValuesOrReasons
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +27,19 @@ class Sample:
 
     Attributes:
         given: What metrics may need, by name; a text is the reason why the model has none of it.
+        levels: Images in levels of 255, for metrics that see them, where the task's are not of
+            8-bit RGB.
         absent: What the task lacks, with the reason that metrics state which every score holds, or
             which were asked for.
     """
 
     given: Mapping[Need, Any]
     absent: Mapping[Need, str] = field(default_factory=dict)
+    levels: Mapping[Need, Any] = field(default_factory=dict)
 
     def more(self, given: Mapping[Need, Any]) -> Sample:
         """Return a sample with more given."""
-        return Sample({**self.given, **given}, self.absent)
+        return Sample({**self.given, **given}, self.absent, self.levels)
 
     def is_for(self, metric: Metric) -> bool:
         """Tell whether the task has what a metric needs; never true of one without a function."""
@@ -53,9 +58,32 @@ class Sample:
         return found
 
     def _given(self, need: Need, metric: Metric) -> Any:
-        """Return what a metric is given; of outputs as many as it states."""
-        given = self.given[need]
+        """Return what a metric is given: images as it sees them, outputs as many as it states."""
+        levels = self.levels if metric.sees == "levels" else {}
+        given = levels.get(need, self.given[need])
         return first_outputs(given, metric.num_outputs) if need == "outputs" else given
+
+
+def sample_of(
+    images: Mapping[Need, tuple[Any, PixelFormat]],
+    given: Mapping[Need, Any],
+    absent: Mapping[Need, str] | None = None,
+) -> Sample:
+    """Return a sample of images of any channels and depth.
+
+    Args:
+        images: What metrics may need, and what it consists of; a text is why there is none.
+        given: What else they may need.
+        absent: As in the sample.
+    """
+    seen: dict[Need, Any] = {}
+    other: dict[Need, Any] = {}
+    for need, (whole, pixels) in images.items():
+        is_there = not isinstance(whole, str)
+        seen[need] = windowed(whole, pixels) if is_there else whole
+        if is_there and pixels != RGB:
+            other[need] = levels(whole, pixels)
+    return Sample({**seen, **given}, absent or {}, other)
 
 
 class Meter:

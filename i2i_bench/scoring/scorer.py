@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from i2i_bench import pretrained
 from i2i_bench.data.mixed import Images, shortest_side
+from i2i_bench.data.window import windowed
 from i2i_bench.metric import Need
 from i2i_bench.records.record import MetricOrigin, Score, Scores, Values
 from i2i_bench.scoring import classifier, health
@@ -35,9 +36,10 @@ from i2i_bench.scoring.protocols import (
     score_features,
     unavailable,
 )
-from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing
+from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing, sample_of
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.progress import Report
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 from i2i_bench.tasks.task import Task
 
 LIBRARIES = ("clean-fid", "lpips", "numpy", "pillow", "torch")
@@ -166,6 +168,7 @@ class Scorer:
             task_version=task.version,
             libraries={name: version(name) for name in LIBRARIES},
             partial=found.partial,
+            window=_window(found, sets.against),
             baselines={name: values[name] for name in ("identity", "real")},
             **values["translations"].model_dump(),
         )
@@ -241,9 +244,17 @@ class _Sets:
             "real": extract.content_hash(against.names, against.real),
             "fake": extract.content_hash(found.names, found.fakes),
         }
+        kinds = {"real": against.pixels, "fake": found.pixels[1]}
+        self._unchanged = {name for name, pixels in kinds.items() if pixels == RGB}
         half, other = against.halves
-        self._images = {"real": against.real, "fake": found.fakes, "source": found.sources}
-        self._images |= {"half": half, "other half": other}
+        source, fake = found.pixels
+        self._images = {
+            "real": windowed(against.real, against.pixels),
+            "fake": windowed(found.fakes, fake),
+            "source": windowed(found.sources, source),
+            "half": windowed(half, against.pixels),
+            "other half": windowed(other, against.pixels),
+        }
         self._orders = {"real": _by_name(against.names)}
         self._orders |= dict.fromkeys(("fake", "source"), _by_name(found.names))
         self._features: dict[tuple[str, str], Features] = {}
@@ -264,7 +275,7 @@ class _Sets:
             extracted = extract.extract_features(
                 self._images[name],
                 recipe,
-                digests=self.hashes[name].digests if name in self.hashes else None,
+                digests=self.hashes[name].digests if name in self._unchanged else None,
                 device=self._device,
                 progress=lambda done, of: self._report("features", done, of, {}),
             )
@@ -291,6 +302,7 @@ def _samples(
     unchanged = dataclasses.replace(
         found,
         fakes=found.sources,
+        pixels=(found.pixels[0], found.pixels[0]),
         reconstructions=found.sources,
         background=None,
         health=health.NO_MASKS,
@@ -318,28 +330,32 @@ def _as_many(images: Images, outputs: Images | None) -> Images | None:
 
 def _real_sample(found: Translations, against: Reference, device: str) -> Sample:
     """Take real images for translations, and random ones for the outputs of one source."""
-    given: dict[Need, Any] = {"fake": against.real, "device": device}
+    given: dict[Need, Any] = {"device": device}
     if found.outputs is not None:
-        given["outputs"] = RandomImages(against.real, len(found.fakes))
-    return Sample(given)
+        seen = windowed(against.real, against.pixels)
+        given["outputs"] = RandomImages(seen, len(found.fakes))
+    return sample_of({"fake": (against.real, against.pixels)}, given)
 
 
 def _sample(found: Translations, against: Reference, device: str) -> Sample:
     """Gather what metrics may need of translations, except the classifier's predictions."""
+    source, target = found.pixels
+    images: dict[Need, tuple[Any, PixelFormat]] = {
+        "fake": (found.fakes, target),
+        "source": (found.sources, source),
+        "reconstruction": (found.reconstructions, source),
+    }
     given: dict[Need, Any] = {
-        "fake": found.fakes,
-        "source": found.sources,
-        "reconstruction": found.reconstructions,
         "background_attention": NO_COPY if found.background is None else found.background,
         "attention": found.health,
         "device": device,
     }
     if against.answers is not None:
-        given["answers"] = against.answers
+        images["answers"] = against.answers, against.pixels
     if found.outputs is not None:
-        given["outputs"] = found.outputs
+        images["outputs"] = found.outputs, target
     elif against.answers is not None:  # of another program
-        given["outputs"] = repeated_outputs(found.fakes, OUTPUTS)
+        images["outputs"] = repeated_outputs(found.fakes, OUTPUTS), target
     if found.instances is not None and against.true_instances is not None:
         given["instances"] = found.instances
         given["true_instances"] = against.true_instances.astype(bool)
@@ -348,10 +364,18 @@ def _sample(found: Translations, against: Reference, device: str) -> Sample:
     needs: tuple[Need, ...] = get_args(Need)
     absent: dict[Need, str] = {n: f"the task has no {n.replace('_', ' ')}" for n in needs}
     if against.truth is not None:
-        return Sample({**given, "truth": against.truth}, absent)
+        return sample_of({**images, "truth": (against.truth, against.pixels)}, given, absent)
     several = "several translations of an image are right"
     why = "the task has no true translations" if against.answers is None else several
-    return Sample(given, {**absent, "truth": why})
+    return sample_of(images, given, {**absent, "truth": why})
+
+
+def _window(found: Translations, against: Reference) -> str | None:
+    """Say how distances and networks saw images that are not of 8-bit RGB; None where all are."""
+    source, target = found.pixels[0], against.pixels
+    if source == target == RGB:
+        return None
+    return f"source: {source}; target: {target}; seen as 8-bit RGB of that range"
 
 
 def _values(found: ValuesOrReasons) -> Values:

@@ -99,6 +99,7 @@ class Reference:
             None where only one is, or they are unknown.
         true_instances: (images, instances, height, width), instance masks of each source after a
             right translation; None where unknown.
+        pixels: What real images and true translations consist of.
     """
 
     names: list[str]
@@ -109,6 +110,7 @@ class Reference:
     labels: LabelArray | None = None
     answers: NDArray[Any] | None = None
     true_instances: Instances | None = None
+    pixels: PixelFormat = RGB
 
 
 def translate_test_set(
@@ -331,6 +333,7 @@ def reference(test_set: TestSet, direction: Direction, num_instances: int = 0) -
         None if labels is None else label_array(task, labels),
         test_set.answers(direction),
         test_set.true_instances(direction, num_instances) if num_instances else None,
+        task.pixel_format(direction.target),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,16 +72,19 @@ def _suffixes() -> str:
     return " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
 
 
-def image_size(folders: Iterable[Sequence[Path]]) -> int:
+def image_size(
+    folders: Iterable[Sequence[Path]], read: Callable[[Path], Image.Image] = read_image
+) -> int:
     """Return the side in pixels for a task: the median of the shorter sides of a few images.
 
     It is at most the field's usual one.
 
     Args:
         folders: All images, folder by folder.
+        read: Reads one.
     """
     few = [path for files in folders for path in files[:: -(-len(files) // LOOKED_AT)]]
-    side = statistics.median_low(min(read_image(path).size) for path in few)
+    side = statistics.median_low(min(read(path).size) for path in few)
     return PUBLISHED_SIZE if side >= PUBLISHED_SIZE else side - side % MINIMUM_SIZE
 
 

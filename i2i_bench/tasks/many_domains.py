@@ -10,7 +10,6 @@ from pathlib import Path
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.image_folder import (
-    file_image,
     hash_folders,
     image_size,
     list_images,
@@ -18,6 +17,7 @@ from i2i_bench.tasks.image_folder import (
 )
 from i2i_bench.tasks.mask_files import MASKS, find_masks, image_masks
 from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage, TaskMasks
+from i2i_bench.tasks.task_file import read_task_file
 from i2i_bench.tasks.two_domains import partner_name
 
 _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
@@ -156,7 +156,7 @@ def many_domain_task(path: Path) -> Task:
         ValueError: If the folder has another layout, or anything in it is no image or no mask of
             one.
     """
-    domains = _domains(path)
+    domains, stated = _domains(path), read_task_file(path, (EVERY,))
     labelling = Labels(domains, (domains,))
     files = {
         f"{split}/{domain}": list_images(path / split / domain, _LAYOUT)
@@ -168,7 +168,7 @@ def many_domain_task(path: Path) -> Task:
 
     def labelled(domain: str, file: Path) -> LabelledImage:
         name = f"{domain}-{file.name}"
-        image = file_image(name, file, stamps[file])
+        image = stated.image(name, file, EVERY, stamps[file])
         known = image_masks(name, file, masks, stamps) if masks.folders else None
         return LabelledImage(image, _one_hot(domains, domain), masks=known)
 
@@ -177,16 +177,17 @@ def many_domain_task(path: Path) -> Task:
         for split in SPLITS
     }
     reader = MaskedLabelledReader if masks.folders else LabelledFilesReader
+    title = f"Images of the folder {path.resolve().name}: {', '.join(domains)}"
+    facts = {"title": title, "headline": "kid"} | stated.facts
     return make_task(
-        partner_name(path, hash_folders({**files, **masks.folders}.items())),
+        partner_name(path, hash_folders({**files, **masks.folders, **stated.hashed}.items())),
         reader(labelling, splits),
         version=1,
-        title=f"Images of the folder {path.resolve().name}: {', '.join(domains)}",
         kind="folder",
-        image_size=image_size(files.values()),
-        headline="kid",
+        image_size=image_size(files.values(), lambda file: stated.read(file, EVERY)),
         licence="not stated",
         origin="a folder of your own",
+        **facts,
     )
 
 

@@ -11,6 +11,7 @@ from i2i_bench.tasks.image_file import SUFFIXES
 from i2i_bench.tasks.image_folder import PUBLISHED_SIZE, stamp
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState, deviations
 from i2i_bench.tasks.task import DOMAINS, Task
+from i2i_bench.tasks.task_file import TaskFile
 from i2i_bench.tasks.two_domains import (
     FOLDERS,
     FolderReader,
@@ -71,7 +72,9 @@ class Published(Source):
             num_test={domain: len(files["test", domain]) for domain in DOMAINS},
             paired=self.paired,
             **self.facts(),
-            reader=FolderReader(files, self.paired, stamp(files.values())),
+            reader=FolderReader(
+                files, self.paired, stamp(files.values()), TaskFile(folder, False, DOMAINS)
+            ),
         )
 
     def count_present(self, folder: Path) -> dict[str, int] | None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from i2i_bench.tasks.image_folder import (
     Stamp,
-    file_image,
     hash_folders,
     image_size,
     list_images,
@@ -18,6 +18,7 @@ from i2i_bench.tasks.image_folder import (
 )
 from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
+from i2i_bench.tasks.task_file import TaskFile, read_task_file
 
 SplitAndDomain = tuple[str, str]  # split, domain
 FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
@@ -29,40 +30,50 @@ _LAYOUT = f"needed are {_NEEDED}"
 def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
     """Make a task of a folder with ``trainA trainB testA testB``, and masks in ``trainA_seg`` etc.
 
+    Its ``task.toml``, where there is one, states what the images consist of, and more.
+
     Args:
         path: The folder.
         paired: Whether images of domains a and b are pairs; None finds out by their names.
 
     Raises:
         ValueError: If the folder has another layout, anything in it is no image or no mask of one,
-            or ``paired`` is asked of files whose names do not pair.
+            ``paired`` is asked of files whose names do not pair, or ``task.toml`` states what is
+            not possible.
     """
-    files = scan(path)
+    files, stated = scan(path), read_task_file(path, DOMAINS)
     masks = find_masks(path, {folder: files[key] for key, folder in FOLDERS.items()})
     stamps = stamp([*files.values(), *masks.folders.values()])
+    paired = stated.paired if paired is None else paired
     if paired is not False:
         files, found = pair_files(files)
         if paired and not found:
             raise ValueError(f"images of {path} do not pair: names differ between a and b")
         paired = found
+    facts: dict[str, Any] = {
+        "title": f"Images of the folder {path.resolve().name}",
+        "headline": "psnr" if paired else "kid",
+    }
+    domain_of = {file.parent: domain for (_, domain), found in files.items() for file in found}
     return Task(
-        name=partner_name(path, contents_hash(files, masks)),
+        name=partner_name(path, contents_hash(files, masks, stated)),
         version=1,
-        title=f"Images of the folder {path.resolve().name}",
         kind="folder",
         domains=DOMAINS,
-        image_size=image_size(files.values()),
+        image_size=image_size(
+            files.values(), lambda file: stated.read(file, domain_of[file.parent])
+        ),
         num_train={domain: len(files["train", domain]) for domain in DOMAINS},
         num_test={domain: len(files["test", domain]) for domain in DOMAINS},
         paired=paired,
-        headline="psnr" if paired else "kid",
         licence="not stated",
         origin="a folder of your own",
         reader=(
-            MaskedFolderReader(files, paired, stamps, masks)
+            MaskedFolderReader(files, paired, stamps, stated, masks)
             if masks.folders
-            else FolderReader(files, paired, stamps)
+            else FolderReader(files, paired, stamps, stated)
         ),
+        **(facts | stated.facts),
     )
 
 
@@ -74,11 +85,13 @@ class FolderReader(Reader):
         files: (split, domain) → files in the order of the task.
         paired: Whether the same index is a pair.
         stamps: Of each file when the task was made; one that changes meanwhile is refused.
+        stated: What the images consist of.
     """
 
     files: Mapping[SplitAndDomain, list[Path]]
     paired: bool
     stamps: Mapping[Path, Stamp]
+    stated: TaskFile
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
@@ -88,8 +101,10 @@ class FolderReader(Reader):
     def _images(self) -> dict[SplitAndDomain, list[TaskImage]]:
         """List images, the same objects each time."""
         return {
-            key: [file_image(path.name, path, self.stamps[path]) for path in paths]
-            for key, paths in self.files.items()
+            (split, domain): [
+                self.stated.image(path.name, path, domain, self.stamps[path]) for path in paths
+            ]
+            for (split, domain), paths in self.files.items()
         }
 
     def truth(self, source: str, target: str, split: str = "test") -> list[TaskImage] | None:
@@ -197,8 +212,14 @@ def split_partner_name(name: str) -> tuple[str, str]:
 
 
 def contents_hash(
-    files: Mapping[SplitAndDomain, list[Path]], masks: MaskFiles | None = None
+    files: Mapping[SplitAndDomain, list[Path]],
+    masks: MaskFiles | None = None,
+    stated: TaskFile | None = None,
 ) -> str:
-    """Return the sha256 of the images of a task and their masks: of folders, names and bytes."""
+    """Return the sha256 of the images of a task, their masks and what is stated of them.
+
+    It is of folders, names and bytes.
+    """
     folders = {folder: files[key] for key, folder in FOLDERS.items()}
-    return hash_folders({**folders, **(masks.folders if masks else {})}.items())
+    more = {**(masks.folders if masks else {}), **(stated.hashed if stated else {})}
+    return hash_folders({**folders, **more}.items())

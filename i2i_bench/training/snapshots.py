@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from i2i_bench.data.decode import channels_first, channels_last, to_float, to_uint8
+from i2i_bench.data.decode import channels_first, channels_last, to_float, to_rgb
 from i2i_bench.data.directions import directions_for, labels_of
 from i2i_bench.data.mixed import Images, runs_of_shape
 from i2i_bench.data.needs import takes_masks
 from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
+from i2i_bench.data.window import windowed
 from i2i_bench.model import Direction, Model
 from i2i_bench.randomness import Randomness
 from i2i_bench.system.files import replacing
@@ -39,7 +40,7 @@ class Snapshot:
 
     Attributes:
         images_seen: In training until then.
-        sources: (images, height, width, 3), uint8.
+        sources: (images, height, width, 3), uint8, as people see them.
         fakes: The same shape.
         attention: (images, n, height, width), uint8, 255 for 1; None for a model without masks.
         background: Index of the mask that copies the input; None where there is none.
@@ -81,7 +82,7 @@ class Album:
     ) -> None:
         self._model, self._device, self._folder = model, device, folder / FOLDER
         self._moments = moments(budget)
-        task = test_set.task
+        self._task = task = test_set.task
         self._labels = {d: labels_of(task, d) for d in directions_for(model, task)}
         rows = {d: range(min(COUNT, len(test_set.names(d.source)))) for d in self._labels}
         self._sources = {d: _of_one_shape(test_set.images(d.source, rows[d])) for d in rows}
@@ -116,10 +117,11 @@ class Album:
         images = channels_first(sources).to(self._device)
         given = self._instances[direction]
         instances = None if given is None else torch.from_numpy(given[: len(images)]).to(images)
-        request = Request(direction, to_float(images), known, instances)
+        pixels = self._task.pixel_format(direction.source)
+        request = Request(direction, to_float(images, pixels), known, instances)
         random = Randomness(0, device=self._device)
-        fakes = to_uint8(translate_images(self._model, request, random))
-        found = {"sources": sources, "fakes": channels_last(fakes)}
+        fakes = to_rgb(translate_images(self._model, request, random))
+        found = {"sources": windowed(sources, pixels), "fakes": channels_last(fakes)}
         masks = attention_of(self._model, request, random)
         if masks is None:
             return found

@@ -30,6 +30,7 @@ from i2i_bench.scoring.scorer import Scorer
 from i2i_bench.scoring.translations import Translations, reference
 from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.two_domains import two_domain_task
 
 I2I = protocols.find_protocol("i2i")
@@ -216,6 +217,7 @@ def test_foreground_and_background_are_compared_where_they_are_known():
     truth = decoded(stripes.truth("a", "b") or [])[:9]
     masks = (stripes.foreground("a", "b") or [])[:9]
     data = SimpleNamespace(
+        pixels=(RGB, RGB),
         sources=truth,
         truth=truth,
         answers=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ class ContentHash(NamedTuple):
     Attributes:
         files: sha256 of the sorted names, each ended by a newline, in UTF-8.
         pixels: sha256 of the pixels, concatenated in the order of the sorted names.
-        digests: sha256 of shape and pixels of each image, in the order given.
+        digests: sha256 of shape and pixels of each image, in the order given; of features only if
+            it is of 8-bit RGB.
     """
 
     files: str
@@ -47,7 +48,7 @@ def content_hash(names: Sequence[str], images: ImageSet) -> ContentHash:
 
     Args:
         names: Relative path of each image.
-        images: As many arrays, uint8 (height, width, 3).
+        images: As many arrays (height, width, channels), RGB or grey, uint8 or uint16.
 
     Raises:
         ValueError: If a name occurs twice, there is not one for each image, or one is unfit.
@@ -66,6 +67,7 @@ def content_hash(names: Sequence[str], images: ImageSet) -> ContentHash:
 
     for index, image in prefetch(read, order):
         files.update(f"{names[index]}\n".encode())
+        _check_kept(image)
         pixels.update(image.tobytes())
         digests[index] = _digest(image)
     return ContentHash(files.hexdigest(), pixels.hexdigest(), digests)
@@ -107,7 +109,7 @@ def extract_features(
     sha256 = weights_hash(weights)
     cache.cache_limit()  # a limit that is none fails before the work
     if digests is None:
-        digests = list(prefetch(lambda index: _digest(images[index]), range(len(images))))
+        digests = list(prefetch(lambda index: _digest_seen(images[index]), range(len(images))))
     if len(digests) != len(images):
         raise ValueError(f"{len(images)} images cannot have {len(digests)} digests")
     order = sorted(range(len(images)), key=digests.__getitem__)
@@ -157,9 +159,21 @@ def check_image(image: ImageArray) -> None:
         )
 
 
+def _check_kept(image: NDArray[Any]) -> None:
+    """Refuse what is no image of a task, of whatever channels and depth."""
+    is_grey = image.ndim == 3 and image.shape[2] == 1 and image.size > 0
+    if not (is_grey and image.dtype in (np.uint8, np.uint16)):
+        check_image(image)
+
+
+def _digest_seen(image: ImageArray) -> bytes:
+    """Give the sha256 of shape and pixels of an image that the network can see."""
+    check_image(image)
+    return _digest(image)
+
+
 def _digest(image: ImageArray) -> bytes:
     """Give the sha256 of shape and pixels."""
-    check_image(image)
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(image.tobytes())
     return digest.digest()

@@ -25,7 +25,7 @@ def is_unchanged(image: Image, source: Image) -> float:
     """Return 1 where an image is its source to within rounding, 0 where any pixel differs more.
 
     Args:
-        image: uint8 (height, width, 3).
+        image: (height, width, channels), uint8 or levels of 255.
         source: The same shape.
     """
     return float(_differences(image, source).max() <= ROUNDED)
@@ -38,7 +38,7 @@ def strongest_change(image: Image, source: Image) -> float:
     changes a small object entirely changes those, and what tints a whole image hardly does.
 
     Args:
-        image: uint8 (height, width, 3).
+        image: (height, width, channels), uint8 or levels of 255.
         source: The same shape.
     """
     by_pixel = _differences(image, source).mean(axis=2, dtype=np.float64).ravel()
@@ -54,7 +54,7 @@ def image_variety(images: Sequence[Image] | NDArray[Any]) -> float:
     have pixels, at even distances in each image.
 
     Args:
-        images: uint8 (images, height, width, 3).
+        images: (images, height, width, channels), uint8 or levels of 255.
 
     Raises:
         ValueError: If there is none.
@@ -64,13 +64,15 @@ def image_variety(images: Sequence[Image] | NDArray[Any]) -> float:
     if any(image.shape != images[0].shape for image in images):
         height, width = (min(image.shape[side] for image in images) for side in (0, 1))
         images = [_at_even_distances(image, height, width) for image in images]
-    total = np.zeros(images[0].shape, np.int64)
+    kind = np.int64 if images[0].dtype == np.uint8 else np.float64
+    first = images[0].astype(kind)  # what is taken off, so that equal images give 0 in float, too
+    total = np.zeros(first.shape, kind)
     squares = np.zeros_like(total)
     for image in images:  # one by one: all at once take eight times their memory
-        values = image.astype(np.int64)
+        values = image.astype(kind) - first
         total += values
         squares += values**2
-    variance = len(images) * squares - total**2  # whole numbers, so that equal images give 0
+    variance = np.maximum(len(images) * squares - total**2, 0)  # below 0 by rounding, in float
     return math.sqrt(float(variance.mean())) / len(images)
 
 
@@ -82,9 +84,13 @@ def _at_even_distances(image: Image, height: int, width: int) -> Image:
 
 
 def _differences(image: Image, source: Image) -> NDArray[Any]:
+    if image.shape[:-1] == source.shape[:-1] and image.shape != source.shape:
+        counts = f"{image.shape[-1]} and {source.shape[-1]}"
+        raise ValueError(f"images of {counts} channels cannot be compared pixel by pixel")
     if image.shape != source.shape:
         raise ValueError(f"image and source differ in shape: {image.shape} and {source.shape}")
-    return np.abs(image.astype(np.int32) - source.astype(np.int32))
+    kind = np.int32 if image.dtype == source.dtype == np.uint8 else np.float64
+    return np.abs(image.astype(kind) - source.astype(kind))
 
 
 UNCHANGED = Metric(
@@ -96,6 +102,7 @@ UNCHANGED = Metric(
     bounds=(0.0, 1.0),
     of_identity=(1.0, 0.0),
     is_shown=False,
+    sees="levels",
 )
 CHANGE = Metric(
     "change",
@@ -106,6 +113,7 @@ CHANGE = Metric(
     bounds=(0.0, _LEVELS),
     of_identity=(0.0, 0.0),
     is_shown=False,
+    sees="levels",
 )
 CHANGE_TRUTH = Metric(
     "change_truth",
@@ -114,6 +122,7 @@ CHANGE_TRUTH = Metric(
     by_image=each(strongest_change),
     bounds=(0.0, _LEVELS),
     is_shown=False,
+    sees="levels",
 )
 VARIETY = Metric(
     "variety",
@@ -123,4 +132,5 @@ VARIETY = Metric(
     of_set=image_variety,
     bounds=(0.0, _LEVELS),
     is_shown=False,
+    sees="levels",
 )

@@ -1,4 +1,7 @@
-"""One 8-bit RGB image against another, pixel by pixel: PSNR, SSIM, correlation of luminance."""
+"""One image against another, pixel by pixel: PSNR, SSIM, correlation of luminance.
+
+An image is RGB or grey, uint8, or float64 in levels of 255 where its values have a range.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,15 @@ def psnr(image: Image, truth: Image, mask: NDArray[np.bool_] | None = None) -> f
     """Return the peak signal-to-noise ratio of one image in dB, peak 255.
 
     Args:
-        image: uint8 (height, width, 3).
-        truth: uint8 (height, width, 3).
+        image: (height, width, channels), uint8 or levels of 255.
+        truth: The same.
         mask: Boolean (height, width); where given, only its pixels count.
 
     Returns:
         The ratio; inf where the images are equal.
 
     Raises:
-        ValueError: If an image is not uint8 RGB, the shapes differ, or the mask is unfit or empty.
+        ValueError: If an image is unfit, the shapes differ, or the mask is unfit or empty.
     """
     _check_pair(image, truth)
     difference = image.astype(np.float64) - truth.astype(np.float64)
@@ -71,20 +74,20 @@ def mean_psnr(values: Iterable[float]) -> float:
 
 
 def ssim(image: Image, truth: Image) -> float:
-    """Return the structural similarity of one image (Wang et al., 2004), mean over RGB and pixels.
+    """Return the structural similarity of one image (Wang et al., 2004), mean over all its values.
 
     Gaussian window of 11 x 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance;
     the 5 pixels along each border, where the window leaves the image, do not count.
 
     Args:
-        image: uint8 (height, width, 3).
-        truth: uint8 (height, width, 3).
+        image: (height, width, channels), uint8 or levels of 255.
+        truth: The same.
 
     Returns:
         The similarity, at most 1.
 
     Raises:
-        ValueError: If an image is not uint8 RGB, the shapes differ, or a side is below 11 pixels.
+        ValueError: If an image is unfit, the shapes differ, or a side is below 11 pixels.
     """
     _check_pair(image, truth)
     height, width = image.shape[:2]
@@ -112,17 +115,19 @@ def luminance_correlation(image: Image, other: Image) -> float:
     is 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
 
     Args:
-        image: uint8 (height, width, 3).
-        other: uint8 (height, width, 3).
+        image: (height, width, channels), uint8 or levels of 255.
+        other: The same.
 
     Returns:
         The correlation; nan where an image has a single luminance, which correlates with nothing.
 
     Raises:
-        ValueError: If an image is not uint8 RGB, or the shapes differ.
+        ValueError: If an image is unfit, or the shapes differ.
     """
     _check_pair(image, other)
-    x, y = (side @ np.array(_LUMINANCE) for side in (image, other))
+    is_grey = image.shape[2] == 1
+    weights = np.ones(1) if is_grey else np.array(_LUMINANCE)
+    x, y = (side @ weights for side in (image, other))
     if x.max() == x.min() or y.max() == y.min():
         return math.nan
     x, y = x - x.mean(), y - y.mean()
@@ -153,28 +158,36 @@ def _capped_around(image: Image, truth: Image, foreground: NDArray[np.bool_]) ->
 
 
 def _check_pair(image: Image, truth: Image) -> None:
-    """Refuse what is not two uint8 RGB images of one shape."""
-    _check_image("image", image)
-    _check_image("truth", truth)
+    """Refuse what is not two images of one shape, both uint8 or both in levels."""
+    _check_shape("image", image)
+    _check_shape("truth", truth)
+    if image.shape[:2] == truth.shape[:2] and image.shape != truth.shape:
+        counts = f"{image.shape[2]} and {truth.shape[2]}"
+        raise ValueError(f"images of {counts} channels cannot be compared pixel by pixel")
     if image.shape != truth.shape:
         raise ValueError(f"image and truth differ in shape: {image.shape} and {truth.shape}")
+    if image.dtype == truth.dtype == np.float64:  # levels: those that ``data.window`` gives
+        return
+    for name, array in (("image", image), ("truth", truth)):
+        if array.dtype != np.uint8:
+            raise ValueError(
+                f"the {name} must be uint8 from 0 to 255, not {array.dtype} from "
+                f"{array.min():.3g} to {array.max():.3g}; scale it to that range, round and "
+                "convert it first"
+            )
 
 
-def _check_image(name: str, array: Image) -> None:
-    """Refuse another range, number of channels or size than those of an 8-bit RGB image."""
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+def _check_shape(name: str, array: Image) -> None:
+    """Refuse another number of channels or size than those of an image."""
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
         raise ValueError(
-            f"the {name} must be RGB of shape (height, width, 3), not of shape {array.shape}"
-        )
-    if array.dtype != np.uint8:
-        raise ValueError(
-            f"the {name} must be uint8 from 0 to 255, not {array.dtype} from {array.min():.3g} to "
-            f"{array.max():.3g}; scale it to that range, round and convert it first"
+            f"the {name} must be RGB of shape (height, width, 3), or grey of one channel, not of "
+            f"shape {array.shape}"
         )
 
 
 def _smooth(channels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average (height, width, 3) over the Gaussian window, each channel by itself."""
+    """Average (height, width, channels) over the Gaussian window, each channel by itself."""
     from scipy.ndimage import gaussian_filter  # 0.3 s to import
 
     radius, sigma = (_WINDOW_RADIUS, _WINDOW_RADIUS, 0), (_WINDOW_SIGMA, _WINDOW_SIGMA, 0)
@@ -193,6 +206,7 @@ PSNR_FOREGROUND = Metric(
     mean=mean_psnr,
     bounds=(0.0, PSNR_CAP),
     place=10,
+    sees="levels",
 )
 PSNR_BACKGROUND = Metric(
     "psnr_background",
@@ -206,6 +220,7 @@ PSNR_BACKGROUND = Metric(
     mean=mean_psnr,
     bounds=(0.0, PSNR_CAP),
     place=20,
+    sees="levels",
 )
 PSNR = Metric(
     "psnr",
@@ -219,6 +234,7 @@ PSNR = Metric(
     bounds=(0.0, PSNR_CAP),
     place=50,
     is_required=True,
+    sees="levels",
 )
 PSNR_CYCLE = Metric(
     "psnr_cycle",
@@ -231,6 +247,7 @@ PSNR_CYCLE = Metric(
     mean=mean_psnr,
     bounds=(0.0, PSNR_CAP),
     place=140,
+    sees="levels",
 )
 SSIM = Metric(
     "ssim",
@@ -242,6 +259,7 @@ SSIM = Metric(
     bounds=(-1.0, 1.0),
     place=60,
     is_required=True,
+    sees="levels",
 )
 PSNR_SOURCE = Metric(
     "psnr_source",
@@ -255,6 +273,7 @@ PSNR_SOURCE = Metric(
     bounds=(0.0, PSNR_CAP),
     of_identity=(PSNR_CAP, 0.0),
     place=116,
+    sees="levels",
 )
 SSIM_SOURCE = Metric(
     "ssim_source",
@@ -266,6 +285,7 @@ SSIM_SOURCE = Metric(
     bounds=(-1.0, 1.0),
     of_identity=(1.0, 1e-6),
     place=118,
+    sees="levels",
 )
 COLOUR_CORRELATION = Metric(
     "colour_correlation",
@@ -276,6 +296,7 @@ COLOUR_CORRELATION = Metric(
     bounds=(-1.0, 1.0),
     of_identity=(1.0, 1e-6),
     is_shown=False,
+    sees="levels",
 )
 COLOUR_CORRELATION_TRUTH = Metric(
     "colour_correlation_truth",
@@ -285,4 +306,5 @@ COLOUR_CORRELATION_TRUTH = Metric(
     mean=mean_correlation,
     bounds=(-1.0, 1.0),
     is_shown=False,
+    sees="levels",
 )

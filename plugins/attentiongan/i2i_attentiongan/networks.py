@@ -38,20 +38,29 @@ class AttentionGenerator(nn.Module):
         num_blocks: Residual blocks of the encoder.
         num_masks: Attention masks n, the background's included.
         copies_input: Whether the last mask copies the input; otherwise n contents are generated.
+        channels: Of the images of source and target, equal where the input is copied.
     """
 
-    def __init__(self, width: int, num_blocks: int, *, num_masks: int, copies_input: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_blocks: int,
+        *,
+        num_masks: int,
+        copies_input: bool,
+        channels: tuple[int, int] = (3, 3),
+    ) -> None:
         super().__init__()
-        self.copies_input = copies_input
+        self.copies_input, (inputs, self.outputs) = copies_input, channels
         self.num_contents = num_masks - 1 if copies_input else num_masks
-        self.encoder = ResNetEncoder(width, num_blocks)
+        self.encoder = ResNetEncoder(width, num_blocks, inputs=inputs)
         if self.num_contents:
-            head = ConvLayer(width, 3 * self.num_contents, 7, activation=nn.Tanh())
+            head = ConvLayer(width, self.outputs * self.num_contents, 7, activation=nn.Tanh())
             self.content = decoder(width, head)
         self.attention = decoder(width, nn.Conv2d(width, num_masks, 1))
 
     def layers(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Give content (batch, contents, 3, height, width) and attention (batch, n, height, width).
+        """Give content (batch, contents, outputs, height, width), attention (batch, n, ...).
 
         Raises:
             ValueError: If a side of the images is not divisible by 4.
@@ -60,10 +69,10 @@ class AttentionGenerator(nn.Module):
         attention = self.attention(features).softmax(dim=1)
         if not self.num_contents:
             return None, attention
-        return self.content(features).unflatten(1, (self.num_contents, 3)), attention
+        return self.content(features).unflatten(1, (self.num_contents, self.outputs)), attention
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translate (batch, 3, height, width) in [-1, 1] to the same."""
+        """Translate (batch, inputs, height, width) in [-1, 1] to (batch, outputs, ...)."""
         content, attention = self.layers(images)
         return compose(content, attention, images if self.copies_input else None)
 

@@ -132,8 +132,8 @@ class AttentionGANv1(Model):
         self.config = config
         self.rate = config.curriculum_rate
         self.generators, self.discriminators = two_way(
-            lambda: SingleMaskGenerator(config.generator_width, config.num_blocks),
-            lambda: ScalarDiscriminator(config.discriminator_width, config.discriminator_layers),
+            lambda *_: SingleMaskGenerator(config.generator_width, config.num_blocks),
+            lambda _: ScalarDiscriminator(config.discriminator_width, config.discriminator_layers),
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from i2i_bench.blocks.limits import (
     load_size,
     require_schedule,
     require_task_size,
+    task_channels,
 )
 from i2i_bench.blocks.optimise import adam, set_learning_rate
 from i2i_bench.blocks.pool import ImagePool
@@ -62,6 +63,7 @@ class AttentionGANConfig:
         constant_epochs: Epochs at the full learning rate; with decay_epochs they divide the budget.
         decay_epochs: Epochs over which it falls linearly.
         pool_size: Fakes remembered for each discriminator.
+        channels: Of the images of domains a and b; different ones need a generated background.
     """
 
     num_masks: int = at_least(1, 10)
@@ -77,6 +79,7 @@ class AttentionGANConfig:
     constant_epochs: int = 100
     decay_epochs: int = 100
     pool_size: int = at_least(0, 50)
+    channels: tuple[int, ...] = (3, 3)
 
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
@@ -133,6 +136,8 @@ class AttentionGAN(Model):
             "Where the authors give no schedule for a task, it is 100 + 100 epochs at batch 4.",
             "The learning rate decays by epochs, which here are equal parts of the budget.",
             "Each domain is shuffled on its own; the authors draw the second one with replacement.",
+            "Between domains of different channels the background is generated, as there is no "
+            "input to copy, and there is no identity loss, which compares both.",
         ),
         minimum_size=24,
     )
@@ -140,10 +145,19 @@ class AttentionGAN(Model):
     ablations = ABLATIONS
 
     def __init__(self, config: AttentionGANConfig) -> None:
+        if config.background == "input" and len(set(config.channels)) > 1:
+            counts = " and ".join(map(str, config.channels))
+            raise ValueError(
+                f"between images of {counts} channels there is no input to copy; "
+                "add --set background=generated"
+            )
         self.config = config
         self.generators, self.discriminators = two_way(
             self._generator,
-            lambda: PatchDiscriminator(config.discriminator_width, config.discriminator_layers),
+            lambda inputs: PatchDiscriminator(
+                config.discriminator_width, config.discriminator_layers, inputs=inputs
+            ),
+            config.channels,
         )
         self.networks = nn.ModuleDict(
             {"generators": self.generators, "discriminators": self.discriminators}
@@ -153,13 +167,14 @@ class AttentionGAN(Model):
         self.pools = {domain: ImagePool(config.pool_size) for domain in ("a", "b")}
         self.state = {f"pool_{domain}": pool for domain, pool in self.pools.items()}
 
-    def _generator(self) -> AttentionGenerator:
+    def _generator(self, inputs: int, outputs: int) -> AttentionGenerator:
         copies_input = self.config.background == "input"
         generator = AttentionGenerator(
             self.config.generator_width,
             self.config.num_blocks,
             num_masks=self.config.num_masks,
             copies_input=copies_input,
+            channels=(inputs, outputs),
         )
         if self.config.num_masks == 1:  # a softmax over one mask is 1, whatever precedes it
             generator.attention.requires_grad_(False)
@@ -185,6 +200,7 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(
                 num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
             )
+        config = dataclasses.replace(config, channels=task_channels(task))
         return cycle_gan_settings(cls.card, preset, task, config)
 
     @classmethod
@@ -194,6 +210,7 @@ class AttentionGAN(Model):
             config = AttentionGANConfig(constant_epochs=60, decay_epochs=0)
         elif task.name == "selfie2anime":  # README: the geometric files
             config = AttentionGANConfig(background="generated")
+        config = dataclasses.replace(config, channels=task_channels(task))
         epochs = config.constant_epochs + config.decay_epochs
         budget, size = epochs * max(task.num_train.values()), task.image_size
         return Settings(config, 4, budget, load_size(task, size), size)
@@ -277,12 +294,13 @@ def infer_config(files: Mapping[str, official.StateDict]) -> AttentionGANConfig:
             f" {3 * (num_masks - 1)} (copied background) or {3 * num_masks} (generated) are "
             "possible"
         )
+    judge: dict[str, Any] = official.patch_discriminator(files)
     return AttentionGANConfig(
         num_masks=num_masks,
         background="generated" if channels == 3 * num_masks else "input",
         generator_width=generator.shape("conv1.weight", 4)[0],
         num_blocks=generator.count(r"resnet_blocks\.(\d+)\."),
-        **official.patch_discriminator(files),
+        **judge,
     )
 
 
