@@ -417,6 +417,13 @@ def test_content_minimum_is_what_the_discriminator_takes(layers, kernel):
         judge(torch.zeros(1, 1, side - 1, side - 1))
 
 
+def test_published_crops_hold_what_the_networks_need():
+    with pytest.raises(ValueError, match="DRIT needs images of at least 251 px; task palette"):
+        DRIT.settings("published", Task(250))
+    settings = DRIT.settings("published", Task(251))
+    assert settings.crop_size == settings.config.minimum_size == 212
+
+
 def test_published_content_discriminator_needs_53():
     assert content_minimum(3, 7) == 53
     assert DRITConfig().minimum_size == 212

@@ -394,6 +394,7 @@ def test_linear_head_refuses_images_of_another_size():
         ("cycle_distance", "l3", "cycle_distance is 'l3'; possible: l1, l2"),
         ("num_levels", 17, "num_levels is 17; at most 16 are possible"),
         ("clip", -1.0, r"clip is -1\.0; at least 0 is needed"),
+        ("learning_rate", -1e-3, r"learning_rate is -0\.001; at least 0 is needed"),
     ],
 )
 def test_impossible_settings_are_refused(field, value, message):

@@ -174,7 +174,7 @@ class DRIT(Model):
                 config = replace(config, decoder_blocks=4)
             size = round(task.image_size * 216 / 256)
             size -= size % 4
-            require_task_size(task, 248, cls.card.title)  # of which the crop is what it needs
+            require_task_size(task, 251, cls.card.title)  # of which the crop is the 212 it needs
             return Settings(config, 2, epochs * num_images, task.image_size, size)
         batch_size, budget, largest = {"small": (4, 4_000, 64), "tiny": (2, 8, 32)}[preset]
         size = min(task.image_size, largest)

@@ -97,7 +97,7 @@ class DualGANConfig:
     lambda_penalty: float = at_least(0, 10.0)
     clip: float = at_least(0, 0.01)
     critic_steps: int = at_least(1, 1)
-    learning_rate: float = 5e-5
+    learning_rate: float = at_least(0, 5e-5)
 
     def __post_init__(self) -> None:
         check_limits(self)
