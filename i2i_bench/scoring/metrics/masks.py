@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,13 @@ def _check_attention(attention: NDArray[Any]) -> None:
         )
 
 
+def _mean_background(attention: Sequence[NDArray[Any]]) -> float:
+    """Give the mean over images, which may be of several shapes."""
+    if isinstance(attention, np.ndarray):
+        return background_share(attention)
+    return float(np.mean([background_share(one) for one in attention]))
+
+
 def _mean_entropy(attention: MaskHealth) -> float:
     """Give the mean over images, or refuse what a single mask does not have."""
     if attention.usage.shape[1] == 1:
@@ -193,7 +201,7 @@ BACKGROUND_SHARE = Metric(
     digits=3,
     meaning="mean attention that copies the source",
     needs=("background_attention",),
-    of_set=background_share,
+    of_set=_mean_background,
     bounds=(0.0, 1.0),
     place=110,
 )

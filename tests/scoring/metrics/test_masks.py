@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from i2i_bench.data.mixed import MixedImages
 from i2i_bench.scoring.metrics.masks import (
+    BACKGROUND_SHARE,
     attention_entropy,
     background_share,
     effective_masks,
@@ -69,6 +71,12 @@ def test_a_higher_threshold_never_predicts_more(seed, first, second):
 def test_unfit_iou_arguments_are_refused(background, foreground, words):
     with pytest.raises(ValueError, match=words):
         foreground_iou(background, foreground)
+
+
+def test_background_share_counts_images_of_several_shapes_alike():
+    shapes = MixedImages([np.ones((4, 8)), np.zeros((4, 4))])
+    measure = BACKGROUND_SHARE.of_set
+    assert measure is not None and measure(shapes) == 0.5
 
 
 def test_background_share_is_the_mean():
