@@ -18,6 +18,7 @@ from i2i_bench.plugins.cost import why_not_whole
 from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import OFFICIAL, SPLIT, Choices, Job
+from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.selection import Selection, two_domains_of
@@ -50,9 +51,13 @@ def plan_runs(
     """Make the product of models, tasks and seeds.
 
     Raises:
-        ValueError: For an unknown or broken model or task, or a setting that is not possible.
+        ValueError: For an unknown or broken model or task, a headline that cannot rank, or a
+            setting that is not possible.
     """
     found = {name: scored_on(catalogue.find_task(name, data), choices.split) for name in tasks}
+    for task in found.values():
+        if task.kind == "folder":  # whose owner may have stated what ranks
+            known_metrics().require_ranking(task.headline)
     classes = {name: registry.load_model(name) for name in models}
     return [
         make_job(name, model_class, (argument, task), seed, choices)

@@ -75,6 +75,13 @@ class MetricSet:
         chosen = (each for each in self._ordered if each.is_default or each.name in wanted)
         return MetricSet(chosen, self.owners)
 
+    def require_ranking(self, key: str) -> None:
+        """Raise ValueError if there is no metric of a key by which models can be ranked."""
+        possible = [m.key for m in self.shown if m.better]
+        if key not in possible:
+            others = f"{near(key, possible)}possible: {', '.join(possible)}"
+            raise ValueError(f"headline {key!r} is no metric that ranks models; {others}")
+
     def num_outputs(self, *, has_answers: bool) -> int:
         """Return how many outputs of each image are needed; 0 where one is enough.
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TASK_FILE = "task.toml"
-KEYS = ("channels", "headline", "paired", "range", "title", "units")
+KEYS = ("channels", "headline", "paired", "range", "resize", "title", "units")
+RESIZES = ("square", "short_side", "whole")
 LONGEST_TEXT = 200  # letters of a title or of units
 LARGEST_FILE = 2**16  # bytes
 
@@ -36,6 +37,7 @@ class TaskFile:
         title: One line for people; "" where not stated.
         headline: Key of the metric that ranks; "" where not stated.
         paired: Whether images of the same name are pairs; None where not stated.
+        resize: How models are to resize its images; "" where not stated.
     """
 
     path: Path
@@ -45,11 +47,12 @@ class TaskFile:
     title: str = ""
     headline: str = ""
     paired: bool | None = None
+    resize: str = ""
 
     @property
     def facts(self) -> dict[str, Any]:
         """What it states of a ``Task``."""
-        words = {"title": self.title, "headline": self.headline}
+        words = {"title": self.title, "headline": self.headline, "resize": self.resize}
         return {"pixels": self.pixels} | {key: text for key, text in words.items() if text}
 
     @property
@@ -123,6 +126,7 @@ def read_task_file(folder: Path, domains: Sequence[str]) -> TaskFile:
         title=_text(path, "title", content.get("title", "")),
         headline=_text(path, "headline", content.get("headline", "")),
         paired=paired,
+        resize=_resize(path, content.get("resize", "")),
     )
 
 
@@ -182,7 +186,7 @@ def _by_domain(
 
 
 def _channels(path: Path, key: str, value: Any) -> int:
-    if isinstance(value, bool) or value not in (1, RGB.channels):
+    if type(value) is not int or value not in (1, RGB.channels):
         raise _unfit(path, key, value, "1 for grey or 3 for RGB")
     return value
 
@@ -195,6 +199,12 @@ def _range(path: Path, key: str, value: Any) -> tuple[int, int]:
     if not 0 <= low < high <= LARGEST_VALUE:
         raise _unfit(path, key, value, what)
     return low, high
+
+
+def _resize(path: Path, value: Any) -> str:
+    if value not in ("", *RESIZES):
+        raise _unfit(path, "resize", value, " or ".join(RESIZES))
+    return value
 
 
 def _text(path: Path, key: str, value: Any) -> str:

@@ -5,17 +5,19 @@ import pytest
 from PIL import Image
 
 from i2i_bench.labels import EVERY
+from i2i_bench.runs.job import Choices
+from i2i_bench.runs.plan import plan_runs
 from i2i_bench.tasks.image_folder import hash_folders
 from i2i_bench.tasks.many_domains import many_domain_task
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 from i2i_bench.tasks.two_domains import two_domain_task
 
 
-def fill(folder, names, kind):
+def fill(folder, names, kind, side=8):
     for number, name in enumerate(names):
         (folder / name).mkdir(parents=True)
         for k in range(2):
-            values = np.random.default_rng(10 * number + k).integers(0, 1024, (8, 8))
+            values = np.random.default_rng(10 * number + k).integers(0, 1024, (side, side))
             grey = (values >> 2).astype(np.uint8)
             made = {"rgb": np.dstack([grey] * 3), "deep": values.astype(np.uint16)}[
                 kind[number % len(kind)]
@@ -42,10 +44,12 @@ def test_the_file_states_pixels_words_and_pairs_and_names_another_task(folder):
     (image, *_) = task.images("train", "a")
     with Image.open(folder / "trainA" / image.name) as there:
         np.testing.assert_array_equal(np.asarray(image.read()), np.asarray(there))
-    more = 'range = [0, 1023]\npaired = false\ntitle = "Scans"\nheadline = "fid"\n'
+    more = (
+        'range = [0, 1023]\npaired = false\ntitle = "Scans"\nheadline = "fid"\nresize = "whole"\n'
+    )
     other = stated(folder, more)
     assert (other.paired, other.headline, other.title) == (False, "fid", "Scans")
-    assert other.name != task.name
+    assert (task.resize, other.resize) == ("", "whole") and other.name != task.name
 
 
 def test_a_folder_without_the_file_keeps_its_name(tmp_path):
@@ -76,6 +80,9 @@ def test_16_bits_without_a_range_are_refused_with_the_line_to_write(folder):
         ("range = [-1024, 3071]", "whole numbers from 0 to 65535"),
         ("range.c = [0, 9]", "range.c is of no domain; possible: a, b"),
         ("channels = 2", "1 for grey or 3 for RGB"),
+        ("channels = 1.0", "1 for grey or 3 for RGB"),
+        ("resize = 'own'", "square or short_side or whole"),
+        ("resize = [1]", "square or short_side or whole"),
         ("channels = 3\nrange = [0, 9]", "only grey images"),
         ("title = 3", "one line of at most"),
         ("paired = 'yes'", "true or false"),
@@ -98,3 +105,15 @@ def test_images_of_many_domains_are_all_alike(tmp_path):
     assert task.pixels == {EVERY: PixelFormat(1, (0, 1023))}
     assert task.pixel_format("+x") == task.pixels[EVERY]
     assert task.channels == {EVERY: 1}
+
+
+def test_a_run_heeds_the_file_and_refuses_a_headline_that_ranks_nothing(tmp_path):
+    names = ("trainA", "trainB", "testA", "testB")
+    folder = fill(tmp_path / "scans", names, ("deep",), side=24)
+    text = 'range = [0, 1023]\nresize = "whole"\n'
+    stated(folder, text)
+    (job,) = plan_runs(["cyclegan"], [str(folder)], [0], Choices(preset="tiny"), tmp_path)
+    assert (job.settings.resize, job.run.variant) == ("whole", "preset=tiny")
+    stated(folder, f'{text}headline = "pnsr"\n')
+    with pytest.raises(ValueError, match=r"headline 'pnsr' is no metric .* did you mean 'psnr'"):
+        plan_runs(["cyclegan"], [str(folder)], [0], Choices(preset="tiny"), tmp_path)
