@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from i2i_bench.data.decode import cut_size, decode_images, resized_size
 from i2i_bench.data.instances import decode_instances
 from i2i_bench.data.mixed import Images, gathered
+from i2i_bench.data.window import windowed
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records.record import WholeImages
 from i2i_bench.tasks.task import Task, TaskImage, TaskMasks
@@ -62,6 +63,24 @@ class TestSet:
         """
         whole, places = self._find(domain)
         return whole.take(places if rows is None else [places[row] for row in rows])
+
+    def shown(self, domain: str, rows: Sequence[int] | None = None) -> Images:
+        """Return images of a domain as people see them, (images, height, width, 3), uint8.
+
+        Raises:
+            ValueError: As of ``images``.
+        """
+        return windowed(self.images(domain, rows), self.task.pixel_format(domain))
+
+    def shown_truth(self, direction: Direction, rows: Sequence[int] | None = None) -> Images | None:
+        """Return true translations as people see them; None where none are known.
+
+        Raises:
+            ValueError: As of ``truth``.
+        """
+        found = self.truth(direction, rows)
+        pixels = self.task.pixel_format(direction.target)
+        return None if found is None else windowed(found, pixels)
 
     def truth(self, direction: Direction, rows: Sequence[int] | None = None) -> Images | None:
         """Return true translations, (images, size, size, channels); None where none are known.

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from i2i_bench.data.decode import channels_last, recorded_rule, to_uint8
+from i2i_bench.data.decode import channels_last, recorded_rule, to_rgb, to_tensor
 from i2i_bench.data.directions import (
     directions_of,
     find_direction,
 )
 from i2i_bench.data.requests import Request, attention_of, translate_images
 from i2i_bench.data.test_set import TestSet
+from i2i_bench.data.window import windowed
 from i2i_bench.model import Direction, Masks, Model
 from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places, find_folder, find_record, noted_task
@@ -37,6 +37,8 @@ from i2i_bench.runs.shown_images import (
     shown_rows,
 )
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.validation import TEST, scored_on
 from i2i_bench.training import snapshots
@@ -63,7 +65,7 @@ def masks_figure(run: str, task: str | None, choice: Choice, places: Places) -> 
     for direction in shown_directions(model, job.task, choice):
         rows = shown_rows(job.task, direction, choice)
         requests = requests_for(job, test_set, direction, rows)
-        sources = test_set.images(direction.source, rows)
+        sources = test_set.shown(direction.source, rows)
         seen = [
             _with_masks(model, request, Randomness(0, row))
             for request, row in zip(requests, rows, strict=True)
@@ -85,7 +87,7 @@ def _with_masks(
 ) -> tuple[NDArray[np.uint8], Masks]:
     """Translate one image; give (height, width, 3), and the attention behind it."""
     with torch.no_grad():
-        fake = to_uint8(translate_images(model, request, random))
+        fake = to_rgb(translate_images(model, request, random))
         found = attention_of(model, request, random)
     if found is None:
         raise ValueError(f"{model.card.title} has no attention masks to show")
@@ -104,7 +106,7 @@ def _mask_strips(
 ) -> Iterator[Strip]:
     """Give source and attention, then translation and contents, of one image."""
     attention = list(found.attention[0].float().numpy())
-    contents = [] if found.content is None else list(channels_last(to_uint8(found.content[0])))
+    contents = [] if found.content is None else list(channels_last(to_rgb(found.content[0])))
     gap = found.background
     aligned = contents if gap is None else [*contents[:gap], None, *contents[gap:]]
     for start in range(0, len(attention), PER_LINE):
@@ -224,12 +226,13 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         rows = shown_rows(task, direction, choice)
         names = test_set.names(direction.source)
         stems = [Path(names[row]).stem for row in rows]
-        strips = [Strip("source", list(test_set.images(direction.source, rows)))]
+        strips = [Strip("source", list(test_set.shown(direction.source, rows)))]
+        pixels = task.pixel_format(direction.target)
         for member in able:
             folder = member.folder / f"translations-{direction}"
-            cells = [_saved(folder / f"{stem}.png") for stem in stems]
+            cells = [_saved(folder / f"{stem}.png", pixels) for stem in stems]
             strips.append(Strip(_distinct(member, members), cells))
-        truth = test_set.truth(direction, rows)
+        truth = test_set.shown_truth(direction, rows)
         if truth is not None:
             strips.append(Strip("truth", list(truth)))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
@@ -254,11 +257,12 @@ def _distinct(member: _Member, members: Sequence[_Member]) -> str:
     return name + (f" seed {found.seed}" if len(seeds) > 1 else "")
 
 
-def _saved(path: Path) -> NDArray[np.uint8]:
+def _saved(path: Path, pixels: PixelFormat) -> NDArray[np.uint8]:
+    """Read a translation as people see it."""
     if not path.is_file():
         raise ValueError(f"no translation {path}; i2i-bench evaluate --force makes it again")
-    with Image.open(path, formats=["PNG"]) as image:
-        return np.asarray(image.convert("RGB"))
+    image = to_tensor(read_image(path, pixels=pixels), pixels)
+    return windowed(image.permute(1, 2, 0).numpy(), pixels)
 
 
 def finished_runs(task: str, places: Places) -> list[str]:

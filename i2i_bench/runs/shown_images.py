@@ -78,8 +78,9 @@ def requests_for(
     """Ask for the translation of each of some test images, by itself."""
     labels, count = labels_of(job.task, direction), job.settings.instances
     has_masks = takes_masks(job.needs, job.task, count)
+    pixels = job.task.pixel_format(direction.source)
     for row in rows:
-        images = to_float(channels_first(test_set.images(direction.source, [row])))
+        images = to_float(channels_first(test_set.images(direction.source, [row])), pixels)
         given = test_set.instances(direction.source, count, [row]) if has_masks else None
         masks = None if given is None else torch.from_numpy(given).to(images)
         chosen = None if labels is None else (labels[0][[row]], labels[1][[row]])

@@ -19,6 +19,7 @@ from i2i_bench.system.files import require_no_dead_link
 from i2i_bench.tasks.image_file import SUFFIXES, read_image, read_image_size
 from i2i_bench.tasks.image_folder import stamp
 from i2i_bench.tasks.mask_files import MASKS, find_masks_in, image_masks
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 from i2i_bench.tasks.task import TaskImage, TaskMasks
 
 LONGEST_NAME = 255  # bytes, in most file systems
@@ -86,9 +87,9 @@ class SourceFile:
         return image, decode_instances(self.masks, rule, count, is_cropped=True)
 
 
-def task_image(path: Path) -> TaskImage:
-    """Give a file as an image of a task."""
-    return TaskImage(path.name, partial(read_image, path))
+def task_image(path: Path, pixels: PixelFormat = RGB) -> TaskImage:
+    """Give a file as an image of a task, by default of 8-bit RGB."""
+    return TaskImage(path.name, partial(read_image, path, pixels=pixels), pixels)
 
 
 def find_sources(translator: Translator, source: Path, wanted: Wanted) -> list[SourceFile]:

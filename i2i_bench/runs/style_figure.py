@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -15,11 +15,12 @@ from i2i_bench.data.decode import (
     channels_last,
     decode_images,
     to_float,
-    to_uint8,
+    to_rgb,
 )
 from i2i_bench.data.mixed import Images, gathered
 from i2i_bench.data.requests import Request, translate_images
 from i2i_bench.data.test_set import TestSet
+from i2i_bench.data.window import windowed
 from i2i_bench.model import Direction, Model
 from i2i_bench.randomness import Randomness
 from i2i_bench.records.folders import Places, find_folder
@@ -38,6 +39,7 @@ from i2i_bench.runs.shown_images import (
 )
 from i2i_bench.runs.source_files import list_image_files, require_styles, task_image
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.pixel_format import PixelFormat
 
 NUM_STYLES = 5
 
@@ -77,9 +79,10 @@ def styles_figure(
     test_set, grids = TestSet(job.task, job.resize_rule), []
     for direction in shown_directions(model, job.task, choice):
         rows = list(dict.fromkeys(shown_rows(job.task, direction, choice)))
-        shown = _Shown(model, list(requests_for(job, test_set, direction, rows)), rows)
+        requests = list(requests_for(job, test_set, direction, rows))
+        shown = _Shown(model, requests, rows, job.task.pixel_format(direction.target))
         names = test_set.names(direction.source)
-        images = test_set.images(direction.source, rows)
+        images = test_set.shown(direction.source, rows)
         sources = {Path(names[row]).stem: image for row, image in zip(rows, images, strict=True)}
         found = _columns(shown, test_set, styles)
         grids += [StyleGrid(in_words(direction), sources, columns) for columns in found]
@@ -97,15 +100,18 @@ class _Shown:
     model: Model
     requests: Sequence[Request]
     rows: Sequence[int]
+    examples: PixelFormat  # what examples consist of
 
-    def fakes(self, seed: int = 0, example: NDArray[np.uint8] | None = None) -> Images:
+    def fakes(self, seed: int = 0, example: NDArray[Any] | None = None) -> Images:
         """Translate each image with the chance of its place among the test images."""
-        made, given = [], None if example is None else to_float(channels_first(example[None]))
+        made, given = [], None
+        if example is not None:
+            given = to_float(channels_first(example[None]), self.examples)
         for request, row in zip(self.requests, self.rows, strict=True):
             asked = replace(request, examples=given)
             with torch.no_grad():
                 fake = translate_images(self.model, asked, Randomness(seed, row))
-            made.append(channels_last(to_uint8(fake))[0])
+            made.append(channels_last(to_rgb(fake))[0])
         return gathered(made)
 
 
@@ -118,18 +124,19 @@ def _columns(
         yield [StyleColumn(str(seed), list(shown.fakes(seed))) for seed in range(count)]
     if card.takes_examples:
         yield [
-            StyleColumn(name, list(shown.fakes(example=image)), image)
+            StyleColumn(name, list(shown.fakes(example=image)), windowed(image, shown.examples))
             for name, image in _examples(test_set, shown.requests[0].direction, styles)
         ]
 
 
 def _examples(
     test_set: TestSet, direction: Direction, styles: StyleChoice
-) -> list[tuple[str, NDArray[np.uint8]]]:
+) -> list[tuple[str, NDArray[Any]]]:
     """Give examples by name: those of the user, or the first test images of the target domain."""
     if styles.examples:
         files = [file for path in styles.examples for file in list_image_files(path)]
-        images = decode_images([task_image(file) for file in files], test_set.rule)
+        pixels = test_set.task.pixel_format(direction.target)
+        images = decode_images([task_image(file, pixels) for file in files], test_set.rule)
         names = [file.name for file in files]
     else:
         names = test_set.names(direction.target)[:NUM_STYLES]

@@ -18,7 +18,12 @@ from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import read_checkpoint
-from i2i_bench.training.settings import restore_settings, without_memory
+from i2i_bench.training.settings import (
+    is_rgb,
+    restore_settings,
+    stated_channels,
+    without_memory,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,5 +179,10 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
 
 def _translator(model: Model, settings: Settings) -> Translator:
     official.refuse_absent(model)
+    if not is_rgb(stated_channels(settings.config)):
+        raise ValueError(
+            f"these networks of {model.card.title} are for images other than RGB, whose range of "
+            "values only their task tells; run and evaluate translate its test images"
+        )
     rule = test_rule(model.needs(model.config), settings)
     return Translator(model, rule, num_instances=settings.instances)

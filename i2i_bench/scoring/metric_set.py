@@ -13,6 +13,7 @@ from i2i_bench.metric import Metric
 from i2i_bench.scoring.metric_plugins import MetricPlugin, load_metric_plugins
 from i2i_bench.system.installed import InstalledEntry
 from i2i_bench.system.messages import near
+from i2i_bench.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 SUITE = (
@@ -137,6 +138,30 @@ def chosen_metrics(names: Iterable[str] = ()) -> MetricSet:
         ValueError: If there is none of a name, or it is broken.
     """
     return known_metrics().asked(names)
+
+
+def require_headline(task: Task) -> None:
+    """Refuse a headline that a folder states and that not every direction of its task has.
+
+    Raises:
+        ValueError: With those that every direction has.
+    """
+    from i2i_bench.scoring.metrics.distances import FID, KID
+
+    given = {"fake", "source", "device"} | ({"truth"} if task.paired else set())
+    given |= {"recognised", "labels", "target", "kept"} if task.attributes else set()
+    possible = [
+        metric.key
+        for metric in known_metrics().of_suite
+        if metric.better and metric.is_default and set(metric.needs) <= given
+        if metric.needs or metric.key in (FID.key, KID.key)
+    ]
+    if task.kind == "folder" and task.headline not in possible:
+        raise ValueError(
+            f"task.toml of {task.name} states the headline {task.headline!r}; "
+            f"{near(task.headline, possible)}metrics that rank and that every direction has: "
+            f"{', '.join(possible)}"
+        )
 
 
 def _reserved() -> frozenset[str]:

@@ -48,7 +48,7 @@ def plain_settings(settings: Settings) -> dict[str, Any]:
     """
     plain = dataclasses.asdict(settings)
     channels = stated_channels(settings.config)
-    if channels and _is_rgb(channels):
+    if channels and is_rgb(channels):
         del plain["config"]["channels"]
     return {key: value for key, value in plain.items() if value or key not in LATER}
 
@@ -59,7 +59,7 @@ def stated_channels(config: Any) -> tuple[int, ...]:
     return found if isinstance(found, tuple) else ()  # a number is another setting of that name
 
 
-def _is_rgb(channels: Sequence[int]) -> bool:
+def is_rgb(channels: Sequence[int]) -> bool:
     """Tell whether channels are those of RGB, in every domain."""
     return all(each == RGB.channels for each in channels)
 
@@ -194,7 +194,7 @@ def require_channels(task: Task, config: Any) -> None:
     """Raise ValueError for networks that were made for images of other channels than the task's."""
     theirs = stated_channels(config)
     ours = tuple(task.channels.values())
-    if theirs != ours and not (_is_rgb(theirs) and _is_rgb(ours)):
+    if theirs != ours and not (is_rgb(theirs) and is_rgb(ours)):
         made = ", ".join(map(str, theirs)) or RGB.channels
         raise ValueError(
             f"the networks are for images of {made} channels, and task {task.name} has images of "

@@ -213,8 +213,8 @@ class Samples:
             rows = {Path(name).stem: row for row, name in enumerate(names)}
             rows = {stem: rows[stem] for stem in stems if stem in rows}
             chosen = list(rows.values())
-            sources = self._keep(rows, test_set.images(direction.source, chosen))
-            truth = test_set.truth(direction, chosen)
+            sources = self._keep(rows, test_set.shown(direction.source, chosen))
+            truth = test_set.shown_truth(direction, chosen)
             truths = {} if truth is None else self._keep(rows, truth)
         except ValueError as error:  # it may name files, which are nobody else's business
             logger.warning("the page shows no sources of %s: %s", record.run, error)
