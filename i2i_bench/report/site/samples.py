@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from i2i_bench.records.record import Record, Score
 from i2i_bench.scoring.metrics.masks import ATTENTION_ENTROPY, BACKGROUND_SHARE, EFFECTIVE_MASKS
@@ -17,6 +17,7 @@ from i2i_bench.tasks.catalogue import EMBEDDED
 from i2i_bench.tasks.image_file import SUFFIXES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
     from i2i_bench.data.decode import Images
@@ -175,7 +176,7 @@ class Samples:
         truths: dict[str, Picture] = {}
         for record, score in entries:
             try:
-                found = _find(self._folder(record), score)
+                found = self._seen(record, score, _find(self._folder(record), score))
             except ValueError as error:
                 notes.append(f"No samples of {record.run.label}, seed {record.seed}: {error}.")
                 continue
@@ -186,6 +187,25 @@ class Samples:
         names = sorted({name for column in columns for name in column.cells})
         said = tuple(dict.fromkeys(note for note in notes if note))
         return Gallery(tuple(columns), tuple(names), sources, truths, said)
+
+    def _seen(self, record: Record, score: Score, found: _Found) -> _Found:
+        """Give translations as people see them, 16-bit ones windowed to the range of their task.
+
+        Raises:
+            ValueError: If the task of such translations is not at hand.
+        """
+        images = {stem: _decoded(file.content) for stem, file in found.translations.items()}
+        if not any(image.mode.startswith("I") for image in images.values()):
+            return found
+        import numpy as np
+
+        from i2i_bench.data.directions import find_direction
+        from i2i_bench.data.window import windowed
+
+        task = self._task(record, score)
+        pixels = task.pixel_format(find_direction(task, score.direction).target)
+        seen = {s: _png(windowed(np.asarray(i)[..., None], pixels)) for s, i in images.items()}
+        return found._replace(translations=seen)
 
     def _folder(self, record: Record) -> Path:
         return self._folders.runs / record.run.folder
@@ -258,14 +278,8 @@ class Samples:
 
     def _keep(self, stems: Iterable[str], images: Images) -> dict[str, Picture]:
         """Keep images beside the page."""
-        from PIL import Image
-
-        pictures = {}
-        for stem, pixels in zip(stems, images, strict=True):
-            image, output = Image.fromarray(pixels), io.BytesIO()
-            image.save(output, format="PNG")
-            pictures[stem] = self._store.add(output.getvalue(), image.size)
-        return pictures
+        named = zip(stems, images, strict=True)
+        return {stem: self._store.add(*_png(pixels)) for stem, pixels in named}
 
 
 def _owned(task: str, licence: str = "") -> str:
@@ -307,8 +321,19 @@ def _pixels(folder: Path, stems: Iterable[str]) -> str:
     """Give the sha256 of all pixels in this order, as it is recorded."""
     digest = hashlib.sha256()
     for stem in stems:
-        digest.update(_read(folder / f"{stem}.png")[1].convert("RGB").tobytes())
+        image = _read(folder / f"{stem}.png")[1]
+        as_scored = image if image.mode in ("L", "I;16") else image.convert("RGB")
+        digest.update(as_scored.tobytes())
     return digest.hexdigest()
+
+
+def _png(pixels: NDArray[Any]) -> File:
+    """Encode 8-bit RGB."""
+    from PIL import Image
+
+    image, output = Image.fromarray(pixels), io.BytesIO()
+    image.save(output, format="PNG")
+    return File(output.getvalue(), image.size)
 
 
 def _read(path: Path) -> tuple[File, Image.Image]:
@@ -317,12 +342,17 @@ def _read(path: Path) -> tuple[File, Image.Image]:
     Raises:
         ValueError: If it is none, or damaged.
     """
-    from PIL import Image
-
     try:
         content = path.read_bytes()
-        image = Image.open(io.BytesIO(content), formats=["PNG"])
-        image.load()
+        image = _decoded(content)
     except Exception as error:  # whatever a damaged file may provoke
         raise ValueError(f"{path.name} is not a readable PNG") from error
     return File(content, image.size), image
+
+
+def _decoded(content: bytes) -> Image.Image:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content), formats=["PNG"])
+    image.load()
+    return image
