@@ -18,7 +18,7 @@ from i2i_bench.plugins.cost import why_not_whole
 from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
 from i2i_bench.runs.job import OFFICIAL, SPLIT, Choices, Job
-from i2i_bench.scoring.metric_set import known_metrics, require_headline
+from i2i_bench.scoring.metric_set import require_headline
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.selection import Selection, two_domains_of
@@ -56,8 +56,7 @@ def plan_runs(
     """
     found = {name: scored_on(catalogue.find_task(name, data), choices.split) for name in tasks}
     for task in found.values():
-        if task.kind == "folder":  # whose owner may have stated what ranks
-            known_metrics().require_ranking(task.headline)
+        require_headline(task)
     classes = {name: registry.load_model(name) for name in models}
     return [
         make_job(name, model_class, (argument, task), seed, choices)
@@ -94,7 +93,6 @@ def make_job(
         settings = dataclasses.replace(settings, budget=choices.budget)
     require_needs(name, model_class.needs(settings.config), settings, task)
     require_possible(task, settings)
-    require_headline(task)
     if settings.resize == "whole":
         require_whole(name, model_class, settings, task)
     changed = differences(before, settings)

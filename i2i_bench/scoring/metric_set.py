@@ -76,13 +76,6 @@ class MetricSet:
         chosen = (each for each in self._ordered if each.is_default or each.name in wanted)
         return MetricSet(chosen, self.owners)
 
-    def require_ranking(self, key: str) -> None:
-        """Raise ValueError if there is no metric of a key by which models can be ranked."""
-        possible = [m.key for m in self.shown if m.better]
-        if key not in possible:
-            others = f"{near(key, possible)}possible: {', '.join(possible)}"
-            raise ValueError(f"headline {key!r} is no metric that ranks models; {others}")
-
     def num_outputs(self, *, has_answers: bool) -> int:
         """Return how many outputs of each image are needed; 0 where one is enough.
 
@@ -141,26 +134,26 @@ def chosen_metrics(names: Iterable[str] = ()) -> MetricSet:
 
 
 def require_headline(task: Task) -> None:
-    """Refuse a headline that a folder states and that not every direction of its task has.
+    """Refuse a headline that a folder states and that cannot rank models in all its directions.
 
     Raises:
-        ValueError: With those that every direction has.
+        ValueError: With those that can.
     """
     from i2i_bench.scoring.metrics.distances import FID, KID
 
-    given = {"fake", "source", "device"} | ({"truth"} if task.paired else set())
+    given = {"fake", "source", "outputs", "device"} | ({"truth"} if task.paired else set())
     given |= {"recognised", "labels", "target", "kept"} if task.attributes else set()
     possible = [
         metric.key
-        for metric in known_metrics().of_suite
-        if metric.better and metric.is_default and set(metric.needs) <= given
+        for metric in known_metrics().shown
+        if metric.better and set(metric.needs) <= given
         if metric.needs or metric.key in (FID.key, KID.key)
     ]
     if task.kind == "folder" and task.headline not in possible:
+        others = f"{near(task.headline, possible)}possible: {', '.join(possible)}"
         raise ValueError(
-            f"task.toml of {task.name} states the headline {task.headline!r}; "
-            f"{near(task.headline, possible)}metrics that rank and that every direction has: "
-            f"{', '.join(possible)}"
+            f"headline {task.headline!r} is no metric that ranks models in every direction of "
+            f"{task.name}; {others}"
         )
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 from i2i_bench.labels import EVERY
 from i2i_bench.runs.job import Choices
 from i2i_bench.runs.plan import plan_runs
+from i2i_bench.scoring.metric_set import require_headline
 from i2i_bench.tasks.image_folder import hash_folders
 from i2i_bench.tasks.many_domains import many_domain_task
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
@@ -117,3 +118,11 @@ def test_a_run_heeds_the_file_and_refuses_a_headline_that_ranks_nothing(tmp_path
     stated(folder, f'{text}headline = "pnsr"\n')
     with pytest.raises(ValueError, match=r"headline 'pnsr' is no metric .* did you mean 'psnr'"):
         plan_runs(["cyclegan"], [str(folder)], [0], Choices(preset="tiny"), tmp_path)
+
+
+@pytest.mark.parametrize("headline", ["psrn", "psnr", "psnr_foreground"])
+def test_a_headline_that_a_direction_may_lack_is_refused(folder, headline):
+    task = stated(folder, f"range = [0, 1023]\npaired = false\nheadline = '{headline}'")
+    with pytest.raises(ValueError, match="no metric that ranks models in every direction"):
+        require_headline(task)
+    require_headline(stated(folder, "range = [0, 1023]\nheadline = 'psnr'"))
