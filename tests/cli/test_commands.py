@@ -146,7 +146,7 @@ def _deep(folder: Path) -> None:
             lambda folder: Image.new("RGB", (1, 1)).save(folder / "trainA" / "dot.png"),
             ["dot.png of 1x1 pixels is too small"],
         ),
-        (_deep, ["deep.png has 16-bit", "scale it to 8 bits"]),
+        (_deep, ["deep.png has 16-bit", "task.toml the line range.a = [0, 65535]"]),
     ],
     ids=[
         "missing",
