@@ -112,7 +112,8 @@ def score(folder: Path, **options: Any) -> None:
 
     One image per test image of the source domain, PNG if possible, with the same name except for
     the suffix; if all names end in _fake_B (the target) or _fake, that ending is ignored. Images
-    must be 8-bit, grey or RGB, without transparency, and of one square size; those of sources that
+    must be 8-bit, grey or RGB (16-bit grey for a task of 16-bit values), without transparency,
+    and of one square size; those of sources that
     are not square may have their size instead, or that of the whole image resized. Several
     directions of one name share a record.
 

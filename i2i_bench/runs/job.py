@@ -17,6 +17,7 @@ from i2i_bench.data.store import Store
 from i2i_bench.data.training_images import make_store
 from i2i_bench.model import Model, Needs, Preset, ResizeRule, Settings
 from i2i_bench.records.run import Run
+from i2i_bench.tasks.pixel_format import plain_pixels
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
@@ -106,6 +107,8 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """Return the plain values that identify a run in its checkpoints."""
         scored = {} if self.task.split == TEST else {SPLIT: self.task.split}
+        pixels = plain_pixels(self.task.pixels)
+        deep = {"pixels": pixels} if pixels else {}
         return {
             "model": self.run.model,
             "task": self.task.name,
@@ -115,6 +118,7 @@ class Job:
             "variant": self.run.variant,
             "settings": self.plain_settings(),
             **scored,
+            **deep,
         }
 
     def plain_settings(self) -> dict[str, Any]:

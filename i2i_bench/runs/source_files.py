@@ -51,7 +51,7 @@ class Style:
     Attributes:
         suffix: After the stem of the image, in the name of the file.
         seed: From which chance is drawn.
-        example: (3, height, width), uint8, whose style it takes; None without.
+        example: (channels, height, width), uint8 or uint16, whose style it takes; None without.
     """
 
     suffix: str = ""
@@ -74,13 +74,15 @@ class SourceFile:
     num_masks: int = 0
 
     def read(self, translator: Translator) -> tuple[Tensor, Tensor | None]:
-        """Give image, (3, height, width), and masks, (instances, height, width), both uint8.
+        """Give image, (channels, height, width), and masks, (instances, height, width), uint8.
+
+        Values of a range are uint16.
 
         Raises:
             ValueError: If one cannot be decoded, naming it.
         """
         rule = translator.rule
-        image = decode_one(task_image(self.path), rule)
+        image = decode_one(task_image(self.path, translator.source_pixels), rule)
         if self.masks is None:
             return image, None
         count = translator.num_instances
@@ -177,7 +179,9 @@ def say_trimmed(rule: ResizeRule, source: Path) -> str:
     return f"{count} of {len(files)} trimmed to sides that are multiples of {rule.multiple}"
 
 
-def find_styles(model: Model, rule: ResizeRule, wanted: Wanted) -> list[Style]:
+def find_styles(
+    model: Model, rule: ResizeRule, wanted: Wanted, pixels: PixelFormat = RGB
+) -> list[Style]:
     """Give the styles in which each image is translated.
 
     Raises:
@@ -188,7 +192,8 @@ def find_styles(model: Model, rule: ResizeRule, wanted: Wanted) -> list[Style]:
         if wanted.outputs is not None:
             raise ValueError("--like gives the styles, and --outputs draws them; leave one out")
         files = list_image_files(wanted.like)
-        examples = [decode_one(task_image(path), rule).contiguous() for path in files]
+        images = [task_image(path, pixels) for path in files]
+        examples = [decode_one(image, rule).contiguous() for image in images]
         named = zip(files, examples, strict=True)
         return [Style(f"_like_{path.stem}", example=image) for path, image in named]
     if wanted.outputs is None:

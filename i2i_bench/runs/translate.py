@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from i2i_bench.data.decode import to_float, to_uint8
+from i2i_bench.data.decode import to_float, to_pixels
 from i2i_bench.data.directions import LabelArray
 from i2i_bench.data.mixed import fitting
 from i2i_bench.data.png import write_png
@@ -111,7 +112,7 @@ class _Work:
 def _plan(translator: Translator, source: Path, target: Path, wanted: Wanted) -> _Work:
     """Find out what is to be translated, and refuse what cannot be done before any work."""
     sources = find_sources(translator, source, wanted)
-    styles = find_styles(translator.model, translator.rule, wanted)
+    styles = find_styles(translator.model, translator.rule, wanted, translator.target_pixels)
     require_names([each.path for each in sources], styles, has_masks=wanted.masks)
     require_free_target(target, sources, wanted)
     return _Work(translator, sources, styles, wanted.masks)
@@ -124,7 +125,7 @@ class _Translation:
     Attributes:
         source: The file.
         name: Of the file to write, without suffix.
-        image: (height, width, 3), uint8.
+        image: (height, width, channels), uint8, or uint16 where values have a range.
         finite: (), whether the network gave nothing but finite values for it.
         masks: By the end of their names, (masks, height, width), uint8.
         arrived: To wait for before these are read; None where they are there.
@@ -132,7 +133,7 @@ class _Translation:
 
     source: SourceFile
     name: str
-    image: NDArray[np.uint8]
+    image: NDArray[Any]
     finite: NDArray[np.bool_]
     masks: dict[str, NDArray[np.uint8]]
     arrived: torch.cuda.Event | None
@@ -149,7 +150,7 @@ def _translated(
             request = _request(work.translator, read, device)
             for style in work.styles:
                 made = _translate(work, request, style, Randomness(style.seed, start, device))
-                now = _bring(part, style, *made)
+                now = _bring(work, part, style, *made)
                 yield from before
                 before = now
     except Exception:  # what was done before is written all the same
@@ -175,7 +176,8 @@ def _batches(images: Iterator[Decoded]) -> Iterator[tuple[int, list[Decoded]]]:
 
 def _request(translator: Translator, read: list[Decoded], device: torch.device) -> Request:
     """Ask for the translation of a batch."""
-    images = to_float(_move(torch.stack([image for image, _ in read]), device))
+    pixels = translator.source_pixels
+    images = to_float(_move(torch.stack([image for image, _ in read]), device), pixels)
     known = [masks for _, masks in read if masks is not None]
     masks = _move(torch.stack(known), device).to(images) if known else None
     return Request(translator.direction, images, _rows(translator.label, len(read)), masks)
@@ -202,7 +204,8 @@ def _translate(
     """Translate a batch into [-1, 1]; give its masks, in [0, 1], too if asked for."""
     model = work.translator.model
     if style.example is not None:
-        rows = to_float(style.example).repeat(len(request.images), 1, 1, 1)
+        example = to_float(style.example, work.translator.target_pixels)
+        rows = example.repeat(len(request.images), 1, 1, 1)
         request = replace(request, examples=rows)
     with torch.no_grad():
         fakes = translate_images(model, request, random)
@@ -221,11 +224,16 @@ def _translate(
 
 
 def _bring(
-    sources: Sequence[SourceFile], style: Style, fakes: Tensor, masks: dict[str, Tensor]
+    work: _Work,
+    sources: Sequence[SourceFile],
+    style: Style,
+    fakes: Tensor,
+    masks: dict[str, Tensor],
 ) -> list[_Translation]:
     """Start copying a batch from the device, in the layout of files, without waiting."""
     arrived = torch.cuda.Event() if fakes.is_cuda else None
-    channels_last = to_uint8(fakes).permute(0, 2, 3, 1).contiguous()
+    made = to_pixels(fakes, work.translator.target_pixels)
+    channels_last = made.permute(0, 2, 3, 1).contiguous()
     finite = fakes.isfinite().flatten(1).all(dim=1).to("cpu", non_blocking=True).numpy()
     images = channels_last.to("cpu", non_blocking=True).numpy()
     grey = {key: (mask.float() * 255).round().to(torch.uint8) for key, mask in masks.items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from i2i_bench import official
@@ -16,6 +17,7 @@ from i2i_bench.pretrained import without_weights
 from i2i_bench.records.folders import Places
 from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
+from i2i_bench.tasks.pixel_format import RGB, PixelFormat, read_pixels
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.settings import (
@@ -36,6 +38,7 @@ class Translator:
         direction: From which domain to which.
         label: What translations are to have, for a model of labels.
         num_instances: Most instance masks of an image; 0 for a model without.
+        pixels: Domain → what its images consist of, where that is not 8-bit RGB.
     """
 
     model: Model
@@ -43,6 +46,18 @@ class Translator:
     direction: Direction = A2B
     label: Label | None = None
     num_instances: int = 0
+    pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
+
+    @property
+    def source_pixels(self) -> PixelFormat:
+        """What the images to translate consist of."""
+        return self.pixels.get(self.direction.source, RGB)
+
+    @property
+    def target_pixels(self) -> PixelFormat:
+        """What translations consist of; under labels, the same."""
+        domain = self.direction.source if self.label is not None else self.direction.target
+        return self.pixels.get(domain, RGB)
 
     def at(
         self,
@@ -153,17 +168,17 @@ def load_translator(
     """
     if run and not (model or weights):
         content = read_run_checkpoint(run, places)
-        return _translator(*_from_checkpoint(content, content["identity"]["model"]))
+        return _from_checkpoint(content, content["identity"]["model"])
     if not (model and weights) or run:
         raise ValueError("either --run, or --model with --weights, is needed")
     if weights.is_dir() and not any(weights.glob("checkpoint-*.pt")):
         return _translator(*importing.load_official(model, weights))
     is_run = weights.is_dir()
     content = read_run_checkpoint(str(weights), places) if is_run else read_checkpoint(weights)
-    return _translator(*_from_checkpoint(content, model))
+    return _from_checkpoint(content, model)
 
 
-def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
+def _from_checkpoint(content: dict, name: str) -> Translator:
     identity = content["identity"]
     if identity["model"] != name:
         raise ValueError(f"the weights are of model {identity['model']!r}, not of {name!r}")
@@ -174,15 +189,17 @@ def _from_checkpoint(content: dict, name: str) -> tuple[Model, Settings]:
     with without_weights():
         model = model_class(settings.config)
     checkpoint.restore_networks(model, content)
-    return model, settings
+    return _translator(model, settings, read_pixels(identity.get("pixels", {})))
 
 
-def _translator(model: Model, settings: Settings) -> Translator:
+def _translator(
+    model: Model, settings: Settings, pixels: Mapping[str, PixelFormat] | None = None
+) -> Translator:
     official.refuse_absent(model)
-    if not is_rgb(stated_channels(settings.config)):
+    if not pixels and not is_rgb(stated_channels(settings.config)):
         raise ValueError(
-            f"these networks of {model.card.title} are for images other than RGB, whose range of "
-            "values only their task tells; run and evaluate translate its test images"
+            f"these networks of {model.card.title} are for images other than RGB, and do not tell "
+            "the range of values; translate with a run of this suite"
         )
     rule = test_rule(model.needs(model.config), settings)
-    return Translator(model, rule, num_instances=settings.instances)
+    return Translator(model, rule, num_instances=settings.instances, pixels=pixels or {})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ValueRange = tuple[int, int]  # lowest and highest value of a pixel
 LARGEST_VALUE = 2**16 - 1
@@ -53,3 +54,34 @@ class PixelFormat:
 
 
 RGB = PixelFormat()
+
+
+def plain_pixels(pixels: Mapping[str, PixelFormat]) -> dict[str, dict[str, Any]]:
+    """Return, as plain values by domain, what is not 8-bit RGB."""
+    return {
+        domain: {"channels": each.channels, "range": list(each.value_range or ())}
+        for domain, each in sorted(pixels.items())
+        if (each.channels, each.value_range) != (RGB.channels, None)
+    }
+
+
+def read_pixels(plain: Any) -> dict[str, PixelFormat]:
+    """Turn what ``plain_pixels`` gives back, without units.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if not isinstance(plain, Mapping):
+        raise ValueError(f"the checkpoint is damaged: pixels: {plain!r}")
+    found = {}
+    for domain, each in plain.items():
+        try:
+            channels, bounds = each["channels"], each["range"]
+            low, high = bounds or (0, LARGEST_VALUE)
+        except (KeyError, TypeError, ValueError):
+            channels, bounds, low, high = 0, (), 0, 0
+        numbers = all(type(value) is int for value in (channels, low, high))
+        if not numbers or channels not in (1, 3) or not 0 <= low < high <= LARGEST_VALUE:
+            raise ValueError(f"the checkpoint is damaged: pixels of domain {domain!r}: {each!r}")
+        found[domain] = PixelFormat(channels, (low, high) if bounds else None)
+    return found

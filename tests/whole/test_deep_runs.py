@@ -67,6 +67,10 @@ def test_16_bit_values_are_translated_written_and_scored_in_their_range(places, 
         assert score.values["psnr"] == pytest.approx(exact, abs=1e-9)
         assert len(np.unique(fakes)) > 256  # more than 8 bits can tell apart
         assert score.window and f"target: grey of 0 to {HIGH[target]}" in score.window
+        of = (folder / f"test{direction[0].upper()}", direction, "--direction", direction)
+        cli("translate", "--run", found.run.file.with_suffix(""), *of)
+        again = [pixels(places / direction / f"{k}.png") for k in range(4)]
+        assert np.abs(np.array(again) - fakes).max() <= 1  # a last bit can turn a rounding
         cli("score", made, "--task", folder, "--direction", direction, "--name", "again")
         again = read_external_record(only(places.glob("results/*/external/again.json")))
         other = again.scores[f"i2i@1/{direction}"]
