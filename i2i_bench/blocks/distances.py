@@ -40,10 +40,13 @@ def _exact(images: Tensor) -> Tensor:
 
 
 class DistanceStatistics:
-    """Mean and standard deviation of the distances in the training set of each domain."""
+    """Mean and standard deviation of the distances in the training set of each domain.
+
+    Until they are measured these are 0 and 1: distances stay as they are.
+    """
 
     def __init__(self, domains: Sequence[str]) -> None:
-        self.values = {domain: torch.zeros(2) for domain in domains}
+        self.values = {domain: torch.tensor([0.0, 1.0]) for domain in domains}
 
     def measure(self, domain: str, items: Tensor, distances: Callable[[Tensor], Tensor]) -> None:
         """Take the distances of a domain's items (number, ...).

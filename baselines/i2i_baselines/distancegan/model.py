@@ -133,7 +133,11 @@ class DistanceGAN(Model):
         return Needs(multiple=2**config.num_layers if config.networks == "disco" else 4)
 
     def prepare(self, batches: Iterable[Batch], random: Randomness) -> None:
-        """Measure distances between batches of the training set, or images for DiscoGAN's type."""
+        """Measure distances between batches of the training set, or images for DiscoGAN's type.
+
+        Raises:
+            ValueError: If distances of pairs are asked for, and batches are of a single image.
+        """
         del random
         most = self.config.statistics_items
         compare = pair_distances
@@ -141,6 +145,8 @@ class DistanceGAN(Model):
             compare = partial(half_distances, dimension=-1 if self.is_disco else -2)
         for domain in DOMAINS if self.config.lambda_distance else ():
             found = [batch.images[domain] for batch in islice(batches, most)]
+            if not self._has_distances(found[0]):
+                raise ValueError("distances are of two images; set batch_size to 2 or more")
             whole = [images for images in found if images.shape == found[0].shape]
             items = torch.cat(whole)[:most] if self.is_disco else torch.stack(whole)
             self.statistics.measure(domain, items, compare)
@@ -160,14 +166,10 @@ class DistanceGAN(Model):
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Update the generators, then the discriminators; or in turns, for DiscoGAN's type.
 
-        Raises:
-            ValueError: If distances of pairs are asked for, and there is a single image.
+        A single image, as the last of a budget, has no distance to another.
         """
-        config, real = self.config, batch.images
-        if config.compared == "pairs" and config.lambda_distance and len(real["a"]) < 2:
-            raise ValueError("distances are of two images; set batch_size to 2 or more")
         step = self._step_in_turns if self.is_disco else self._step
-        losses = step(real, random)
+        losses = step(batch.images, random)
         return {name: value.detach() for name, value in losses.items()}
 
     def _step(self, real: Mapping[str, Tensor], random: Randomness) -> dict[str, Tensor]:
@@ -217,7 +219,7 @@ class DistanceGAN(Model):
             way: Of the translation.
         """
         losses = {}
-        if self.config.lambda_distance:
+        if self._has_distances(source):
             before = self.statistics.standardise(way.source, self.distances(source))
             after = self.statistics.standardise(way.target, self.distances(fake))
             losses[f"distance_{way}"] = (before - after).abs().mean()
@@ -228,6 +230,11 @@ class DistanceGAN(Model):
             )
             losses[f"cycle_{way.source}"] = distance
         return losses
+
+    def _has_distances(self, images: Tensor) -> bool:
+        """Tell whether the distance term is computed on a batch: pairs are of two images."""
+        is_enough = self.config.compared == "halves" or len(images) > 1
+        return bool(self.config.lambda_distance) and is_enough
 
     def distances(self, images: Tensor) -> Tensor:
         """Give the distances of a batch: of its pairs, or of halves, as a mean but for DiscoGAN's.

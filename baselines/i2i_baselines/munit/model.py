@@ -169,7 +169,8 @@ class MUNIT(Model):
         return {term: getattr(self.config, f"lambda_{term}") for term in terms}
 
     def _draw_style(self, count: int, random: Randomness, name: str) -> Tensor:
-        return random.normal(name, (count, self.config.style_width))
+        style = random.normal(name, (count, self.config.style_width))
+        return style.to(next(self.networks.parameters()).dtype)
 
     def _discriminator_losses(
         self, real: Mapping[str, Tensor], content: Mapping[str, Tensor], random: Randomness
