@@ -400,6 +400,7 @@ def test_server_that_is_killed_loses_nothing_that_it_acknowledged(study):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("default_signals")
 def test_command_warns_of_blanks_and_ends_quietly(study):
     process, port = start(study.folder, "--behind-proxy", "/faces")
     assert ask(port, "GET", f"/faces/s/{read_links(study)[0][0]}/")[0] == 200
