@@ -28,6 +28,7 @@ from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
     load_size,
+    require_choices,
     require_schedule,
     require_task_size,
     task_channels,
@@ -114,9 +115,7 @@ class CUTConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        for name, values in POSSIBLE.items():
-            if (given := getattr(self, name)) not in values:
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(values)}")
+        require_choices(self, **POSSIBLE)
         if len(set(self.channels)) > 1:
             raise ValueError(
                 f"channels are {', '.join(map(str, self.channels))}; source and target must have "

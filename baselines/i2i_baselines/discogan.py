@@ -14,7 +14,13 @@ from torch.nn import functional as F
 
 from i2i_bench import official
 from i2i_bench.blocks.initialise import init_torch_2017
-from i2i_bench.blocks.limits import at_least, check_limits, require_task_size, task_channels
+from i2i_bench.blocks.limits import (
+    at_least,
+    check_limits,
+    require_choices,
+    require_task_size,
+    task_channels,
+)
 from i2i_bench.blocks.losses import weighted_sum
 from i2i_bench.blocks.optimise import adam, descend, frozen, set_learning_rate
 from i2i_bench.blocks.plain import PlainDiscriminator, PlainGenerator, plain_layers, plain_terms
@@ -80,8 +86,7 @@ class DiscoGANConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
-        if self.method not in METHODS:
-            raise ValueError(f"method is {self.method!r}; possible: {', '.join(METHODS)}")
+        require_choices(self, method=METHODS)
         for name in ("starting_rate", "default_rate"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share, at most 1")

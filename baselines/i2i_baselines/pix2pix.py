@@ -18,6 +18,7 @@ from i2i_bench.blocks.limits import (
     at_least,
     check_limits,
     load_size,
+    require_choices,
     require_schedule,
     require_task_size,
     task_channels,
@@ -92,10 +93,7 @@ class Pix2pixConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        for name, possible in (("direction", DIRECTIONS), ("program", ("pytorch", "torch7"))):
-            if getattr(self, name) not in possible:
-                given = getattr(self, name)
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(possible)}")
+        require_choices(self, direction=DIRECTIONS, program=("pytorch", "torch7"))
         if self.lambda_pixel == self.lambda_adversarial == 0:
             raise ValueError("lambda_pixel and lambda_adversarial are 0; one of them must not be")
 

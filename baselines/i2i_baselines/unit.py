@@ -20,7 +20,12 @@ from i2i_bench.blocks.limits import (
     require_task_size,
     task_channels,
 )
-from i2i_bench.blocks.losses import differentiate, least_squares, weighted_sum
+from i2i_bench.blocks.losses import (
+    differentiate,
+    fooling_loss,
+    scales_discriminator_loss,
+    weighted_sum,
+)
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
     A2B,
@@ -226,12 +231,8 @@ class UNIT(Model):
             with torch.no_grad():
                 noisy = sample(latent[source], random, f"discriminator_{source}")
                 fake = self.decoders[target](noisy)
-            terms = []
-            for logits in self.discriminators[target](torch.cat([real[target], fake])):
-                of_real, of_fake = logits.tensor_split([len(real[target])])
-                terms.append(least_squares(of_real, 1.0))
-                terms.append(least_squares(of_fake, 0.0))
-            losses[f"discriminator_{target}"] = torch.stack(terms).sum()
+            judge = self.discriminators[target]
+            losses[f"discriminator_{target}"] = scales_discriminator_loss(judge, real[target], fake)
         return losses
 
     def _direction_losses(
@@ -247,12 +248,11 @@ class UNIT(Model):
         reconstructed, fake = outputs.tensor_split([len(noisy[target])])
         recoded = self.encoders[target](fake)  # the translated domain's encoder
         cycled = self.decoders[source](sample(recoded, random, f"cycle_{source}"))
-        judged = [least_squares(of, 1.0) for of in self.discriminators[target](fake)]
         return {
             f"reconstruction_{target}": F.l1_loss(reconstructed, real[target]),
             f"cycle_{source}": F.l1_loss(cycled, real[source]),
             f"kl_cycle_{source}": recoded.square().mean(),
-            f"adversarial_{direction}": torch.stack(judged).sum(),
+            f"adversarial_{direction}": fooling_loss(self.discriminators[target](fake)),
         }
 
     def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import field, fields
 from typing import Any, TypeVar
 
@@ -62,6 +63,13 @@ def require_at_least(config: object, **least: float) -> None:
     for name, value in least.items():
         if not getattr(config, name) >= value:
             raise ValueError(f"{name} is {getattr(config, name)}; at least {value} is needed")
+
+
+def require_choices(config: object, **possible: Collection[object]) -> None:
+    """Raise ValueError naming the first field of a configuration that has none of its values."""
+    for name, values in possible.items():
+        if (given := getattr(config, name)) not in values:
+            raise ValueError(f"{name} is {given!r}; possible: {', '.join(map(str, values))}")
 
 
 def require_schedule(constant_epochs: int, decay_epochs: int) -> None:

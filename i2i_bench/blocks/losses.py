@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +120,22 @@ def discriminator_losses(
         )
         for domain, judged in fake.items()
     }
+
+
+def scales_discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Sum LSGAN's two terms over the scales of a discriminator; both share a forward."""
+    terms = []
+    for logits in discriminator(torch.cat([real, fake])):
+        of_real, of_fake = logits.tensor_split([len(real)])
+        terms += [least_squares(of_real, 1.0), least_squares(of_fake, 0.0)]
+    return torch.stack(terms).sum()
+
+
+def fooling_loss(
+    scales: Sequence[Tensor], measure: Callable[[Tensor, float], Tensor] = least_squares
+) -> Tensor:
+    """Sum over scales how far logits (batch, 1, ...) are from "real"."""
+    return torch.stack([measure(logits, 1.0) for logits in scales]).sum()
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

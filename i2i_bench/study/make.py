@@ -17,7 +17,7 @@ from PIL import Image
 from i2i_bench.records.study import ShownMethod
 from i2i_bench.study import plan as plans
 from i2i_bench.study.page import write_offline_page
-from i2i_bench.study.plan import Study, StudyPlan, write_plan
+from i2i_bench.study.plan import Session, Study, StudyPlan, write_plan
 from i2i_bench.study.procedures import Procedure, StudySettings, changes_of
 from i2i_bench.study.texts import write_texts
 from i2i_bench.study.trials import Stimuli, plan_sessions
@@ -172,6 +172,11 @@ def make_study(
         asked=list(subject.asked),
         completion_code=subject.completion_code,
     )
+    return _write_study(folder, plan, sessions)
+
+
+def _write_study(folder: Path, plan: StudyPlan, sessions: list[Session]) -> Study:
+    """Write what comes beside the images: texts, links, the plan, and the page."""
     write_texts(folder / plans.TEXTS)
     _write_links(folder, len(sessions))
     make_folders(folder / plans.ANSWERS)

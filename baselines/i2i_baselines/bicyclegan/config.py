@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.limits import at_least, check_limits, require_choices, require_schedule
 from i2i_bench.model import A2B, B2A, Ablation, Variation
 
 DIRECTIONS = {"a2b": A2B, "b2a": B2A}
@@ -72,10 +72,7 @@ class BicycleGANConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        for name, possible in (("direction", DIRECTIONS), ("code_at", ("first", "all"))):
-            if getattr(self, name) not in possible:
-                given = getattr(self, name)
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(possible)}")
+        require_choices(self, direction=DIRECTIONS, code_at=("first", "all"))
         if not (self.takes_codes or self.draws_codes):
             raise ValueError(
                 "lambda_encoded, lambda_reconstruction, lambda_random and lambda_latent are 0; one "

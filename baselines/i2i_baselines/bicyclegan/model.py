@@ -23,7 +23,7 @@ from i2i_bench.blocks.discriminators import MultiScalePatchDiscriminator
 from i2i_bench.blocks.encoders import VectorEncoder, standard_normal_divergence
 from i2i_bench.blocks.initialise import init_xavier
 from i2i_bench.blocks.limits import require_task_size, task_channels
-from i2i_bench.blocks.losses import least_squares, weighted_sum
+from i2i_bench.blocks.losses import fooling_loss, scales_discriminator_loss, weighted_sum
 from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.blocks.schedules import decay_after
@@ -199,7 +199,7 @@ class BicycleGAN(Model):
         fake = self._generate_all(source, codes, random)
         for kind, judge in self.discriminators.items():
             name = f"adversarial_{way}" if kind == "random" else f"adversarial_encoded_{way}"
-            losses[name] = torch.stack([least_squares(x, 1.0) for x in judge(fake[kind])]).sum()
+            losses[name] = fooling_loss(judge(fake[kind]))
         if config.takes_codes:
             losses[f"reconstruction_{target}"] = F.l1_loss(fake["encoded"], real)
         if config.lambda_latent > 0:
@@ -229,12 +229,9 @@ class BicycleGAN(Model):
         """Sum LSGAN's two terms over scales, by kind of code; real and fake share a forward."""
         losses = {}
         for kind, judge in self.discriminators.items():
-            terms = []
-            for logits in judge(torch.cat([real[kind], fake[kind]])):
-                of_real, of_fake = logits.tensor_split([len(real[kind])])
-                terms += [least_squares(of_real, 1.0), least_squares(of_fake, 0.0)]
             name = "discriminator" if kind == "random" else "discriminator_encoded"
-            losses[f"{name}_{self.direction.target}"] = torch.stack(terms).sum()
+            loss = scales_discriminator_loss(judge, real[kind], fake[kind])
+            losses[f"{name}_{self.direction.target}"] = loss
         return losses
 
     def generate(self, images: Tensor, code: Tensor, kept: tuple[Tensor, ...] = ()) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.limits import at_least, check_limits, require_choices, require_schedule
 from i2i_bench.model import Ablation, Preset, Variation
 
 NETWORKS = ("last", "2017")
@@ -59,10 +59,7 @@ class ComboGANConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        if self.networks not in NETWORKS:
-            raise ValueError(
-                f"networks is {self.networks!r}; possible: {', '.join(map(str, NETWORKS))}"
-            )
+        require_choices(self, networks=NETWORKS)
         if len(self.domains) < 2 or len(set(self.domains)) < len(self.domains):
             given = ", ".join(self.domains)
             raise ValueError(f"domains are {given}; two or more are needed, each of its own name")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from i2i_bench.blocks.contrast import layer_numbers
-from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.limits import at_least, check_limits, require_choices, require_schedule
 from i2i_bench.model import Ablation, ModelCard, Variation
 
 DOMAINS = ("a", "b")
@@ -83,9 +82,7 @@ class DCLGANConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        for name, values in POSSIBLE.items():
-            if (given := getattr(self, name)) not in values:
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(values)}")
+        require_choices(self, **POSSIBLE)
         if len(set(self.channels)) > 1 and self.lambda_identity > 0:
             raise ValueError(
                 f"channels are {', '.join(map(str, self.channels))}; with an identity loss both "
@@ -120,25 +117,6 @@ ABLATIONS = {
             Variation("one way (CUT)", {}, model="cut"),
         ),
     ),
-}
-
-SMALLER: Mapping[str, dict[str, Any]] = {
-    "small": {
-        "generator_width": 24,
-        "discriminator_width": 16,
-        "num_blocks": 5,
-        "discriminator_layers": 2,
-        "head_width": 64,
-        "num_patches": 64,
-        "learning_rate": 4e-4,
-    },
-    "tiny": {
-        "generator_width": 4,
-        "discriminator_width": 4,
-        "num_blocks": 5,
-        "head_width": 8,
-        "num_patches": 32,
-    },
 }
 
 CARD = ModelCard(

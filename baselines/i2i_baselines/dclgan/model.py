@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_baselines.dclgan.config import ABLATIONS, CARD, DOMAINS, SMALLER, DCLGANConfig
+from i2i_baselines.cut import SMALLER
+from i2i_baselines.dclgan.config import ABLATIONS, CARD, DOMAINS, DCLGANConfig
 from i2i_bench import official
 from i2i_bench.blocks.contrast import (
     ContrastGenerator,

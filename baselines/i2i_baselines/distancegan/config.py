@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from i2i_bench.blocks.limits import at_least, check_limits, require_schedule
+from i2i_bench.blocks.limits import at_least, check_limits, require_choices, require_schedule
 from i2i_bench.model import A2B, B2A, Ablation, Preset, Variation
 
 DOMAINS = ("a", "b")
@@ -65,9 +65,7 @@ class DistanceGANConfig:
     def __post_init__(self) -> None:
         require_schedule(self.constant_epochs, self.decay_epochs)
         check_limits(self)
-        for name, possible in POSSIBLE.items():
-            if (given := getattr(self, name)) not in possible:
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(possible)}")
+        require_choices(self, **POSSIBLE)
         if self.lambda_cycle and self.direction != "both":
             raise ValueError(
                 f"direction is {self.direction} and lambda_cycle {self.lambda_cycle}; a cycle "

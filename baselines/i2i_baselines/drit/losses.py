@@ -30,11 +30,6 @@ def judge_loss(judge: nn.Module, real: Tensor, fakes: tuple[Tensor, ...]) -> Ten
     return torch.stack(terms).sum()
 
 
-def fooling_loss(scales: list[Tensor]) -> Tensor:
-    """Sum over scales the cross entropy of logits (batch, 1, ...) with "real"."""
-    return torch.stack([adversarial_cross_entropy(logits, 1.0) for logits in scales]).sum()
-
-
 def take_step(
     optimizer: Optimizer, parameters: list[nn.Parameter], gradients: tuple[Tensor, ...]
 ) -> None:

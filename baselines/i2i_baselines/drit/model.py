@@ -21,7 +21,6 @@ from i2i_baselines.drit.config import (
 )
 from i2i_baselines.drit.losses import (
     attribute_divergence,
-    fooling_loss,
     judge_loss,
     take_step,
 )
@@ -38,7 +37,7 @@ from i2i_bench.blocks.encoders import StyleEncoder, VectorEncoder
 from i2i_bench.blocks.initialise import start_alike
 from i2i_bench.blocks.layers import ResidualBlock
 from i2i_bench.blocks.limits import load_size, require_task_size, task_channels
-from i2i_bench.blocks.losses import adversarial_cross_entropy, weighted_sum
+from i2i_bench.blocks.losses import adversarial_cross_entropy, fooling_loss, weighted_sum
 from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.blocks.optimise import adam, descend, set_learning_rate
 from i2i_bench.model import (
@@ -301,7 +300,7 @@ class DRIT(Model):
         losses: Losses = {}
         for way in (A2B, B2A):
             judged = self.discriminators[way.target](forward.fake[way.target])
-            losses[f"adversarial_{way}"] = fooling_loss(judged)
+            losses[f"adversarial_{way}"] = fooling_loss(judged, adversarial_cross_entropy)
         for domain in DOMAINS:
             real, content = forward.real[domain], forward.content[domain]
             told = self.content_discriminator(content)
@@ -317,7 +316,7 @@ class DRIT(Model):
         codes = forward.codes
         for way in (A2B, B2A):
             drawn, judge = forward.drawn[way.target], self.random_discriminators[way.target]
-            judged = [fooling_loss(judge(each)) for each in drawn]
+            judged = [fooling_loss(judge(each), adversarial_cross_entropy) for each in drawn]
             losses[f"adversarial_random_{way}"] = torch.stack(judged).sum()
             losses[f"latent_{way.target}"] = F.l1_loss(forward.found[way.target], codes[0])
             if len(drawn) == 2:

@@ -15,7 +15,13 @@ from i2i_baselines.dualgan.networks import LatestDiscriminator
 from i2i_bench import official
 from i2i_bench.blocks.discriminators import PatchDiscriminator
 from i2i_bench.blocks.initialise import init_tensorflow
-from i2i_bench.blocks.limits import at_least, check_limits, require_task_size, task_channels
+from i2i_bench.blocks.limits import (
+    at_least,
+    check_limits,
+    require_choices,
+    require_task_size,
+    task_channels,
+)
 from i2i_bench.blocks.losses import adversarial_cross_entropy, gradient_penalty, wasserstein
 from i2i_bench.blocks.normalise import MomentNorm
 from i2i_bench.blocks.optimise import (
@@ -103,9 +109,7 @@ class DualGANConfig:
         check_limits(self)
         if self.num_levels > MOST_LEVELS:
             raise ValueError(f"num_levels is {self.num_levels}; at most {MOST_LEVELS} are possible")
-        for name, values in POSSIBLE.items():
-            if (given := getattr(self, name)) not in values:
-                raise ValueError(f"{name} is {given!r}; possible: {', '.join(values)}")
+        require_choices(self, **POSSIBLE)
 
     def inputs(self, domain: str) -> int:
         """Give the channels of a domain's images."""

@@ -18,7 +18,7 @@ from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
 from i2i_bench.blocks.encoders import StyleEncoder
 from i2i_bench.blocks.initialise import init_kaiming, init_normal, start_alike
 from i2i_bench.blocks.limits import require_task_size, task_channels
-from i2i_bench.blocks.losses import differentiate, least_squares
+from i2i_bench.blocks.losses import differentiate, fooling_loss, scales_discriminator_loss
 from i2i_bench.blocks.normalise import InstanceNorm
 from i2i_bench.blocks.optimise import adam, descend, frozen, restarted, set_learning_rate
 from i2i_bench.model import (
@@ -182,11 +182,8 @@ class MUNIT(Model):
             with torch.no_grad():
                 style = self._draw_style(len(real[source]), random, f"discriminator_{target}")
                 fake = self.decoders[target](content[source], style)
-            terms = []
-            for logits in self.discriminators[target](torch.cat([real[target], fake])):
-                of_real, of_fake = logits.tensor_split([len(real[target])])
-                terms += [least_squares(of_real, 1.0), least_squares(of_fake, 0.0)]
-            losses[f"discriminator_{target}"] = torch.stack(terms).sum()
+            judge = self.discriminators[target]
+            losses[f"discriminator_{target}"] = scales_discriminator_loss(judge, real[target], fake)
         return losses
 
     def _direction_losses(
@@ -205,9 +202,8 @@ class MUNIT(Model):
         )
         reconstructed, fake = outputs.tensor_split([len(real[target])])
         found = self.contents[target](fake)  # by the encoder of the translated domain
-        judged = [least_squares(of, 1.0) for of in self.discriminators[target](fake)]
         losses = {
-            f"adversarial_{direction}": torch.stack(judged).sum(),
+            f"adversarial_{direction}": fooling_loss(self.discriminators[target](fake)),
             f"reconstruction_{target}": F.l1_loss(reconstructed, real[target]),
             f"style_{target}": F.l1_loss(self.styles[target](fake), drawn),
             f"content_{source}": F.l1_loss(found, content[source]),
