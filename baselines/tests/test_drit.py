@@ -1,7 +1,6 @@
 """DRIT against the authors' numbers, in both versions."""
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 
 from i2i_bench import official
 from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.randomness import Randomness
 
 NAMES = ("enc_c", "enc_a", "gen", "disA", "disB", "disA2", "disB2", "disContent")
@@ -65,18 +65,8 @@ class Replay(Randomness):
         return noise
 
 
-@dataclass(frozen=True)
-class Task:
-    image_size: int
-    name: str = "palette"
-    kind: str = "embedded"
-    domains: tuple[str, ...] = DOMAINS
-    num_train: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 1000))
-    attributes: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-    paired: bool = False
-    has_masks: bool = False
-    channels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 3))
+def task(size, name="palette", kind="embedded"):
+    return Toy(name, kind, size, num_train={"a": 1000, "b": 1000})
 
 
 @pytest.fixture(scope="module", params=FIXTURES)
@@ -378,12 +368,12 @@ def test_learning_rate_falls_after_half_of_the_epochs():
 
 
 def test_published_settings_are_the_authors():
-    settings = DRIT.settings("published", Task(256, "summer2winter_yosemite", "catalogued"))
+    settings = DRIT.settings("published", task(256, "summer2winter_yosemite", "catalogued"))
     assert settings.config == DRITConfig()
     assert (settings.batch_size, settings.budget) == (2, 1200 * 1000)
     assert (settings.load_size, settings.crop_size) == (256, 216)
     assert (settings.resampling, settings.resize, settings.flip) == ("bicubic", "square", True)
-    cats = DRIT.settings("published", Task(256, "cat2dog", "catalogued"))
+    cats = DRIT.settings("published", task(256, "cat2dog", "catalogued"))
     assert cats.config == DRITConfig(combine="transform", decoder_blocks=4)
 
 
@@ -398,13 +388,13 @@ def test_training_ends_with_the_epoch_of_the_500_000th_update():
 
 @pytest.mark.parametrize(("preset", "size"), [("small", 32), ("tiny", 32)])
 def test_smaller_images_are_refused(preset, size):
-    config = DRIT.settings(preset, Task(size)).config
+    config = DRIT.settings(preset, task(size)).config
     least = config.minimum_size
     images = {d: torch.rand(2, 3, least, least) for d in DOMAINS}
     model = DRIT(dataclasses.replace(config, generator_width=2, discriminator_width=2))
     model.training_step(Batch(images), Randomness(0))  # the least is enough
     with pytest.raises(ValueError, match=f"needs images of at least {least} px"):
-        DRIT.settings(preset, Task(least - 1))
+        DRIT.settings(preset, task(least - 1))
 
 
 @pytest.mark.parametrize(("layers", "kernel"), [(3, 7), (1, 3), (0, 3), (2, 5)])
@@ -419,8 +409,8 @@ def test_content_minimum_is_what_the_discriminator_takes(layers, kernel):
 
 def test_published_crops_hold_what_the_networks_need():
     with pytest.raises(ValueError, match="DRIT needs images of at least 251 px; task palette"):
-        DRIT.settings("published", Task(250))
-    settings = DRIT.settings("published", Task(251))
+        DRIT.settings("published", task(250))
+    settings = DRIT.settings("published", task(251))
     assert settings.crop_size == settings.config.minimum_size == 212
 
 

@@ -1,7 +1,6 @@
 """MUNIT against the authors' numbers."""
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from torch import nn
 
 from i2i_bench import pretrained
 from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.randomness import Randomness
 
 DRAWS = ("discriminator_a", "discriminator_b", "generator_a", "generator_b")
@@ -46,18 +46,8 @@ class Replay(Randomness):
         return noise
 
 
-@dataclass(frozen=True)
-class Task:
-    image_size: int
-    name: str = "palette"
-    kind: str = "embedded"
-    domains: tuple[str, ...] = DOMAINS
-    num_train: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 1000))
-    attributes: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-    paired: bool = False
-    has_masks: bool = False
-    channels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 3))
+def task(size, name="palette", kind="embedded"):
+    return Toy(name, kind, size, num_train={"a": 1000, "b": 1000})
 
 
 @pytest.fixture(scope="module")
@@ -241,17 +231,17 @@ def test_learning_rate_halves_every_100_000_steps():
 
 @pytest.mark.parametrize(("preset", "size"), [("published", 64), ("small", 16), ("tiny", 16)])
 def test_smaller_images_are_refused(preset, size):
-    config = MUNIT.settings(preset, Task(size)).config
+    config = MUNIT.settings(preset, task(size)).config
     small = dataclasses.replace(config, generator_width=2, discriminator_width=2)
     images = {d: torch.zeros(1, 3, size, size) for d in DOMAINS}
     MUNIT(small).training_step(Batch(images), Randomness(0))  # the least is enough
     with pytest.raises(ValueError, match=f"needs images of at least {size} px"):
-        MUNIT.settings(preset, Task(size - 1))
+        MUNIT.settings(preset, task(size - 1))
 
 
 def test_published_settings_are_the_authors():
     for name, weight in (("summer2winter_yosemite", 10.0), ("edges2shoes", 0.0), ("cat2dog", 0.0)):
-        settings = MUNIT.settings("published", Task(256, name, "catalogued"))
+        settings = MUNIT.settings("published", task(256, name, "catalogued"))
         assert settings.config == MUNITConfig(lambda_cycle=weight)
         assert (settings.batch_size, settings.budget) == (1, 1_000_000)
         assert (settings.load_size, settings.crop_size) == (256, 256)

@@ -1,7 +1,7 @@
 """U-GAT-IT against the authors' numbers."""
 
 import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -10,23 +10,14 @@ from i2i_baselines.ugatit.model import UGATIT, UGATITConfig, UGATITLight, advers
 from i2i_baselines.ugatit.networks import Discriminator, LayerInstanceNorm, SpectralNorm
 
 from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.randomness import Randomness
 
 JUDGES = [name for name in OFFICIAL if name.startswith("dis")]
 
 
-@dataclass(frozen=True)
-class Task:
-    image_size: int
-    name: str = "stripes"
-    kind: str = "embedded"
-    domains: tuple[str, ...] = ("a", "b")
-    num_train: dict[str, int] = field(default_factory=lambda: {"a": 1000, "b": 1000})
-    attributes: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-    paired: bool = False
-    has_masks: bool = False
-    channels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("a", "b"), 3))
+def task(size, name="stripes", kind="embedded"):
+    return Toy(name, kind, size, num_train={"a": 1000, "b": 1000})
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +323,7 @@ def test_other_folders_are_refused_with_the_reason(tmp_path, files, message):
     ("total", "steps"), [(10, {1: 1, 5: 1, 6: 0.8, 9: 0.2, 10: 0}), (1, {1: 1})]
 )
 def test_learning_rate_falls_linearly_over_the_second_half(total, steps):
-    model = UGATIT(UGATIT.settings("tiny", Task(12)).config)
+    model = UGATIT(UGATIT.settings("tiny", task(12)).config)
     for step, factor in steps.items():
         model.advance(Clock(step, total, step - 1, total))
         for optimizer in model.optimizers.values():
@@ -342,11 +333,11 @@ def test_learning_rate_falls_linearly_over_the_second_half(total, steps):
 @pytest.mark.parametrize("model", [UGATIT, UGATITLight])
 @pytest.mark.parametrize(("preset", "size"), [("published", 96), ("small", 24), ("tiny", 12)])
 def test_smaller_images_are_refused(model, preset, size):
-    settings = model.settings(preset, Task(size))
+    settings = model.settings(preset, task(size))
     assert settings.config.light == model.light
     assert settings.config.image_size == settings.crop_size == size
     with pytest.raises(ValueError, match=f"needs images of at least {size} px"):
-        model.settings(preset, Task(size - 1))
+        model.settings(preset, task(size - 1))
 
 
 @pytest.mark.parametrize("layers", [3, 4, 5, 7])
@@ -362,7 +353,7 @@ def test_minimum_size_is_what_the_discriminator_takes(layers):
 
 
 def test_published_settings_are_the_authors():
-    settings = UGATITLight.settings("published", Task(256, kind="catalogued"))
+    settings = UGATITLight.settings("published", task(256, kind="catalogued"))
     assert (settings.batch_size, settings.budget) == (1, 1_000_000)
     assert (settings.load_size, settings.crop_size) == (286, 256)
     assert (settings.resampling, settings.resize, settings.flip) == ("bilinear", "square", True)

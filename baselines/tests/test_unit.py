@@ -1,7 +1,6 @@
 """UNIT against the authors' numbers."""
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from i2i_bench.blocks.discriminators import MultiScaleDiscriminator
 from i2i_bench.blocks.normalise import SampleNorm
 from i2i_bench.model import A2B, B2A, Batch, Clock
+from i2i_bench.plugins.toy import Toy
 from i2i_bench.randomness import Randomness
 
 DRAWS = (
@@ -39,18 +39,8 @@ class Replay(Randomness):
         return noise
 
 
-@dataclass(frozen=True)
-class Task:
-    image_size: int
-    name: str = "stripes"
-    kind: str = "embedded"
-    domains: tuple[str, ...] = DOMAINS
-    num_train: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 1000))
-    attributes: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-    paired: bool = False
-    has_masks: bool = False
-    channels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DOMAINS, 3))
+def task(size, name="stripes", kind="embedded"):
+    return Toy(name, kind, size, num_train={"a": 1000, "b": 1000})
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +238,7 @@ def test_unreadable_files_are_refused(folder, tmp_path_factory):
     ("step", "factor"), [(1, 1), (99_999, 1), (100_000, 0.5), (299_999, 0.25), (1_000_000, 2**-10)]
 )
 def test_learning_rate_halves_every_100_000_steps(step, factor):
-    model = UNIT(UNIT.settings("tiny", Task(32)).config)
+    model = UNIT(UNIT.settings("tiny", task(32)).config)
     model.advance(Clock(step, 1_000_000, step - 1, 1_000_000))
     for optimizer in model.optimizers.values():
         assert optimizer.param_groups[0]["lr"] == 1e-4 * factor
@@ -256,15 +246,15 @@ def test_learning_rate_halves_every_100_000_steps(step, factor):
 
 @pytest.mark.parametrize(("preset", "size"), [("published", 64), ("small", 16), ("tiny", 8)])
 def test_smaller_images_are_refused(preset, size):
-    UNIT.settings(preset, Task(size))
+    UNIT.settings(preset, task(size))
     with pytest.raises(ValueError, match=f"needs images of at least {size} px"):
-        UNIT.settings(preset, Task(size - 1))
+        UNIT.settings(preset, task(size - 1))
 
 
 def test_domains_start_alike_where_asked_and_are_apart():
-    preset = UNIT.settings("small", Task(32)).config
+    preset = UNIT.settings("small", task(32)).config
     assert preset.same_start
-    assert not UNIT.settings("published", Task(256)).config.same_start
+    assert not UNIT.settings("published", task(256)).config.same_start
     for same_start in (True, False):
         model = UNIT(dataclasses.replace(preset, same_start=same_start))
         for networks in (model.encoders, model.decoders):
@@ -286,7 +276,7 @@ def test_minimum_size_is_what_the_discriminator_takes(layers, scales):
 
 
 def test_published_settings_are_the_authors():
-    settings = UNIT.settings("published", Task(256, kind="catalogued"))
+    settings = UNIT.settings("published", task(256, kind="catalogued"))
     assert (settings.batch_size, settings.budget) == (1, 1_000_000)
     assert (settings.load_size, settings.crop_size) == (256, 256)
     assert (settings.resampling, settings.resize, settings.flip) == ("bilinear", "short_side", True)
