@@ -1,0 +1,1 @@
+"""ContrastGAN: one generator told a category, which translates objects within their masks."""
