@@ -16,6 +16,7 @@ from i2i_bench.cli import (
     scoring,
     showing,
     studying,
+    tabling,
 )
 from i2i_bench.cli.group import Commands
 
@@ -38,7 +39,7 @@ for _command in (
     *(listing.models, listing.metrics, listing.tasks, listing.protocols_),
     *(running.run, running.import_, running.translate),
     *(scoring.evaluate, scoring.score, scoring.compare),
-    *(ablating.ablate, showing.figure, showing.leaderboard, showing.table, studying.study),
+    *(ablating.ablate, showing.figure, showing.leaderboard, tabling.table, studying.study),
     *(assets.weights, assets.data, assets.cache, assets.doctor),
     *(hygiene.validate_results, hygiene.runs),
     *(authoring.check, authoring.new_model, authoring.new_metric),

@@ -181,68 +181,6 @@ def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any
     click.echo(f"wrote {page.write_page(records, output, folders, task, studies)}")
 
 
-@click.command()
-@click.argument(
-    "name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v", "diversity"], False)
-)
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["md", "csv", "latex"]),
-    default="md",
-    show_default=True,
-)
-@click.option(
-    "--m",
-    "num_domains",
-    type=click.IntRange(2, 1000),
-    help="Number of domains in table v; default: 8, as printed.",
-)
-@click.option("--all", "further", is_flag=True, help="Also values printed by others (table iv).")
-@RESULTS
-def table(name: str, layout: str, num_domains: int | None, further: bool, results: Path) -> None:
-    """Print TABLE ii, iii, iv or v of the AttentionGAN paper beside our values, or diversity.
-
-    Table v counts the networks of installed models, which takes some seconds. Table diversity has
-    how many right answers are found and the diversity by each paper's recipe, beside printed ones.
-
-    \b
-    Example:
-      i2i-bench table iv
-      i2i-bench table v --m 5 --format csv
-      i2i-bench table diversity
-    """
-    from i2i_bench.records import record
-    from i2i_bench.records.study import read_study_records
-    from i2i_bench.report.papers import capacity, comparison, diversity, tables
-
-    if further and name != "iv":
-        raise click.UsageError("--all is for table iv; nobody else printed values of the others")
-    if name == "v":
-        click.echo("counting the networks of installed models; this takes some seconds", err=True)
-        found = capacity.capacity_table(num_domains or 8, _count_published)
-    elif num_domains:
-        raise click.UsageError("--m sets the domains of table v; the others have none to set")
-    elif name == "diversity":
-        found = diversity.diversity_table(record.read_records(results))
-    else:
-        if is_typed("results"):
-            record.require_results(results)
-        found = comparison.comparison_table(
-            name, record.read_records(results), read_study_records(results), further=further
-        )
-    render = {"md": tables.paper_markdown, "csv": tables.paper_csv, "latex": tables.paper_latex}[
-        layout
-    ]
-    click.echo(render(found), nl=False)
-
-
-def _count_published(model: str, num_domains: int) -> int:
-    from i2i_bench.plugins.describe import count_published
-
-    return count_published(model, num_domains)
-
-
 def _readme(path: Path, text: str, *, write: bool) -> None:
     from i2i_bench.system.files import write_text
 

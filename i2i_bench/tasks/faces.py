@@ -254,6 +254,7 @@ SOURCES = (
         "Rafd090_01_Caucasian_female_angry_frontal.jpg, in a folder images, with all eight "
         "expressions of each person, angle and gaze that is there (8040 files are all)",
         read=rafd,
+        has_views=True,
         size=FACE_SIZE,
     ),
     ByHand(
@@ -268,6 +269,7 @@ SOURCES = (
         "(m or w, person, photo 1 to 26, of which 1 to 4 and 14 to 17 show expressions), in a "
         "folder images",
         read=ar_face,
+        has_views=True,
         size=FACE_SIZE,
     ),
 )

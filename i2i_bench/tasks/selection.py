@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import TYPE_CHECKING, TypeVar
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.system.messages import near
 from i2i_bench.tasks.source import Source
-from i2i_bench.tasks.task import DOMAINS, Reader, Task, TaskImage, TaskMasks
+from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -102,6 +103,7 @@ class Selection:
         """
         reader = SelectionReader(whole, self, whole.has_masks)
         domains = DOMAINS if self.ends else (EVERY,)
+        is_paired = bool(self.ends) and all(map(reader.is_in_pairs, SPLITS))
         return replace(
             whole,
             name=self.name,
@@ -109,6 +111,7 @@ class Selection:
             domains=domains,
             num_train={domain: len(reader.images("train", domain)) for domain in domains},
             num_test={domain: len(reader.images("test", domain)) for domain in domains},
+            paired=is_paired,
             reader=reader,
             attributes=self.labelling.attributes,
             exclusive=self.labelling.exclusive,
@@ -175,6 +178,21 @@ class SelectionReader(Reader):
         """List the instance masks after a right translation, where the set knows them."""
         found = self.whole.true_masks(*self._ends(source, target), split)
         return None if found is None else self._chosen(split, source, found)
+
+    def is_in_pairs(self, split: str) -> bool:
+        """Tell whether images of the same index show the same but for their labels.
+
+        So it is where files are named by person, pose and expression, and none is missing.
+        """
+        here, there = (self.images(split, domain) for domain in DOMAINS)
+        if len(here) != len(there):
+            return False
+        a, b = DOMAINS
+        truths = self.truth(a, b, split), self.truth(b, a, split)
+        return all(
+            truth is not None and all(map(is_, truth, images))
+            for truth, images in zip(truths, (there, here), strict=True)
+        )
 
     def _ends(self, source: str, target: str) -> tuple[str, str]:
         return self.selection.in_whole(source), self.selection.in_whole(target)

@@ -79,6 +79,7 @@ class Source(ABC):
         attributes: What labels say; empty where images have none.
         exclusive: Groups of attributes of which an image has one at most.
         every: All that labels of its files say, where that is more than ``attributes``.
+        has_views: Whether files tell person and pose, so that two labels of a view are a pair.
         version: Of the task.
         headline: Key of the metric that ranks models on it.
     """
@@ -95,6 +96,7 @@ class Source(ABC):
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
     every: Labels | None = None
+    has_views: bool = False
 
     @property
     def labelling(self) -> Labels:
