@@ -192,10 +192,12 @@ class MissingWeights(ValueError):
     """A file of weights is not where it was looked for.
 
     Attributes:
+        path: Where it belongs.
         reason: The same without the folder, for a record that others read.
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.reason = f"weights file {path.name} is missing"
         super().__init__(
             f"weights file {path.name} not found in {path.parent}; "

@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    pass
+from i2i_bench.cli.terminal import use_plain_output
 from i2i_bench.system.messages import near, reason
 from i2i_bench.system.processes import several
 
@@ -41,6 +40,7 @@ class Commands(click.Group):
 
     def main(self, *arguments: Any, **named: Any) -> Any:
         """Run as a program; a failure to print help is one sentence, too."""
+        use_plain_output()
         _name_user()
         _give_way()
         try:

@@ -37,8 +37,10 @@ Stated = dict[str, Sequence[str]]  # directions by the label of a row
 def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Table]:
     """Build one table for each group of comparable scores, in a fixed order.
 
-    Scores of several targets of a labelled task have a table of their mean as well. Those of
-    validation images have tables of their own, behind all others.
+    Images of other programs stand beside the models of every preset with which they may be
+    compared, or else in a table of their own. Scores of several targets of a labelled task have a
+    table of their mean as well. Those of validation images have tables of their own, behind all
+    others.
 
     Raises:
         ValueError: If there are records, but none of this task.
@@ -49,6 +51,7 @@ def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Tabl
         scores = list(record.scores.values())
         for score in (*scores, *means(scores)):
             groups.setdefault(group_of(record, score), []).append((record, score))
+    _place_beside_models(groups)
     alike = Counter(map(_but_for_real_set, groups))
     stated = _stated_directions(groups)
     return [
@@ -60,6 +63,21 @@ def tabulate(records: Iterable[AnyRecord], task: str | None = None) -> list[Tabl
         )
         for group in sorted(groups, key=_place)
     ]
+
+
+def _place_beside_models(groups: dict[Group, list[Entry]]) -> None:
+    """Move other programs' images into the tables of models of which all but the preset agrees."""
+
+    def shared(group: Group) -> Group:
+        return group._replace(preset="", trained_version=0)
+
+    for group in [group for group in groups if group.preset == EXTERNAL]:
+        beside = [each for each in groups if each.preset != EXTERNAL]
+        beside = [each for each in beside if shared(each) == shared(group)]
+        for each in beside:
+            groups[each] = groups[group] + groups[each]
+        if beside:
+            del groups[group]
 
 
 def _stated_directions(groups: Mapping[Group, list[Entry]]) -> dict[Group, Stated]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import External, Record
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import SPREADS
 from i2i_bench.report.rows import Entry, Group, Row, have_one, versions_of_metrics
 from i2i_bench.report.targets import MEAN, averaged
@@ -33,8 +34,7 @@ def explain(
     """Say what the numbers are, what is missing and why."""
     entries = [entry for part, _ in rows for entry in part]
     notes = [_ranking_note(ranked, headline), *_split_notes(group)]
-    notes += [*_partial_notes(rows), *_unsound_notes(ranked)]
-    notes.append(_spread_note(group))
+    notes += [*_partial_notes(rows), *_unsound_notes(ranked), _spread_note(group)]
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
     if any(column.key == FID.key for column in columns) and fewest < UNBIASED_FID:
@@ -50,7 +50,7 @@ def explain(
         *_source_notes(rows),
         *_frozen_notes(rows),
     ]
-    notes += _shape_notes(entries)
+    notes += [*_shape_notes(entries), *_other_notes(rows)]
     notes += [*_mode_notes(rows), _cost_note(rows)]
     notes.append(_identity_note(group, entries))
     return notes
@@ -71,6 +71,14 @@ def _shape_notes(entries: list[Entry]) -> list[str]:
         parts = [part for part in (how or "of their own size", cut) if part]
         notes.append(f"Images were compared whole, {', '.join(parts)}.")
     return list(dict.fromkeys(notes))
+
+
+def _other_notes(rows: list[tuple[list[Entry], Row]]) -> list[str]:
+    """Say of images beside those of models that another program made them."""
+    others = [row.label for _, row in rows if row.kind == EXTERNAL]
+    if not others or len(others) == len(rows):
+        return []
+    return [f"{', '.join(others)}: made by other programs, with a training that is not known."]
 
 
 def _spread_note(group: Group) -> str:

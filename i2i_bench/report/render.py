@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord
+from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.report.rows import Group, Row, Stat, Table, cell
+from i2i_bench.report.rows import Group, Row, Stat, Table, cell, without_empty
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import KID
 
@@ -91,7 +92,9 @@ def leaderboard_markdown(records: Iterable[AnyRecord], task: str | None = None) 
 
 def tables_to_markdown(tables: Sequence[Table]) -> str:
     """Give tables as Markdown that also reads well in a terminal."""
-    return "\n".join(_markdown_table(table) for table in tables) if tables else EMPTY + "\n"
+    if not tables:
+        return EMPTY + "\n"
+    return "\n".join(_markdown_table(without_empty(table)) for table in tables)
 
 
 def _markdown_table(table: Table) -> str:
@@ -200,7 +203,9 @@ def tables_to_csv(tables: Sequence[Table]) -> str:
     body: list[Sequence[object]] = [header]
     for table in tables:
         for row in table.rows:
-            cells = [*row.values, *table.group, *(getattr(row, name) for name in lead)]
+            is_other = row.kind == EXTERNAL  # it has no preset, whichever it stands beside
+            group = table.group._replace(preset=EXTERNAL) if is_other else table.group
+            cells = [*row.values, *group, *(getattr(row, name) for name in lead)]
             cells += [part for key in keys for part in row.stats.get(key, (None, None, None))]
             body.append(cells)
     return csv_text(body)
@@ -235,7 +240,9 @@ def tables_to_latex(tables: Sequence[Table]) -> str:
     """Give tables as LaTeX for the package booktabs, a float each."""
     if not tables:
         return f"% {EMPTY}\n"
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(map(_latex_table, tables))
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(
+        _latex_table(without_empty(table)) for table in tables
+    )
 
 
 def _latex_table(table: Table) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, Record, Score
 from i2i_bench.records.run import EXTERNAL
-from i2i_bench.report.columns import COST_KEYS, SPREADS
+from i2i_bench.report.columns import BASELINES, COST_KEYS, SPREADS
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.tasks.validation import TEST
@@ -141,6 +141,23 @@ class Table:
             f"({_measures(g)}), preset {g.preset}, {_size(g)}, n {relation} {g.n_real}"
             + ("" if g.split == TEST else f" {g.split} images")
         )
+
+
+def without_empty(table: Table) -> Table:
+    """Leave out, with a note, columns of which baselines alone have a value, and empty baselines.
+
+    A table without any value of its models stays as it is.
+    """
+    models = [row for row in table.rows if row.kind not in BASELINES]
+    present = {key for row in models for key in row.stats} - COST_KEYS
+    columns = tuple(column for column in table.columns if column.key in present)
+    rows = tuple(row for row in table.rows if row in models or row.stats.keys() & present)
+    names = [column.title for column in table.columns if column not in columns]
+    names += [row.label for row in table.rows if row not in rows]
+    if not columns or not names:
+        return table
+    note = f"Left out, having no value: {', '.join(names)}."
+    return replace(table, columns=columns, rows=rows, notes=(*table.notes, note))
 
 
 def _size(group: Group) -> str:

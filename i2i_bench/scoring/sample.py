@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from i2i_bench.data.window import levels, windowed
 from i2i_bench.metric import Metric, Need
-from i2i_bench.pretrained import MissingWeights, UnfitWeights
+from i2i_bench.pretrained import NEEDED, MissingWeights, UnfitWeights
 from i2i_bench.scoring.outputs import first_outputs
 from i2i_bench.scoring.protocols import ValuesOrReasons
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
 
 logger = logging.getLogger(__name__)
+
+AGAIN = "score again with --force"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,7 @@ class Meter:
         again: What to do once weights that are missing are there, for the warning.
     """
 
-    def __init__(self, again: str = "score again with --force") -> None:
+    def __init__(self, again: str = AGAIN) -> None:
         self._again = again
         self._known: dict[tuple[object, ...], tuple[list[Any], Sequence[float]]] = {}
 
@@ -157,14 +159,30 @@ def _finite(number: float) -> float | str:
     return float(number) if math.isfinite(number) else f"the metric gives {number}"
 
 
-def reason_of_missing(error: ValueError, again: str = "score again with --force") -> str:
+def reason_of_missing(error: ValueError, again: str = AGAIN) -> str:
     """Say why a metric is missing, without folders of this machine; warn of what to do."""
     if not isinstance(error, MissingWeights):
         return str(error)
-    _warn(f"{error}; then {again}")
+    warn_of_missing([error.path], again)
     return error.reason
 
 
-@functools.cache  # once is enough
-def _warn(message: str) -> None:
-    logger.warning(message)
+def warn_of_missing(paths: Iterable[Path], again: str = AGAIN) -> None:
+    """Warn in one line of files of weights that are not there, once of each.
+
+    Args:
+        paths: Where they belong.
+        again: What to do once they are there.
+    """
+    new = [path for path in dict.fromkeys(paths) if path not in _told]
+    if new:
+        _told.update(new)
+        names = [path.name for path in new]
+        chosen = "" if names == list(NEEDED) else f" {' '.join(names)}"
+        logger.warning(
+            "no scores by %s, not found in %s: i2i-bench weights fetch%s, then %s",
+            *(" and ".join(names), new[0].parent, chosen, again),
+        )
+
+
+_told: set[Path] = set()  # of which a line was written

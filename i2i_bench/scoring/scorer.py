@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ from i2i_bench.scoring.protocols import (
     score_features,
     unavailable,
 )
-from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing, sample_of
+from i2i_bench.scoring.sample import Meter, Sample, reason_of_missing, sample_of, warn_of_missing
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.progress import Report
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
@@ -76,16 +75,20 @@ class Scorer:
     metrics: MetricSet = field(default_factory=chosen_metrics)
 
     def require_possible(self) -> None:
-        """Refuse, before the work, what would stop it; missing weights do not.
+        """Refuse, before the work, what would stop it; missing weights are warned of, in one line.
 
         Raises:
             ValueError: If weights are there and unfit, or the cache's limit is no number.
         """
         cache.cache_limit()
         used = {inception.find_recipe(protocol.recipe).weights for protocol in self.protocols}
-        for name in sorted(used | {pretrained.ALEXNET_NAME}):
-            with contextlib.suppress(pretrained.MissingWeights):
+        missing = []
+        for name in [*sorted(used), pretrained.ALEXNET_NAME]:
+            try:
                 pretrained.require_sound_weights(name)
+            except pretrained.MissingWeights as error:
+                missing.append(error.path)
+        warn_of_missing(missing)
 
     def score(self, task: Task, found: Translations, against: Reference) -> Scores:
         """Score the translations of one direction, by protocol and direction as a record does.

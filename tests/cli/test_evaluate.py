@@ -83,6 +83,17 @@ def test_evaluate_takes_several_protocols_and_prints_what_each_found(cli, finish
     assert "kid" not in found["cut@1/a2b"].values
 
 
+def test_missing_weights_are_said_in_one_line(cli, finished, caplog):
+    names = ("inception-2015-12-05.pt", "alexnet-owt-7be5be79.pth")
+    cli("evaluate", runs_of("cyclegan"), "--force")
+    cli("evaluate", runs_of("attentiongan"), "--force")
+    (line,) = [text for text in caplog.messages if any(name in text for name in names)]
+    assert line == (
+        f"no scores by {' and '.join(names)}, not found in {finished / 'weights'}: "
+        "i2i-bench weights fetch, then score again with --force"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "code", "part"),
     [

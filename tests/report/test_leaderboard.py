@@ -232,13 +232,13 @@ PRINTED = """\
 | 1 | cyclegan                    |     1 |    **21.25** |     1.50 |     10.0 |       10.0 |       1.00 |
 | 2 | unit                        |     2 | 20.50 ± 0.71 |     1.50 |     10.0 |       10.0 |       1.00 |
 | - | identity (source unchanged) |     - |        11.00 |        - |        - |          - |          - |
-| - | real vs real                |     - |            - |        - |        - |          - |          - |
 
 - Ranked by PSNR fg, higher is better.
 - ± is the standard deviation over seeds; rows of one seed show the jackknife standard error of the KID, or none.
 - PSNR fg: over the true foreground.
 - Costs are of training, on a processor, 2 threads (resident memory).
 - Real set aaaaaaaa.
+- Left out, having no value: real vs real.
 """  # noqa: E501 - as printed
 
 

@@ -173,14 +173,37 @@ def test_an_alarm_of_several_seeds_is_one_note():
 # --- images of other programs
 
 
-def test_external_images_are_marked_and_apart_from_trained_models():
+def test_external_images_stand_beside_the_models_they_may_be_compared_with():
     values = {"psnr_foreground": 30.0}
-    trained, other = tabulate([psnr("unit", 20.0), make_external(values=values)])[::-1]
-    assert models(trained) == [("unit", 1)]
-    assert "preset external" in other.heading
-    row = other.rows[0]
-    assert (row.label, row.kind, row.seeds, row.rank) == ("cut (external)", "external", 0, 1)
-    assert "Training costs are unknown: the training was done elsewhere." in other.notes
+    small = psnr("unit", 40.0, preset="small", variant="preset=small")
+    other = make_external(values=values)
+    published, smaller = tabulate([psnr("cyclegan", 20.0), small, other])
+    label = ("cut (external)", "external", 0)
+    shown = [[(row.label, row.rank) for row in table.rows[:2]] for table in (published, smaller)]
+    assert shown[0] == [("cut (external)", 1), ("cyclegan", 2)]
+    assert shown[1] == [("unit", 1), ("cut (external)", 2)]
+    assert (published.rows[0].label, published.rows[0].kind, published.rows[0].seeds) == label
+    said = "cut (external): made by other programs, with a training that is not known."
+    assert said in published.notes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_size": 128},
+        {"pixels_sha256": {"real": "b" * 64, "fake": "c" * 64}},
+        {"protocol": "clean"},
+        {"weights_sha256": "d" * 64},
+    ],
+    ids=["size", "real images", "protocol", "weights"],
+)
+def test_external_images_that_differ_in_what_is_compared_stand_apart(changes):
+    other = make_external(values={"psnr_foreground": 30.0}, **changes)
+    tables = tabulate([psnr("unit", 20.0), other])
+    assert sorted(table.group.preset for table in tables) == ["external", "published"]
+    assert all(len([row for row in table.rows if row.entries]) == 1 for table in tables)
+    (apart,) = (table for table in tables if table.group.preset == "external")
+    assert "Training costs are unknown: the training was done elsewhere." in apart.notes
 
 
 def test_partial_external_images_are_marked_and_never_ranked():
@@ -209,9 +232,22 @@ def test_baselines_stand_last_and_unranked_in_every_table():
         assert all(row.rank is None and not row.marks for row in last)
 
 
-def test_baselines_without_values_still_stand():
-    text = leaderboard_markdown([make(score={"baselines": {}})])
-    assert cells(text, "identity (source unchanged)")[3:5] == ["-", "-"]
+def test_empty_baselines_and_columns_are_left_out_of_texts_with_a_note():
+    baselines = {"identity": Values(values={"psnr": 12.0}), "real": Values(values={})}
+    records = [make(score={"baselines": baselines})]
+    for text in (leaderboard_markdown(records), leaderboard_latex(records)):
+        body, note = text.split("Left out, having no value: ")
+        assert note.startswith("PSNR, identity (source unchanged), real vs real.")
+        assert not any(name in body for name in ("PSNR dB", "identity", "real vs real"))
+    (line,) = [line for line in parse(leaderboard_csv(records)) if line["kind"] == "identity"]
+    assert float(line["psnr_mean"]) == 12.0
+
+
+def test_table_without_any_value_is_shown_whole():
+    found = Values(values={"psnr": 12.0})
+    text = leaderboard_markdown([make(values={"kid": None}, score={"baselines": {"real": found}})])
+    assert "Left out" not in text
+    assert cells(text, "real vs real")[3:4] == ["12.00"]
 
 
 def test_baselines_prefer_the_complete_test_set():

@@ -18,7 +18,7 @@ from i2i_bench.records.record import AnyRecord, Record, Score, record_text
 from i2i_bench.records.study import StudyRecord, study_text
 from i2i_bench.report.columns import COSTS
 from i2i_bench.report.leaderboard import ranked_by, tabulate
-from i2i_bench.report.rows import Row, Table, cell
+from i2i_bench.report.rows import Row, Table, cell, without_empty
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import RunDetail, run_detail
 from i2i_bench.report.site.plot import Plot
@@ -139,7 +139,7 @@ def write_page(
     """
     page = output / PAGE
     _refuse_another(page)
-    tables = tabulate(records, task)
+    tables = [without_empty(table) for table in tabulate(records, task)]
     store = SampleStore(output)
     asked = [each for each in studies if task in (None, each.task)]
     sections = _sections(tables, Samples(folders, store), asked)
