@@ -19,7 +19,6 @@ from i2i_bench.data.directions import LabelArray
 from i2i_bench.data.mixed import fitting
 from i2i_bench.data.png import write_png
 from i2i_bench.data.requests import Request, attention_of, translate_images, translate_instances
-from i2i_bench.labels import Label
 from i2i_bench.randomness import Randomness
 from i2i_bench.runs.source_files import (
     ATTENTION,
@@ -180,7 +179,7 @@ def _request(translator: Translator, read: list[Decoded], device: torch.device) 
     images = to_float(_move(torch.stack([image for image, _ in read]), device), pixels)
     known = [masks for _, masks in read if masks is not None]
     masks = _move(torch.stack(known), device).to(images) if known else None
-    return Request(translator.direction, images, _rows(translator.label, len(read)), masks)
+    return Request(translator.direction, images, _rows(translator, len(read)), masks)
 
 
 def _move(whole: Tensor, device: torch.device) -> Tensor:
@@ -190,12 +189,14 @@ def _move(whole: Tensor, device: torch.device) -> Tensor:
     return whole.to(device, non_blocking=True)
 
 
-def _rows(label: Label | None, count: int) -> tuple[LabelArray, LabelArray] | None:
-    """Give every image of a batch the same target label, whatever its own."""
-    if label is None:
+def _rows(translator: Translator, count: int) -> tuple[LabelArray, LabelArray] | None:
+    """Give every image of a batch the same labels; its own are the target's where none are told."""
+    after = translator.label
+    if after is None:
         return None
-    rows = np.tile(np.array(label, np.int8), (count, 1))
-    return rows, rows
+    before = after if translator.own_label is None else translator.own_label
+    old, new = (np.tile(np.array(each, np.int8), (count, 1)) for each in (before, after))
+    return old, new
 
 
 def _translate(

@@ -37,6 +37,7 @@ class Translator:
         rule: How images come to their size.
         direction: From which domain to which.
         label: What translations are to have, for a model of labels.
+        own_label: What the images have, where a change of that is asked for.
         num_instances: Most instance masks of an image; 0 for a model without.
         pixels: Domain → what its images consist of, where that is not 8-bit RGB.
     """
@@ -45,6 +46,7 @@ class Translator:
     rule: ResizeRule
     direction: Direction = A2B
     label: Label | None = None
+    own_label: Label | None = None
     num_instances: int = 0
     pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
 
@@ -86,8 +88,10 @@ class Translator:
         if self.model.needs(config).labels != "no" and config.attributes:
             labelling = Labels(config.attributes, config.exclusive)
             label = _label(labelling, direction, labels=labels, to=to)
+            own = labelling.read(labels) if labels is not None and to is None else None
             way = Direction(EVERY, "target")
-            return dataclasses.replace(self, rule=rule, direction=way, label=label)
+            found = {"rule": rule, "direction": way, "label": label, "own_label": own}
+            return dataclasses.replace(self, **found)
         if labels is not None or to is not None:
             title = self.model.card.title
             raise ValueError(f"{title} has no labels; leave --labels and --to out")

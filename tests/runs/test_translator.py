@@ -1,12 +1,17 @@
 """Directions in which files are translated, as a model states them."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
+from bare_model import BareModel
 from photo_files import image_of, make, picture_of, pixels, put_photos, translate
 from style_models import Plain, Seasons
 
-from i2i_bench.model import Batch, Direction
+from i2i_bench.labels import EVERY
+from i2i_bench.model import Batch, Direction, Needs, ResizeRule
 from i2i_bench.randomness import Randomness
-from i2i_bench.runs.translator import possible_directions
+from i2i_bench.runs.translator import Translator, possible_directions
 
 
 @pytest.fixture
@@ -46,3 +51,36 @@ def test_direction_is_the_first_that_a_model_states(own, first):
     if own == "a2b":
         with pytest.raises(ValueError, match="Plain has no direction b2a; possible: a2b"):
             translator.at(None, "b2a")
+
+
+class Recorder(BareModel):
+    """A model of labels that keeps what it is asked for, and gives images back."""
+
+    config = SimpleNamespace(attributes=("cold", "striped", "cross"), exclusive=())
+    networks = torch.nn.ModuleDict()
+
+    @classmethod
+    def needs(cls, config):
+        return Needs(labels="required")
+
+    def translate(self, batch, direction, random):
+        self.asked = {name: set(map(tuple, rows.tolist())) for name, rows in batch.labels.items()}
+        return batch.images[direction.source]
+
+
+@pytest.mark.parametrize(
+    ("direction", "labels", "to", "own"),
+    [
+        ("+cold", "striped", None, (0, 1, 0)),
+        (None, None, "cold,striped", (1, 1, 0)),
+        (None, "striped", "cold,striped", (1, 1, 0)),
+    ],
+    ids=["a change", "all that is wanted", "both"],
+)
+def test_model_is_told_what_images_have_where_a_change_is_asked_for(
+    direction, labels, to, own, photos, tmp_path
+):
+    model = Recorder()
+    translator = Translator(model, ResizeRule(16)).at(None, direction, labels=labels, to=to)  # pyright: ignore[reportArgumentType] - it is all of a model that is used
+    translate(translator, photos, tmp_path / "out")
+    assert model.asked == {EVERY: {own}, "target": {(1, 1, 0)}}
