@@ -256,12 +256,12 @@ def no_dropout(model, monkeypatch):
 
 def spare_codes_the_activation(model, monkeypatch):
     """Join codes behind the leaky ReLU: all levels but the image's have one."""
-    join = unet._join_planes
+    join = unet.join_planes
 
     def spared(x, code):
         return join(x, code if x.shape[1] == 3 else torch.where(code < 0, code / 0.2, code))
 
-    monkeypatch.setattr(unet, "_join_planes", spared)
+    monkeypatch.setattr(unet, "join_planes", spared)
 
 
 MISTAKES = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench.blocks.layers import BlurDown, ConvLayer, SameConv2d
-from i2i_bench.blocks.limits import require_size
+from i2i_bench.blocks.limits import require_size, require_square
 from i2i_bench.blocks.normalise import InstanceNorm
 
 
@@ -41,12 +41,7 @@ class LabelledDiscriminator(nn.Module):
         Raises:
             ValueError: If the images have another size than the class head fits.
         """
-        if images.shape[2:] != (self.image_size, self.image_size):
-            given = "x".join(str(side) for side in images.shape[:1:-1])
-            raise ValueError(
-                f"this discriminator is of images of {self.image_size} px, not {given}; "
-                "image_size, crop_size and load_size must agree"
-            )
+        require_square(images, self.image_size, "this discriminator")
         features = self.layers(images)
         return self.critic(features), self.classifier(features).flatten(1)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from i2i_bench.blocks.layers import ConvLayer, Norm, ResidualBlock, UpLayer
+from i2i_bench.blocks.layers import ConvLayer, Norm, ResidualBlock, UpLayer, join_planes
 from i2i_bench.blocks.limits import require_divisible, require_size
 from i2i_bench.blocks.normalise import InstanceNorm, TrackingInstanceNorm
 
@@ -59,8 +58,7 @@ class LabelledGenerator(nn.Module):
         """
         require_size(images, 8, "this generator")
         require_divisible(images, 4)
-        planes = labels[:, :, None, None].expand(-1, -1, *images.shape[2:])
-        return self.layers(torch.cat([images, planes.to(images.dtype)], dim=1))
+        return self.layers(join_planes(images, labels))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Translate (batch, 3, height, width) in [-1, 1] to labels (batch, attributes)."""

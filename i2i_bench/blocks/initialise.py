@@ -92,7 +92,8 @@ def init_torch_2017(network: nn.Module) -> None:
     """Draw weights as PyTorch did by itself in 2017, also those of transposed convolutions.
 
     Convolutions' weights and biases are from U(-b, b), b the inverse root of the inputs times the
-    kernel's area; scales of batch normalisations from U(0, 1), their shifts 0.
+    kernel's area; scales of batch normalisations from U(0, 1), their shifts 0. That is Torch7's
+    start as well, and linear layers have it still.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -100,6 +101,6 @@ def init_torch_2017(network: nn.Module) -> None:
             nn.init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.uniform_(module.weight)
             nn.init.zeros_(module.bias)

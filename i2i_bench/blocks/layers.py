@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i_bench.blocks.normalise import InstanceNorm
 
 Norm = Callable[[int], nn.Module] | None
+
+
+def join_planes(x: Tensor, code: Tensor) -> Tensor:
+    """Join a code (batch, numbers) to (batch, channels, height, width), each number as a plane."""
+    planes = code[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, planes.to(x.dtype)], dim=1)
 
 
 class BlurDown(nn.Module):

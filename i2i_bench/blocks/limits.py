@@ -22,6 +22,16 @@ def require_size(images: Tensor, minimum: int, who: str) -> None:
         raise ValueError(f"{who} needs images of at least {minimum} px, not {given}")
 
 
+def require_square(images: Tensor, side: int, who: str) -> None:
+    """Raise ValueError unless images (..., height, width) are squares of ``side`` px."""
+    if images.shape[-2:] != (side, side):
+        given = "x".join(str(side) for side in images.shape[:-3:-1])
+        raise ValueError(
+            f"{who} is of images of {side} px, not {given}; image_size, crop_size and load_size "
+            "must agree"
+        )
+
+
 def require_divisible(images: Tensor, divisor: int) -> None:
     """Raise ValueError unless both sides of images (..., height, width) are multiples."""
     height, width = images.shape[-2:]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from i2i_bench.blocks.layers import Norm, SameConv2d, SameConvTranspose2d
+from i2i_bench.blocks.layers import Norm, SameConv2d, SameConvTranspose2d, join_planes
 from i2i_bench.blocks.limits import require_divisible
 from i2i_bench.randomness import Randomness
 
@@ -166,7 +166,7 @@ class UNet(nn.Module):
         x = images
         for level, layer in enumerate(self.down, 1):
             if code is not None and (level == 1 or self.plan.code_at == "all"):
-                x = _join_planes(x, code)
+                x = join_planes(x, code)
             x = layer(x)
             skips.append(x)
         skips.pop()
@@ -179,12 +179,6 @@ class UNet(nn.Module):
                 pair = (skips.pop(), x)
                 x = torch.cat(pair if self.plan.join == "skip_up" else pair[::-1], dim=1)
         return x
-
-
-def _join_planes(x: Tensor, code: Tensor) -> Tensor:
-    """Join a code (batch, channels) to (batch, ..., height, width), constant over the plane."""
-    planes = code[:, :, None, None].expand(-1, -1, *x.shape[2:])
-    return torch.cat([x, planes.to(x.dtype)], dim=1)
 
 
 def fitting_levels(size: int, largest: int) -> int:

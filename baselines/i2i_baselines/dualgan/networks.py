@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from i2i_bench.blocks.layers import SameConv2d
+from i2i_bench.blocks.limits import require_square
 from i2i_bench.blocks.normalise import MomentNorm
 
 
@@ -41,11 +42,6 @@ class LatestDiscriminator(nn.Module):
         Raises:
             ValueError: If a linear head does not fit images of this size.
         """
-        size = self.image_size
-        if size is not None and images.shape[2:] != (size, size):
-            given = "x".join(str(side) for side in images.shape[:1:-1])
-            raise ValueError(
-                f"this discriminator is of images of {size} px, not {given}; image_size, crop_size "
-                "and load_size must agree"
-            )
+        if self.image_size is not None:
+            require_square(images, self.image_size, "this discriminator")
         return self.layers(images)

@@ -1,0 +1,1 @@
+"""IcGAN: a conditional GAN, and encoders that invert it."""
