@@ -146,6 +146,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
     """
     from i2i_bench.records import record
     from i2i_bench.report import render as board
+    from i2i_bench.report import summary
     from i2i_bench.tasks import catalogue
 
     results = options["results"]
@@ -161,7 +162,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
         _page(records, task, options)
         return
     if write or check:
-        _readme(results / "README.md", board.readme(records), write=write)
+        _readme(results / "README.md", summary.results_readme(records), write=write)
         return
     render = {
         "md": board.leaderboard_markdown,

@@ -161,15 +161,6 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def readme(records: Iterable[AnyRecord]) -> str:
-    """Give the text of ``results/README.md``."""
-    return (
-        "# Results\n\n"
-        "Generated from the records in this folder by `i2i-bench leaderboard --write`; "
-        "edits are lost.\n\n" + leaderboard_markdown(records)
-    )
-
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a text
 
 

@@ -6,8 +6,9 @@ from leaderboard_records import MISSING, kid, make, models, parse, psnr
 
 from i2i_bench.report import columns, render
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.report.render import leaderboard_csv, leaderboard_latex, leaderboard_markdown, readme
+from i2i_bench.report.render import leaderboard_csv, leaderboard_latex, leaderboard_markdown
 from i2i_bench.report.rows import cell
+from i2i_bench.report.summary import results_readme
 from i2i_bench.scoring.metric_set import known_metrics
 
 # --- ranking
@@ -187,7 +188,7 @@ def test_every_direction_of_a_record_gets_its_table():
 def test_order_of_the_records_does_not_matter():
     records = [psnr(m, v, seed=s) for m, v, s in (("unit", 20, 0), ("unit", 21, 1), ("a", 9, 0))]
     records.append(make("hue-model", task="hue"))
-    assert readme(records) == readme(records[::-1])
+    assert results_readme(records) == results_readme(records[::-1])
 
 
 def test_task_chooses_and_an_unknown_one_lists_those_with_records():
@@ -327,17 +328,17 @@ def test_long_reasons_are_cut():
 def test_no_scores_give_one_clear_sentence(records):
     sentence = "No record holds a score yet; `i2i-bench run` makes one.\n"
     assert leaderboard_markdown(records) == sentence
-    assert readme(records).endswith(f"\n\n{sentence}")
+    assert results_readme(records).endswith(f"\n\n{sentence}")
     assert leaderboard_latex(records) == f"% {sentence}"
     assert len(leaderboard_csv(records).splitlines()) == 1
 
 
 def test_readme_names_its_command_and_holds_the_tables():
-    text = readme([make()])
+    text = results_readme([make()])
     assert text.startswith("# Results\n\nGenerated from the records in this folder by `i2i-bench ")
     assert "`i2i-bench leaderboard --write`" in text
     assert text.endswith(leaderboard_markdown([make()]))
-    assert text == readme([make()])
+    assert text == results_readme([make()])
 
 
 # --- CSV

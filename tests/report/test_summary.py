@@ -1,0 +1,53 @@
+"""The summary of leaderboards: a row a model over all tasks."""
+
+from leaderboard_records import cells, make, psnr
+
+from i2i_bench.report.summary import results_readme
+
+SMALL = {"preset": "small", "variant": "preset=small"}
+
+
+def of(model, stripes, hue=None, **changes):
+    """Make records of a model on two tasks, where identity has 11 dB on each."""
+    found = [psnr(model, stripes, **SMALL | changes)]
+    return found + ([psnr(model, hue, task="hue", **SMALL | changes)] if hue else [])
+
+
+def summary(records):
+    """Give the part of the text before the tables."""
+    return results_readme(records).partition("\n## stripes")[0].partition("\n## hue")[0]
+
+
+def test_a_row_has_ranks_by_task_their_mean_and_the_share_of_others_below():
+    text = summary([*of("one", 20.0, 15.0), *of("two", 18.0, 16.0), *of("three", 12.0)])
+    assert cells(text, "model")[2:4] == ["hue", "stripes"]
+    assert cells(text, "one")[2:6] == ["2", "1", "1.5", "50 %"]  # (0/1 + 2/2) / 2
+    assert cells(text, "two")[2:6] == ["1", "2", "1.5", "75 %"]  # (1/1 + 1/2) / 2
+    assert cells(text, "three")[2:6] == ["", "3", "3.0", "0 %"]
+
+
+def test_what_is_not_above_the_unchanged_source_fails():
+    text = summary([*of("one", 20.0, 11.0), *of("two", 18.0, 16.0)])
+    assert cells(text, "one")[6] == "hue a2b"
+    assert cells(text, "two")[6] == ""
+
+
+def test_changed_settings_take_no_rank_from_the_models():
+    better = psnr("one", 30.0, preset="small", variant="preset=small,budget=9")
+    text = summary([*of("one", 20.0, 15.0), *of("two", 18.0, 16.0), better])
+    assert cells(text, "one")[3] == "1"
+    assert "budget" not in text
+
+
+def test_presets_have_summaries_of_their_own_and_one_table_needs_none():
+    tiny = {"preset": "tiny", "variant": "preset=tiny"}
+    records = [*of("one", 20.0, 15.0), *of("two", 18.0, 16.0, **tiny)]
+    assert "## Summary, preset small" in summary(records)
+    assert "## Summary, preset tiny" in summary(records)
+    assert "Summary" not in results_readme([make()])
+
+
+def test_validation_images_do_not_count():
+    held = [record.model_copy(update={"split": "validation"}) for record in of("one", 30.0, 30.0)]
+    text = summary([*of("two", 18.0, 16.0), *held])
+    assert "| one" not in text.partition("## ")[2]
