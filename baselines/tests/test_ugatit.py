@@ -7,8 +7,9 @@ import pytest
 import torch
 from i2i_baselines.official.ugatit import OFFICIAL, network_stems
 from i2i_baselines.ugatit.model import UGATIT, UGATITConfig, UGATITLight, adversarial_loss
-from i2i_baselines.ugatit.networks import Discriminator, LayerInstanceNorm, SpectralNorm
+from i2i_baselines.ugatit.networks import Discriminator, LayerInstanceNorm
 
+from i2i_bench.blocks.spectral import SpectralNorm
 from i2i_bench.model import A2B, B2A, Batch, Clock
 from i2i_bench.plugins.toy import Toy
 from i2i_bench.randomness import Randomness
@@ -198,33 +199,6 @@ def test_rho_stays_between_0_and_1(networks, numbers, tmp_path):
     assert all(p.min() >= 0 and p.max() <= 1 for p in rho)
     assert rho[0].max() == 1
     assert any((p == 0).any() for p in rho)
-
-
-def spectral_layers(layer, seed=0):
-    """Give ours and PyTorch's older hook on the same layer, with the same vectors."""
-    torch.manual_seed(seed)
-    ours = SpectralNorm(copy.deepcopy(layer)).double()
-    theirs = torch.nn.utils.spectral_norm(copy.deepcopy(layer)).double()
-    theirs.load_state_dict(ours.state_dict())
-    return ours, theirs
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [(torch.nn.Conv2d(3, 5, 4, 2), (2, 3, 8, 8)), (torch.nn.Linear(6, 1, bias=False), (2, 6))],
-)
-def test_spectral_norm_is_the_older_hook(layer, shape):
-    ours, theirs = spectral_layers(layer)
-    inputs = torch.randn(shape, dtype=torch.float64)
-    for training in (True, True, False, True):
-        ours.train(training)
-        theirs.train(training)
-        torch.testing.assert_close(ours(inputs), theirs(inputs), atol=1e-12, rtol=0)
-    for module in (ours, theirs):  # two forwards before one backward
-        (module(inputs).square().sum() + module(inputs).sum()).backward()
-    torch.testing.assert_close(ours.weight_orig.grad, theirs.weight_orig.grad, atol=1e-12, rtol=0)
-    for name, tensor in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], tensor, atol=1e-12, rtol=0)
 
 
 def test_spectral_norm_continues_from_a_copy_and_from_its_state():

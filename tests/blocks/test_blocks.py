@@ -70,6 +70,22 @@ def test_image_pool_continues_from_its_state():
     assert torch.equal(torch.cat(got), torch.cat(expected[7:]))
 
 
+def test_image_that_is_not_new_leaves_the_pool_alone():
+    random = Randomness(1)
+    images = torch.arange(1.0, 31).view(30, 1, 1, 1)
+    pool, other = ImagePool(3), ImagePool(3)
+    for i in range(0, 30, 3):
+        rows, is_new = images[i : i + 3], torch.tensor([True, False, True])
+        shown = pool.query(rows, random.at(i), "p", is_new)
+        assert shown[1] == rows[1]
+        expected = [other.query(rows[k : k + 1], random.at(i + k), "p") for k in (0, 2)]
+        assert torch.equal(shown[[0, 2]], torch.cat(expected))
+        assert pool.images is not None
+        assert other.images is not None
+        assert torch.equal(pool.images, other.images)
+        assert pool.count == other.count
+
+
 def test_empty_pool_shows_what_it_is_given():
     images = torch.randn(2, 3, 2, 2)
     assert ImagePool(0).query(images, Randomness(0), "p") is images

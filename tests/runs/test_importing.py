@@ -44,6 +44,7 @@ FAMILIES = {  # fixture → model
     "discogan": "discogan",
     "distancegan": "distancegan",
     "drit": "drit",
+    "instagan": "instagan",
     "ugatit_light": "ugatit-light",
     "ugatit_full": "ugatit",
 }

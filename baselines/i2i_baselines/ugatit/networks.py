@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,51 +12,7 @@ from torch.nn import functional as F
 
 from i2i_bench.blocks.limits import require_divisible, require_size
 from i2i_bench.blocks.normalise import InstanceNorm
-
-
-class SpectralNorm(nn.Module):
-    """A layer's weight over its largest singular value (Miyato et al., ICLR 2018).
-
-    As under PyTorch's older hook, each forward in training mode takes one step of the power
-    iteration; in eval mode the vectors stay as they are.
-    """
-
-    bias: Tensor | None
-    weight_u: Tensor
-    weight_v: Tensor
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
-        super().__init__()
-        self.stride = layer.stride if isinstance(layer, nn.Conv2d) else None
-        self.bias = layer.bias
-        self.weight_orig = layer.weight
-        rows, columns = layer.weight.flatten(1).shape
-        self.register_buffer("weight_u", F.normalize(torch.randn(rows), dim=0, eps=1e-12))
-        self.register_buffer("weight_v", F.normalize(torch.randn(columns), dim=0, eps=1e-12))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer with its normalised weight."""
-        with _without_autocast(x):  # a singular value needs its digits
-            u, v = self._step() if self.training else (self.weight_u, self.weight_v)
-            weight = self.weight_orig / torch.dot(u, torch.mv(self.weight_orig.flatten(1), v))
-        if self.stride is None:
-            return F.linear(x, weight, self.bias)
-        return F.conv2d(x, weight, self.bias, self.stride)
-
-    @torch.no_grad()
-    def _step(self) -> tuple[Tensor, Tensor]:
-        """Improve the singular vectors; give copies, as the next step may precede the backward."""
-        matrix = self.weight_orig.flatten(1)
-        v = F.normalize(torch.mv(matrix.t(), self.weight_u), dim=0, eps=1e-12)
-        u = F.normalize(torch.mv(matrix, v), dim=0, eps=1e-12)
-        self.weight_u.copy_(u)
-        self.weight_v.copy_(v)
-        return u, v
-
-
-def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Have operations keep the type of their inputs; the meta device has no autocast."""
-    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+from i2i_bench.blocks.spectral import SpectralNorm
 
 
 class LayerInstanceNorm(nn.Module):

@@ -1,0 +1,1 @@
+"""InstaGAN: images translated together with the masks of their instances."""
