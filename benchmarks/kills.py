@@ -47,7 +47,7 @@ from i2i_bench.system.progress import quiet
 from i2i_bench.tasks import catalogue
 from i2i_bench.training import checkpoint
 
-VARYING = ("seconds", "images_per_second", "peak_memory_bytes")  # measured, not computed
+VARYING = ("load", "seconds", "images_per_second", "peak_memory_bytes")  # measured, not computed
 OF_THE_CODE = "commit"  # of the harness, which somebody may change meanwhile
 OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 BEGUN = "begun"  # of a file: it may not have been there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,12 @@ class Places:
 
 
 def write_run_file(
-    folder: Path, task_argument: str, *, is_finished: bool, source: str = ""
+    folder: Path,
+    task_argument: str,
+    *,
+    is_finished: bool,
+    source: str = "",
+    load: Sequence[float] = (),
 ) -> None:
     """Note in a run's folder how to find its task, whether its record is written, and by what code.
 
@@ -41,9 +47,11 @@ def write_run_file(
         task_argument: Name or folder of its task.
         is_finished: Whether its record is written.
         source: As ``Record.source_sha256``.
+        load: Of the machine as its training began and, once that has ended, as it ended.
     """
     content: dict[str, Any] = {"task": task_argument, "finished": is_finished}
     content |= {"source": source} if source else {}
+    content |= {"load": list(load)} if load else {}
     files.write_text(folder / RUN_FILE, json.dumps(content) + "\n")
 
 
@@ -81,6 +89,17 @@ def noted_source(folder: Path) -> str:
     """Return which code has worked on a run, as ``Record.source_sha256``; "" if none is noted."""
     source = _note(folder, "source")
     return source if isinstance(source, str) else ""
+
+
+def noted_load(folder: Path) -> list[float]:
+    """Return the load of the machine as a training began and, if that is noted, as it ended."""
+    load = _note(folder, "load")
+    is_sound = isinstance(load, list) and len(load) <= 2
+    return load if is_sound and all(_is_load(each) for each in load) else []
+
+
+def _is_load(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e6  # pyright: ignore[reportOperatorIssue] - a number
 
 
 def find_folder(run: str, places: Places) -> Path:

@@ -22,6 +22,7 @@ from i2i_bench.system.files import read_bounded, require_no_dead_link, write_tex
 
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 16 * 2**20  # bytes; a real one has a few thousand
+SHARED_LOAD = 0.5  # beyond a training's own threads: its seconds are not those of a free machine
 LARGEST_LOG = 64 * 2**20  # bytes of the log of a training; a real one has some hundred thousand
 
 Line = Annotated[
@@ -119,6 +120,29 @@ class Reshaped(StrictModel):
         return f"{known}, which lose {most} at most (median {median})"
 
 
+class MachineLoad(StrictModel):
+    """How much else ran beside a training: the machine's load in the minute before.
+
+    Attributes:
+        start: As the training began.
+        end: As it ended, what it kept busy itself included.
+        threads: Of the training, over its processes.
+    """
+
+    start: Annotated[Finite, Field(ge=0)]
+    end: Annotated[Finite, Field(ge=0)]
+    threads: Annotated[Count, Field(ge=1)]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others kept half a processor busy or more."""
+        return max(self.start, self.end) >= self.threads + SHARED_LOAD
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"load {self.start:.1f} to {self.end:.1f} with {threads}"
+
+
 class Score(Values):
     """What one protocol found in one direction.
 
@@ -211,6 +235,7 @@ class Record(StrictModel):
         images_per_second: In training.
         peak_memory_bytes: In training.
         peak_memory_of: ``process`` (resident, on the CPU) or ``device``.
+        load: What else the machine did as the training began and ended; None where it is not known.
         modes: How training steps were carried out in the last session, beside plainly.
         modes_left_out: Modes that were on for other runs of the session, each with the reason why
             this model's steps were carried out without.
@@ -251,6 +276,7 @@ class Record(StrictModel):
     images_per_second: Positive | None
     peak_memory_bytes: Count | None
     peak_memory_of: Line | None
+    load: MachineLoad | None = None
     modes: list[Line] = []
     modes_left_out: dict[str, Line] = {}
     directions: list[Line] = []
@@ -274,7 +300,7 @@ class Record(StrictModel):
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        later = ("absent", "alarms", "directions", "frozen", "modes", "modes_left_out")
+        later = ("absent", "alarms", "directions", "frozen", "load", "modes", "modes_left_out")
         return _without_unset(handler(self), (*later, "reshaped", "source_sha256", "split"))
 
     @property

@@ -21,6 +21,8 @@ COSTS = (
     Column("peak_memory_bytes", "memory", "GiB", scale=2**-30),
 )
 BASELINES = {"identity": "identity (source unchanged)", "real": "real vs real"}
+TIMED = frozenset({"images_per_second", "seconds"})  # which others on the machine change
+SHARED = "†"  # behind values that were measured beside other work
 COST_KEYS = frozenset(column.key for column in COSTS)
 
 

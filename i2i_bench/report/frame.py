@@ -45,6 +45,7 @@ seconds               float64  s         of training, without loading and scorin
 images_per_second     float64  images/s  in training; NaN likewise
 peak_memory_bytes     Int64    bytes     in training; NA likewise
 peak_memory_of        string             ``process`` or ``device``; NA likewise
+is_shared             boolean            whether other work ran beside the training; NA if unknown
 modes                 string             how steps were carried out, beside plainly; often empty
 modes_left_out        string             those that others had, each with its reason; often empty
 directions            string             all that the model translates; empty for the task's
@@ -112,7 +113,9 @@ DTYPES = {  # of the columns that do not depend on metrics and settings
     **dict.fromkeys(("parameters", "macs", "images_seen", "steps"), "Int64"),
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
     "peak_memory_bytes": "Int64",
-    **dict.fromkeys(("peak_memory_of", "modes", "modes_left_out"), "string"),
+    "peak_memory_of": "string",
+    "is_shared": "boolean",
+    **dict.fromkeys(("modes", "modes_left_out"), "string"),
     **dict.fromkeys(("directions", "frozen", "source_sha256", "device", "torch_version"), "string"),
     **dict.fromkeys(("commit", "harness_version"), "string"),
 }
@@ -173,6 +176,7 @@ def _cells(record: AnyRecord, score: Score) -> dict[str, Any]:
         "kind": "run",
         "label": record.run.label,
         "parameters": sum(record.parameters.values()),
+        "is_shared": record.load and record.load.is_shared,
         "modes": ", ".join(record.modes),
         "modes_left_out": "; ".join(
             f"{mode}: {why}" for mode, why in _sorted(record.modes_left_out)

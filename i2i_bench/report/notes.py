@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from i2i_bench.metric import Column
-from i2i_bench.records.record import External, Record
+from i2i_bench.records.record import Record
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import SPREADS
+from i2i_bench.report.cost_notes import cost_note, shared_notes
 from i2i_bench.report.rows import Entry, Group, Row, have_one, versions_of_metrics
 from i2i_bench.report.targets import MEAN, averaged
 from i2i_bench.scoring.metric_set import known_metrics
@@ -51,7 +52,7 @@ def explain(
         *_frozen_notes(rows),
     ]
     notes += [*_shape_notes(entries), *_other_notes(rows)]
-    notes += [*_mode_notes(rows), _cost_note(rows)]
+    notes += [*_mode_notes(rows), cost_note(rows), *shared_notes(rows)]
     notes.append(_identity_note(group, entries))
     return notes
 
@@ -284,31 +285,6 @@ def explain_directions(stated: Mapping[str, Sequence[str]]) -> list[str]:
         f"{' and '.join(names)} translate{'s' * (len(names) == 1)} {only} only."
         for only, names in labels.items()
     ]
-
-
-def _cost_note(rows: list[tuple[list[Entry], Row]]) -> str:
-    memory = {"process": "resident memory", "device": "device memory"}
-    devices: dict[str, list[str]] = {}
-    for part, row in rows:
-        for record, _ in part:
-            if isinstance(record, External) or record.peak_memory_of is None:
-                continue  # trained elsewhere
-            where = f"{record.device} ({memory.get(record.peak_memory_of, record.peak_memory_of)})"
-            labels = devices.setdefault(where, [])
-            labels += [row.label] if row.label not in labels else []
-    if not devices:
-        return "Training costs are unknown: the training was done elsewhere."
-    compiled = {
-        row.label
-        for part, row in rows
-        for record, _ in part
-        if isinstance(record, Record) and "compile" in record.modes
-    }
-    more = f" That of {', '.join(sorted(compiled))} includes compiling." if compiled else ""
-    if len(devices) == 1:
-        return f"Costs are of training, on {next(iter(devices))}.{more}"
-    each = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in sorted(devices.items()))
-    return f"Costs are of training and not comparable across devices: {each}.{more}"
 
 
 def _identity_note(group: Group, entries: list[Entry]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord
 from i2i_bench.records.run import EXTERNAL
-from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS
+from i2i_bench.report.columns import BASELINES, COST_KEYS, COSTS, SHARED
 from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.rows import Group, Row, Stat, Table, cell, without_empty
 from i2i_bench.scoring.metric_set import known_metrics
@@ -290,7 +290,7 @@ def _latex_cell(row: Row, is_text: bool, key: str, text: str) -> str:
         "best": r"\textbf{{{}}}".format,
         "second": r"\underline{{{}}}".format,
     }.get(row.marks.get(key, ""), str)
-    number = wrap(value.replace("-", "$-$"))
+    number = wrap(value.replace("-", "$-$").replace(SHARED, _LATEX[ord(SHARED)]))
     return f"{number} $\\pm$ {spread}" if plus_minus else number
 
 
@@ -315,6 +315,7 @@ _LATEX = str.maketrans(
         "…": r"\ldots{}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
+        SHARED: r"$^\dagger$",
     }
 )
 

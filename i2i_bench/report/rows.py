@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, Record, Score
 from i2i_bench.records.run import EXTERNAL
-from i2i_bench.report.columns import BASELINES, COST_KEYS, SPREADS
+from i2i_bench.report.columns import BASELINES, COST_KEYS, SHARED, SPREADS, TIMED
 from i2i_bench.report.targets import MEAN
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.tasks.validation import TEST
@@ -108,6 +108,12 @@ class Row:
     selected_on: str = ""
     entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
     values: tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> tuple[Record, ...]:
+        """Runs whose training was measured beside other work."""
+        records = (record for record, _ in self.entries if isinstance(record, Record))
+        return tuple(each for each in records if each.load and each.load.is_shared)
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,8 @@ def cell(row: Row, column: Column) -> str:
     spreads = known_metrics().spreads(column.key)
     given = [row.stats[key].mean for key in spreads if key in row.stats]
     spread = given[0] if stat.sd is None and given else stat.sd
-    if spread is None or column.key in COST_KEYS:
+    if column.key in COST_KEYS:
+        return column.text(stat.mean) + SHARED * (column.key in TIMED and bool(row.shared))
+    if spread is None:
         return column.text(stat.mean)
     return f"{column.text(stat.mean)} ± {column.text(spread)}"

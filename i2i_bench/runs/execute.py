@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from i2i_bench.data.directions import directions_for
@@ -17,18 +18,24 @@ from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.model import Direction, Model
 from i2i_bench.plugins.cost import count_macs
 from i2i_bench.records import record
-from i2i_bench.records.folders import noted_source, write_run_file
+from i2i_bench.records.folders import noted_load, noted_source, write_run_file
 from i2i_bench.records.record import Record, Scores
 from i2i_bench.report.figures import losses, samples
 from i2i_bench.runs import lock
 from i2i_bench.runs.bench import Bench
 from i2i_bench.runs.job import Job, build_model
 from i2i_bench.runs.lock import RunLock
-from i2i_bench.runs.provenance import make_record, source_of_training, training_costs
+from i2i_bench.runs.provenance import (
+    load_of_training,
+    make_record,
+    source_of_training,
+    training_costs,
+)
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.translations import Reference
 from i2i_bench.system import files
+from i2i_bench.system.processes import machine_load
 from i2i_bench.system.progress import Report
 from i2i_bench.training import checkpoint, loop, tensorboard
 from i2i_bench.training.checkpoint_file import Position
@@ -87,13 +94,14 @@ def _execute(job: Job, bench: Bench, ours: RunLock, *, store: Store | None, forc
     costs = training_costs(position, bench.device) | {"macs": macs, "modes": modes.names()}
     source = noted_source(folder)
     costs |= {"modes_left_out": left_out, "frozen": frozen_digests(model)}
-    costs |= {"source_sha256": source}
+    costs |= {"source_sha256": source, "load": load_of_training(folder, bench.crew.size)}
     made = make_record(job, model, costs, device=bench.device, folder=folder)
     if bench.crew.size > 1:
         made = made.model_copy(update={"device": f"{made.device}, {bench.crew.size} processes"})
     ours.require()
     path = record.write_record(with_scores(made, scores), bench.places.results)
-    write_run_file(folder, job.task_argument, is_finished=True, source=source)
+    load = noted_load(folder)
+    write_run_file(folder, job.task_argument, is_finished=True, source=source, load=load)
     return path
 
 
@@ -133,7 +141,9 @@ def _train(
 ) -> Position:
     folder = bench.places.runs / job.run.folder
     source = source_of_training(job, folder)
-    write_run_file(folder, job.task_argument, is_finished=False, source=source)
+    note = partial(write_run_file, folder, job.task_argument, is_finished=False, source=source)
+    load = noted_load(folder) or _loads()
+    note(load=load)
 
     def report(stage: str, done: int, of: int, values: Mapping[str, float]) -> None:
         ours.require()  # one report comes before each checkpoint
@@ -143,7 +153,15 @@ def _train(
         watch: Report = Watch(model, images, report)
         if "tensorboard" in bench.logs:
             watch = stack.enter_context(tensorboard.EventLog(folder, watch))
-        return train_together(model, job, bench, images, watch, test_set)
+        position = train_together(model, job, bench, images, watch, test_set)
+    note(load=load if len(load) > 1 else [*load, *_loads()])
+    return position
+
+
+def _loads() -> list[float]:
+    """Give the load of the machine now, where it is known."""
+    load = machine_load()
+    return [] if load is None else [load]
 
 
 def train_together(

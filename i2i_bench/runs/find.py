@@ -15,6 +15,7 @@ from i2i_bench.records.folders import (
     Places,
     find_folder,
     is_unfinished,
+    noted_load,
     noted_source,
     noted_task,
     write_run_file,
@@ -147,6 +148,7 @@ def note_task(job: Job, places: Places) -> None:
             job.task_argument,
             is_finished=not is_unfinished(folder),
             source=noted_source(folder),
+            load=noted_load(folder),
         )
 
 

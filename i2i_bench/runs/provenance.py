@@ -19,8 +19,8 @@ from i2i_bench.model import Model
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import count_parameters
 from i2i_bench.plugins.source import is_of, joined_sources, source_digest
-from i2i_bench.records.folders import noted_source
-from i2i_bench.records.record import Record
+from i2i_bench.records.folders import noted_load, noted_source
+from i2i_bench.records.record import MachineLoad, Record
 from i2i_bench.runs.job import Job
 from i2i_bench.tasks.validation import VALIDATION
 from i2i_bench.training import checkpoint
@@ -44,6 +44,20 @@ def training_costs(position: Position, device: torch.device) -> dict[str, Any]:
         "peak_memory_bytes": position.peak_memory,
         "peak_memory_of": "device" if device.type == "cuda" else "process",
     }
+
+
+def load_of_training(folder: Path, num_processes: int) -> MachineLoad | None:
+    """Return how much else ran as a training began and ended; None where it is not noted.
+
+    Args:
+        folder: Of the run, which notes it.
+        num_processes: That trained together.
+    """
+    noted = noted_load(folder)
+    if len(noted) < 2:
+        return None
+    start, end = noted
+    return MachineLoad(start=start, end=end, threads=torch.get_num_threads() * num_processes)
 
 
 def source_of_training(job: Job, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Tell whether this process is one of several that train together."""
+"""Tell whether this process is one of several that train together, and what else runs."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ def several() -> bool:
         if not os.environ[name].isdecimal():
             raise ValueError(f"{name} is {os.environ[name]!r}; torchrun sets a number")
     return True
+
+
+def machine_load() -> float | None:
+    """Return the machine's load, processes that ran or waited for a processor in the last minute.
+
+    None where the system does not tell.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None

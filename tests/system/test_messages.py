@@ -56,7 +56,7 @@ def carry_out(task, report=quiet):
     """Carry out one run, saving after every step; give its record without what was measured."""
     run_one_by_one(jobs(task), bench(report), force=False, say=lambda line: None)
     (found,) = record.read_records(Path("results"))
-    return found.model_dump(exclude={"seconds", "images_per_second", "peak_memory_bytes"})
+    return found.model_dump(exclude={"load", "seconds", "images_per_second", "peak_memory_bytes"})
 
 
 @pytest.mark.parametrize("place", ["--results", "--runs"])

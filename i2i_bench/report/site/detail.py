@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, External, Record, Score
-from i2i_bench.report.columns import COSTS
+from i2i_bench.report.columns import COSTS, SHARED, TIMED
 from i2i_bench.report.site.command import RepeatCommand, repeat_command
 from i2i_bench.scoring.metric_set import known_metrics
 
@@ -117,6 +117,9 @@ def _facts(runs: Sequence[Record]) -> dict[str, str]:
         "pretrained networks": each(_named(r.frozen, " ") for r in runs if r.frozen),
         "code of the model": each(r.source_sha256 for r in runs if r.source_sha256),
         "modes of training": each(", ".join(r.modes) for r in runs if r.modes),
+        "measured beside other work": each(
+            str(r.load) for r in runs if r.load and r.load.is_shared
+        ),
         "modes left out": each(_named(r.modes_left_out, ": ") for r in runs if r.modes_left_out),
     }
     return {name: text for name, text in facts.items() if text}
@@ -139,7 +142,11 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, str]:
 def _cost_cells(run: Record) -> tuple[str, ...]:
     values = (run.images_per_second, run.seconds, run.peak_memory_bytes)
     pairs = zip(COSTS[1:], values, strict=True)  # the parameters are a fact
-    return tuple(NONE if value is None else column.text(value) for column, value in pairs)
+    mark = SHARED if run.load and run.load.is_shared else ""
+    return tuple(
+        NONE if value is None else column.text(value) + mark * (column.key in TIMED)
+        for column, value in pairs
+    )
 
 
 def _scores(records: Sequence[AnyRecord]) -> tuple[Scored, ...]:
