@@ -76,6 +76,23 @@ def init_tensorflow(network: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(module.bias)
 
 
+def init_tensorpack(network: nn.Module) -> None:
+    """Draw weights as tensorpack does: U(-b, b), b the root of 0.999 over the fan-in.
+
+    For transposed convolutions the fan-in counts output channels. Dilated convolutions are
+    TensorFlow's own, from U(-c, c), c the root of 6 over fan-in and fan-out together. Biases are
+    left as they are.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and max(module.dilation) > 1:
+            nn.init.xavier_uniform_(module.weight)
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            is_up = isinstance(module, nn.ConvTranspose2d)
+            channels = module.out_channels if is_up else module.in_channels
+            bound = (0.999 / (channels * math.prod(module.kernel_size))) ** 0.5
+            nn.init.uniform_(module.weight, -bound, bound)
+
+
 def start_alike(networks: Iterable[nn.ModuleDict]) -> None:
     """Give the networks of domain b the weights of those of domain a, where their shapes agree.
 

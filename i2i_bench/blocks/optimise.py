@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -71,6 +72,60 @@ class TensorFlowRMSProp(Optimizer):
                 root = (square + group["epsilon"]).sqrt_()
                 parameter.sub_(group["lr"] * gradient / root)
         return loss
+
+
+class TensorFlowAdam(Optimizer):
+    """Adam as TensorFlow 1 has it: epsilon is added to the root before any correction.
+
+    It does not count its steps: its learning rate is to have the factor ``adam_correction`` of the
+    step. Networks that TensorFlow trains in turns by one optimiser share a count that way. A
+    parameter without a gradient keeps its value and its moments.
+
+    Args:
+        parameters: What to train.
+        lr: Learning rate, corrected; a tensor on the device while steps are captured.
+        betas: Decays of the moments.
+        epsilon: Added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Tensor,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "epsilon": epsilon, "capturable": False}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
+        """Take one step down the gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["first"] = torch.zeros_like(parameter)
+                    state["second"] = torch.zeros_like(parameter)
+                gradient = parameter.grad
+                state["first"].lerp_(gradient, 1 - beta1)
+                state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                root = state["second"].sqrt().add_(group["epsilon"])
+                parameter.sub_(group["lr"] * state["first"] / root)
+        return loss
+
+
+def adam_correction(step: int, betas: tuple[float, float]) -> float:
+    """Give the factor of the learning rate by which Adam corrects its moments at a 1-based step."""
+    beta1, beta2 = betas
+    return math.sqrt(1 - beta2**step) / (1 - beta1**step)
 
 
 def set_learning_rate(optimizers: Mapping[str, Optimizer], value: float) -> None:

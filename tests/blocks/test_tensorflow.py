@@ -9,7 +9,7 @@ from torch import nn
 
 from i2i_bench.blocks.losses import gradient_penalty, wasserstein
 from i2i_bench.blocks.normalise import InstanceNorm, MomentNorm
-from i2i_bench.blocks.optimise import TensorFlowRMSProp
+from i2i_bench.blocks.optimise import TensorFlowAdam, TensorFlowRMSProp, adam_correction
 
 
 def step(optimizer, parameter, gradient):
@@ -30,17 +30,36 @@ def test_mean_square_starts_at_one_and_epsilon_is_inside_the_root(is_on_device):
         assert weight.item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_parameter_without_gradient_is_left_alone():
+@pytest.mark.parametrize("is_on_device", [False, True])
+def test_adam_adds_epsilon_to_the_root_of_what_is_not_corrected(is_on_device):
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = TensorFlowAdam([weight], 0.0, (0.5, 0.9), epsilon=0.01)
+    expected = first = second = 0.0
+    for number, gradient in enumerate((2.0, 0.0, -0.5), 4):  # an own count is not kept
+        rate = 0.1 * adam_correction(number, (0.5, 0.9))
+        optimizer.param_groups[0]["lr"] = (
+            torch.tensor(rate, dtype=torch.float64) if is_on_device else rate
+        )
+        step(optimizer, weight, gradient)
+        first, second = 0.5 * first + 0.5 * gradient, 0.9 * second + 0.1 * gradient**2
+        corrected = 0.1 * math.sqrt(1 - 0.9**number) / (1 - 0.5**number)
+        expected -= corrected * first / (math.sqrt(second) + 0.01)
+        assert weight.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [TensorFlowRMSProp, TensorFlowAdam])
+def test_a_parameter_without_gradient_is_left_alone(kind):
     first, second = (nn.Parameter(torch.ones(2)) for _ in range(2))
-    optimizer = TensorFlowRMSProp([first, second], 0.1)
+    optimizer = kind([first, second], 0.1)
     step(optimizer, first, 1.0)
     assert second.tolist() == [1.0, 1.0]
     assert second not in optimizer.state
 
 
-def test_saved_optimiser_continues_to_the_bit():
+@pytest.mark.parametrize("kind", [TensorFlowRMSProp, TensorFlowAdam])
+def test_saved_optimiser_continues_to_the_bit(kind):
     weights = [nn.Parameter(torch.ones(3)) for _ in range(2)]
-    whole, again = (TensorFlowRMSProp([weight], 0.1) for weight in weights)
+    whole, again = (kind([weight], 0.1) for weight in weights)
     step(whole, weights[0], 3.0)
     weights[1].data.copy_(weights[0])
     again.load_state_dict(copy.deepcopy(whole.state_dict()))

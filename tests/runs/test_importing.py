@@ -45,6 +45,7 @@ FAMILIES = {  # fixture → model
     "distancegan": "distancegan",
     "drit": "drit",
     "instagan": "instagan",
+    "ganimorph": "ganimorph",
     "ugatit_light": "ugatit-light",
     "ugatit_full": "ugatit",
 }
@@ -68,6 +69,10 @@ def save(golden, tmp_path):
             return folder
         if fixture == "drit":
             torch.save({name: numbers.network(name) for name in DRIT}, folder / "00001.pth")
+            return folder
+        if fixture == "ganimorph":  # all variables in one file
+            named = {k.partition("/")[2]: t for k, t in numbers.init.items() if k[3] == "_"}
+            torch.save(named, folder / "ganimorph.pt")
             return folder
         if fixture.startswith("ugatit"):
             networks = {name: golden("ugatit_light").network(name) for name in UGATIT}

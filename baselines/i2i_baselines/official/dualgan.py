@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from i2i_baselines.official.tensorflow import channels_first, find_rewritten
 from i2i_bench import official
 
 NETWORKS = {  # theirs are named after the generator: A_g translates a to b, and A_d judges b
@@ -23,6 +24,10 @@ LEAVES = {
     **{"Matrix": "weight", "bias": "bias"},
 }
 LEVELS = r"e(\d+)_conv\."  # names of the layers that halve
+REWRITE = (
+    "r = tf.train.load_checkpoint('DualNet.model-1'); torch.save({n: torch.from_numpy("
+    "r.get_tensor(n)) for n in r.get_variable_to_shape_map()}, 'dualgan.pt')"
+)
 LINEAR = "d_h3_lin"  # head of a discriminator of whole images
 DISCRIMINATORS = {  # convolutions, normalisations and head, in their order
     "2017": ("h0_conv", "h1_conv bn1", "h2_conv bn2", "h3_conv bn3", "h4"),
@@ -48,7 +53,7 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         ValueError: For TensorFlow's own file, with what to do; if the file is missing or damaged,
             or its tensors are not those of DualGAN.
     """
-    networks = _split(official.read_state_dict(_find(path)))
+    networks = _split(official.read_state_dict(find_rewritten(path, REWRITE)))
     facts = infer_facts(networks)
     parts = []
     for name, state in networks.items():
@@ -62,31 +67,6 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         )
         parts.append((state, official.below(NETWORKS[name], stems)))
     return facts, parts
-
-
-def _find(path: Path) -> Path:
-    """Give the one torch file of a folder, or the file itself.
-
-    Raises:
-        ValueError: If there is none, or it is TensorFlow's.
-    """
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    theirs = [
-        each.name for each in files if re.search(r"\.(index|meta|data-\d+-of-\d+)$", each.name)
-    ]
-    found = [each for each in files if each.suffix in (".pt", ".pth")]
-    if theirs and not found:
-        raise ValueError(
-            f"{theirs[0]} is TensorFlow's, which is not read here; where TensorFlow is installed, "
-            "write its variables to a file for torch and import that: r = tf.train.load_checkpoint("
-            "'DualNet.model-1'); torch.save({n: torch.from_numpy(r.get_tensor(n)) for n in "
-            "r.get_variable_to_shape_map()}, 'dualgan.pt')"
-        )
-    if not path.is_file() and len(found) != 1:
-        raise ValueError(
-            f"{path} holds {len(found)} files .pt or .pth; one of all variables is needed"
-        )
-    return path if path.is_file() else found[0]
 
 
 def _split(state: official.StateDict) -> dict[str, official.StateDict]:
@@ -112,7 +92,7 @@ def _lay_out(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     TensorFlow flattens (height, width, channels) before a linear layer, and we channels first.
     """
-    found = {n: t.permute(3, 2, 0, 1) if t.ndim == 4 else t for n, t in tensors.items()}
+    found = channels_first(tensors)
     head = f"{LINEAR}.weight"
     last = found.get("h3_1_conv.weight")
     if head in found and found[head].ndim == 2 and last is not None and len(last):
