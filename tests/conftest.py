@@ -255,6 +255,7 @@ class Loopback(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.files: dict[str, Served] = {}
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, range
+        self.told: list[dict[str, str]] = []  # headers of each of these
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def serve(self, path: str, content: bytes = b"", **options: Any) -> str:
@@ -279,6 +280,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.close_connection = True
         wanted = self.headers.get("Range")
         self.server.asked.append((self.command, self.path, wanted))
+        self.server.told.append(dict(self.headers))
         served = self.server.files.get(self.path, Served(status=404))
         tag = f'"{hashlib.sha256(served.content).hexdigest()[:8]}"'
         is_part = wanted and served.ranges and served.status == 200

@@ -148,17 +148,19 @@ def fetch_data(
     """Fetch the images of TASK, after showing what they are and their licence.
 
     Interrupted downloads resume. The folder of the task appears whole and verified, or not at all.
+    TASK may be a data set of the Hugging Face hub, and so may --url: hf:owner/name.
 
     \b
     Example:
       i2i-bench data fetch horse2zebra
+      i2i-bench data fetch hf:huggan/selfie2anime
       i2i-bench data fetch selfie2anime --file downloads/selfie2anime.zip
     """
     from i2i_bench.cli.progress import Reporter
     from i2i_bench.tasks import catalogue
 
-    folder, force = where["data"] / task, bool(where["force"])
-    found = catalogue.find_source(task)
+    force, found = bool(where["force"]), catalogue.find_source(task, where["data"])
+    folder = found.place(where["data"])
     if not force and (there := found.count_present(folder)):
         click.echo(f"{task} is there: {_numbers(there)} in {folder}")
         return
@@ -167,7 +169,7 @@ def fetch_data(
     _agree(yes)
     with Reporter() as report:
         counts = found.fetch(offer, report=_stages(report, task), force=force, keep=keep)
-    click.echo(f"{task} is complete: {_numbers(counts)} in {folder}")
+    click.echo(f"{task} is complete: {_numbers(counts)} in {offer.target}")
 
 
 def _agree(yes: bool) -> None:
@@ -200,8 +202,8 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
     for task in chosen:
         try:
             with Reporter() as report:
-                source = catalogue.find_source(task)
-                lines = source.verify(data / task, _stages(report, task), force=force)
+                source = catalogue.find_source(task, data)
+                lines = source.verify(source.place(data), _stages(report, task), force=force)
             click.echo("\n".join(lines))
         except ValueError as error:
             failed.append(str(error))

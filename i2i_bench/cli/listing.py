@@ -92,7 +92,8 @@ def tasks(data: Path) -> None:
     columns(("task", "state", "size", "trainA/trainB/testA/testB", "what", "licence"), rows)
     click.echo(
         "\nAlso: any folder with trainA, trainB, testA and testB, or with train/DOMAIN and "
-        "test/DOMAIN for many domains, given by its path.\nTasks with labels show train/test, and "
+        "test/DOMAIN for many domains, given by its path; and data sets of the Hugging Face "
+        "hub, as hf:owner/name.\nTasks with labels show train/test, and "
         "parts of them are tasks, given after a colon:"
     )
     for whole in catalogue.labelled_sets():

@@ -80,7 +80,10 @@ MODELS = "Name of an installed model (see i2i-bench models); repeatable."
 
 
 def _tasks(*, required: bool) -> Decorator:
-    what = "Task name such as stripes (see i2i-bench tasks), or a folder of images; repeatable."
+    what = (
+        "Task name such as stripes (see i2i-bench tasks), a folder of images, or hf:owner/name of "
+        "the Hugging Face hub; repeatable."
+    )
     return click.option("--task", "tasks", multiple=True, required=required, help=what)
 
 

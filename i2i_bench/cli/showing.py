@@ -103,7 +103,7 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
     count = options["count"] or {"masks": 2, "evolution": 1, "styles": 4, "comparison": 6}[kind]
     choice = Choice(options["directions"], options["names"], count)
     if kind == "comparison":
-        name = catalogue.task_name_of(task) if task else ""
+        name = catalogue.task_name_of(task, places.data) if task else ""
         runs = wanted or pictures.finished_runs(name, places)
         return pictures.comparison_figures(runs, None if task == name else task, choice, places)
     if kind == "styles":
@@ -156,7 +156,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
         raise click.UsageError("README.md holds all tasks; leave --task and --format out")
     if write or check or is_typed("results"):
         record.require_results(results)
-    task = task and catalogue.task_name_of(task)
+    task = task and catalogue.task_name_of(task, options["data"])
     records = [*record.read_records(results), *record.read_external_records(results)]
     if layout == "html":
         _page(records, task, options)

@@ -37,6 +37,7 @@ from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.scoring.sample import Meter, reason_of_missing, sample_of
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task, TaskImage
@@ -134,7 +135,8 @@ def find_task_of_sides(sides: Sequence[Side], typed: str | None, places: Places)
     runs = [side.images for side in sides if isinstance(side.record, Record)]
     noted = [task for folder in runs if (task := noted_task(folder))]
     argument = next(iter([*([typed] if typed else []), *noted]), names[0])
-    if not catalogue.find_named(argument) and not catalogue.split_folder(argument)[0].is_dir():
+    is_named = is_hub_name(argument) or catalogue.find_named(argument)
+    if not is_named and not catalogue.split_folder(argument)[0].is_dir():
         raise ValueError(f"where task {names[0]} lies is not known; name its folder with --task")
     task = catalogue.find_task(argument, places.data)
     if task.name != names[0]:

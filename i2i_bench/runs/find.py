@@ -25,6 +25,7 @@ from i2i_bench.records.run import Run
 from i2i_bench.runs.job import OFFICIAL, SPLIT, Job
 from i2i_bench.runs.plan import full_argument, require_task, started_config
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.validation import TEST, scored_on
 from i2i_bench.training import checkpoint
@@ -130,7 +131,8 @@ def find_task_of_run(folder: Path, task: str | None, places: Places) -> tuple[Ta
     argument = task or noted_task(folder)
     if argument is None:
         raise ValueError(f"{folder / RUN_FILE} does not say which task the run is of")
-    if not task and os.sep in argument and not catalogue.split_folder(argument)[0].exists():
+    is_folder = os.sep in argument and not is_hub_name(argument)
+    if not task and is_folder and not catalogue.split_folder(argument)[0].exists():
         raise ValueError(
             f"{folder} was made with the images in {argument}, which are not there; --task FOLDER "
             "says where they are now"

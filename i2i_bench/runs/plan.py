@@ -111,7 +111,7 @@ def make_job(
 
 def full_argument(typed: str, task: Task) -> str:
     """Return what finds a task from anywhere: its name, or the absolute path of a folder."""
-    return str(Path(typed).resolve()) if task.kind == "folder" else task.name
+    return str(Path(typed).resolve()) if task.kind == "folder" else task.argument or task.name
 
 
 def settings_for(name: str, model_class: type[Model], preset: Preset, task: Task) -> Settings:

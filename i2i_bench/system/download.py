@@ -10,8 +10,8 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -45,6 +45,12 @@ def _accept_any(path: Path, sha256: str) -> None:
     del path, sha256
 
 
+def _explain_nothing(status: int) -> str:
+    """Leave the words to the server."""
+    del status
+    return ""
+
+
 def _show_nothing(done: int, total: int) -> None:
     """Ignore progress."""
     del done, total
@@ -60,6 +66,8 @@ class Wanted:
         largest: Bytes; what is larger is refused.
         digits: Leading hexadecimal digits of its sha256, or all; "" where none are published.
         accept: Called with the whole file and its sha256; raises ValueError if it is unfit.
+        headers: That the servers need, such as a token.
+        explain: Says in words what the status of a refusal means; "" leaves it to the server's.
     """
 
     name: str
@@ -67,6 +75,8 @@ class Wanted:
     largest: int
     digits: str = ""
     accept: Accept = _accept_any
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    explain: Callable[[int], str] = _explain_nothing
 
 
 @dataclass(frozen=True)
@@ -171,10 +181,11 @@ def _first_whole(wanted: Wanted, target: Path, progress: Progress, patience: Pat
     part, failures = part_of(target), []
     for url in wanted.urls:
         try:
-            Transfer(check_url(url), part, wanted.largest, progress, patience).carry_out()
+            address, largest = check_url(url), wanted.largest
+            Transfer(address, part, largest, progress, patience, wanted.headers).carry_out()
             sha256 = _verified(part, wanted)
         except TransferRefused as refusal:
-            failures.append(f"{shown(url)}: {refusal}")
+            failures.append(f"{shown(url)}: {wanted.explain(refusal.status) or refusal}")
         except ValueError as error:
             discard_part(part)
             failures.append(f"{shown(url)}: {error}")
@@ -216,7 +227,7 @@ def adopt_file(wanted: Wanted, source: Path, target: Path) -> Seen:
         part = part_of(target)
         discard_part(part)
         shutil.copyfile(source, part)
-        if _sha256(part) != sha256:
+        if sha256_of(part) != sha256:
             discard_part(part)
             raise ValueError(f"{source} changed while it was copied; try again")
         _put(part, target)
@@ -266,7 +277,8 @@ def _put(part: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -283,7 +295,7 @@ def _verified(path: Path, wanted: Wanted) -> str:
     with path.open("rb") as file:
         if file.read(512).lstrip().lower().startswith(_WEB_PAGE):
             raise ValueError("it is a web page, perhaps of a login, and not the file")
-    sha256 = _sha256(path)
+    sha256 = sha256_of(path)
     if not sha256.startswith(wanted.digits):
         raise ValueError(
             f"sha256 {sha256[:8]}... is wrong: the publisher's begins {wanted.digits[:8]}"

@@ -7,8 +7,8 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,29 @@ if TYPE_CHECKING:
 from i2i_bench.system.files import write_text
 from i2i_bench.system.progress import Progress
 
+USER_AGENT = "i2i-bench"
+
 _CHUNK = 1 << 16  # bytes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class TransferRefused(Exception):
-    """What an address gives is not what is wanted, and asking again would not help."""
+    """What an address gives is not what is wanted, and asking again would not help.
+
+    Attributes:
+        status: Of the answer; 0 where it is not for its status.
+    """
+
+    def __init__(self, words: str, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
 
 
-class _Break(Exception):
+class TransferBroken(Exception):
     """A transfer broke off in a way that may not happen again."""
 
 
-class _Changed(_Break):
+class _Changed(TransferBroken):
     """The file on the server is not the one that a part was downloaded of."""
 
 
@@ -102,6 +112,7 @@ class Transfer:
         largest: Bytes; what is larger is refused.
         progress: Called after each piece.
         patience: With the server.
+        headers: That the server needs, such as a token.
     """
 
     url: str
@@ -109,6 +120,7 @@ class Transfer:
     largest: int
     progress: Progress
     patience: Patience
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def carry_out(self) -> None:
         """Download, resuming after breaks.
@@ -120,7 +132,7 @@ class Transfer:
         while True:
             try:
                 return self._ask()
-            except _Break as broken:
+            except TransferBroken as broken:
                 if isinstance(broken, _Changed):
                     discard_part(self.part)
                 have = self._have()[0]
@@ -146,10 +158,10 @@ class Transfer:
         have, known = self._have()
         if known and have == known.total:
             return  # it was stopped between the last byte and the move to its place
-        headers = {"Accept-Encoding": "identity", "User-Agent": "i2i-bench"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **self.headers}
         if known:
             headers |= {"Range": f"bytes={have}-", "If-Range": known.condition()}
-        with _in_words(), self._open(headers) as response:
+        with in_words(), self._open(headers) as response:
             _check_status(response)
             start, found = _understand(response, self.url)
             if start and not (known and start == have and found.is_of(known)):
@@ -192,11 +204,11 @@ class Transfer:
                 file.write(chunk)
                 self.progress(size, total)
         if total and size != total:
-            raise _Break(f"it ended after {size} of {total} bytes")
+            raise TransferBroken(f"it ended after {size} of {total} bytes")
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """Say in words what went wrong between here and a server."""
     import requests
 
@@ -207,14 +219,14 @@ def _in_words() -> Iterator[None]:
     except requests.TooManyRedirects:
         raise TransferRefused("it redirects without end") from None
     except requests.exceptions.ProxyError:
-        raise _Break("the proxy does not answer") from None
+        raise TransferBroken("the proxy does not answer") from None
     except requests.Timeout:
-        raise _Break("no answer in time") from None
+        raise TransferBroken("no answer in time") from None
     except requests.exceptions.ChunkedEncodingError:
-        raise _Break("the connection broke off") from None
+        raise TransferBroken("the connection broke off") from None
     except requests.ConnectionError as error:
         is_slow = "timed out" in str(error)
-        raise _Break("no answer in time" if is_slow else "no connection") from None
+        raise TransferBroken("no answer in time" if is_slow else "no connection") from None
     except requests.RequestException as error:  # such as a redirect to something else than http
         raise TransferRefused(f"it cannot be asked ({type(error).__name__})") from None
 
@@ -226,9 +238,9 @@ def _check_status(response: Response) -> None:
     if status == 416:  # what is there is no beginning of the file that is there now
         raise _Changed(words)
     if status == 429 or status >= 500:
-        raise _Break(words)
+        raise TransferBroken(words)
     if status not in (200, 206):
-        raise TransferRefused(words)
+        raise TransferRefused(words, status)
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise TransferRefused("it is a web page, perhaps of a login, and not the file")
 

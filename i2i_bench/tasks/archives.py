@@ -278,3 +278,13 @@ def remove(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
+
+
+def put_folder(draft: Path, target: Path) -> None:
+    """Move a complete folder to its place, after moving away what was there."""
+    old = target.with_name(f".{target.name}.old")
+    remove(old)
+    if target.exists():
+        target.rename(old)
+    draft.rename(target)
+    remove(old)

@@ -15,6 +15,8 @@ from typing import Any
 
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import embedded, faces, many_domains
+from i2i_bench.tasks.hub.name import is_hub_name
+from i2i_bench.tasks.hub.source import hub_source
 from i2i_bench.tasks.published import Published
 from i2i_bench.tasks.selection import Selection, select
 from i2i_bench.tasks.source import Source, TaskState
@@ -129,12 +131,18 @@ def split_folder(typed: str) -> tuple[Path, str]:
     return Path(before), after
 
 
-def find_source(name: str) -> Source:
-    """Give the source of a catalogued task.
+def find_source(name: str, data: Path = Path()) -> Source:
+    """Give the source of a catalogued task, or of a data set of the Hugging Face hub.
+
+    Args:
+        name: As typed after ``--task``.
+        data: Folder of data, where those of the hub are.
 
     Raises:
         ValueError: If it is no name of one, with what to do.
     """
+    if is_hub_name(name):
+        return hub_source(name, data)
     if selection := find_selection(name):
         whole = selection.whole.name
         raise ValueError(f"{name} has no files of its own: they are those of task {whole!r}")
@@ -153,7 +161,8 @@ def find_task(name_or_path: str, data: Path) -> Task:
     """Give the task of a name, or of a folder; of either, what is selected after a colon.
 
     Args:
-        name_or_path: An embedded or catalogued name, else the path of a folder of images.
+        name_or_path: An embedded or catalogued name, that of a data set of the Hugging Face hub,
+            else the path of a folder of images.
         data: Folder that holds one folder for each catalogued task.
 
     Raises:
@@ -163,6 +172,9 @@ def find_task(name_or_path: str, data: Path) -> Task:
         return EMBEDDED[name_or_path]
     if name_or_path in sources():
         return sources()[name_or_path].make_task(data / name_or_path)
+    if is_hub_name(name_or_path):
+        source = hub_source(name_or_path, data)
+        return source.make_task(source.place(data))
     if selection := find_selection(name_or_path):
         whole = selection.whole
         if isinstance(whole, Task):
@@ -194,16 +206,22 @@ def name_tasks(is_fit: Callable[[Task | Source], bool]) -> list[str]:
     return [name for name, each in known.items() if is_fit(each)]
 
 
-def task_name_of(typed: str) -> str:
+def task_name_of(typed: str, data: Path = Path()) -> str:
     """Return the name of a task in records; a folder's has a hash of its files.
 
     A folder without images is taken for a name, as folders of records and runs are named so.
+
+    Args:
+        typed: What is typed after ``--task``.
+        data: Folder of data, where data sets of the Hugging Face hub are.
 
     Raises:
         ValueError: If it is a folder of images that are no task, or selects what is not there.
     """
     if selection := find_selection(typed):
         return selection.name
+    if is_hub_name(typed):
+        return find_task(typed, data).name
     path, _ = split_folder(typed)
     is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
     return find_task(typed, Path()).name if is_folder and not find_named(typed) else typed

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from i2i_bench.system import download, first_seen
-from i2i_bench.system.download import Seen, Wanted
+from i2i_bench.system.download import DownloadError, Seen, Wanted
 from i2i_bench.system.prefetch import prefetch
 from i2i_bench.tasks import archives
 from i2i_bench.tasks.archives import ArchiveError, Bounds
 from i2i_bench.tasks.halves import find_root
+from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.source import FetchProgress, Offer, deviations
 from i2i_bench.tasks.two_domains import FOLDERS, SplitAndDomain, contents_hash, pair_files, scan
@@ -41,11 +43,33 @@ def fetch_archive(
         ValueError: If the archive cannot be had, is refused, or does not hold what was published.
     """
     if offer.file is not None:
-        return _install(offer, offer.file, report, force=force)
+        fill = partial(_fill_from_archive, offer.file, report)
+        return install(offer, fill, offer.file.name, report, force=force)
+    refusals = []
+    for fetch in (
+        *([_from_archive] if offer.urls else []),
+        *(partial(_from_hub, n) for n in offer.hub),
+    ):
+        try:
+            return fetch(offer, report=report, force=force, keep=keep)
+        except DownloadError as error:
+            refusals.append(str(error))
+    raise DownloadError("; ".join(refusals))
+
+
+def _from_archive(
+    offer: Offer, *, report: FetchProgress, force: bool, keep: bool
+) -> dict[str, int]:
+    """Download an archive, unless it was kept, and install what it holds."""
     archive = offer.target.parent / ARCHIVES / offer.archive
     try:
-        _download(offer, archive, report)
-        counts = _install(offer, archive, report, force=force)
+        download.download_file(
+            Wanted(f"archive {offer.archive}", offer.urls, LARGEST_ARCHIVE),
+            archive,
+            progress=lambda done, total: report("fetch", done, total),
+        )
+        fill = partial(_fill_from_archive, archive, report)
+        counts = install(offer, fill, archive.name, report, force=force)
     except ArchiveError:
         archive.unlink(missing_ok=True)  # it would be refused again
         raise
@@ -58,36 +82,75 @@ def fetch_archive(
             archive.parent.rmdir()
 
 
-def _download(offer: Offer, target: Path, report: FetchProgress) -> None:
-    """Download an archive, unless it was kept."""
-    download.download_file(
-        Wanted(f"archive {offer.archive}", offer.urls, LARGEST_ARCHIVE),
-        target,
-        progress=lambda done, total: report("fetch", done, total),
-    )
+def _from_hub(
+    name: str, offer: Offer, *, report: FetchProgress, force: bool, keep: bool
+) -> dict[str, int]:
+    """Download a data set of the hub, and install what it holds.
+
+    Raises:
+        DownloadError: If it cannot be had, or holds something else.
+    """
+    from i2i_bench.tasks.hub.fetch import Wish, find_offer, write_hub_images
+    from i2i_bench.tasks.hub.name import parse_hub_name
+
+    wish = Wish(offer.counts, offer.paired, offer.target.parent / ARCHIVES, keep)
+    try:
+        found = find_offer(parse_hub_name(name))
+    except ValueError as error:
+        raise DownloadError(f"{name}: {error}") from None
+
+    def fill(draft: Path) -> None:
+        write_hub_images(found, draft, wish, report)
+
+    try:
+        return install(offer, fill, found.origin, report, force=force)
+    except (ArchiveError, DownloadError) as error:
+        raise DownloadError(f"{name}: {error}") from None
 
 
-def _install(offer: Offer, archive: Path, report: FetchProgress, *, force: bool) -> dict[str, int]:
-    """Put the images of an archive into the task's folder; count them."""
-    draft = offer.target.with_name(f".{offer.name}.part")
+def install(
+    offer: Offer,
+    fill: Callable[[Path], None],
+    origin: str,
+    report: FetchProgress,
+    *,
+    force: bool,
+) -> dict[str, int]:
+    """Put images into the task's folder, which appears complete or not at all; count them.
+
+    Args:
+        offer: Of the images.
+        fill: Writes them into an empty folder, or into one below it.
+        origin: Where they come from.
+        report: Told of progress.
+        force: Whether to replace images that are not those seen first.
+
+    Raises:
+        ArchiveError: If they are not what was published.
+    """
+    draft = offer.target.with_name(f".{offer.target.name}.part")
     archives.remove(draft)  # of a process that was killed
     try:
-        files = _unpack(offer, archive, draft, report, force=force)
+        draft.mkdir(parents=True)
+        fill(draft)
+        files = _check(offer, draft, origin, report, force=force)
         counts = count_images(files)
-        _replace(_root_of(files), offer.target)
+        archives.put_folder(_root_of(files), offer.target)
     finally:
         archives.remove(draft)
     return counts
 
 
-def _unpack(
-    offer: Offer, archive: Path, draft: Path, report: FetchProgress, *, force: bool
-) -> dict[SplitAndDomain, list[Path]]:
-    """Unpack an archive into a draft of the task's folder; list its images."""
-    draft.mkdir(parents=True)
+def _fill_from_archive(archive: Path, report: FetchProgress, draft: Path) -> None:
     archives.unpack(
         archive, draft, bounds=Bounds(), progress=lambda done, of: report("unpack", done, of)
     )
+
+
+def _check(
+    offer: Offer, draft: Path, origin: str, report: FetchProgress, *, force: bool
+) -> dict[SplitAndDomain, list[Path]]:
+    """List the images of a draft, if they are what was published."""
     try:
         root = find_root(draft, report, paired=offer.paired)
         files = scan(root)
@@ -99,10 +162,10 @@ def _unpack(
     except ValueError as error:
         reason = str(error).replace(f"{draft}{os.sep}", "")
         raise ArchiveError(
-            f"archive {archive.name} does not hold what was published as {offer.name}: {reason}; "
-            "nothing of it is kept"
+            f"{origin if is_hub_name(origin) else f'archive {origin}'} does not hold what was "
+            f"published as {offer.name}: {reason}; nothing of it is kept"
         ) from None
-    remember(offer.target, files, origin=archive.name, force=force)
+    remember(offer.target, files, origin=origin, force=force)
     return files
 
 
@@ -154,13 +217,3 @@ def count_images(files: Files) -> dict[str, int]:
 def num_bytes(files: Files) -> int:
     """Add up the sizes of images."""
     return sum(file.stat().st_size for listed in files.values() for file in listed)
-
-
-def _replace(draft: Path, target: Path) -> None:
-    """Move a complete folder to its place, after moving away what was there."""
-    old = target.with_name(f".{target.name}.old")
-    archives.remove(old)
-    if target.exists():
-        target.rename(old)
-    draft.rename(target)
-    archives.remove(old)

@@ -83,6 +83,20 @@ def read_image_size(path: Path, file: BinaryIO | None = None) -> tuple[int, int]
         return image.size
 
 
+def read_image_format(path: Path, file: BinaryIO | None = None) -> str:
+    """Read from the header in which of ``FORMATS`` an image is that ``read_image`` may read.
+
+    Args:
+        path: Of the file.
+        file: Its content, where that is not to be read from the path.
+
+    Raises:
+        ValueError: If the header is damaged, or of an image that would be refused.
+    """
+    with _open_image(path, file) as image:
+        return image.format or ""
+
+
 def read_mask(path: Path) -> NDArray[bool_]:
     """Read the mask of one object, (height, width): True where its grey value is above 127.
 

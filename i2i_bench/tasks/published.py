@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from i2i_bench.tasks.hub.name import is_hub_name, parse_hub_name
 from i2i_bench.tasks.image_file import SUFFIXES
 from i2i_bench.tasks.image_folder import PUBLISHED_SIZE, stamp
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState, deviations
@@ -27,7 +28,8 @@ class Published(Source):
 
     Attributes:
         archive: Name of the file, also at a mirror.
-        urls: Addresses that serve it; none where a page has to be visited or an account is needed.
+        urls: Addresses that serve it, and names of data sets of the Hugging Face hub that hold the
+            same; none where a page has to be visited or an account is needed.
         size: Of the archive, in words; "" where the publisher does not state it.
     """
 
@@ -111,8 +113,8 @@ class Published(Source):
         from i2i_bench.system import download
 
         where = tuple(urls) or download.with_mirror("data", self.archive, self.urls)
-        for url in where:
-            download.check_url(url)
+        hub = tuple(parse_hub_name(url).typed for url in where if is_hub_name(url))
+        addresses = tuple(download.check_url(url) for url in where if not is_hub_name(url))
         if file is None and not where:
             raise ValueError(
                 f"task {self.name!r} has no address to fetch it from: {self.how_to_get()}; --url "
@@ -120,7 +122,9 @@ class Published(Source):
             )
         if file is not None and not file.is_file():
             raise ValueError(f"there is no file {file}")
-        stated = file.stat().st_size if file else download.remote_size(where)
+        stated = file.stat().st_size if file else download.remote_size(addresses)
+        if not (file or stated):
+            stated = _size_on_hub(hub, is_needed=not addresses)
         return Offer(
             name=self.name,
             title=self.title,
@@ -129,7 +133,8 @@ class Published(Source):
             counts=self.counts,
             paired=self.paired,
             archive=self.archive,
-            urls=where,
+            urls=addresses,
+            hub=hub,
             file=file,
             target=folder,
             size=f"{stated / 1e6:.1f} MB" if stated else self._size_in_words(),
@@ -174,7 +179,9 @@ class Published(Source):
         """Say what to do for the images: from where, under which licence, how large they are."""
         terms = f"licence: {self.licence}; size: {self._size_in_words()}"
         if self.urls:
-            return f"{self._fetch_command()} gets them from {self.origin} ({terms})"
+            via = [url for url in self.urls if is_hub_name(url)]
+            by_way = f" or by way of {' or '.join(via)}" if via else ""
+            return f"{self._fetch_command()} gets them from {self.origin}{by_way} ({terms})"
         return (
             f"get {self.archive} by hand from {self.origin} ({terms}), then "
             f"{self._fetch_command()} puts them there"
@@ -218,6 +225,29 @@ class Published(Source):
                 f"task {self.name!r} in {folder} is paired, but names differ between a and b"
             )
         return files
+
+
+def _size_on_hub(names: Sequence[str], *, is_needed: bool) -> int | None:
+    """Ask the hub for the size of the first data set that it has; None where it states none.
+
+    Args:
+        names: Of the data sets.
+        is_needed: Whether there is no other source, so that a refusal is one of the whole.
+
+    Raises:
+        ValueError: If none can be had, and that is needed.
+    """
+    from i2i_bench.tasks.hub.fetch import find_offer
+
+    refusals = []
+    for name in names:
+        try:
+            return find_offer(parse_hub_name(name)).chosen.size
+        except ValueError as error:
+            refusals.append(str(error))
+    if refusals and is_needed:
+        raise ValueError("; ".join(refusals))
+    return None
 
 
 def _missing(folder: Path) -> list[str]:

@@ -108,6 +108,7 @@ class Selection:
             whole,
             name=self.name,
             title=self.title,
+            argument=whole.argument and self.typed,
             domains=domains,
             num_train={domain: len(reader.images("train", domain)) for domain in domains},
             num_test={domain: len(reader.images("test", domain)) for domain in domains},
@@ -335,4 +336,6 @@ def _examples(whole: Task | Source) -> tuple[str, str]:
 
 def _typed(whole: Task | Source) -> str:
     """Give what is typed for the whole set."""
-    return "path/to/folder" if isinstance(whole, Task) and whole.kind == "folder" else whole.name
+    if isinstance(whole, Task) and whole.kind == "folder":
+        return "path/to/folder"
+    return (isinstance(whole, Task) and whole.argument) or whole.name

@@ -28,9 +28,10 @@ class Offer:
         paired: Whether images of the same index must be a pair.
         archive: File name of the archive.
         urls: Where it is, in the order in which they are tried.
+        hub: Names of data sets of the Hugging Face hub that hold the same, tried afterwards.
         file: A file of the user's instead.
         target: Folder of the task.
-        size: Of the archive, in words.
+        size: Of the download, in words.
     """
 
     name: str
@@ -44,20 +45,22 @@ class Offer:
     file: Path | None
     target: Path
     size: str
+    hub: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Say what will be fetched, from where, under which licence, and how large it is."""
         from i2i_bench.system.download import shown
 
-        where = [str(self.file)] if self.file else [shown(url) for url in self.urls]
-        counts = (f"{folder} {number or 'any number'}" for folder, number in self.counts.items())
+        where = [str(self.file)] if self.file else [*map(shown, self.urls), *self.hub]
+        what = "archive" if self.file or self.urls else "data set"
+        counts = [f"{folder} {number or 'any number'}" for folder, number in self.counts.items()]
         return [
             f"{self.name}: {self.title}",
             f"  licence: {self.licence}",
             f"  origin: {self.origin}",
-            f"  archive: {' or '.join(where)}",
+            f"  {what}: {' or '.join(where)}",
             f"  size: {self.size}",
-            f"  images: {', '.join(counts)}",
+            f"  images: {', '.join(counts) or 'any number'}",
             f"  goes to: {self.target}",
         ]
 
@@ -123,6 +126,10 @@ class Source(ABC):
     def image_size(self) -> int:
         """Side in pixels."""
 
+    def place(self, data: Path) -> Path:
+        """Return the folder of the task in the folder of data."""
+        return data / self.name
+
     @abstractmethod
     def state(self, folder: Path) -> TaskState:
         """Tell by names of files, without opening any, whether the task can be run."""
@@ -164,7 +171,8 @@ class Source(ABC):
 
         Args:
             folder: Of the task.
-            urls: Where to get the archive, instead of the mirror and the publisher.
+            urls: Where to get the archive, instead of the mirror and the publisher; or data sets of
+                the Hugging Face hub.
             file: The archive itself, instead.
 
         Raises:

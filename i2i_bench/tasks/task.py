@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DOMAINS = ("a", "b")
 SPLITS = ("train", "test")
-Kind = Literal["embedded", "catalogued", "folder"]
+Kind = Literal["embedded", "catalogued", "folder", "hub"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ class Task:
             itself, but of a folder of the user's own.
         version: Raised when any byte or rule of the task changes.
         title: One line for people.
-        kind: Made by this package, listed in the catalogue, or a folder of the user's own.
+        kind: Made by this package, listed in the catalogue, a folder of the user's own, or a data
+            set of the Hugging Face hub.
         domains: Names of the domains; of a labelled task ``EVERY`` alone.
         image_size: Side of the published images in pixels.
         num_train: Training images of each domain.
@@ -143,6 +144,7 @@ class Task:
         split: Which images its test images are: ``test``, or ``validation`` where they are held out
             of those of training (see ``tasks.validation``).
         resize: How its images are to be resized, whatever a model's own choice; "" for that.
+        argument: What finds it after ``--task``, where neither its name nor a folder does; else "".
     """
 
     name: str
@@ -163,6 +165,7 @@ class Task:
     pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
     split: str = "test"
     resize: Literal["", "square", "short_side", "whole"] = ""
+    argument: str = ""
 
     @property
     def channels(self) -> Mapping[str, int]:

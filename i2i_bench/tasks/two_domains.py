@@ -206,8 +206,11 @@ def partner_name(path: Path, digest: str) -> str:
 
 
 def split_partner_name(name: str) -> tuple[str, str]:
-    """Split the name of a folder's task from what it selects, which is "" for the whole folder."""
-    found = re.fullmatch(r"(folder-.+-[0-9a-f]{8})\.(.+)", name)
+    """Split the name of a folder's task from what it selects, which is "" for the whole folder.
+
+    So is that of a data set of the Hugging Face hub.
+    """
+    found = re.fullmatch(r"((?:folder|hf)-.+-[0-9a-f]{8})\.(.+)", name)
     return (found[1], found[2]) if found else (name, "")
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from i2i_bench.system import first_seen
 from i2i_bench.tasks import catalogue
+from i2i_bench.tasks.hub.name import parse_hub_name
 from i2i_bench.tasks.published import Published
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
@@ -349,7 +350,10 @@ def test_each_task_says_what_from_where_and_how_large(source, places):
     assert source.origin in text and f"licence: {source.licence}; size: " in text
     assert f"i2i-bench data fetch {source.name}" in text
     for url in source.urls:
-        assert url.startswith(("https://", "http://")) and url.endswith(f"/{source.archive}")
+        if url.startswith("hf:"):
+            assert url in text and url == parse_hub_name(url).typed
+        else:
+            assert url.startswith(("https://", "http://")) and url.endswith(f"/{source.archive}")
 
 
 def test_archive_with_an_image_that_cannot_be_read_is_refused_whole(cli, places, server, small):

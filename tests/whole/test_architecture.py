@@ -34,6 +34,7 @@ WITHOUT_TORCH = ("tasks", "records", "metric", "system.messages", "system.files"
 THIRD_PARTIES = {  # design of the project: one more needs a reason
     *("torch", "torchvision", "cleanfid", "lpips", "click", "numpy", "pandas", "PIL", "scipy"),
     *("pydantic", "rich", "matplotlib", "jinja2", "requests", "ray"),
+    "pyarrow",  # reads parquet, where it is installed
     "triton",  # comes with PyTorch for CUDA
 }
 PARTS = [ROOT / "i2i_bench", ROOT / "baselines/i2i_baselines", *ROOT.glob("plugins/*/i2i_*")]

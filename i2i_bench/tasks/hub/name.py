@@ -1,0 +1,88 @@
+"""How a data set of the Hugging Face hub is named, as in ``hf:owner/name@revision:config``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+PREFIX = "hf:"
+MAIN = "main"  # the revision where none is typed
+GRAMMAR = "hf:owner/name, hf:owner/name@revision, hf:owner/name:configuration"
+
+_WORD = r"[A-Za-z0-9_][\w.-]*"
+_NAME = re.compile(
+    rf"hf:(?P<owner>{_WORD})/(?P<name>{_WORD})(?:@(?P<revision>[^\s:@]+))?"
+    r"(?::(?P<choice>[^:]+))?(?::(?P<selected>[^:]+))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A data set of the hub, and what of it.
+
+    Attributes:
+        owner: User or organisation.
+        name: Of the data set.
+        revision: Branch, tag or commit.
+        choice: What is typed after a colon: a configuration, two with a comma between them, or two
+            columns; "" where nothing is.
+        selected: What is typed after a second colon, of its labels; "" where nothing is.
+    """
+
+    owner: str
+    name: str
+    revision: str = MAIN
+    choice: str = ""
+    selected: str = ""
+
+    @property
+    def repository(self) -> str:
+        """Owner and name, as the hub writes them."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def folder(self) -> str:
+        """The name of a folder for all revisions of the set."""
+        return f"{self.owner}--{self.name}"
+
+    @property
+    def choice_folder(self) -> str:
+        """The name of a folder for what is chosen of a revision."""
+        return quote(self.choice, safe=",. ") if self.choice else "all"
+
+    @property
+    def typed(self) -> str:
+        """What is typed after ``--task``."""
+        revision = f"@{self.revision}" if self.revision != MAIN else ""
+        parts = "".join(f":{part}" for part in (self.choice, self.selected) if part)
+        return f"{PREFIX}{self.repository}{revision}{parts}"
+
+    def at(self, revision: str) -> HubName:
+        """Return the same at another revision."""
+        return replace(self, revision=revision)
+
+    def readings(self) -> tuple[HubName, ...]:
+        """Return what may be meant: what follows one colon may be of labels, too."""
+        if not self.choice or self.selected:
+            return (self,)
+        return self, replace(self, choice="", selected=self.choice)
+
+
+def is_hub_name(text: str) -> bool:
+    """Tell whether a text names a data set of the hub."""
+    return text.startswith(PREFIX)
+
+
+def parse_hub_name(text: str) -> HubName:
+    """Read the name of a data set of the hub.
+
+    Raises:
+        ValueError: If it is none, with how they are written.
+    """
+    found = _NAME.fullmatch(text)
+    if not found or ".." in text:
+        raise ValueError(f"{text!r} is no data set of the Hugging Face hub; written are {GRAMMAR}")
+    parts = {key: value for key, value in found.groupdict().items() if value}
+    return HubName(**parts)
