@@ -41,5 +41,6 @@ leaderboard: install  ## write results/README.md from the records
 	$(BIN)/i2i-bench leaderboard --write
 
 docs: install  ## write build/docs: tutorial, commands, tasks, protocols, API; a warning is an error
+	$(BIN)/python docs/reference.py
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 	@echo "build/docs/index.html"
