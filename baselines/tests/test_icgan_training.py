@@ -256,6 +256,16 @@ def test_published_settings_are_the_authors():
     assert IcGAN.needs(expected.config) == Needs(labels="required")
 
 
+def test_partners_are_the_tasks_groups_and_those_of_faces_once():
+    colours = CELEBA_PARTNERS[1]
+    task = dataclasses.replace(CELEBA, exclusive=(colours,))
+    found = IcGAN.settings("published", task).config
+    assert found.exclusive == (colours,)
+    assert found.partners == (colours, CELEBA_PARTNERS[0], CELEBA_PARTNERS[2])
+    few = dataclasses.replace(CELEBA, attributes=("Bald", "Male", "Blond_Hair", "Gray_Hair"))
+    assert IcGAN.settings("small", few).config.partners == (("Blond_Hair", "Gray_Hair"),)
+
+
 @pytest.mark.parametrize(("side", "size", "layers"), [(8, 8, 1), (40, 32, 3), (64, 64, 4)])
 def test_images_have_a_power_of_two_that_all_networks_fit(side, size, layers):
     task = dataclasses.replace(LABELLED, image_size=side)
