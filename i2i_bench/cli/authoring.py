@@ -94,6 +94,8 @@ def _tell(name: str, found: Sequence[tuple[str, str | None]]) -> None:
     """Print what checks found; fail where one did."""
     for title, reason in found:
         click.echo(f"{'ok  ' if reason is None else 'FAIL'}  {title}")
+        if reason is not None:
+            click.echo(f"      {reason}")
     broken = [f"{title}: {reason}" for title, reason in found if reason]
     if broken:
         raise click.ClickException(f"{name} breaks the contract: {'; '.join(broken)}")

@@ -17,6 +17,7 @@ from i2i_bench import pretrained
 from i2i_bench.plugins import registry
 from i2i_bench.scoring.features.cache import cache_state
 from i2i_bench.scoring.metric_set import metric_plugins
+from i2i_bench.system.installed import reason_of_broken
 from i2i_bench.system.messages import shown_bytes
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.source import Source, TaskState
@@ -88,7 +89,7 @@ def _import_problem(name: str) -> str:
     try:
         importlib.import_module(name)
     except Exception as error:  # one that was built for another version may fail in any way
-        return registry.reason_of_broken(error)
+        return reason_of_broken(error)
     return ""
 
 

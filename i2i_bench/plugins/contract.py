@@ -55,10 +55,10 @@ def check_model(
     try:
         least, generous = toy(model_class), generous_toy(model_class)
         settings = given_settings(model_class, least)
-        subjects = {"": Subject(model_class, settings, given=least)}
+        subjects = {"": Subject(model_class, settings, given=least, name=name)}
         if generous:
             richer = given_settings(model_class, generous)
-            subjects[GENEROUS] = Subject(model_class, richer, given=generous)
+            subjects[GENEROUS] = Subject(model_class, richer, given=generous, name=name)
         change_settings(name, settings, {})
     except Exception as error:  # whatever a model does wrong is its check's result
         return [CheckResult("settings are given", f"{type(error).__name__}: {error}")]
@@ -159,12 +159,20 @@ def _translations_without_frozen(subject: Subject, model: Model) -> str | None:
 
 
 def ablations_are_possible(subject: Subject) -> str | None:
-    """Check that each ablation has points of different labels, whose changes the model knows."""
+    """Check that each ablation has points of different labels, whose changes the model knows.
+
+    A point that names the model itself is one of a parent's: there it was another model.
+    """
     for name, each in subject.model_class.ablations.items():
         labels = [point.label for point in each.points]
         if len(set(labels)) != len(labels) or len(labels) < 2:
             return f"{name}: two points of different labels at least, not {', '.join(labels)}"
         for point in each.points:
+            if point.model and point.model == subject.name:
+                return (
+                    f"{name}: the point {point.label!r} names {point.model}, this model itself, as "
+                    "ablations that are inherited do; give the class ablations of its own, or {}"
+                )
             if not point.model:
                 change_settings("under test", subject.settings, point.changes)
     return None

@@ -8,6 +8,7 @@ from i2i_bench.model import Model, Settings
 from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import count_macs, count_parameters, why_not_whole
 from i2i_bench.plugins.toy import Toy, nominal
+from i2i_bench.system.installed import reason_of_broken
 
 NUM_DOMAINS = 2  # of models for labels; the others have no choice
 
@@ -37,7 +38,7 @@ def _lines(name: str) -> list[str]:
     try:
         return [whose, *_card(model_class), *_cost(model_class)]
     except Exception as error:  # a plugin may fail in any way; the others are described
-        raise registry.BrokenModel(f"model {whose}: {registry.reason_of_broken(error)}") from error
+        raise registry.BrokenModel(f"model {whose}: {reason_of_broken(error)}") from error
 
 
 def _card(model_class: type[Model]) -> list[str]:
@@ -95,7 +96,7 @@ def count_published(name: str, num_domains: int) -> int:
         model, _ = _build(model_class, nominal(model_class, num_domains))
         return sum(count_parameters(model).values())
     except Exception as error:  # a plugin may fail in any way
-        raise registry.BrokenModel(f"model {name!r}: {registry.reason_of_broken(error)}") from error
+        raise registry.BrokenModel(f"model {name!r}: {reason_of_broken(error)}") from error
 
 
 def _build(model_class: type[Model], task: Toy) -> tuple[Model, Settings]:

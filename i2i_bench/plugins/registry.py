@@ -10,7 +10,7 @@ from i2i_bench.system.installed import (
     InstalledEntry,
     find_installed,
     naming_problem,
-    reason_of_broken,
+    reason_of_unloaded,
 )
 from i2i_bench.system.messages import near
 
@@ -74,7 +74,7 @@ def load_model(name: str) -> type[Model]:
     try:
         found = entry.point.load()
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others go on
-        raise BrokenModel(f"{where}: {reason_of_broken(error)}") from error
+        raise BrokenModel(f"{where}: {reason_of_unloaded(entry, error)}") from error
     reason = _unfit(found)
     if reason:
         raise BrokenModel(f"{where}: {entry.point.value} {reason}")

@@ -40,7 +40,8 @@ class _Pass:
 class Subject:
     """A model under test: class and settings, and the type and memory format of its inputs.
 
-    ``given`` is the task that it is tried on, by default the least that fits it.
+    ``given`` is the task that it is tried on, by default the least that fits it, and ``name`` its
+    own in the registry.
     """
 
     model_class: type[Model]
@@ -48,6 +49,7 @@ class Subject:
     dtype: torch.dtype = torch.float32
     layout: torch.memory_format = torch.contiguous_format
     given: Toy | None = None
+    name: str = ""
 
     def build(self) -> Model:
         """Build the model from a fixed seed, in training mode."""

@@ -14,6 +14,7 @@ from i2i_bench.records.run import file_of, seed_of
 from i2i_bench.system import files
 from i2i_bench.system.messages import near
 
+MOST_SEEDS = 10  # that a message names
 RUN_FILE = "run.json"  # how to find the task of a run again, and whether it is finished
 
 
@@ -106,11 +107,16 @@ def find_folder(run: str, places: Places) -> Path:
     """Return the folder of a run named by itself, its record or ``task/model+variant/seedK``.
 
     Raises:
-        ValueError: If there is none, naming the nearest.
+        ValueError: If there is none, naming the nearest, or the seeds where none is given.
     """
     typed = Path(run)
-    if typed.suffix == ".json" and typed.is_file():
-        typed = record.read_record(typed).run.folder
+    written = typed if typed.suffix == ".json" else typed.with_name(f"{typed.name}.json")
+    if seed_of(written.with_suffix("")) is not None and written.is_file():
+        typed = record.read_record(written).run.folder
+    if seeds := _seeds_below(typed, places.runs / typed, places.results / typed):
+        each = ", ".join(f"{run.rstrip('/')}/{seed}" for seed in seeds[:MOST_SEEDS])
+        more = f" and {len(seeds) - MOST_SEEDS} more" if len(seeds) > MOST_SEEDS else ""
+        raise ValueError(f"{run} names no seed; there are {each}{more}")
     for folder in (typed, places.runs / typed):
         if folder.is_dir():
             return folder
@@ -118,6 +124,14 @@ def find_folder(run: str, places: Places) -> Path:
     known = [path.relative_to(places.runs).as_posix() for path in found]
     hint = near(run, known) or "i2i-bench leaderboard shows those that are recorded"
     raise ValueError(f"no run {run} in {places.runs}; {hint.rstrip()}")
+
+
+def _seeds_below(*folders: Path) -> list[str]:
+    """Name the seeds that folders of a model hold runs or records of, in their order."""
+    inside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    plain = [path.with_suffix("") if path.suffix == ".json" else path for path in inside]
+    numbers = {number for path in plain if (number := seed_of(path)) is not None}
+    return [f"seed{number}" for number in sorted(numbers)]
 
 
 def find_record(run: str, places: Places) -> tuple[Path, Record]:

@@ -19,6 +19,7 @@ from i2i_bench.system.installed import (
     find_installed,
     naming_problem,
     reason_of_broken,
+    reason_of_unloaded,
 )
 
 METRIC_GROUP = "i2i_bench.metrics"
@@ -72,7 +73,7 @@ def _load(entry: InstalledEntry, among: list[InstalledEntry], suite: set[str]) -
         found = entry.point.load()
         rows = (found,) if isinstance(found, Metric) else tuple(found)
     except (Exception, SystemExit) as error:  # a plugin may fail in any way; the others go on
-        return _broken(entry, reason_of_broken(error))
+        return _broken(entry, reason_of_unloaded(entry, error))
     if not rows or not all(isinstance(row, Metric) for row in rows):
         return _broken(entry, f"{entry.point.value} is neither a Metric nor several")
     if odd := [key for row in rows for key in _keys(row) if not _KEY.fullmatch(str(key))]:

@@ -86,6 +86,20 @@ def naming_problem(entry: InstalledEntry, among: Iterable[InstalledEntry], kind:
     return None
 
 
+def reason_of_unloaded(entry: InstalledEntry, error: BaseException) -> str:
+    """Put into one line why an entry could not be imported; one that was renamed is reinstalled."""
+    parts = entry.point.module.split(".")
+    modules = {".".join(parts[: i + 1]) for i in range(len(parts))}
+    is_gone = isinstance(error, ModuleNotFoundError) and error.name in modules
+    is_other = isinstance(error, AttributeError) and error.name in entry.point.attr.split(".")
+    if not (is_gone or is_other):
+        return reason_of_broken(error)
+    return (
+        f"{reason_of_broken(error)}; if it was renamed, reinstall {entry.distribution}, whose "
+        f"entry point has been {entry.point.value} since it was installed"
+    )
+
+
 def reason_of_broken(error: BaseException) -> str:
     """Put what a plugin raised into one line."""
     first = next(iter(str(error).splitlines()), "")

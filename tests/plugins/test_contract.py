@@ -360,6 +360,7 @@ def test_a_wrong_gradient_is_named_with_its_size():
         ((Variation("one", {"fault": "range"}),), "two points of different labels"),
         ((Variation("one", {}), Variation("one", {"fault": "range"})), "two points of different"),
         ((Variation("one", {}), Variation("two", {"faults": "1"})), "did you mean 'fault'"),
+        ((Variation("one", {}), Variation("two", {}, "shift")), "'two' names shift, this model it"),
     ],
 )
 def test_impossible_ablation_is_noticed(monkeypatch, points, part):

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from i2i_bench.cli.main import main
 from i2i_bench.plugins import contract, describe
 
 PYPROJECT = """\
@@ -223,6 +225,34 @@ def test_broken_model_is_listed_with_its_reason_and_breaks_nothing_else(cli, ins
     assert reason in detail
     assert "CycleGAN: Jun-Yan Zhu" in detail
     assert "parameters" in cli("models", "cyclegan")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "is_told"),
+    [
+        ("i2i_third:Renamed", MODULE, True),
+        ("i2i_third.renamed:Invert", "", True),
+        ("i2i_third:Invert", "import i2i_fourth", False),
+        ("i2i_third:Invert", "import os\nos.Invert_", False),
+    ],
+)
+def test_renamed_class_or_module_is_told_to_reinstall(cli, install, places, value, text, is_told):
+    install("third", value, text)
+    sentence = cli("models", "third", code=1)
+    advice = f"; if it was renamed, reinstall i2i-third, whose entry point has been {value} since"
+    assert (advice in sentence) == is_told
+    assert "Error: " in sentence  # with the reason itself
+
+
+def test_check_has_the_reason_below_the_line_that_fails(cli, install):
+    text = MODULE.replace("return torch.tanh(self", "return 2 + torch.tanh(self")
+    install("invert", "i2i_invert:Invert", text)
+    result = CliRunner().invoke(main, ["check", "invert"])
+    lines = result.stdout.splitlines()
+    failed = lines.index("FAIL  translations keep shape and range")
+    assert lines[failed + 1] == "      a2b: values outside [-1, 1], or not numbers"
+    assert len(lines) == 1 + len(contract.CHECKS) + 1
+    assert result.exit_code == 1
 
 
 def test_broken_model_cannot_run_and_others_can(cli, install, tiny):
