@@ -34,6 +34,7 @@ PYTORCH_FID_INCEPTION_NAME = "pt_inception-2015-12-05-6726825d.pth"
 ALEXNET_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights, as the next two
 VGG_NAME = "vgg16-397923af.pth"
 SQUEEZENET_NAME = "squeezenet1_1-b8a52dc0.pth"
+VGG_FACE_NAME = "vgg_face_dag.pth"  # VGG-Face, converted for PyTorch by S. Albanie
 
 UNREADABLE = (  # what reading a file of weights may end in
     RuntimeError,
@@ -131,6 +132,14 @@ _PUBLISHED = (
         "b8a52dc0",
         "5 MiB",
         2**26,
+    ),
+    WeightsFile(
+        VGG_FACE_NAME,
+        "the features of faces that DIAT compares",
+        (f"https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn/{VGG_FACE_NAME}",),
+        "",
+        "about 580 MB",
+        2**30,
     ),
 )
 FILES = {file.name: file for file in _PUBLISHED}

@@ -57,6 +57,18 @@ def init_xavier(network: nn.Module, gain: float) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def init_caffe(network: nn.Module) -> None:
+    """Draw weights as Caffe's filler ``xavier``: from U(-b, b), b the root of 3 / fan-in.
+
+    Biases of convolutions and linear layers are 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, a=1)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def init_tensorflow(network: nn.Module, std: float = 0.02) -> None:
     """Draw weights as TensorFlow's DCGAN: those of convolutions truncated at two deviations.
 

@@ -11,10 +11,9 @@ from i2i_bench.blocks.autoencoders import up_layers
 from i2i_bench.blocks.layers import ConvLayer
 from i2i_bench.blocks.limits import require_size
 from i2i_bench.blocks.normalise import InstanceNorm
+from i2i_bench.blocks.vgg import IMAGENET_DEVIATION, IMAGENET_MEAN, VGG16
 
 VGG_MINIMUM = 32  # px: four poolings must leave 2x2 to normalise
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class AdaptiveResidualBlock(nn.Module):
@@ -83,25 +82,6 @@ class StyledDecoder(nn.Module):
         for block, modulation in zip(self.blocks, modulations, strict=True):
             content = block(content, modulation)
         return self.up(content)
-
-
-class VGG16(nn.Module):
-    """The layers of torchvision's VGG16, by its names, so that its file of weights fits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-            for _ in range(count):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            *(nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout()),
-            *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 1000)),
-        )
 
 
 class PerceptualFeatures(nn.Module):

@@ -261,6 +261,11 @@ def test_models_of_labels_are_counted_as_their_authors_are(name, num_domains, pa
     assert line["total"] == str(parameters)
 
 
+def test_diat_is_counted_with_all_that_it_trains():
+    transform, mask, critic, denoiser = 7_937_715, 183_489, 4_331_969, 114_794
+    assert count_published("diat", 2) == 2 * transform + mask + critic + denoiser
+
+
 def install_only(monkeypatch, *names):
     """Have no model installed but these."""
     entries = [SimpleNamespace(name=name) for name in names]

@@ -1,0 +1,1 @@
+"""DIAT, the version with masks, an auxiliary network and a denoiser."""
