@@ -290,7 +290,9 @@ def test_names_of_files_are_safe_and_bounded(tmp_path):
 @pytest.mark.parametrize("model", registry.available_models())
 def test_declared_ablations_can_be_planned(tmp_path, model):
     model_class = registry.load_model(model)
-    task = "stripes-paired" if toy(model_class).paired else "stripes"
+    like = toy(model_class)
+    task = "shapes-attributes" if like.attributes else "stripes"
+    task = "stripes-paired" if like.paired else task
     for name in model_class.ablations:
         found, variants = declared(model, name, Choices("small"))
         made, jobs = plan_ablation(theme(variants, (found.key,)), task, [0], tmp_path)

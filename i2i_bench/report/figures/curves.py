@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +25,16 @@ PANEL = 1.0  # inches, the height of a panel
 HEAD = 0.75  # inches, of titles, legend and the labels below
 CLOSEST = 0.04  # of the range of numbers: closer ones are spread evenly
 DODGE = 0.12  # of the distance of two names, between points that would lie on each other
+MOST_DODGE = 0.6  # of all that share a name
 BESIDE = (PSNR_BACKGROUND, MASK_IOU, BACKGROUND_SHARE, EFFECTIVE_MASKS)  # the headline
 MOST_LETTERS = 20  # of all tick labels that still lie side by side
+SLANTED = 8, 12  # labels of so many letters, so many of which still lie side by side when slanted
+LINE, LETTER = 0.12, 0.055  # inches, at the size of tick labels and legend
+UPRIGHT_LETTERS = 24  # of a line of an upright tick label
+ROOM = 0.55  # inches, of the labels of the vertical axis
 LEGEND_LETTERS = 60  # of a line of the legend
+SOURCE = "source unchanged"
+FILLS = ("full", "none", "left", "top")  # of markers, once colours and lines are used up
 
 
 def draw_curves(tables: Sequence[Table], output: Path) -> None:
@@ -43,14 +52,17 @@ def draw_curves(tables: Sequence[Table], output: Path) -> None:
     values = [row.values for table in shown for row in table.rows if row.kind == "model"]
     places = _places(list(dict.fromkeys(first for first, *_ in values)))
     curves = {each[1:]: _label(shown, metrics[0], each[1:]) for each in values}
+    ticks, labels = _ticks(places), list(curves.values())
     with style.figure_style():
-        height = HEAD + PANEL * len(metrics)
-        figure = style.new_figure(style.COLUMN, height)
+        height = HEAD + PANEL * len(metrics) + ticks.height + LINE * _more_lines(labels)
+        width = max(style.COLUMN, ROOM + len(shown) * ticks.width)
+        figure = style.new_figure(width, height)
         grid = figure.subplots(len(metrics), len(shown), squeeze=False, sharex=True, sharey="row")
         for line, column in zip(grid, metrics, strict=True):
             line[0].set_ylabel(column.header, parse_math=False)
             for axes, table in zip(line, shown, strict=True):
                 _panel(axes, table, column, places=places, curves=curves)
+                ticks.draw(axes)
             _cut(line, shown, column)
         for axes, table in zip(grid[0], shown, strict=True):
             axes.set_title(in_words(table.group.direction), parse_math=False)
@@ -58,7 +70,8 @@ def draw_curves(tables: Sequence[Table], output: Path) -> None:
             axes.set_xlabel(tables[0].keys[0], parse_math=False)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         if any(labels):
-            columns = max(1, min(len(labels), LEGEND_LETTERS // max(map(len, labels))))
+            columns = _legend_columns(labels)
+            labels = [textwrap.fill(label, LEGEND_LETTERS) for label in labels]
             figure.legend(handles, labels, loc="outside upper center", ncols=columns)
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
         style.save_figure(figure, output)
@@ -84,11 +97,11 @@ def _panel(
 
     A table may lack points, such as those of models that translate the other way only.
     """
-    is_curve = _are_numbers(list(places))
+    is_curve, dodge = _are_numbers(list(places)), min(DODGE, MOST_DODGE / len(curves))
     for number, (rest, label) in enumerate(curves.items()):
         rows = [r for r in table.rows if r.kind == "model" and r.values[1:] == rest]
         rows = [row for row in rows if column.key in row.stats]
-        shift = 0.0 if is_curve else DODGE * (number - (len(curves) - 1) / 2)
+        shift = 0.0 if is_curve else dodge * (number - (len(curves) - 1) / 2)
         stats = [row.stats[column.key] for row in rows]
         has_spread = any(stat.sd is not None for stat in stats)
         axes.errorbar(
@@ -98,10 +111,21 @@ def _panel(
             label=label,
             linestyle=None if is_curve else "none",
             elinewidth=0.8,
+            fillstyle=FILLS[number // len(style.COLOURS) % len(FILLS)],
         )
     if column.key == table.columns[0].key:
         _draw_identity(axes, table, column)
-    _ticks(axes, places)
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    return max(1, min(len(labels), LEGEND_LETTERS // max(map(len, labels))))
+
+
+def _more_lines(labels: Sequence[str]) -> int:
+    """Count the lines of a legend beyond the first, with one for the unchanged source."""
+    every = [*labels, SOURCE]
+    lines = max(len(textwrap.wrap(label, LEGEND_LETTERS)) for label in every)
+    return lines * -(-len(every) // _legend_columns(every)) - 1
 
 
 def _label(tables: Sequence[Table], column: Column, rest: tuple[str, ...]) -> str:
@@ -118,7 +142,7 @@ def _draw_identity(axes: Axes, table: Table, column: Column) -> None:
         if row.kind == "identity" and column.key in row.stats:
             value = row.stats[column.key].mean * column.scale
             look = {"color": "0.4", "linewidth": 0.8, "linestyle": (0, (1, 1)), "marker": ""}
-            axes.axhline(value, label="source unchanged", **look)
+            axes.axhline(value, label=SOURCE, **look)
 
 
 def _cut(line: Sequence[Axes], tables: Sequence[Table], column: Column) -> None:
@@ -171,10 +195,65 @@ def _places(values: Sequence[str]) -> dict[str, float]:
     return {value: float(i) for i, value in enumerate(values)}
 
 
-def _ticks(axes: Axes, places: Mapping[str, float]) -> None:
-    are_long = sum(map(len, places)) > MOST_LETTERS
-    look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if are_long else {}
-    axes.set_xticks(list(places.values()), list(places), parse_math=False, **look)
-    width = max(places.values()) - min(places.values())
-    margin = 0.08 * width + 0.2 * (len(places) == 1 or not _are_numbers(list(places)))
-    axes.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
+@dataclass(frozen=True)
+class _Ticks:
+    """Labels below a panel, in the way in which they do not lie on each other.
+
+    Attributes:
+        places: Of each label.
+        labels: Those that are shown, by place.
+        look: How they are turned.
+        height: Inches that they take beyond a line.
+        width: Inches that a panel must have.
+    """
+
+    places: Mapping[str, float]
+    labels: Mapping[float, str]
+    look: Mapping[str, Any]
+    height: float = 0.0
+    width: float = 0.0
+
+    def draw(self, axes: Axes) -> None:
+        """Write them below a panel."""
+        axes.set_xticks(list(self.labels), list(self.labels.values()), parse_math=False)
+        axes.tick_params("x", rotation=self.look.get("rotation", 0))
+        for label in axes.get_xticklabels():
+            label.update(dict(self.look))
+        ends = min(self.places.values()), max(self.places.values())
+        margin = 0.08 * (ends[1] - ends[0])
+        margin += 0.2 if len(self.places) == 1 and _are_numbers(list(self.places)) else 0.0
+        margin += 0.0 if _are_numbers(list(self.places)) else 0.35
+        axes.set_xlim(ends[0] - margin, ends[1] + margin)
+
+
+def _ticks(places: Mapping[str, float]) -> _Ticks:
+    """Lay labels side by side, slanted if they are few and short, or upright.
+
+    Of upright numbers those are left out that would lie on the one before; names make the panel
+    wider.
+    """
+    labels = {place: name for name, place in places.items()}
+    longest = max(map(len, places))
+    if sum(map(len, places)) <= MOST_LETTERS:
+        return _Ticks(places, labels, {})
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+    if len(places) <= SLANTED[0] and longest <= SLANTED[1]:
+        return _Ticks(places, labels, slanted)
+    upright = {"rotation": 90, "ha": "right", "va": "center", "rotation_mode": "anchor"}
+    if _are_numbers(list(places)):
+        return _Ticks(places, _spread(labels), upright, LETTER * longest)
+    wrapped = {place: textwrap.fill(name, UPRIGHT_LETTERS) for place, name in labels.items()}
+    lines = max(text.count("\n") + 1 for text in wrapped.values())
+    height = LETTER * max(len(line) for text in wrapped.values() for line in text.splitlines())
+    return _Ticks(places, wrapped, upright, height, LINE * (lines + 0.5) * (len(places) + 1))
+
+
+def _spread(labels: Mapping[float, str]) -> dict[float, str]:
+    """Keep labels that are a line apart in the narrowest panel, the first among them."""
+    panel = (style.COLUMN - ROOM) / 2 - LINE
+    least = LINE / panel * (max(labels) - min(labels))
+    kept: dict[float, str] = {}
+    for place in sorted(labels):
+        if not kept or place - max(kept) >= least:
+            kept[place] = labels[place]
+    return kept
