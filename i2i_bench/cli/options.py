@@ -81,8 +81,9 @@ MODELS = "Name of an installed model (see i2i-bench models); repeatable."
 
 def _tasks(*, required: bool) -> Decorator:
     what = (
-        "Task name such as stripes (see i2i-bench tasks), a folder of images, or hf:owner/name of "
-        "the Hugging Face hub; repeatable."
+        "Task name such as stripes (see i2i-bench tasks), hf:owner/name of the Hugging Face hub, "
+        "or a folder of images; FOLDER:paired and FOLDER:unpaired say whether images of like names "
+        "are pairs; repeatable."
     )
     return click.option("--task", "tasks", multiple=True, required=required, help=what)
 

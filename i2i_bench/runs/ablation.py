@@ -18,11 +18,12 @@ from i2i_bench.plugins import registry
 from i2i_bench.records.ablation import AblationPlan, AblationPoint
 from i2i_bench.records.run import variant_name
 from i2i_bench.runs import plan
+from i2i_bench.runs.fitted_task import common_task
 from i2i_bench.runs.job import Choices, Job
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import Task
-from i2i_bench.tasks.validation import TEST, scored_on
+from i2i_bench.tasks.validation import TEST
 
 logger = logging.getLogger(__name__)
 
@@ -153,14 +154,15 @@ def plan_ablation(
     Raises:
         ValueError: For a task, model or setting that is not possible, or if two points are one run.
     """
-    found = scored_on(catalogue.find_task(task, data), theme.split)
+    classes = {each.model: registry.load_model(each.model) for each in theme.variants}
+    typed, found = common_task(classes, task, catalogue.find_task(task, data), theme.split)
     is_test = theme.split == TEST
     suffix, where = ("", "") if is_test else (f"-{theme.split}", f", on {theme.split} images")
     chosen = tuple(dict.fromkeys(seeds))
     points: dict[str, AblationPoint] = {}
     jobs: list[Job] = []
     for variant in theme.variants:
-        of_point = _jobs(variant, (task, found), chosen)
+        of_point = _jobs(variant, (typed, found), chosen)
         run = of_point[0].run.folder.parent.as_posix()
         values = (variant.label,) if variant.label else _values(of_point[0], theme.keys)
         if run in points:

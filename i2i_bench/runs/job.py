@@ -18,6 +18,7 @@ from i2i_bench.data.training_images import make_store
 from i2i_bench.model import Model, Needs, Preset, ResizeRule, Settings
 from i2i_bench.records.run import Run
 from i2i_bench.tasks.pixel_format import plain_pixels
+from i2i_bench.tasks.reading import plain_reading
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
@@ -109,6 +110,8 @@ class Job:
         scored = {} if self.task.split == TEST else {SPLIT: self.task.split}
         pixels = plain_pixels(self.task.pixels)
         deep = {"pixels": pixels} if pixels else {}
+        reading = plain_reading(self.task.reading)
+        read = {"reading": reading} if reading else {}
         return {
             "model": self.run.model,
             "task": self.task.name,
@@ -119,6 +122,7 @@ class Job:
             "settings": self.plain_settings(),
             **scored,
             **deep,
+            **read,
         }
 
     def plain_settings(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from i2i_bench.data.shapes import reshaped
 from i2i_bench.data.store import Store
 from i2i_bench.records.folders import Places, is_unfinished
 from i2i_bench.records.record import Record
@@ -14,7 +13,7 @@ from i2i_bench.runs.evaluate import evaluate_run, is_scored
 from i2i_bench.runs.execute import execute_run, load_images, train_together
 from i2i_bench.runs.find import note_task, recorded_already, recorded_run
 from i2i_bench.runs.job import Job, build_model, expect_memory
-from i2i_bench.runs.preview import KEEPS_SHAPE
+from i2i_bench.runs.said import said_of_shape, said_of_task
 from i2i_bench.scoring.protocols import Protocol
 from i2i_bench.system.messages import reason
 from i2i_bench.training import memory
@@ -37,7 +36,12 @@ def run_one_by_one(
     failed = []
     for job in jobs:
         bench.crew.require(str(job.run), job.model_class.card, job.settings)
+    told: set[str] = set()
     for number, job in enumerate(jobs, start=1):
+        if job.run.task not in told:
+            told.add(job.run.task)
+            for line in said_of_task(job):
+                say(f"{job.run.task}: {line}")
         title = f"[{number}/{len(jobs)}] {job.run}"
         try:
             say(f"{title}: {_carry_out_one(number - 1, job, bench, force=force, say=say)}")
@@ -92,8 +96,8 @@ def _carry_out_one(
     memory.require_memory(need, bench.device)
     if store.home == "file":
         say(f"{job.run} keeps its training images, {store}")
-    if found := reshaped(job.task, job.settings.resize):
-        say(f"{job.run}: {found}{KEEPS_SHAPE}")
+    for line in said_of_shape(job):
+        say(f"{job.run}: {line}")
     bench.crew.call(number)
     return f"recorded in {execute_run(job, bench, store=store, force=force)}"
 

@@ -17,6 +17,7 @@ from i2i_bench.plugins import registry
 from i2i_bench.plugins.cost import why_not_whole
 from i2i_bench.plugins.toy import toy
 from i2i_bench.records.run import Run, variant_name
+from i2i_bench.runs.fitted_task import fitted_tasks, two_named_domains
 from i2i_bench.runs.job import OFFICIAL, SPLIT, Choices, Job
 from i2i_bench.scoring.metric_set import require_headline
 from i2i_bench.tasks import catalogue
@@ -24,7 +25,7 @@ from i2i_bench.tasks.pixel_format import RGB
 from i2i_bench.tasks.selection import Selection, two_domains_of
 from i2i_bench.tasks.task import Task
 from i2i_bench.tasks.two_domains import split_partner_name
-from i2i_bench.tasks.validation import TEST, scored_on
+from i2i_bench.tasks.validation import TEST
 from i2i_bench.training.settings import (
     change_settings,
     differences,
@@ -54,14 +55,14 @@ def plan_runs(
         ValueError: For an unknown or broken model or task, a headline that cannot rank, or a
             setting that is not possible.
     """
-    found = {name: scored_on(catalogue.find_task(name, data), choices.split) for name in tasks}
+    found = {name: catalogue.find_task(name, data) for name in tasks}
     for task in found.values():
         require_headline(task)
     classes = {name: registry.load_model(name) for name in models}
     return [
-        make_job(name, model_class, (argument, task), seed, choices)
+        make_job(name, classes[name], fitted, seed, choices)
         for argument, task in found.items()
-        for name, model_class in classes.items()
+        for name, fitted in fitted_tasks(classes, argument, task, choices.split).items()
         for seed in dict.fromkeys(seeds)
     ]
 
@@ -142,6 +143,12 @@ def require_task(name: str, needs: Needs, task: Task) -> None:
     given = f"labels: {', '.join(task.attributes)}" if task.attributes else "two domains"
     has = {"two domains": given, "labels": given, "many domains": given}.get(lacking, "none")
     part = two_domains_of(task) if lacking == "two domains" else ""
+    if lacking == "pairs" and (names := two_named_domains(task)):
+        line = f'domains = ["{names[0]}", "{names[1]}"]'
+        raise ValueError(
+            f"model {name!r} needs pairs, and task {task.name} has labels: {' and '.join(names)}; "
+            f"if images of one name are pairs, the line {line} in its task.toml says so"
+        )
     raise ValueError(
         f"model {name!r} needs {lacking}, and task {task.name} has {has}; "
         f"{part and f'{part} is of two; '}{tasks_that_give(needs)}"

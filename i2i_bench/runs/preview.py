@@ -6,7 +6,6 @@ import dataclasses
 
 import torch
 
-from i2i_bench.data.shapes import reshaped
 from i2i_bench.data.store import NoRoomError
 from i2i_bench.data.training_images import expected_bytes
 from i2i_bench.plugins.cost import count_macs
@@ -15,11 +14,10 @@ from i2i_bench.records import record
 from i2i_bench.records.folders import Places
 from i2i_bench.runs.find import recorded_already, recorded_run
 from i2i_bench.runs.job import Job, expect_memory
+from i2i_bench.runs.said import said_of_shape, said_of_task
 from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
 from i2i_bench.training.settings import without_memory
-
-KEEPS_SHAPE = "; --set resize=whole keeps their shape"
 
 
 def describe_job(job: Job, places: Places, device: torch.device) -> str:
@@ -34,8 +32,7 @@ def describe_job(job: Job, places: Places, device: torch.device) -> str:
     lines.append(f"  multiply-adds of a translation: {macs / 1e9:.3f} G")
     lines += _memory_lines(job, places, device)
     lines.append(f"  time: {expected_time(job, places)}")
-    if found := reshaped(job.task, job.settings.resize):
-        lines.append(f"  {found}{KEEPS_SHAPE}")
+    lines += [f"  {line}" for line in (*said_of_task(job), *said_of_shape(job))]
     return "\n".join([*lines, f"  recorded: {recorded_where(job, places)}"])
 
 

@@ -18,6 +18,7 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat, read_pixels
+from i2i_bench.tasks.reading import AS_STORED, Reading, read_reading
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.settings import (
@@ -40,6 +41,7 @@ class Translator:
         own_label: What the images have, where a change of that is asked for.
         num_instances: Most instance masks of an image; 0 for a model without.
         pixels: Domain → what its images consist of, where that is not 8-bit RGB.
+        reading: What is done to the pixels of a file first, as it was in training.
     """
 
     model: Model
@@ -49,6 +51,7 @@ class Translator:
     own_label: Label | None = None
     num_instances: int = 0
     pixels: Mapping[str, PixelFormat] = field(default_factory=dict)
+    reading: Reading = AS_STORED
 
     @property
     def source_pixels(self) -> PixelFormat:
@@ -193,7 +196,8 @@ def _from_checkpoint(content: dict, name: str) -> Translator:
     with without_weights():
         model = model_class(settings.config)
     checkpoint.restore_networks(model, content)
-    return _translator(model, settings, read_pixels(identity.get("pixels", {})))
+    found = _translator(model, settings, read_pixels(identity.get("pixels", {})))
+    return dataclasses.replace(found, reading=read_reading(identity.get("reading", {})))
 
 
 def _translator(

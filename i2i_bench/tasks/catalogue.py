@@ -17,10 +17,12 @@ from i2i_bench.system.messages import near
 from i2i_bench.tasks import embedded, faces, many_domains
 from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.hub.source import hub_source
+from i2i_bench.tasks.layouts import find_layout, has_layout
+from i2i_bench.tasks.pairs import PAIRING
 from i2i_bench.tasks.published import Published
 from i2i_bench.tasks.selection import Selection, select
 from i2i_bench.tasks.source import Source, TaskState
-from i2i_bench.tasks.task import SPLITS, Kind, Task
+from i2i_bench.tasks.task import Kind, Task
 from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 
 _SEPARATORS = [mark for mark in (os.sep, os.altsep) if mark]
@@ -182,6 +184,8 @@ def find_task(name_or_path: str, data: Path) -> Task:
         return selection.make_task(whole.make_labelled(data / whole.name, selection.needed))
     path, selected = split_folder(name_or_path)
     if any(mark in name_or_path for mark in _SEPARATORS) or path.exists():
+        if selected in PAIRING:
+            return two_domain_task(path, paired=PAIRING[selected])
         whole = _folder_task(path)
         return select(selected, whole).make_task(whole) if selected else whole
     known = [*EMBEDDED, *sources()]
@@ -191,8 +195,10 @@ def find_task(name_or_path: str, data: Path) -> Task:
 
 def _folder_task(path: Path) -> Task:
     """Make the task of a folder of the user's own, in the layout that it has."""
-    is_labelled = many_domains.is_layout(path)
-    return many_domains.many_domain_task(path) if is_labelled else two_domain_task(path)
+    layout = find_layout(path)
+    if layout.kind == "labels":
+        return many_domains.many_domain_task(path, layout=layout)
+    return two_domain_task(path, layout=layout)
 
 
 def name_tasks(is_fit: Callable[[Task | Source], bool]) -> list[str]:
@@ -223,8 +229,8 @@ def task_name_of(typed: str, data: Path = Path()) -> str:
     if is_hub_name(typed):
         return find_task(typed, data).name
     path, _ = split_folder(typed)
-    is_folder = any((path / name).is_dir() for name in (*FOLDERS.values(), *SPLITS))
-    return find_task(typed, Path()).name if is_folder and not find_named(typed) else typed
+    is_folder = not find_named(typed) and path.is_dir() and has_layout(path)
+    return find_task(typed, Path()).name if is_folder else typed
 
 
 def recorded_name(run: str) -> str:

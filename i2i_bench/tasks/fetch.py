@@ -16,8 +16,9 @@ from i2i_bench.tasks.archives import ArchiveError, Bounds
 from i2i_bench.tasks.halves import find_root
 from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.image_file import read_image
+from i2i_bench.tasks.pairs import SplitAndDomain, pair_files
 from i2i_bench.tasks.source import FetchProgress, Offer, deviations
-from i2i_bench.tasks.two_domains import FOLDERS, SplitAndDomain, contents_hash, pair_files, scan
+from i2i_bench.tasks.two_domains import FOLDERS, contents_hash, scan
 
 LARGEST_ARCHIVE = 2**35  # bytes; edges2handbags, the largest, has about a quarter
 ARCHIVES = ".archives"  # below the folder of data

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat, ValueRange
+from i2i_bench.tasks.png_text import SIGNATURE, without_text
+from i2i_bench.tasks.reading import AS_STORED, Reading
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -21,6 +23,7 @@ AT_ONCE = 2**24  # bytes of a file that is read at once
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")  # PIL starts programs for others
 MINIMUM_SIZE = 4
+MOST_PIXELS = "I2I_BENCH_MAX_PIXELS"  # environment variable: of an image that is decoded
 INSIDE = 127  # of grey values 0 to 255, above which a pixel of a mask is inside
 PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of PIL, for grey and RGB
 CLIPPED = "clipped"  # in ``info`` of an image: values beyond the range of its domain were
@@ -36,11 +39,12 @@ def read_image(
     *,
     is_plain: bool = False,
     pixels: PixelFormat = RGB,
+    reading: Reading = AS_STORED,
 ) -> Image.Image:
     """Read an image file as what its domain consists of, by default 8-bit RGB.
 
-    Transparency is dropped and the EXIF orientation is not applied, as in the authors' loaders. Of
-    an animation, the first frame is read.
+    By default transparency is dropped and the EXIF orientation is not applied, as in the authors'
+    loaders. Of an animation, the first frame is read.
 
     Args:
         path: Of the file.
@@ -48,6 +52,7 @@ def read_image(
         is_plain: Whether what this would change is refused instead: transparency, other colours
             than grey and RGB, and animations.
         pixels: What the image is to consist of.
+        reading: What is done to its pixels first.
 
     Returns:
         An image of PIL's mode RGB; or L if it is to be grey; or F if values have a range, to which
@@ -58,29 +63,47 @@ def read_image(
         ValueError: If it is damaged, no image, of colours or a depth that would be lost, too small
             or too large.
     """
-    with _open_image(path, file) as image:
+    with open_image_file(path, file) as image:
         _require_depth(path, image, pixels)
         image.load()
         is_deep = image.mode.startswith(_DEEP_MODES)
         if is_plain and not is_deep and (loss := _loss_as_rgb(image)):
             raise _RefusedImageError(f"{path} {loss}; save it as plain RGB")
+        image = _applied(path, image, reading)
         if pixels.value_range:
             return _values_in(pixels.value_range, image if is_deep else _as_grey(path, image))
         return _as_rgb(image) if pixels.channels == RGB.channels else _as_grey(path, image)
 
 
-def read_image_size(path: Path, file: BinaryIO | None = None) -> tuple[int, int]:
+def read_image_size(
+    path: Path, file: BinaryIO | None = None, reading: Reading = AS_STORED
+) -> tuple[int, int]:
     """Read width and height in pixels from the header of an image that ``read_image`` may read.
 
     Args:
         path: Of the file.
         file: Its content, where that is not to be read from the path.
+        reading: What is done to its pixels first.
 
     Raises:
         ValueError: If the header is damaged, or of an image that would be refused.
     """
-    with _open_image(path, file) as image:
-        return image.size
+    with open_image_file(path, file) as image:
+        try:
+            return reading.size(image)
+        except ValueError as error:
+            raise _RefusedImageError(f"{path}: {error}") from None
+
+
+def _applied(path: Path, image: Image.Image, reading: Reading) -> Image.Image:
+    """Do to a loaded image what is stated, naming its file if that is not possible."""
+    try:
+        image = reading.apply(image)
+    except ValueError as error:
+        raise _RefusedImageError(f"{path}: {error}") from None
+    if min(image.size) < MINIMUM_SIZE:
+        raise _RefusedImageError(f"{path} is too small: its half has {image.size} pixels")
+    return image
 
 
 def read_image_format(path: Path, file: BinaryIO | None = None) -> str:
@@ -93,7 +116,7 @@ def read_image_format(path: Path, file: BinaryIO | None = None) -> str:
     Raises:
         ValueError: If the header is damaged, or of an image that would be refused.
     """
-    with _open_image(path, file) as image:
+    with open_image_file(path, file) as image:
         return image.format or ""
 
 
@@ -106,7 +129,7 @@ def read_mask(path: Path) -> NDArray[bool_]:
     """
     import numpy as np
 
-    with _open_image(path) as image:
+    with open_image_file(path) as image:
         require_8_bits(path, image)
         image.load()
         if loss := _loss_as_rgb(image):
@@ -128,18 +151,19 @@ def read_mask(path: Path) -> NDArray[bool_]:
 
 
 @contextlib.contextmanager
-def _open_image(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
+def open_image_file(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
     """Open an image, checked by its header; raise ValueError for whatever goes wrong inside."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file or _content(path), formats=FORMATS) as image:
+        _raise_limit()
+        with Image.open(_content(path, file), formats=FORMATS) as image:
             _check_image(path, image)
             yield image
     except (_RefusedImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path} is too large to be decoded safely; make it smaller") from error
+        raise ValueError(f"{path} {_too_large()}") from error
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{path} cannot be read as an image: its content is none of {', '.join(FORMATS)}"
@@ -150,22 +174,43 @@ def _open_image(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Imag
         raise ValueError(f"{path} cannot be read as an image: {reason}") from error
 
 
-def _content(path: Path) -> BinaryIO | Path:
+def _content(path: Path, file: BinaryIO | None) -> BinaryIO | Path:
     """Return what PIL reads: the bytes, read in few system calls, or a large file's path."""
+    if file is not None:
+        return io.BytesIO(without_text(file.read()))
     status = path.stat()
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
         raise _RefusedImageError(f"{path} is not a file but a folder, a device or a pipe")
-    if size > AT_ONCE:
-        return path
     handle = os.open(path, os.O_RDONLY)
     try:
-        content = os.read(handle, size)
+        content = os.read(handle, min(size, AT_ONCE))
+        if size > AT_ONCE and not content.startswith(SIGNATURE):
+            return path
         while len(content) < size and (more := os.read(handle, size - len(content))):
             content += more
-        return io.BytesIO(content)
+        return io.BytesIO(without_text(content))
     finally:
         os.close(handle)
+
+
+def _raise_limit() -> None:
+    """Have PIL decode as many pixels as the user allows."""
+    from PIL import Image
+
+    if allowed := os.environ.get(MOST_PIXELS, "").strip():
+        if not allowed.isdecimal() or not int(allowed):
+            raise _RefusedImageError(f"{MOST_PIXELS} is {allowed!r}; needed is a number of pixels")
+        Image.MAX_IMAGE_PIXELS = int(allowed)
+
+
+def _too_large() -> str:
+    from PIL.Image import MAX_IMAGE_PIXELS
+
+    return (
+        f"is too large to be decoded safely, of more than {MAX_IMAGE_PIXELS} pixels; make it "
+        f"smaller or, if you trust it, set the environment variable {MOST_PIXELS} to more"
+    )
 
 
 class _RefusedImageError(ValueError):
@@ -182,9 +227,7 @@ def _check_image(path: Path, image: Image.Image) -> None:
 
     width, height = image.size
     if MAX_IMAGE_PIXELS and width * height > MAX_IMAGE_PIXELS:
-        raise _RefusedImageError(
-            f"{path} of {width}x{height} pixels is too large to be decoded safely; make it smaller"
-        )
+        raise _RefusedImageError(f"{path} of {width}x{height} pixels {_too_large()}")
     if min(width, height) < MINIMUM_SIZE:
         raise _RefusedImageError(
             f"{path} of {width}x{height} pixels is too small; each side needs {MINIMUM_SIZE} pixels"
@@ -276,7 +319,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _loss_as_rgb(image: Image.Image) -> str:
     """Say what of an image would be lost or changed by reading it as RGB; "" if nothing."""
-    if _is_transparent(image):
+    if is_transparent(image):
         return "has transparent pixels"
     if image.mode not in PLAIN_MODES:
         return f"has other colours than grey or RGB (mode {image.mode})"
@@ -285,7 +328,8 @@ def _loss_as_rgb(image: Image.Image) -> str:
     return f"is an animation of {frames} frames" if is_animated else ""
 
 
-def _is_transparent(image: Image.Image) -> bool:
+def is_transparent(image: Image.Image) -> bool:
+    """Tell whether any pixel of an image is transparent; only one with alpha is decoded."""
     if not image.has_transparency_data:
         return False
     lowest, _ = image.convert("RGBA").getchannel("A").getextrema()

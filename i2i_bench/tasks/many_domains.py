@@ -10,12 +10,14 @@ from pathlib import Path
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.image_folder import (
+    gather_images,
     hash_folders,
     image_size,
-    list_images,
+    sorted_entries,
     stamp,
 )
-from i2i_bench.tasks.mask_files import MASKS, find_masks, image_masks
+from i2i_bench.tasks.layouts import Layout, find_layout
+from i2i_bench.tasks.mask_files import MASKS, MaskFiles, find_masks, image_masks
 from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage, TaskMasks
 from i2i_bench.tasks.task_file import read_task_file
 from i2i_bench.tasks.two_domains import partner_name
@@ -141,33 +143,28 @@ def _check(name: str, split: str, images: Sequence[LabelledImage], labelling: La
 # --- folders
 
 
-def is_layout(path: Path) -> bool:
-    """Tell whether a folder holds a folder for each domain, other than train/A and train/B."""
-    found = {child.name for split in SPLITS for child in _visible(path / split) if child.is_dir()}
-    return bool(found) and not {name.removesuffix(MASKS) for name in found} <= {"A", "B"}
-
-
-def many_domain_task(path: Path) -> Task:
+def many_domain_task(path: Path, *, layout: Layout | None = None) -> Task:
     """Make a task of a folder with ``train/<domain>`` and ``test/<domain>``.
 
     Masks lie in ``train/<domain>_seg`` and ``test/<domain>_seg``.
+
+    Args:
+        path: The folder.
+        layout: Of it, where it is known.
 
     Raises:
         ValueError: If the folder has another layout, or anything in it is no image or no mask of
             one.
     """
-    domains, stated = _domains(path), read_task_file(path, (EVERY,))
+    layout = layout or find_layout(path)
+    path, stated = layout.root, read_task_file(layout.stated_in, (EVERY,))
+    domains, files, names = _files(layout)
     labelling = Labels(domains, (domains,))
-    files = {
-        f"{split}/{domain}": list_images(path / split / domain, _LAYOUT)
-        for split in SPLITS
-        for domain in domains
-    }
-    masks = find_masks(path, files)
+    masks = find_masks(path, files) if layout.is_exact and not names else MaskFiles()
     stamps = stamp([*files.values(), *masks.folders.values()])
 
     def labelled(domain: str, file: Path) -> LabelledImage:
-        name = f"{domain}-{file.name}"
+        name = f"{domain}-{names.get(file, file.name)}"
         image = stated.image(name, file, EVERY, stamps[file])
         known = image_masks(name, file, masks, stamps) if masks.folders else None
         return LabelledImage(image, _one_hot(domains, domain), masks=known)
@@ -179,20 +176,41 @@ def many_domain_task(path: Path) -> Task:
     reader = MaskedLabelledReader if masks.folders else LabelledFilesReader
     title = f"Images of the folder {path.resolve().name}: {', '.join(domains)}"
     facts = {"title": title, "headline": "kid"} | stated.facts
+    contents = {**files, **masks.folders, **stated.hashed}
     return make_task(
-        partner_name(path, hash_folders({**files, **masks.folders, **stated.hashed}.items())),
+        partner_name(path, hash_folders(contents.items(), names)),
         reader(labelling, splits),
         version=1,
         kind="folder",
         image_size=image_size(files.values(), lambda file: stated.read(file, EVERY)),
         licence="not stated",
         origin="a folder of your own",
+        notes=layout.notes,
         **facts,
     )
 
 
+def _files(
+    layout: Layout,
+) -> tuple[tuple[str, ...], dict[str, list[Path]], dict[Path, str]]:
+    """Give the domains, the images by ``train/<domain>``, and names that are not files' own."""
+    if not layout.is_exact:
+        found = {
+            f"{split}/{domain}": layout.parts[f"{split}/{domain}"]
+            for split in SPLITS
+            for domain in _checked(layout.root, layout.domains)
+        }
+        return layout.domains, found, dict(layout.names)
+    domains, files, names = _domains(layout.root), dict[str, list[Path]](), dict[Path, str]()
+    for name in (f"{split}/{domain}" for split in SPLITS for domain in domains):
+        found = gather_images(layout.root / name, _LAYOUT, layout.arrangement.subfolders)
+        files[name] = list(found)
+        names |= {file: text for file, text in found.items() if text != file.name}
+    return domains, files, names
+
+
 def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []
+    return sorted_entries(folder) if folder.is_dir() else []
 
 
 def _domains(path: Path) -> tuple[str, ...]:
@@ -217,9 +235,14 @@ def _domains(path: Path) -> tuple[str, ...]:
         beside = f" beside masks in {masks[0]}" if masks else ""
         only = f"{path} has only the domain {', '.join(train)}{beside}"
         raise ValueError(f"{only}; {_LAYOUT} with images")
-    if EVERY in train:
+    return _checked(path, sorted(train))
+
+
+def _checked(path: Path, domains: Sequence[str]) -> tuple[str, ...]:
+    """Refuse a name that domains cannot have."""
+    if EVERY in domains:
         raise ValueError(f"{path} has a domain {EVERY!r}, which stands for all; rename the folder")
-    return tuple(sorted(train))
+    return tuple(domains)
 
 
 def _one_hot(names: Sequence[str], name: str) -> Label:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from i2i_bench.system.leftovers import is_left_by_system
 from i2i_bench.tasks.hub.name import is_hub_name, parse_hub_name
 from i2i_bench.tasks.image_file import SUFFIXES
 from i2i_bench.tasks.image_folder import PUBLISHED_SIZE, stamp
+from i2i_bench.tasks.pairs import SplitAndDomain, pair_files
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState, deviations
 from i2i_bench.tasks.task import DOMAINS, Task
 from i2i_bench.tasks.task_file import TaskFile
 from i2i_bench.tasks.two_domains import (
     FOLDERS,
     FolderReader,
-    SplitAndDomain,
-    pair_files,
     scan,
 )
 
@@ -257,5 +257,6 @@ def _missing(folder: Path) -> list[str]:
 def _count_images(folder: Path) -> int:
     with os.scandir(folder) as files:
         return sum(
-            not file.name.startswith(".") and file.name.lower().endswith(SUFFIXES) for file in files
+            file.name.lower().endswith(SUFFIXES) and not is_left_by_system(file.name)
+            for file in files
         )

@@ -116,6 +116,7 @@ class Selection:
             reader=reader,
             attributes=self.labelling.attributes,
             exclusive=self.labelling.exclusive,
+            validation=self.make_task(whole.validation) if whole.validation else None,
         )
 
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from i2i_bench.labels import EVERY, Label, Labels
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat, ValueRange
+from i2i_bench.tasks.reading import AS_STORED, Reading
 
 if TYPE_CHECKING:
     from numpy import bool_
     from numpy.typing import NDArray
     from PIL import Image
+
+    from i2i_bench.tasks.image_traits import ImageTraits
 
 DOMAINS = ("a", "b")
 SPLITS = ("train", "test")
@@ -30,12 +33,14 @@ class TaskImage:
             range, in which they lie; raises ValueError naming an unreadable file.
         pixels: What it consists of.
         measure: Gives width and height without decoding; None where that takes reading the image.
+        traits: Gives what of its file is not seen in its pixels; None where it has no file.
     """
 
     name: str
     read: Callable[[], Image.Image]
     pixels: PixelFormat = RGB
     measure: Callable[[], tuple[int, int]] | None = field(default=None, compare=False, kw_only=True)
+    traits: Callable[[], ImageTraits] | None = field(default=None, compare=False, kw_only=True)
 
     def size(self) -> tuple[int, int]:
         """Return width and height in pixels.
@@ -145,6 +150,10 @@ class Task:
             of those of training (see ``tasks.validation``).
         resize: How its images are to be resized, whatever a model's own choice; "" for that.
         argument: What finds it after ``--task``, where neither its name nor a folder does; else "".
+        reading: What is done to the pixels of all its files.
+        notes: Sentences for users: how its folder was read, and what follows.
+        validation: The task whose test images are validation images of their own, that folders
+            have; None where they are held out of those of training.
     """
 
     name: str
@@ -166,6 +175,9 @@ class Task:
     split: str = "test"
     resize: Literal["", "square", "short_side", "whole"] = ""
     argument: str = ""
+    reading: Reading = AS_STORED
+    notes: tuple[str, ...] = ()
+    validation: Task | None = None
 
     @property
     def channels(self) -> Mapping[str, int]:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from i2i_bench.system.messages import near
-from i2i_bench.tasks.image_file import DeepGreyError, read_image, read_image_size
+from i2i_bench.tasks import arrangement
+from i2i_bench.tasks.arrangement import Arrangement, read_arrangement
+from i2i_bench.tasks.image_file import (
+    DeepGreyError,
+    read_image,
+    read_image_size,
+)
 from i2i_bench.tasks.image_folder import Stamp, require_unchanged
+from i2i_bench.tasks.image_traits import read_image_traits
 from i2i_bench.tasks.pixel_format import LARGEST_VALUE, RGB, PixelFormat
+from i2i_bench.tasks.reading import AS_STORED, COLOURS, Colour, Reading, is_colour
 from i2i_bench.tasks.task import TaskImage
 
 if TYPE_CHECKING:
     from PIL import Image
 
 TASK_FILE = "task.toml"
-KEYS = ("channels", "headline", "paired", "range", "resize", "title", "units")
+_OF_IMAGES = ("background", "channels", "headline", "paired", "range", "resize", "title", "units")
+KEYS = tuple(sorted((*_OF_IMAGES, "upright", *arrangement.KEYS)))
 RESIZES = ("square", "short_side", "whole")
 LONGEST_TEXT = 200  # letters of a title or of units
 LARGEST_FILE = 2**16  # bytes
@@ -38,6 +47,8 @@ class TaskFile:
         headline: Key of the metric that ranks; "" where not stated.
         paired: Whether images of the same name are pairs; None where not stated.
         resize: How models are to resize its images; "" where not stated.
+        reading: What is done to the pixels of every file.
+        halves: Domain → half of its images that is of it; empty where each is of one domain.
     """
 
     path: Path
@@ -48,12 +59,15 @@ class TaskFile:
     headline: str = ""
     paired: bool | None = None
     resize: str = ""
+    reading: Reading = AS_STORED
+    halves: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What it states of a ``Task``."""
         words = {"title": self.title, "headline": self.headline, "resize": self.resize}
-        return {"pixels": self.pixels} | {key: text for key, text in words.items() if text}
+        known = {"pixels": self.pixels, "reading": self.reading}
+        return known | {key: text for key, text in words.items() if text}
 
     @property
     def hashed(self) -> dict[str, Sequence[Path]]:
@@ -71,7 +85,13 @@ class TaskFile:
         """
         pixels = self.pixels.get(domain, RGB)
         read = partial(self._read_unchanged, path, domain, before)
-        return TaskImage(name, read, pixels, measure=partial(read_image_size, path))
+        measure = partial(read_image_size, path, reading=self.reading_of(domain))
+        traits = partial(read_image_traits, path)
+        return TaskImage(name, read, pixels, measure=measure, traits=traits)
+
+    def reading_of(self, domain: str) -> Reading:
+        """Tell what is done to the pixels of the files of a domain."""
+        return replace(self.reading, half=self.halves.get(domain, ""))
 
     def read(self, path: Path, domain: str) -> Image.Image:
         """Read an image of a domain.
@@ -81,7 +101,8 @@ class TaskFile:
                 is not stated, with the line to write.
         """
         try:
-            return read_image(path, pixels=self.pixels.get(domain, RGB))
+            pixels = self.pixels.get(domain, RGB)
+            return read_image(path, pixels=pixels, reading=self.reading_of(domain))
         except DeepGreyError:
             key = f"range.{domain}" if len(self.domains) > 1 else "range"
             raise ValueError(
@@ -110,9 +131,6 @@ def read_task_file(folder: Path, domains: Sequence[str]) -> TaskFile:
     if not path.exists():
         return TaskFile(path, is_there=False, domains=names)
     content = _content(path)
-    if unknown := sorted(content.keys() - set(KEYS)):
-        possible = f"{near(unknown[0], KEYS)}possible: {', '.join(KEYS)}"
-        raise ValueError(f"{path} states {unknown[0]!r}, which is unknown; {possible}")
     paired = content.get("paired")
     if not isinstance(paired, bool | None):
         raise _unfit(path, "paired", paired, "true or false")
@@ -127,10 +145,30 @@ def read_task_file(folder: Path, domains: Sequence[str]) -> TaskFile:
         headline=_text(path, "headline", content.get("headline", "")),
         paired=paired,
         resize=_resize(path, content.get("resize", "")),
+        reading=_reading(path, content),
     )
 
 
+def read_stated_arrangement(folder: Path) -> Arrangement:
+    """Read what a folder's ``task.toml`` states of where its images lie; nothing without one.
+
+    Raises:
+        ValueError: If the file cannot be read, or states what is unknown or not possible.
+    """
+    path = folder / TASK_FILE
+    return read_arrangement(path, _content(path)) if path.exists() else Arrangement()
+
+
 def _content(path: Path) -> dict[str, Any]:
+    """Read the file, all of whose keys are known."""
+    content = _read(path)
+    if unknown := sorted(content.keys() - set(KEYS)):
+        possible = f"{near(unknown[0], KEYS)}possible: {', '.join(KEYS)}"
+        raise ValueError(f"{path} states {unknown[0]!r}, which is unknown; {possible}")
+    return content
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"{path} is larger than any such file, {LARGEST_FILE} bytes")
@@ -199,6 +237,23 @@ def _range(path: Path, key: str, value: Any) -> tuple[int, int]:
     if not 0 <= low < high <= LARGEST_VALUE:
         raise _unfit(path, key, value, what)
     return low, high
+
+
+def _reading(path: Path, content: Mapping[str, Any]) -> Reading:
+    upright = content.get("upright", False)
+    if not isinstance(upright, bool):
+        raise _unfit(path, "upright", upright, "true or false")
+    return Reading(upright, _background(path, content.get("background")))
+
+
+def _background(path: Path, value: Any) -> Colour | None:
+    if value is None or (isinstance(value, str) and value in COLOURS):
+        return COLOURS[value] if value else None
+    if isinstance(value, str) or not is_colour(value):
+        needed = f"{', '.join(COLOURS)} or red, green and blue as [255, 255, 255]"
+        raise _unfit(path, "background", value, needed)
+    red, green, blue = value
+    return red, green, blue
 
 
 def _resize(path: Path, value: Any) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from i2i_bench.tasks.folder_names import VALIDATION_FOLDER
+from i2i_bench.tasks.image_file import read_image_size
 from i2i_bench.tasks.image_folder import (
     Stamp,
     hash_folders,
@@ -16,18 +18,22 @@ from i2i_bench.tasks.image_folder import (
     list_images,
     stamp,
 )
+from i2i_bench.tasks.layouts import Layout, find_layout
 from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
+from i2i_bench.tasks.pairs import Pairs, SplitAndDomain, choose_pairs
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
-from i2i_bench.tasks.task_file import TaskFile, read_task_file
+from i2i_bench.tasks.task_file import TASK_FILE, TaskFile, read_task_file
 
-SplitAndDomain = tuple[str, str]  # split, domain
 FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
+SLACK = 0.02  # of the width, by which an image of two squares may be off
 
 _NEEDED = " ".join(FOLDERS.values()) + ", each with images"
 _LAYOUT = f"needed are {_NEEDED}"
 
 
-def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
+def two_domain_task(
+    path: Path, *, paired: bool | None = None, layout: Layout | None = None
+) -> Task:
     """Make a task of a folder with ``trainA trainB testA testB``, and masks in ``trainA_seg`` etc.
 
     Its ``task.toml``, where there is one, states what the images consist of, and more.
@@ -35,46 +41,120 @@ def two_domain_task(path: Path, *, paired: bool | None = None) -> Task:
     Args:
         path: The folder.
         paired: Whether images of domains a and b are pairs; None finds out by their names.
+        layout: Of the folder, where it is known.
 
     Raises:
         ValueError: If the folder has another layout, anything in it is no image or no mask of one,
             ``paired`` is asked of files whose names do not pair, or ``task.toml`` states what is
             not possible.
     """
-    files, stated = scan(path), read_task_file(path, DOMAINS)
-    masks = find_masks(path, {folder: files[key] for key, folder in FOLDERS.items()})
-    stamps = stamp([*files.values(), *masks.folders.values()])
-    paired = stated.paired if paired is None else paired
-    if paired is not False:
-        files, found = pair_files(files)
-        if paired and not found:
-            raise ValueError(f"images of {path} do not pair: names differ between a and b")
-        paired = found
-    facts: dict[str, Any] = {
-        "title": f"Images of the folder {path.resolve().name}",
-        "headline": "psnr" if paired else "kid",
+    layout = layout or find_layout(path)
+    if layout.kind == "labels":
+        raise ValueError(
+            f"folder {path} has the labels {', '.join(layout.domains)}, and not a and b"
+        )
+    stated = read_task_file(layout.stated_in, DOMAINS)
+    if layout.kind == "halves":
+        layout, stated = _of_halves(layout, stated)
+    chosen = choose_pairs(layout, _files(layout), stated.paired, paired)
+    task = _make(layout, stated, chosen, "test")
+    if not layout.arrangement.validation:
+        return task
+    return replace(task, validation=_make(layout, stated, chosen, VALIDATION_FOLDER, task.name))
+
+
+def _of_halves(layout: Layout, stated: TaskFile) -> tuple[Layout, TaskFile]:
+    """Tell which half of an image is of which domain, and say so.
+
+    Raises:
+        ValueError: If that is not stated, and an image is not twice as wide as high.
+    """
+    halves = layout.arrangement.halves
+    if not halves:
+        halves = {"a": "left", "b": "right"}
+        images = dict.fromkeys(file for files in layout.parts.values() for file in files)
+        wrong = next((file for file in images if not _is_double(file)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{wrong} is not twice as wide as high, as two images side by side are, and there "
+                f"are no folders of domains such as trainA in {layout.root}; if all are pairs, the "
+                f'line halves.left = "a" in {layout.stated_in / TASK_FILE} says so, with b right'
+            )
+    note = f"takes the {halves['a']} half of each image for a, and the {halves['b']} one for b"
+    other = "" if layout.arrangement.halves else '; halves.left = "b" in task.toml exchanges them'
+    layout = replace(layout, notes=(*layout.notes, f"{note}{other}"))
+    return layout, replace(stated, halves=halves)
+
+
+def _is_double(file: Path) -> bool:
+    width, height = read_image_size(file)
+    return abs(width - 2 * height) <= SLACK * width
+
+
+def _files(layout: Layout) -> dict[SplitAndDomain, list[Path]]:
+    """Give the images of each split, also of validation, and domain; of halves those of both."""
+    splits = (*SPLITS, VALIDATION_FOLDER) if layout.arrangement.validation else SPLITS
+    is_halves = layout.kind == "halves"
+    return {
+        (split, domain): layout.parts[split if is_halves else f"{split}{domain.upper()}"]
+        for split in splits
+        for domain in DOMAINS
     }
-    domain_of = {file.parent: domain for (_, domain), found in files.items() for file in found}
+
+
+def _make(
+    layout: Layout, stated: TaskFile, chosen: Pairs, tests: str, name: str | None = None
+) -> Task:
+    """Make the task whose test images are those of one split of the folder."""
+    files = {
+        (split, domain): chosen.files[tests if split == "test" else split, domain]
+        for split in SPLITS
+        for domain in DOMAINS
+    }
+    masks = _masks(layout, files) if tests == "test" else MaskFiles()
+    stamps = stamp([*files.values(), *masks.folders.values()])
+    domain_of = {file: domain for (_, domain), found in files.items() for file in found}
+    facts: dict[str, Any] = {
+        "title": f"Images of the folder {layout.root.resolve().name}",
+        "headline": "psnr" if chosen.paired else "kid",
+    }
+    contents = {**layout.parts, **masks.folders, **stated.hashed}
+    reader = MaskedFolderReader if masks.folders else FolderReader
+    digest = hash_folders(contents.items(), layout.names)
     return Task(
-        name=partner_name(path, contents_hash(files, masks, stated)),
+        name=name or f"{partner_name(layout.root, digest)}{chosen.word}",
         version=1,
         kind="folder",
         domains=DOMAINS,
-        image_size=image_size(
-            files.values(), lambda file: stated.read(file, domain_of[file.parent])
-        ),
+        image_size=image_size(files.values(), lambda file: stated.read(file, domain_of[file])),
         num_train={domain: len(files["train", domain]) for domain in DOMAINS},
         num_test={domain: len(files["test", domain]) for domain in DOMAINS},
-        paired=paired,
+        paired=chosen.paired,
         licence="not stated",
         origin="a folder of your own",
-        reader=(
-            MaskedFolderReader(files, paired, stamps, stated, masks)
-            if masks.folders
-            else FolderReader(files, paired, stamps, stated)
+        reader=reader(
+            files,
+            chosen.paired,
+            stamps,
+            stated,
+            layout.names,
+            *([masks] if masks.folders else []),
         ),
+        notes=(*layout.notes, *chosen.notes),
         **(facts | stated.facts),
     )
+
+
+def _masks(layout: Layout, files: Mapping[SplitAndDomain, list[Path]]) -> MaskFiles:
+    """Find the masks beside the folders of images; none of images that are named anew."""
+    if layout.kind == "halves" or layout.names or any(p.is_file() for p in layout.places.values()):
+        return MaskFiles()
+    folders = {
+        layout.places[name].relative_to(layout.root).as_posix(): files[key]
+        for key, name in FOLDERS.items()
+        if name in layout.places and layout.places[name].is_relative_to(layout.root)
+    }
+    return find_masks(layout.root, folders) if len(folders) == len(FOLDERS) else MaskFiles()
 
 
 @dataclass(frozen=True)
@@ -86,12 +166,14 @@ class FolderReader(Reader):
         paired: Whether the same index is a pair.
         stamps: Of each file when the task was made; one that changes meanwhile is refused.
         stated: What the images consist of.
+        names: Of images that are not called by their file's own name.
     """
 
     files: Mapping[SplitAndDomain, list[Path]]
     paired: bool
     stamps: Mapping[Path, Stamp]
     stated: TaskFile
+    names: Mapping[Path, str] = field(default_factory=dict)
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one split and domain."""
@@ -102,7 +184,8 @@ class FolderReader(Reader):
         """List images, the same objects each time."""
         return {
             (split, domain): [
-                self.stated.image(path.name, path, domain, self.stamps[path]) for path in paths
+                self.stated.image(self.names.get(path, path.name), path, domain, self.stamps[path])
+                for path in paths
             ]
             for (split, domain), paths in self.files.items()
         }
@@ -123,7 +206,7 @@ class MaskedFolderReader(FolderReader):
 
     has_masks = True
 
-    masks: MaskFiles
+    masks: MaskFiles = field(default_factory=MaskFiles)
 
     def instance_masks(self, split: str, domain: str) -> list[TaskMasks]:
         """List the instance masks of each image of one split and domain."""
@@ -145,58 +228,16 @@ class MaskedFolderReader(FolderReader):
 
 
 def scan(path: Path) -> dict[SplitAndDomain, list[Path]]:
-    """List the images of each split and domain, lexicographic by name.
+    """List the images of each split and domain of a published task, lexicographic by name.
 
     Raises:
         ValueError: If a folder is missing or empty, or something in it is not an image file.
     """
     if not path.is_dir():
         raise ValueError(f"there is no folder {path}; {_LAYOUT}")
-    missing = [name for name in FOLDERS.values() if not (path / name).is_dir()]
-    if len(missing) == len(FOLDERS):
-        raise ValueError(f"folder {path} {_reason(path)}has none of the folders needed: {_NEEDED}")
-    if missing:
-        raise ValueError(f"folder {path} {_reason(path)}has no {' '.join(missing)}; {_LAYOUT}")
+    if missing := [name for name in FOLDERS.values() if not (path / name).is_dir()]:
+        raise ValueError(f"folder {path} has no {' '.join(missing)}; {_LAYOUT}")
     return {key: list_images(path / name, _LAYOUT) for key, name in FOLDERS.items()}
-
-
-def _reason(path: Path) -> str:
-    """Say which other known layout a folder has, if any."""
-    if any((path / split / side).is_dir() for split in ("train", "test") for side in "AB"):
-        return (
-            "has folders such as train/A, which must be renamed to trainA and the like or, if they "
-            "are labels, to other names than A and B; it "
-        )
-    written = {each.name.lower(): each.name for each in path.iterdir() if each.is_dir()}
-    other = [written[n.lower()] for n in FOLDERS.values() if n.lower() in written]
-    if other and not set(other) & set(FOLDERS.values()):
-        return f"has {' '.join(other)}, whose last letter must be a capital and no other; it "
-    if any((path / split).is_dir() for split in ("train", "test", "val")):
-        return (
-            "has the layout of pix2pix, one file for both images of a pair, which must be cut into "
-            "its two halves first; it "
-        )
-    return ""
-
-
-def pair_files(
-    files: Mapping[SplitAndDomain, list[Path]],
-) -> tuple[dict[SplitAndDomain, list[Path]], bool]:
-    """Find out by name whether images of a and b are pairs, in every split.
-
-    Names pair when their stems are the same, also without a trailing ``_A`` and ``_B``.
-
-    Returns:
-        The files, where paired with domain b in the order of domain a; and whether they are paired.
-    """
-    ordered = dict(files)
-    for split in SPLITS:
-        keys = [re.sub("_A$", "", path.stem) for path in files[split, "a"]]
-        partners = {re.sub("_B$", "", path.stem): path for path in files[split, "b"]}
-        if sorted(keys) != sorted(partners) or len(partners) != len(files[split, "b"]):
-            return dict(files), False
-        ordered[split, "b"] = [partners[key] for key in keys]
-    return ordered, True
 
 
 def partner_name(path: Path, digest: str) -> str:
@@ -214,15 +255,6 @@ def split_partner_name(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (name, "")
 
 
-def contents_hash(
-    files: Mapping[SplitAndDomain, list[Path]],
-    masks: MaskFiles | None = None,
-    stated: TaskFile | None = None,
-) -> str:
-    """Return the sha256 of the images of a task, their masks and what is stated of them.
-
-    It is of folders, names and bytes.
-    """
-    folders = {folder: files[key] for key, folder in FOLDERS.items()}
-    more = {**(masks.folders if masks else {}), **(stated.hashed if stated else {})}
-    return hash_folders({**folders, **more}.items())
+def contents_hash(files: Mapping[SplitAndDomain, list[Path]]) -> str:
+    """Return the sha256 of the images of a task: of folders, names and bytes."""
+    return hash_folders((folder, files[key]) for key, folder in FOLDERS.items())

@@ -2,7 +2,7 @@
 
 Settings, budgets and variants are chosen by such scores, so that no choice is made on test images.
 Which images are held out follows from the task alone: from its name and version and the names of
-its images.
+its images. Folders that have validation images of their own may state that these are taken.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def scored_on(task: Task, split: str) -> Task:
         return task
     if task.split != TEST:
         raise ValueError(f"task {task.name} has {task.split} images in place of its test images")
+    if task.validation is not None:
+        return replace(task.validation, split=split)
     reader = ValidationReader(task, held_out(task), task.has_masks)
     counts: dict[_Side, dict[str, int]] = {
         side: {domain: len(reader.images(side, domain)) for domain in task.domains}

@@ -117,11 +117,6 @@ def _empty(folder: Path) -> None:
     folder.mkdir()
 
 
-def _in_small_letters(folder: Path) -> None:
-    for path in sorted(folder.iterdir()):
-        path.rename(path.with_name(path.name.lower()))
-
-
 def _truncate(folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (36, 40, 3), dtype=np.uint8)
     path = folder / "trainA" / "cut.jpg"
@@ -138,7 +133,6 @@ def _deep(folder: Path) -> None:
     [
         (shutil.rmtree, ["there is no folder", "trainA trainB testA testB"]),
         (_empty, ["has none of the folders needed: trainA trainB testA testB"]),
-        (_in_small_letters, ["has traina trainb testa testb, whose last letter must be a capital"]),
         (lambda folder: shutil.rmtree(folder / "testB"), ["has no testB"]),
         (lambda folder: _empty(folder / "trainB"), ["trainB is empty"]),
         (_truncate, ["cut.jpg cannot be read as an image", "truncated"]),
@@ -151,7 +145,6 @@ def _deep(folder: Path) -> None:
     ids=[
         "missing",
         "empty",
-        "capitals",
         "no testB",
         "empty trainB",
         "truncated",

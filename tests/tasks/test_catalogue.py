@@ -254,9 +254,8 @@ def test_empty_folder_is_refused_by_name(folder, tmp_path):
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        (("train/A", "train/B", "test/A", "test/B"), "renamed to trainA"),
-        (("train", "test"), "pix2pix"),
-        (("train", "val"), "pix2pix"),
+        (("train", "test"), "is not twice as wide as high"),
+        (("train", "val"), r'line halves\.left = "a" in .*task\.toml'),
         (("images",), "has none of the folders needed: trainA trainB testA testB"),
     ],
 )

@@ -134,7 +134,6 @@ def test_damaged_folders_are_refused_in_a_sentence(folder, tmp_path, what, messa
         (("happy",), "has only the domain happy"),
         (("all", "sad"), "has a domain 'all', which stands for all"),
         (("so-so", "very sad"), "'very sad' is not a name for a domain"),
-        (("A", "B"), "train/A, which must be renamed to trainA"),
     ],
 )
 def test_impossible_domains_are_refused_in_a_sentence(tmp_path, names, message):

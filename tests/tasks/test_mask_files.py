@@ -278,10 +278,10 @@ def test_domain_whose_name_ends_as_masks_do_is_refused(tmp_path):
         find(tmp_path / "maps")
 
 
-def test_masks_in_folders_of_two_sides_change_nothing_of_the_advice(tmp_path):
+def test_masks_lie_beside_folders_of_two_sides_as_well(tmp_path):
     make_folder(tmp_path / "sides", ("train/A", "train/B", "test/A", "test/B"))
-    with pytest.raises(ValueError, match="train/A, which must be renamed to trainA"):
-        find(tmp_path / "sides")
+    task = find(tmp_path / "sides")
+    assert task.has_masks and task.domains == ("a", "b")
 
 
 # --- what is refused when it is read
