@@ -76,14 +76,14 @@ METRIC = click.option(
     help="Also measure what is not on by default (see i2i-bench metrics); repeatable.",
 )
 FORCE = click.option("--force", is_flag=True, help="Repeat and replace what exists already.")
-MODELS = "Name of an installed model (see i2i-bench models); repeatable."
+MODELS = "Name of an installed model (see i2i-bench models), or all that can do a task; repeatable."
 
 
 def _tasks(*, required: bool) -> Decorator:
     what = (
         "Task name such as stripes (see i2i-bench tasks), hf:owner/name of the Hugging Face hub, "
         "or a folder of images; FOLDER:paired and FOLDER:unpaired say whether images of like names "
-        "are pairs; repeatable."
+        "are pairs; embedded for every task of this package; repeatable."
     )
     return click.option("--task", "tasks", multiple=True, required=required, help=what)
 

@@ -84,6 +84,7 @@ def run(**options: Any) -> None:
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
       i2i-bench run --model cyclegan --task stripes --set lambda_cycle=5 --split validation
+      i2i-bench run --model all --task embedded --preset small --seed 0 --seed 1 --seed 2 --jobs 2
     """
     from i2i_bench.runs import plan
     from i2i_bench.runs.preview import describe_job

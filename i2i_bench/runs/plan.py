@@ -38,6 +38,7 @@ from i2i_bench.training.settings import (
 from i2i_bench.training.start import Start
 
 NAMED_TASKS = 8  # in a refusal
+ALL, EMBEDDED = "all", "embedded"  # in place of the names of models, and of tasks
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +52,49 @@ def plan_runs(
 ) -> list[Job]:
     """Make the product of models, tasks and seeds.
 
+    ``all`` are the installed models, each with those of the tasks that it can do; ``embedded`` are
+    the tasks of this package.
+
     Raises:
         ValueError: For an unknown or broken model or task, a headline that cannot rank, or a
             setting that is not possible.
     """
-    found = {name: catalogue.find_task(name, data) for name in tasks}
+    every = list(catalogue.EMBEDDED)
+    named = [name for task in tasks for name in (every if task == EMBEDDED else [task])]
+    found = {name: catalogue.find_task(name, data) for name in named}
     for task in found.values():
         require_headline(task)
-    classes = {name: registry.load_model(name) for name in models}
-    return [
-        make_job(name, classes[name], fitted, seed, choices)
-        for argument, task in found.items()
-        for name, fitted in fitted_tasks(classes, argument, task, choices.split).items()
-        for seed in dict.fromkeys(seeds)
-    ]
+    is_every = ALL in models
+    names = [*(name for name in models if name != ALL), *registry.available_models() * is_every]
+    classes = {name: registry.load_model(name) for name in names}
+    jobs = []
+    for argument, task in found.items():
+        fitted = fitted_tasks(classes, argument, task, choices.split)
+        unfit = [
+            name
+            for name, (_, own) in fitted.items()
+            if is_every and not can_do(name, classes[name], own, choices.preset)
+        ]
+        if unfit:
+            logger.warning("cannot do task %s, and left out: %s", task.name, ", ".join(unfit))
+        jobs += [
+            make_job(name, classes[name], own, seed, choices)
+            for name, own in fitted.items()
+            if name not in unfit
+            for seed in dict.fromkeys(seeds)
+        ]
+    return jobs
+
+
+def can_do(name: str, model_class: type[Model], task: Task, preset: Preset) -> bool:
+    """Tell whether a model, as a preset has it, is for tasks such as this one."""
+    try:
+        require_taken_channels(name, model_class, task)
+        settings = settings_for(name, model_class, preset, task)
+        require_task(name, model_class.needs(settings.config), task)
+    except ValueError:
+        return False
+    return True
 
 
 def make_job(
