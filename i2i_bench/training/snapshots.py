@@ -114,11 +114,11 @@ class Album:
         sources, labels = self._sources[direction], self._labels[direction]
         count = len(sources)
         known = None if labels is None else (labels[0][:count], labels[1][:count])
-        images = channels_first(sources).to(self._device)
+        pixels = self._task.pixel_format(direction.source)
+        images = to_float(channels_first(sources).to(self._device), pixels)
         given = self._instances[direction]
         instances = None if given is None else torch.from_numpy(given[: len(images)]).to(images)
-        pixels = self._task.pixel_format(direction.source)
-        request = Request(direction, to_float(images, pixels), known, instances)
+        request = Request(direction, images, known, instances)
         random = Randomness(0, device=self._device)
         fakes = to_rgb(translate_images(self._model, request, random))
         found = {"sources": windowed(sources, pixels), "fakes": channels_last(fakes)}

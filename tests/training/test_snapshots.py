@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from i2i_bench.data import test_set
 from i2i_bench.data.directions import directions_of
 from i2i_bench.data.training_images import TrainingImages
 from i2i_bench.plugins import registry
@@ -48,9 +49,10 @@ def images(tmp_path_factory):
 
     def load(job):
         settings = job.settings
-        key = (job.task.name, settings.load_size, settings.crop_size, settings.flip)
+        masks = job.needs.masks == "required" and settings.instances
+        key = (job.task.name, settings.load_size, settings.crop_size, settings.flip, masks)
         if key not in found:
-            found[key] = TrainingImages(job.task, job.settings, 0)
+            found[key] = TrainingImages(job.task, settings, 0, needs=job.needs if masks else None)
         return found[key]
 
     return load
@@ -146,6 +148,29 @@ def test_models_without_masks_have_snapshots_too(images, tmp_path):
     train(job, images(job), tmp_path)
     (found, *_) = snapshots.read_snapshots(tmp_path, "b2a")
     assert (found.attention, found.background) == (None, None)
+
+
+def test_a_model_is_given_instances_in_the_type_of_images(tmp_path):
+    task, given = catalogue.find_task("stripes", tmp_path), []
+    model = registry.load_model("instagan")
+    translate = model.translate
+
+    def noted(self, batch, direction, random):
+        given.append((batch.images[direction.source].dtype, batch.masks[direction.source].dtype))
+        return translate(self, batch, direction, random)
+
+    noting = type("Noting", (model,), {"translate": noted})
+    settings = noting.settings("tiny", task)
+    album = Album(
+        noting(settings.config),
+        test_set.TestSet(task, settings.resize_rule),
+        tmp_path,
+        1,
+        device=torch.device("cpu"),
+        num_instances=settings.instances,
+    )
+    album.take(0)
+    assert given == 2 * [(torch.float32, torch.float32)]
 
 
 def test_evaluating_restores_each_modules_mode_and_chance_even_after_a_failure():

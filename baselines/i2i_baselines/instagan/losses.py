@@ -25,7 +25,7 @@ def scene_distance(scene: Scene, wanted: Scene, is_active: Tensor) -> Tensor:
 
 
 def context_loss(before: Scene, after: Scene) -> Tensor:
-    """Give the mean absolute change outside of masks before and after, added up (equation 5).
+    """Give the mean absolute change outside of masks before and after, added up.
 
     What masks cover counts less the more they do, so that the gradient reaches masks as well.
     """

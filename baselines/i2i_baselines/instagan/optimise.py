@@ -14,7 +14,8 @@ class RestingAdam(Optimizer):
     """Adam that leaves weights, moments and count as they are where all gradients are 0.
 
     What has no gradient because nothing asked for one is left alone by PyTorch's Adam, but the host
-    must know it. Here the device does: a step on nothing but zeros is none.
+    must know it. Here the device does: a step on nothing but zeros is none. Parameters of a group
+    learn together, from the same step on.
 
     Args:
         parameters: What to train.
@@ -43,25 +44,33 @@ class RestingAdam(Optimizer):
         for group in self.param_groups:
             learning = [p for p in group["params"] if p.grad is not None]
             if learning:
-                moves = torch.stack([p.grad.any() for p in learning]).any()
-                for parameter in learning:
-                    self._move(parameter, group, moves)
+                self._move(learning, group)
         return loss
 
-    def _move(self, parameter: Tensor, group: dict[str, Any], moves: Tensor) -> None:
-        """Update a parameter, its moments and its count of steps, or nothing."""
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if not state:
-            state["mean"] = torch.zeros_like(parameter)
-            state["mean_square"] = torch.zeros_like(parameter)
-            state["count"] = torch.zeros_like(moves, dtype=parameter.dtype)
-        share = moves.to(parameter.dtype)
+    def _move(self, learning: list[Tensor], group: dict[str, Any]) -> None:
+        """Update parameters, their moments and the count of steps, or nothing."""
+        for parameter in learning:
+            if not self.state[parameter]:
+                moments = {key: torch.zeros_like(parameter) for key in ("mean", "mean_square")}
+                self.state[parameter] = {**moments, "count": parameter.new_zeros(())}
+        moves = torch.stack([each.any() for each in map(_gradient, learning)]).any()
+        counts = [self.state[parameter]["count"] for parameter in learning]
+        share = moves.to(counts[0].dtype)
+        for count in counts:
+            count += share
         beta1, beta2 = group["betas"]
-        state["count"] += share
-        state["mean"].lerp_(gradient, (1 - beta1) * share)
-        state["mean_square"].lerp_(gradient.square(), (1 - beta2) * share)
-        count = state["count"].double().clamp(min=1)  # digits of 1 - 0.999
-        first, second = ((1 - beta**count).to(parameter.dtype) for beta in (beta1, beta2))
-        root = (state["mean_square"] / second).sqrt_().add_(group["epsilon"])
-        parameter.sub_(group["lr"] * share / first * state["mean"] / root)
+        steps = counts[0].double().clamp(min=1)  # 1 - 0.999 needs its digits
+        rate = (group["lr"] * share.double() / (1 - beta1**steps)).to(share.dtype)
+        correction = (1 - beta2**steps).to(share.dtype)
+        first, second = (1 - beta1) * share, (1 - beta2) * share
+        for parameter in learning:
+            gradient, state = _gradient(parameter), self.state[parameter]
+            state["mean"].lerp_(gradient, first)
+            state["mean_square"].lerp_(gradient.square(), second)
+            root = (state["mean_square"] / correction).sqrt_().add_(group["epsilon"])
+            parameter.sub_(rate * state["mean"] / root)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad

@@ -76,7 +76,8 @@ def take(subject, modes, *, steps=6, record=None, device=CPU, is_bf16=False, lef
             size = min(count, budget - number * count)
             parts = {
                 key: part and {domain: each[:size].to(device) for domain, each in part.items()}
-                for key, part in (("images", batch.images), ("labels", batch.labels))
+                for key in ("images", "labels", "masks")
+                for part in (getattr(batch, key),)
             }
             clock = Clock(number + 1, steps, number * count, budget)
             losses = step(clock, dataclasses.replace(batch, **parts))
