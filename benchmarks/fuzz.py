@@ -59,6 +59,7 @@ TARGETS = {
         readers.read_checkpoint, sound.sound_checkpoints, hostile.change_checkpoint
     ),
     "official": Fuzzed(readers.read_official, sound.sound_officials, hostile.change_checkpoint),
+    "weights": Fuzzed(readers.read_weights, sound.sound_weights),
     "metadata": Fuzzed(readers.read_metadata, sound.sound_metadata),
 }
 

@@ -19,6 +19,13 @@ from torch import Tensor, nn
 
 from i2i_bench.model import Model, named_networks
 from i2i_bench.system.messages import printable
+from i2i_bench.system.state_dicts import (
+    chosen_state_dict,
+    find_holding,
+    is_plain_tensor,
+    networks_by_name,
+    unwrapped,
+)
 from i2i_bench.system.tensors import not_finite, read_untrusted
 
 COUNTER = "num_batches_tracked"
@@ -62,7 +69,7 @@ class StateDict:
         """
         if name not in self.tensors:
             held = _shown(list(self.tensors)) or "nothing"
-            raise ValueError(f"{self.source} lacks {name}; it holds {held}")
+            raise Misfit(f"{self.source} lacks {name}; it holds {held}", self)
         shape = tuple(self.tensors[name].shape)
         if len(shape) != dimensions or 0 in shape:
             raise ValueError(
@@ -80,13 +87,30 @@ class StateDict:
 Part = tuple[StateDict, ModuleNames]  # an official network, and the modules of which it has tensors
 
 
+class Misfit(ValueError):
+    """The tensors of a file are not those of the network that is asked for.
+
+    Attributes:
+        state: What the file holds.
+        wanted: Shapes by official name; empty where the first look says that they are others.
+    """
+
+    def __init__(
+        self, message: str, state: StateDict, wanted: Mapping[str, tuple[int, ...]] | None = None
+    ) -> None:
+        self.state, self.wanted = state, wanted or {}
+        super().__init__(message)
+
+
 def read_state_dict(path: Path) -> StateDict:
-    """Read a file that holds one state dict.
+    """Read a file that holds one state dict, be it beside an optimiser and the like.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, or it holds anything else.
+        ValueError: If there is no such file, it is damaged, or it holds none or several.
     """
-    return _state_dicts(path, {"": read_untrusted(path)})[""]
+    content = read_untrusted(path)
+    name, state = chosen_state_dict(path.name, content) or ("", content)
+    return _state_dicts(path, {name: state})[name]
 
 
 def read_parts(
@@ -103,9 +127,10 @@ def read_parts(
         ValueError: If there is no such file, it is damaged, or it lacks one of the parts.
     """
     content, wanted = read_untrusted(path), list(parts)
-    held = content if isinstance(content, Mapping) else {}
-    missing = [part for part in wanted if part not in held]
-    if missing:
+    held = find_holding(content, wanted)
+    if held is None:
+        plain = content if isinstance(content, Mapping) else {}
+        missing = [part for part in wanted if part not in plain]
         raise ValueError(f"{path.name} lacks the state dicts {', '.join(missing)}")
     wanted += [part for part in optional if part in held]
     return _state_dicts(path, {part: held[part] for part in wanted})
@@ -114,14 +139,15 @@ def read_parts(
 def read_pair(path: Path) -> dict[str, StateDict]:
     """Read ``<epoch>_net_{G,D}_{A,B}.pth`` of CycleGAN's code base, by our names of the networks.
 
-    The epoch is ``latest``, or else the highest that has both generators. Where there are no two,
-    one is enough; it translates a to b, unless its name ends in ``_net_G_B.pth``.
+    The epoch is ``latest``, or else the highest that has both generators, or else the highest such
+    iteration (``iter_5000``). Where there are no two, one is enough; it translates a to b, unless
+    its name ends in ``_net_G_B.pth``. One file may hold all of them by these names.
 
     Raises:
         ValueError: If there is no generator, or a file is damaged.
     """
     if path.is_file():
-        return {PAIR["G_B" if path.name.endswith("_net_G_B.pth") else "G_A"]: read_state_dict(path)}
+        return _pair_in_file(path)
     files = _pair_files(path)
     single = {"G": PAIR["G_A"]}
     return {
@@ -131,12 +157,23 @@ def read_pair(path: Path) -> dict[str, StateDict]:
     }
 
 
+def _pair_in_file(path: Path) -> dict[str, StateDict]:
+    """Read the networks that one file has by their names, or else its only one."""
+    content = read_untrusted(path)
+    found = networks_by_name(content, PAIR)
+    if found.keys() & {"G_A", "G_B"}:
+        states = _state_dicts(path, found)
+        return {PAIR[name]: state for name, state in states.items()}
+    is_back = re.search(r"_net_G_B\.[a-z]+$", path.name)
+    return {PAIR["G_B" if is_back else "G_A"]: read_state_dict(path)}
+
+
 def read_epoch(path: Path, networks: Sequence[str]) -> dict[str, StateDict]:
     """Read ``<epoch>_net_<network>.pth`` of a code base that writes a file for each network.
 
-    The epoch is ``latest``, or else the highest that has the first network, or else the one word
-    that files are named by. A file is read alone if its name is another, and with those of its
-    epoch beside it otherwise.
+    The epoch is ``latest``, or else the highest that has the first network, or else the highest
+    such iteration (``iter_5000``), or else the one word that files are named by. A file is read
+    alone if its name is another, and with those of its epoch beside it otherwise.
 
     Args:
         path: Of the folder, or of the first network's file.
@@ -145,23 +182,45 @@ def read_epoch(path: Path, networks: Sequence[str]) -> dict[str, StateDict]:
     Raises:
         ValueError: If the first network is missing, or a file is damaged.
     """
-    first, ending = networks[0], f"_net_{networks[0]}.pth"
+    first = networks[0]
     if path.is_file():
-        if not path.name.endswith(ending):
+        match = _EPOCH_FILE.fullmatch(path.name)
+        if not match or match["network"] != first:
             return {first: read_state_dict(path)}
-        folder, epoch = path.parent, path.name.removesuffix(ending)
+        folder, epoch = path.parent, match["epoch"]
     else:
-        found = {file.name.removesuffix(ending) for file in path.glob(f"*{ending}")}
-        numbered = _newest_first([name for name in found if name == "latest" or name.isdigit()])
-        others = sorted(found - set(numbered))
-        if not numbered and len(others) > 1:
-            named = ", ".join(printable(name + ending, LONGEST_NAME) for name in others[:NUM_SHOWN])
-            raise ValueError(f"{path} holds several generators: give the path of one, as {named}")
-        if not found:
-            raise ValueError(f"{path} holds no generator: needed is latest{ending}, or an epoch's")
-        folder, epoch = path, (numbered + others)[0]
-    files = {name: folder / f"{epoch}_net_{name}.pth" for name in networks}
-    return {name: read_state_dict(file) for name, file in files.items() if file.exists()}
+        folder, epoch = path, _only_epoch(path, first)
+    files = _epoch_files(folder).get(epoch, {})
+    return {name: read_state_dict(files[name]) for name in networks if name in files}
+
+
+def _only_epoch(folder: Path, network: str) -> str:
+    """Name the epoch of which a network is read."""
+    found = [epoch for epoch, files in _epoch_files(folder).items() if network in files]
+    numbered = _newest_first([epoch for epoch in found if _NUMBERED.fullmatch(epoch)])
+    others = sorted(set(found) - set(numbered))
+    ending = f"_net_{network}.pth"
+    if not numbered and len(others) > 1:
+        named = ", ".join(printable(name + ending, LONGEST_NAME) for name in others[:NUM_SHOWN])
+        raise ValueError(f"{folder} holds several generators: give the path of one, as {named}")
+    if not found:
+        raise ValueError(f"{folder} holds no generator: needed is latest{ending}, or an epoch's")
+    return (numbered + others)[0]
+
+
+_EPOCH_FILE = re.compile(r"(?P<epoch>.+)_net_(?P<network>\w+)\.(pth|pt|safetensors)")
+_NUMBERED = re.compile(r"latest|(iter_)?[0-9]{1,18}")
+
+
+def _epoch_files(folder: Path) -> dict[str, dict[str, Path]]:
+    """Give files by epoch, or the word in its place, and network; of two, the one of torch."""
+    epochs: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if match := _EPOCH_FILE.fullmatch(path.name):
+            files = epochs.setdefault(match["epoch"], {})
+            if match["network"] not in files or path.suffix == ".pth":
+                files[match["network"]] = path
+    return epochs
 
 
 def is_named(path: Path, words: tuple[str, ...]) -> bool:
@@ -170,14 +229,17 @@ def is_named(path: Path, words: tuple[str, ...]) -> bool:
 
 
 def _newest_first(epochs: Iterable[str]) -> list[str]:
-    return sorted(epochs, key=lambda e: (e == "latest", e != "latest" and int(e)), reverse=True)
+    """Sort epochs: the latest, then by number, then iterations by theirs."""
+
+    def age(epoch: str) -> tuple[bool, bool, int]:
+        is_latest, number = epoch == "latest", epoch.removeprefix("iter_")
+        return is_latest, epoch == number, 0 if is_latest else int(number)
+
+    return sorted(epochs, key=age, reverse=True)
 
 
 def _pair_files(folder: Path) -> dict[str, Path]:
-    epochs: dict[str, dict[str, Path]] = {}
-    for path in folder.glob("*_net_*.pth"):
-        if match := re.fullmatch(r"(latest|[0-9]+)_net_(G|[GD]_[AB])\.pth", path.name):
-            epochs.setdefault(match[1], {})[match[2]] = path
+    epochs = {e: files for e, files in _epoch_files(folder).items() if _NUMBERED.fullmatch(e)}
     newest = _newest_first(epochs)
     for generators in ({"G_A", "G_B"}, {"G"}, {"G_A"}, {"G_B"}):
         for epoch in newest:
@@ -210,10 +272,10 @@ def _state_dicts(path: Path, parts: Mapping[str, Any]) -> dict[str, StateDict]:
     found, size = {}, 0
     for part, content in parts.items():
         source = f"{path.name}, {part}," if part else path.name
-        if not isinstance(content, Mapping) or not all(map(_is_plain, content.values())):
-            raise ValueError(f"{source} holds no state dict (names to tensors)")
+        if not isinstance(content, Mapping) or not all(map(is_plain_tensor, content.values())):
+            raise ValueError(f"{source} holds no state dict (names to tensors){_held(content)}")
         size += sum(tensor.nbytes for tensor in content.values())
-        names = {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+        names = {unwrapped(str(name)): tensor for name, tensor in content.items()}
         if len(names) != len(content):
             raise ValueError(f"{source} holds tensors twice, with module. before the name and not")
         found[part] = source, names
@@ -222,14 +284,11 @@ def _state_dicts(path: Path, parts: Mapping[str, Any]) -> dict[str, StateDict]:
     return {part: StateDict(source, _as_floats(source, n)) for part, (source, n) in found.items()}
 
 
-def _is_plain(value: object) -> bool:
-    return (
-        isinstance(value, Tensor)
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-        and not value.is_nested
-    )
+def _held(content: object) -> str:
+    """Say what there is in place of a state dict."""
+    if isinstance(content, Mapping) and content:
+        return f"; it holds {_shown([str(name) for name in content])}"
+    return f"; it holds a {type(content).__name__}"
 
 
 def _as_floats(source: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -313,7 +372,8 @@ def _fit(state: StateDict, wanted: Mapping[str, tuple[str, Tensor]]) -> dict[str
     }
     told = [f"{problem} {_shown(names)}" for problem, names in problems.items() if names]
     if told:
-        raise ValueError(f"{state.source} {'; '.join(told)}")
+        needed = {name: tuple(tensor.shape) for name, (_, tensor) in wanted.items()}
+        raise Misfit(f"{state.source} {'; '.join(told)}", state, needed)
     return {wanted[name][0]: tensor for name, tensor in found.items()}
 
 

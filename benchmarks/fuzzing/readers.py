@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import tempfile
 from pathlib import Path
 
 from fuzzing.guard import Found, require_sentence
@@ -150,6 +151,22 @@ def read_official(content: bytes, folder: Path) -> None:
     importing._family(path)
     if len(refusals) == len(OFFICIAL):
         raise refusals[0]
+
+
+def read_weights(content: bytes, folder: Path) -> None:
+    """Find the state dicts in a file of weights, or in those of an archive of them."""
+    from i2i_bench.runs.weights_files import weights_at, weights_in
+    from i2i_bench.system.state_dicts import find_state_dicts
+    from i2i_bench.system.tensors import read_untrusted
+
+    (folder / "x.pth").write_bytes(content)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)  # where archives are unpacked
+    try:
+        with weights_at(folder / "x.pth") as place:
+            for file in weights_in(place) if place.is_dir() else [place]:
+                find_state_dicts(read_untrusted(file))
+    finally:
+        tempfile.tempdir = before
 
 
 def read_metadata(content: bytes, folder: Path) -> None:

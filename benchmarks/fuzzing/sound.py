@@ -76,6 +76,23 @@ def sound_officials() -> list[bytes]:
     return found
 
 
+def sound_weights() -> list[bytes]:
+    """Give weights as safetensors, within a checkpoint, and packed with others."""
+    import torch
+    from safetensors.torch import save
+
+    state = {"model.1.weight": torch.ones(4, 3, 3, 3), "model.1.bias": torch.zeros(4)}
+    file = io.BytesIO()
+    torch.save({"state_dict": state, "epoch": 5}, file)
+    files = {"a/latest_net_G_A.pth": file.getvalue(), "a/latest_net_G_B.safetensors": save(state)}
+    return [
+        save(state),
+        file.getvalue(),
+        packed_zip(files, zipfile.ZIP_DEFLATED),
+        packed_tar(files),
+    ]
+
+
 def sound_records() -> list[bytes]:
     """Give some of the committed records."""
     return [path.read_bytes() for path in sorted((ROOT / "results").glob("*/*/*.json"))[::6]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 _EXPRESSIONS = (
     *("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised"),
 )
+MOST_FILES = 8  # of any name that are looked into
 RELEASED = {  # number of labels in the authors' files → attributes and exclusive groups
     5: ((*_HAIR, "Male", "Young"), (_HAIR,)),
     8: (_EXPRESSIONS, (_EXPRESSIONS,)),
@@ -230,14 +232,32 @@ class LabelConditioned(Model):
 
 
 def _find(path: Path) -> dict[str, Path]:
-    """Give the file of the generator, and that of the discriminator of the same step."""
+    """Give the file of the generator, and that of the discriminator of the same step.
+
+    Where no name tells a step, files of other names are told apart by their tensors.
+    """
     if path.is_file():
         return {"G": path}
     steps = [int(m[1]) for p in path.glob("*-G.ckpt") if (m := re.fullmatch(r"(\d+)-G", p.stem))]
     if not steps:
-        raise ValueError(f"{path} holds no generator: needed is a file such as 200000-G.ckpt")
+        return _find_by_tensors(path)
     files = {name: path / f"{max(steps)}-{name}.ckpt" for name in "GD"}
     return {name: file for name, file in files.items() if name == "G" or file.exists()}
+
+
+def _find_by_tensors(folder: Path) -> dict[str, Path]:
+    """Find the one generator and the one discriminator among files of any name."""
+    found: dict[str, list[Path]] = {"G": [], "D": []}
+    others = [file for file in folder.iterdir() if file.suffix in (".ckpt", ".pth", ".pt")]
+    for file in sorted(others) if len(others) <= MOST_FILES else ():
+        with contextlib.suppress(ValueError):  # another kind of file
+            names = official.read_state_dict(file).tensors
+            is_judge = {"conv1.weight", "conv2.weight"} <= names.keys()
+            if is_judge or any(re.match(r"main\.\d+\.main\.", name) for name in names):
+                found["D" if is_judge else "G"].append(file)
+    if len(found["G"]) != 1:
+        raise ValueError(f"{folder} holds no generator: needed is a file such as 200000-G.ckpt")
+    return {name: files[0] for name, files in found.items() if len(files) == 1}
 
 
 def infer(files: Mapping[str, official.StateDict]) -> dict[str, Any]:

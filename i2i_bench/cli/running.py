@@ -118,6 +118,7 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
 
     The run works with translate, evaluate --task and run --start. Nothing in the files is executed.
     A single latest_net_G.pth translates a to b; named latest_net_G_B.pth it translates b to a.
+    FOLDER may be one file, too, or a zip, tar or tar.gz.
 
     \b
     Example:
@@ -140,7 +141,7 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="An i2i-bench checkpoint, or a folder of the authors' files.",
+    help="An i2i-bench checkpoint, or the authors' files: a folder, one file or an archive.",
 )
 @click.option(
     "--direction", help="Such as a2b (the default); with labels, +blond or neutral2happy."

@@ -17,6 +17,8 @@ from i2i_bench.pretrained import without_weights
 from i2i_bench.records.folders import Places
 from i2i_bench.runs import importing
 from i2i_bench.runs.find import read_run_checkpoint
+from i2i_bench.system.file_kinds import is_archive
+from i2i_bench.system.tensors import read_untrusted
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat, read_pixels
 from i2i_bench.tasks.reading import AS_STORED, Reading, read_reading
 from i2i_bench.training import checkpoint
@@ -168,7 +170,7 @@ def _changed(labelling: Labels, direction: str, labels: str | None) -> Label:
 def load_translator(
     places: Places, run: str | None, model: str | None, weights: Path | None
 ) -> Translator:
-    """Load a run, or a model with a checkpoint or a folder of the authors' files.
+    """Load a run, or a model with a checkpoint or the authors' files.
 
     Raises:
         ValueError: If the weights are damaged, another model's, or not named in one of these ways.
@@ -178,11 +180,27 @@ def load_translator(
         return _from_checkpoint(content, content["identity"]["model"])
     if not (model and weights) or run:
         raise ValueError("either --run, or --model with --weights, is needed")
-    if weights.is_dir() and not any(weights.glob("checkpoint-*.pt")):
+    if not _is_of_suite(weights):
         return _translator(*importing.load_official(model, weights))
     is_run = weights.is_dir()
     content = read_run_checkpoint(str(weights), places) if is_run else read_checkpoint(weights)
     return _from_checkpoint(content, model)
+
+
+def _is_of_suite(weights: Path) -> bool:
+    """Tell whether weights are a run's folder or a checkpoint of it, and not of a model's authors.
+
+    What cannot be read is said where it is read as a checkpoint, if it is no archive.
+    """
+    if weights.is_dir():
+        return any(weights.glob("checkpoint-*.pt"))
+    if weights.is_file() and is_archive(weights):
+        return False
+    try:
+        content = read_untrusted(weights)
+    except ValueError:
+        return True
+    return not isinstance(content, dict) or "identity" in content
 
 
 def _from_checkpoint(content: dict, name: str) -> Translator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from i2i_bench.system.file_kinds import foreign_kind
 from i2i_bench.system.messages import printable
+from i2i_bench.system.safetensors_file import is_safetensors, read_safetensors
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -22,15 +25,20 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def read_untrusted(path: Path) -> Any:
-    """Read what any version of torch saved, executing nothing in it.
+    """Read what any version of torch saved, or safetensors, executing nothing in it.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, or it holds more than plain values.
+        ValueError: If there is no such file, it is of another kind or damaged, or it holds more
+            than plain values.
         PermissionError: If it may not be read.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
+    if kind := foreign_kind(path):
+        raise ValueError(f"{path} is {kind}")
     try:
+        if is_safetensors(path):
+            return read_safetensors(path)
         if zipfile.is_zipfile(path):
             _require_checksums(path)
         with warnings.catch_warnings(action="ignore"):  # the error says it as well
@@ -42,6 +50,11 @@ def read_untrusted(path: Path) -> Any:
 
 
 def _damage(error: Exception) -> str:
+    if found := re.search(r"Unsupported global: GLOBAL ([\w.]{1,80})", str(error)):
+        return (
+            f", or holds {found[1]} beside tensors and plain values; nothing in it is executed, so "
+            "save its state_dict() alone where that code is trusted"
+        )
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
         return ", or holds more than tensors and plain values; nothing in it is executed"
     if not isinstance(error, RuntimeError | OSError | ValueError | zipfile.BadZipFile):

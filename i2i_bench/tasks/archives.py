@@ -9,7 +9,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -82,7 +82,12 @@ class _Member:
 
 
 def unpack(
-    path: Path, folder: Path, *, bounds: Bounds | None = None, progress: Progress | None = None
+    path: Path,
+    folder: Path,
+    *,
+    bounds: Bounds | None = None,
+    progress: Progress | None = None,
+    suffixes: Collection[str] = SUFFIXES,
 ) -> int:
     """Write the images of an archive into a folder, with the folders they lie in.
 
@@ -91,10 +96,11 @@ def unpack(
     enforced on what is written and not on what the archive states.
 
     Args:
-        path: A zip or tar.gz.
+        path: A zip, tar or tar.gz.
         folder: Where to write; it must be empty, and is left as it is if anything fails.
         bounds: What the archive may hold.
         progress: Called after each member.
+        suffixes: In small letters, of the files that are written: images, if nothing else is said.
 
     Returns:
         Images written.
@@ -110,7 +116,7 @@ def unpack(
             if number > bounds.members:
                 raise ArchiveError(f"it has more than {bounds.members} members")
             place = _place(member)
-            if member.kind == "file" and _is_image(place):
+            if member.kind == "file" and _is_wanted(place, suffixes):
                 if place.as_posix().casefold() in places:
                     raise ArchiveError(f"it holds {place} twice")
                 places.add(place.as_posix().casefold())
@@ -143,7 +149,7 @@ def _named(path: Path) -> Iterator[None]:
 def _members(path: Path, room: int) -> Iterator[Iterator[_Member]]:
     """Open an archive by its first bytes, not by its name."""
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(512)
         file.seek(0)
         if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             with zipfile.ZipFile(file) as archive:
@@ -151,8 +157,10 @@ def _members(path: Path, room: int) -> Iterator[Iterator[_Member]]:
         elif start.startswith(b"\x1f\x8b"):
             with gzip.open(file) as plain:
                 yield _tar_members(_Forward(plain, 2 * room), file)  # with headers and padding
+        elif start[257:262] == b"ustar":
+            yield _tar_members(_Forward(file, 2 * room), file)
         else:
-            raise ArchiveError("it is not a zip or tar.gz")
+            raise ArchiveError("it is not a zip, tar or tar.gz")
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
@@ -249,9 +257,9 @@ def _place(member: _Member) -> PurePosixPath:
     return place
 
 
-def _is_image(place: PurePosixPath) -> bool:
+def _is_wanted(place: PurePosixPath, suffixes: Collection[str]) -> bool:
     is_hidden = any(part.startswith(".") or part in _SYSTEM for part in place.parts)
-    return not is_hidden and place.suffix.lower() in SUFFIXES
+    return not is_hidden and place.suffix.lower() in suffixes
 
 
 def _write(member: _Member, target: Path, limit: int) -> int:

@@ -193,5 +193,5 @@ def test_translate_refuses_another_models_official_files(cli, golden, places, ti
     golden("cyclegan").save(places / "official", networks)
     weights = ("--model", "attentiongan", "--weights", "official")
     sentence = cli("translate", *weights, tiny / "testB", "out", code=1)
-    assert "latest_net_G_A.pth lacks deconv3_attention.weight; it holds model.1.bias" in sentence
+    assert "latest_net_G_A.pth holds a ResNet of 9 blocks (--netG resnet_9blocks), and" in sentence
     assert sentence.endswith("; these files fit cyclegan")

@@ -264,11 +264,14 @@ def test_a_zip_that_cannot_be_read_is_refused(change, tmp_path, folder):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"PK", b"Rar!\x1a\x07", b"hello" * 100, b"\x1f\x8b", tarfile.TarInfo("a.png").tobuf()],
+    [
+        *(b"", b"PK", b"Rar!\x1a\x07", b"hello" * 100, b"\x1f\x8b"),
+        tarfile.TarInfo("a.png").tobuf().replace(b"a.png", b"b.png"),  # with the other's checksum
+    ],
 )
 def test_what_is_no_archive_is_refused(content, tmp_path, folder):
     (tmp_path / "archive").write_bytes(content)
-    assert_refused(tmp_path / "archive", folder, r"not a zip or tar\.gz|is damaged")
+    assert_refused(tmp_path / "archive", folder, r"not a zip, tar or tar\.gz|is damaged")
 
 
 def test_a_wrong_checksum_is_noticed(tmp_path, folder):

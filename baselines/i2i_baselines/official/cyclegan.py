@@ -36,10 +36,14 @@ def infer_facts(files: Mapping[str, official.StateDict]) -> dict[str, Any]:
     Raises:
         ValueError: If the tensors are not those of CycleGAN.
     """
-    generator = next(state for name, state in files.items() if name.startswith("generators."))
+    name, generator = next(each for each in files.items() if each[0].startswith("generators."))
+    num_blocks = generator.count(r"model\.(\d+)\.conv_block\.")
+    width, inputs = generator.shape("model.1.weight", 4)[:2]
+    outputs = generator.shape(f"model.{17 + num_blocks}.weight", 4)[0]
     return {
-        "generator_width": generator.shape("model.1.weight", 4)[0],
-        "num_blocks": generator.count(r"model\.(\d+)\.conv_block\."),
+        "generator_width": width,
+        "num_blocks": num_blocks,
+        "channels": (inputs, outputs) if name == "generators.a2b" else (outputs, inputs),
         **official.patch_discriminator(files),
     }
 
@@ -48,7 +52,8 @@ def generator_stems(generator: official.StateDict) -> official.ModuleNames:
     """Pair our convolutions with the authors' positions in their ``model`` sequence."""
     num_blocks = generator.count(r"model\.(\d+)\.conv_block\.")
     # with dropout, as it may have been trained, the second convolution of a block is one later
-    second = 6 if "model.10.conv_block.6.weight" in generator.tensors else 5
+    later = generator.tensors.get("model.10.conv_block.6.weight")
+    second = 6 if later is not None and later.ndim == 4 else 5
     stems = [("0.stem.conv", "model.1"), ("0.down.0.conv", "model.4"), ("0.down.1.conv", "model.7")]
     for i in range(num_blocks):
         stems.append((f"0.blocks.{i}.first.conv", f"model.{10 + i}.conv_block.1"))

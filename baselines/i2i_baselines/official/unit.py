@@ -24,6 +24,7 @@ def read_unit(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
     facts = {
         "generator_width": generators["a"].shape("enc.model.0.conv.weight", 4)[0],
         "num_blocks": generators["a"].count(r"enc\.model\.3\.model\.(\d+)\."),
+        "channels": tuple(generators[d].shape("enc.model.0.conv.weight", 4)[1] for d in PARTS),
     }
     parts = [(state, generator_stems(d, facts["num_blocks"])) for d, state in generators.items()]
     facts, judges = facts | infer_discriminator(discriminators), discriminator_parts(discriminators)
