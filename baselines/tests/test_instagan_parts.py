@@ -1,4 +1,4 @@
-"""InstaGAN beyond its authors' numbers: batches, empty masks, settings, files."""
+"""InstaGAN beyond its authors' numbers: batches, empty masks, passes, settings."""
 
 import dataclasses
 
@@ -11,7 +11,8 @@ from i2i_baselines.instagan.model import InstaGAN
 from i2i_baselines.instagan.optimise import RestingAdam
 
 from i2i_bench.blocks.spectral import SpectralNorm
-from i2i_bench.model import A2B, B2A, Batch, Clock, Needs, Settings
+from i2i_bench.model import A2B, Batch, Clock, Needs, Settings
+from i2i_bench.plugins.cost import count_macs
 from i2i_bench.plugins.gradients import recorded_gradients
 from i2i_bench.plugins.toy import NOMINAL, Toy
 from i2i_bench.randomness import Randomness
@@ -95,6 +96,30 @@ def test_later_passes_begin_with_what_the_earlier_ones_made():
     torch.testing.assert_close(fake, image, atol=1e-6, rtol=0)
     at_once, _ = both(tiny(instances_per_pass=2), batch)
     assert not torch.allclose(at_once, fake, atol=1e-4)
+
+
+@pytest.mark.parametrize(("num_there", "passes"), [(4, 2), (2, 1), (0, 0)])
+def test_passes_without_an_instance_cost_nothing(num_there, passes):
+    model, batch, calls = tiny(), draw(), []
+    masks_of(batch)[:, num_there:] = 0
+    model.generators["a2b"].register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        model.translate(batch, A2B, RANDOM)
+    assert len(calls) == passes
+
+
+def test_costs_are_those_of_all_instances_on_every_device():
+    task = Toy(has_masks=True)
+    settings = InstaGAN.settings("tiny", task)
+    with torch.device("meta"):
+        unreal = InstaGAN(settings.config)
+    counts = [
+        count_macs(model, settings, task, device=torch.device(kind))
+        for kind, model in (("cpu", InstaGAN(settings.config)), ("meta", unreal))
+    ]
+    single = dataclasses.replace(settings, instances=1)
+    assert counts[0] == counts[1]
+    assert counts[0] > 2 * count_macs(unreal, single, task, device=torch.device("meta"))
 
 
 def test_smallest_masks_are_left_out_of_training_alone():
@@ -195,7 +220,7 @@ def test_batch_without_masks_is_refused(masks):
         tiny().translate(batch, A2B, RANDOM)
 
 
-# --- settings and files
+# --- settings
 
 
 def test_published_settings_are_the_authors():
@@ -268,72 +293,3 @@ def test_weights_start_as_the_authors():
         (layer.weight_orig[0].numel()) ** -0.5, rel=0.01
     )
     assert layer.bias.any()
-
-
-@pytest.mark.parametrize(
-    ("files", "absent"),
-    [
-        (("G_B",), {"generators.a2b", "discriminators.a", "discriminators.b"}),
-        (("G_A", "G_B", "D_B"), {"discriminators.b"}),
-    ],
-)
-def test_files_of_other_sizes_and_directions_are_read(tmp_path, files, absent):
-    channels = (1, 1)
-    made = tiny(channels=channels, num_blocks=2, discriminator_layers=2)
-    for name in files:
-        torch.save(written(made, name), tmp_path / f"200_net_{name}.pth")
-    model = InstaGAN.from_official(tmp_path)
-    assert model.absent == absent
-    ways = [w for w in (A2B, B2A) if f"generators.{w}" not in absent]
-    batch = draw(channels=channels)
-    for way in ways:
-        for found, wanted in zip(both(model, batch, way), both(made, batch, way), strict=True):
-            assert torch.equal(found, wanted)
-    if "D_B" in files:
-        judged = (each.discriminators["a"] for each in (model, made))
-        ours, theirs = (each(batch.images["a"], 2 * masks_of(batch) - 1) for each in judged)
-        assert torch.equal(ours, theirs)
-
-
-def written(model, name):
-    """Write one of our networks as the authors' state dict, by the names of their description."""
-    network = model.networks["generators" if name[0] == "G" else "discriminators"]
-    key = {"G_A": "a2b", "G_B": "b2a", "D_A": "b", "D_B": "a"}[name]
-    state = network[key].state_dict()
-    return {theirs(own): tensor for own, tensor in state.items()}
-
-
-def theirs(own):
-    part, *middle, leaf = own.split(".")
-    kind, role = part.split("_") if "_" in part else (part, "")
-    side = {"image": "img", "mask": "seg"}.get(kind, "")
-    leaf = leaf.replace("weight_orig", "weight_bar")
-    if role == "features" or kind == "classifier":
-        stem = f"feature_{side}" if role else kind
-        return f"{stem}.{middle[0]}.module.{leaf}"
-    if role == "decoder":
-        return f"decoder_{side}.{(0, 3, 7)[int(middle[0])]}.{leaf}"
-    if middle[0] == "blocks":
-        place = {"first": 1, "second": 5}[middle[2]]
-        return f"encoder_{side}.{10 + int(middle[1])}.conv_block.{place}.{leaf}"
-    place = 1 if middle[0] == "stem" else (4, 7)[int(middle[1])]
-    return f"encoder_{side}.{place}.{leaf}"
-
-
-@pytest.mark.parametrize(
-    ("name", "tensor", "message"),
-    [
-        ("encoder_seg.4.weight", None, r"200_net_G_A\.pth lacks encoder_seg\.4\.weight$"),
-        ("encoder_img.1.weight", None, r"lacks encoder_img\.1\.weight; it holds"),
-        ("decoder_img.9.weight", torch.ones(1), r"has unknown decoder_img\.9\.weight$"),
-        ("decoder_seg.0.bias", torch.ones(4), r"has misshapen decoder_seg\.0\.bias \(4,\)"),
-        ("decoder_seg.0.bias", torch.full((12,), torch.nan), r"not finite in decoder_seg\.0\.bias"),
-    ],
-)
-def test_damaged_files_are_refused_by_name(tmp_path, name, tensor, message):
-    tensors = written(tiny(), "G_A")
-    tensors[name] = tensor
-    saved = {n: t for n, t in tensors.items() if t is not None}
-    torch.save(saved, tmp_path / "200_net_G_A.pth")
-    with pytest.raises(ValueError, match=message):
-        InstaGAN.from_official(tmp_path)

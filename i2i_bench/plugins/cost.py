@@ -85,12 +85,15 @@ def _empty_request(
     direction: Direction,
     device: torch.device,
 ) -> Request:
-    """Ask for the translation of one square image without content."""
+    """Ask for the translation of one square image without content, covered by every instance.
+
+    A model may pass over instances that are empty.
+    """
     size, labels, masks = settings.crop_size, None, None
     if task.attributes:
         before, after = np.eye(2, len(task.attributes), dtype=np.int8)
         labels = before[None], after[None]
     if takes_masks(type(model).needs(settings.config), task, settings.instances):
-        masks = torch.zeros(1, settings.instances, size, size, device=device)
+        masks = torch.ones(1, settings.instances, size, size, device=device)
     image = torch.zeros(1, channels_of(task, direction.source), size, size, device=device)
     return Request(direction, image, labels, masks)

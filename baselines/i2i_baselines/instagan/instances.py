@@ -48,10 +48,16 @@ def arrange(masks: Tensor, order: Tensor) -> Tensor:
 
 
 def translate_in_passes(generator: SetGenerator, scene: Scene, per_pass: int) -> Scene:
-    """Translate some instances after the other; an image without one stays as it is in a pass."""
+    """Translate some instances after the other; an image without one stays as it is in a pass.
+
+    The host waits for each pass, to leave out those in which no image has an instance.
+    """
     images, moved = scene.images, []
     for masks in scene.masks.split(per_pass, dim=1):
         before = Scene(images, masks)
+        if not masks.is_meta and not bool(before.is_active.any()):
+            moved.append(masks)
+            continue
         after = Scene(*generator(images, masks))
         images = keep_inactive(before, after.images)
         moved.append(after.masks)
