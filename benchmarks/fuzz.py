@@ -55,6 +55,8 @@ TARGETS = {
     "mask": Fuzzed(readers.read_mask, sound.sound_masks),
     "images": Fuzzed(readers.read_images, sound.sound_zips, hostile.change_archive),
     "archive": Fuzzed(readers.read_archive, sound.sound_archives, hostile.change_archive),
+    "parquet": Fuzzed(readers.read_parquet, sound.sound_parquets),
+    "hub": Fuzzed(readers.read_hub_answer, sound.sound_hub_answers, hostile.change_json),
     "checkpoint": Fuzzed(
         readers.read_checkpoint, sound.sound_checkpoints, hostile.change_checkpoint
     ),

@@ -117,6 +117,42 @@ def read_archive(content: bytes, folder: Path) -> None:
         archives.remove(target)
 
 
+def read_parquet(content: bytes, folder: Path) -> None:
+    """Write the images of a parquet file as a data set of the hub would be."""
+    from i2i_bench.tasks.hub.images import ImageWriter
+    from i2i_bench.tasks.hub.layout import Part
+    from i2i_bench.tasks.hub.parquet import read_columns
+
+    path, draft = folder / "x.parquet", folder / "draft"
+    path.write_bytes(content)
+    draft.mkdir()
+    columns = read_columns(path, "x.parquet")
+    if len(columns.images) == 2:
+        folders = [
+            (column, f"train{side}") for column, side in zip(columns.images, "AB", strict=True)
+        ]
+        parts = [Part("train", (path,), (column,), (name,)) for column, name in folders]
+    elif len(columns.images) == 1 and len(columns.labels) == 1:
+        parts = [Part("train", (path,), columns.images, label=next(iter(columns.labels)))]
+    else:
+        raise ValueError("it has other columns")
+    classes = next(iter(columns.labels.values()), ())
+    shown, show = {path: "x.parquet"}, lambda stage, done, total: None
+    ImageWriter(draft, {}, classes, shown, show).write(parts)
+
+
+def read_hub_answer(content: bytes, folder: Path) -> None:
+    """Understand what a server says of a data set."""
+    from i2i_bench.system.ask import Answer
+    from i2i_bench.tasks.hub import layout, listing
+    from i2i_bench.tasks.hub.name import HubName
+
+    del folder
+    name = HubName("me", "own")
+    found = listing.read_listing(Answer(200, {}, content), name, "main")
+    layout.choose_files(found)
+
+
 def read_checkpoint(content: bytes, folder: Path) -> None:
     """Read a checkpoint, and build and restore the model that it is of."""
     from i2i_bench.plugins import registry

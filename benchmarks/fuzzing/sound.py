@@ -203,3 +203,52 @@ def sound_metadata() -> list[bytes]:
     """Give metadata of a plugin, a zero byte between its two files."""
     metadata = "Metadata-Version: 2.1\nName: hostile\nVersion: 1\nSummary: A summary\n\nText\n"
     return [f"{metadata}\0[i2i_bench.models]\nhostile = hostile:Model\n".encode()]
+
+
+def sound_parquets() -> list[bytes]:
+    """Give parquet of two columns of images, and of images and labels, packed in several ways."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    images = sound_images()[:3]
+    structs = pa.array([{"bytes": image, "path": f"{i}.png"} for i, image in enumerate(images)])
+    pair = {"imageA": structs, "imageB": pa.array(images, pa.binary())}
+    said = json.dumps(
+        {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["x", "y"]}}}}
+    )
+    labelled = pa.table({"image": structs, "label": pa.array([0, 1, 0])})
+    found = []
+    ways: list[tuple[Any, dict[str, Any]]] = [
+        (pa.table(pair), {"compression": "none"}),
+        (pa.table(pair), {"compression": "zstd", "use_dictionary": False, "row_group_size": 1}),
+        (labelled.replace_schema_metadata({"huggingface": said}), {"compression": "snappy"}),
+    ]
+    for table, options in ways:
+        file = io.BytesIO()
+        parquet.write_table(table, file, **options)
+        found.append(file.getvalue())
+    return found
+
+
+def sound_hub_answers() -> list[bytes]:
+    """Give what the hub says of data sets: with and without a card."""
+    files = [
+        {
+            "rfilename": f"data/{split}-00000-of-00001.parquet",
+            "size": 9,
+            "lfs": {"sha256": "0" * 64},
+        }
+        for split in ("train", "test")
+    ]
+    label = {"name": "label", "dtype": {"class_label": {"names": {"0": "x", "1": "y"}}}}
+    patterns = [{"split": split, "path": f"data/{split}-*"} for split in ("train", "test")]
+    card = {
+        "license": "mit",
+        "configs": [{"config_name": "default", "data_files": patterns}],
+        "dataset_info": {"features": [label]},
+    }
+    texts = (
+        {"sha": "a" * 40, "siblings": files},
+        {"sha": "b", "siblings": files, "cardData": card},
+    )
+    return [json.dumps(text).encode() for text in texts]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i_bench.cli.carry_out import carry_out
+from i2i_bench.cli.fetching import FETCH, obtain_images
 from i2i_bench.cli.options import (
     BUDGET,
     CHANGES,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 @CHECKPOINTS
 @JOBS
 @LAUNCHER
+@FETCH
 @DRY_RUN
 @FORCE
 @click.option(
@@ -149,7 +151,13 @@ def _ablate(options: dict[str, Any]) -> None:
     places = places_from(options)
     theme = _theme(options)
     tasks = dict.fromkeys(options["tasks"])
-    plans = [ablation.plan_ablation(theme, task, options["seeds"], places.data) for task in tasks]
+    is_preview = options["dry_run"]
+    if not is_preview:
+        obtain_images(options["tasks"], places.data, is_wanted=options["fetch"])
+    plans = [
+        ablation.plan_ablation(theme, task, options["seeds"], places.data, is_preview=is_preview)
+        for task in tasks
+    ]
     jobs = [job for _, of_plan in plans for job in of_plan]
     if options["dry_run"]:
         _print_plan(jobs, options)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from i2i_bench.cli.fetching import agree, fetch_offer, in_megabytes, numbers, stages
 from i2i_bench.cli.group import Commands
 from i2i_bench.cli.options import DATA, RESULTS, RUNS, columns
-
-if TYPE_CHECKING:
-    from i2i_bench.cli.progress import Reporter
 
 _URL = click.option(
     "--url", "urls", multiple=True, help="Download from this address instead; repeatable."
@@ -77,7 +73,7 @@ def fetch_weights(
     for file in [pretrained.find_weights(name) for name in chosen]:
         try:
             with Reporter() as report:
-                progress = _in_megabytes(report, file.name)
+                progress = in_megabytes(report, file.name)
                 seen = pretrained.obtain_weights(
                     file, urls=urls, source=source, force=force, progress=progress
                 )
@@ -156,29 +152,17 @@ def fetch_data(
       i2i-bench data fetch hf:huggan/selfie2anime
       i2i-bench data fetch selfie2anime --file downloads/selfie2anime.zip
     """
-    from i2i_bench.cli.progress import Reporter
     from i2i_bench.tasks import catalogue
 
     force, found = bool(where["force"]), catalogue.find_source(task, where["data"])
     folder = found.place(where["data"])
     if not force and (there := found.count_present(folder)):
-        click.echo(f"{task} is there: {_numbers(there)} in {folder}")
+        click.echo(f"{task} is there: {numbers(there)} in {folder}")
         return
     offer = found.offer(folder, urls=urls, file=source)
     click.echo("\n".join(offer.lines()))
-    _agree(yes)
-    with Reporter() as report:
-        counts = found.fetch(offer, report=_stages(report, task), force=force, keep=keep)
-    click.echo(f"{task} is complete: {_numbers(counts)} in {offer.target}")
-
-
-def _agree(yes: bool) -> None:
-    """Continue only if the user agrees to the licence shown."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.ClickException("the licence above must be accepted; --yes does so")
-    click.confirm("Agree to this licence and fetch?", abort=True)
+    agree(yes)
+    fetch_offer(found, offer, force=force, keep=keep)
 
 
 @data.command("verify")
@@ -203,7 +187,7 @@ def verify_data(tasks: tuple[str, ...], force: bool, data: Path) -> None:
         try:
             with Reporter() as report:
                 source = catalogue.find_source(task, data)
-                lines = source.verify(source.place(data), _stages(report, task), force=force)
+                lines = source.verify(source.place(data), stages(report, task), force=force)
             click.echo("\n".join(lines))
         except ValueError as error:
             failed.append(str(error))
@@ -251,30 +235,3 @@ def doctor(results: Path, runs: Path, data: Path) -> None:
     broken = [f"{each.text}: {each.advice}" for each in found if each.mark == "broken"]
     if broken:
         raise click.ClickException(f"{len(broken)} broken: {'; '.join(broken)}")
-
-
-def _numbers(counts: dict[str, int]) -> str:
-    return ", ".join(f"{folder} {number}" for folder, number in counts.items())
-
-
-def _in_megabytes(report: Reporter, name: str) -> Callable[[int, int], None]:
-    """Report progress in bytes as a stage, which ends only with the last byte."""
-
-    def show(done: int, total: int) -> None:
-        megabytes = done // 10**6
-        of = -(-total // 10**6) or megabytes + 1  # the total may be unknown
-        report(f"{name} (MB)", of if done == total else megabytes, of, {})
-
-    return show
-
-
-def _stages(report: Reporter, task: str) -> Callable[[str, int, int], None]:
-    """Turn the steps of a task's download into stages of the report."""
-
-    def show(stage: str, done: int, total: int) -> None:
-        if stage in ("fetch", "unpack"):
-            _in_megabytes(report, f"{stage} {task}")(done, total)
-        else:
-            report(f"{stage} {task}", done, total, {})
-
-    return show

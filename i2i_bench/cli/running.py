@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from i2i_bench.cli.carry_out import carry_out
+from i2i_bench.cli.fetching import FETCH, obtain_images
 from i2i_bench.cli.group import unwinding
 from i2i_bench.cli.options import (
     BUDGET,
@@ -68,6 +69,7 @@ from i2i_bench.cli.options import (
 @CHECKPOINTS
 @JOBS
 @LAUNCHER
+@FETCH
 @DRY_RUN
 @FORCE
 @RESULTS
@@ -81,6 +83,7 @@ def run(**options: Any) -> None:
     \b
     Example:
       i2i-bench run --model attentiongan --model cyclegan --task stripes --preset small
+      i2i-bench run --model attentiongan --task selfie2anime --fetch
       i2i-bench run --model attentiongan --task my/folder --set num_masks=4 --dry-run
       i2i-bench run --model cyclegan --task my/folder --start imported/horse2zebra
       i2i-bench run --model cyclegan --task stripes --set lambda_cycle=5 --split validation
@@ -94,12 +97,15 @@ def run(**options: Any) -> None:
         tensorboard.require_tensorboard()
     places = places_from(options)
     find_protocols(options["protocols"])  # a misspelt one is reported before the plan is made
+    if not options["dry_run"]:
+        obtain_images(options["tasks"], places.data, is_wanted=options["fetch"])
     jobs = plan.plan_runs(
         options["models"],
         options["tasks"],
         options["seeds"],
         choices_from(options),
         places.data,
+        is_preview=options["dry_run"],
     )
     if options["dry_run"]:
         device = parallel.choose_device(options["device"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_bench.cli.fetching import FETCH, obtain_images
 from i2i_bench.cli.options import (
     DATA,
     DEVICE,
@@ -102,6 +103,7 @@ def evaluate(run: str, task: str | None, **options: Any) -> None:
 @METRIC
 @ORDERS
 @SUBSET_SIZE
+@FETCH
 @DEVICE
 @FORCE
 @RESULTS
@@ -131,6 +133,7 @@ def score(folder: Path, **options: Any) -> None:
 
     places = places_from(options)
     scored_by = protocols_from(options)
+    obtain_images([options["task"]], places.data, is_wanted=options["fetch"])
     found = catalogue.find_task(options["task"], places.data)
     direction = find_direction(found, options["direction"])
     images = external.Submission(

@@ -250,10 +250,13 @@ def make_store(
 
 
 def expected_bytes(task: Task, settings: Settings) -> int:
-    """Estimate the bytes of decoded training images, where shapes differ from a few of them."""
+    """Estimate the bytes of decoded training images, where shapes differ from a few of them.
+
+    Those that are not there are taken for squares.
+    """
     area = settings.load_size**2
     square = {d: (task.pixel_format(d).num_bytes + settings.instances) * area for d in task.domains}
-    if settings.resize == "square":
+    if settings.resize == "square" or task.reader.is_planned:
         return sum(square[domain] * count for domain, count in task.num_train.items())
     return sum(_expected_whole(task.images("train", d), square[d]) for d in task.domains)
 

@@ -147,15 +147,23 @@ def default_name(model: str, what: Sequence[str], choices: Choices) -> str:
 
 
 def plan_ablation(
-    theme: Theme, task: str, seeds: Sequence[int], data: Path
+    theme: Theme, task: str, seeds: Sequence[int], data: Path, *, is_preview: bool = False
 ) -> tuple[AblationPlan, list[Job]]:
     """Settle the runs of an ablation on one task, point by point.
+
+    Args:
+        theme: What is varied.
+        task: Name or folder.
+        seeds: Of each point.
+        data: Folder of data.
+        is_preview: Whether images need not be there, as their published number will do.
 
     Raises:
         ValueError: For a task, model or setting that is not possible, or if two points are one run.
     """
+    find = catalogue.plan_task if is_preview else catalogue.find_task
     classes = {each.model: registry.load_model(each.model) for each in theme.variants}
-    typed, found = common_task(classes, task, catalogue.find_task(task, data), theme.split)
+    typed, found = common_task(classes, task, find(task, data), theme.split)
     is_test = theme.split == TEST
     suffix, where = ("", "") if is_test else (f"-{theme.split}", f", on {theme.split} images")
     chosen = tuple(dict.fromkeys(seeds))

@@ -49,19 +49,30 @@ def plan_runs(
     seeds: Sequence[int],
     choices: Choices,
     data: Path,
+    *,
+    is_preview: bool = False,
 ) -> list[Job]:
     """Make the product of models, tasks and seeds.
 
     ``all`` are the installed models, each with those of the tasks that it can do; ``embedded`` are
     the tasks of this package.
 
+    Args:
+        models: Names.
+        tasks: Names and folders.
+        seeds: Of each.
+        choices: Of the user.
+        data: Folder of data.
+        is_preview: Whether images need not be there, as their published number will do.
+
     Raises:
         ValueError: For an unknown or broken model or task, a headline that cannot rank, or a
             setting that is not possible.
     """
+    find = catalogue.plan_task if is_preview else catalogue.find_task
     every = list(catalogue.EMBEDDED)
     named = [name for task in tasks for name in (every if task == EMBEDDED else [task])]
-    found = {name: catalogue.find_task(name, data) for name in named}
+    found = {name: find(name, data) for name in named}
     for task in found.values():
         require_headline(task)
     is_every = ALL in models

@@ -25,7 +25,7 @@ def describe_job(job: Job, places: Places, device: torch.device) -> str:
     model = without_memory(job.model_class, job.settings)
     macs = count_macs(model, job.settings, job.task, device=torch.device("meta"))
     num_parameters = sum(p.numel() for p in model.networks.parameters())
-    lines = [f"{job.run}", *_setting_lines(job), *_split_lines(job)]
+    lines = [f"{job.run}", *_image_lines(job), *_setting_lines(job), *_split_lines(job)]
     steps = -(-job.settings.budget // job.settings.batch_size)
     lines.append(f"  steps: {steps}")
     lines.append(f"  parameters: {num_parameters:,}")
@@ -57,6 +57,17 @@ def recorded_where(job: Job, places: Places) -> str:
         return recorded_already(job, found, places) if found else f"no; {where} will be written"
     except ValueError as error:
         return str(error)
+
+
+def _image_lines(job: Job) -> list[str]:
+    """Say that images are not there, if so, and of what number the plan is; nothing otherwise."""
+    if not job.task.reader.is_planned:
+        return []
+    counts = "; ".join(
+        f"{split} {', '.join(f'{count:,} of {domain}' for domain, count in of.items())}"
+        for split, of in (("training", job.task.num_train), (job.task.split, job.task.num_test))
+    )
+    return [f"  images: not there; planned for those published: {counts}; --fetch gets them"]
 
 
 def _split_lines(job: Job) -> list[str]:

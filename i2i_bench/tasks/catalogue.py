@@ -19,6 +19,7 @@ from i2i_bench.tasks.hub.name import is_hub_name
 from i2i_bench.tasks.hub.source import hub_source
 from i2i_bench.tasks.layouts import find_layout, has_layout
 from i2i_bench.tasks.pairs import PAIRING
+from i2i_bench.tasks.planned import planned_task
 from i2i_bench.tasks.published import Published
 from i2i_bench.tasks.selection import Selection, select
 from i2i_bench.tasks.source import Source, TaskState
@@ -191,6 +192,37 @@ def find_task(name_or_path: str, data: Path) -> Task:
     known = [*EMBEDDED, *sources()]
     possible = f"{near(name_or_path.partition(':')[0], known)}known: {', '.join(known)}"
     raise ValueError(f"unknown task {name_or_path!r}; {possible}")
+
+
+def source_of(typed: str, data: Path) -> Source | None:
+    """Return the source of the images of a task; None for embedded tasks, folders and no task.
+
+    Args:
+        typed: What is typed after ``--task``.
+        data: Folder of data.
+
+    Raises:
+        ValueError: If it selects what its set does not have.
+    """
+    if is_hub_name(typed):
+        return hub_source(typed, data)
+    found = sources().get(typed) or find_selection(typed)
+    whole = found.whole if isinstance(found, Selection) else found
+    return whole if isinstance(whole, Source) else None
+
+
+def plan_task(typed: str, data: Path) -> Task:
+    """Give the task of a name or folder; of what is published, where its images are not there.
+
+    Raises:
+        ValueError: As of ``find_task``; or if it is not published how many images there are.
+    """
+    source = source_of(typed, data)
+    if source is None or source.state(source.place(data)) not in ("missing", "by hand"):
+        return find_task(typed, data)
+    if is_hub_name(typed):
+        return find_task(typed, data)  # raises, as nothing is published of it here
+    return planned_task(source, find_selection(typed))
 
 
 def _folder_task(path: Path) -> Task:

@@ -74,9 +74,11 @@ class Reader(ABC):
 
     Attributes:
         has_masks: Whether instance masks of every image are known.
+        is_planned: Whether the images are not there, but their number is known.
     """
 
     has_masks: bool = False
+    is_planned: bool = False
 
     @abstractmethod
     def images(self, split: str, domain: str) -> list[TaskImage]:

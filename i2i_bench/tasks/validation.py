@@ -48,7 +48,13 @@ def scored_on(task: Task, split: str) -> Task:
         raise ValueError(f"task {task.name} has {task.split} images in place of its test images")
     if task.validation is not None:
         return replace(task.validation, split=split)
-    reader = ValidationReader(task, held_out(task), task.has_masks)
+    if task.reader.is_planned and task.attributes:
+        raise ValueError(
+            f"which images of task {task.name} are held out is known once they are there; plan "
+            "without --split, or fetch them first"
+        )
+    held = held_out(task)
+    reader = ValidationReader(task, held, task.has_masks, task.reader.is_planned)
     counts: dict[_Side, dict[str, int]] = {
         side: {domain: len(reader.images(side, domain)) for domain in task.domains}
         for side in ("train", "test")
@@ -70,11 +76,13 @@ class ValidationReader(Reader):
         whole: The task, as published.
         held: Names of the images that are held out, by domain.
         has_masks: Whether instance masks of every image are known.
+        is_planned: Whether the images are not there, but their number is known.
     """
 
     whole: Task
     held: Mapping[str, frozenset[str]]
     has_masks: bool = False
+    is_planned: bool = False
 
     def images(self, split: str, domain: str) -> list[TaskImage]:
         """List the images of one side and domain, in the order of the task."""

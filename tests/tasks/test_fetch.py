@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -93,34 +92,6 @@ def pairs(server, monkeypatch):
 
 def assert_nothing_left(data):
     assert not data.exists() or not list(data.iterdir())
-
-
-# The user's own words
-
-
-@pytest.mark.slow
-def test_selfie2anime_from_a_mirror_to_a_record(cli, places, server, stand_in, monkeypatch):
-    monkeypatch.setenv("I2I_BENCH_WEIGHTS", str(stand_in))
-    monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
-    server.serve("/data/selfie2anime.zip", zipped(images((3400, 3400, 100, 100))))
-    asked = ("--model", "attentiongan", "--task", "selfie2anime")
-    error = cli("run", *asked, code=1)
-    for words in ("selfie2anime.zip", "github.com/taki0112/UGATIT", "licence: ", "size: "):
-        assert words in error
-    assert "i2i-bench data fetch selfie2anime" in error
-
-    output = cli("data", "fetch", "selfie2anime", "--yes")
-    assert output.index("licence: ") < output.index("is complete")
-    plan = cli("run", *asked, "--dry-run")
-    for words in ("background: generated", "batch_size: 4", "budget: 680000"):
-        assert words in plan
-    assert "constant_epochs: 100" in plan and "decay_epochs: 100" in plan
-
-    cli("run", *asked, "--preset", "tiny", "--budget", 8)
-    (path,) = (places / "results" / "selfie2anime").glob("*/seed0.json")
-    for score in json.loads(path.read_text())["scores"].values():
-        assert {score["values"][key] is None for key in ("kid", "fid", "lpips_source")} == {False}
-        assert score["weights_status"] == "unverified" and score["n_real"] == 100
 
 
 # Fetching
@@ -448,14 +419,23 @@ def test_data_put_there_by_hand_are_verified_too(cli, places, small):
     assert found == dict(zip(FOLDERS, COUNTS, strict=True))
 
 
+RUN = ["run", "--model", "cyclegan", "--task", "cat2dog", "--fetch"]
+
+
 @pytest.mark.parametrize(
-    ("answer", "is_fetched"),
-    [(b"n\n", False), pytest.param(b"y\n", True, marks=pytest.mark.slow)],
+    ("command", "answer", "is_fetched"),
+    [
+        (["data", "fetch", "cat2dog"], b"n\n", False),
+        pytest.param(["data", "fetch", "cat2dog"], b"y\n", True, marks=pytest.mark.slow),
+        pytest.param(RUN, b"n\n", False, marks=pytest.mark.slow),
+    ],
 )
-def test_on_a_terminal_the_licence_is_asked_about(answer, is_fetched, places, server, monkeypatch):
+def test_on_a_terminal_the_licence_is_asked_about(
+    command, answer, is_fetched, places, server, monkeypatch
+):
     monkeypatch.setenv("I2I_BENCH_MIRROR", server.url)
     server.serve("/data/cat2dog.zip", zipped(images((1, 1, 1, 1))))
-    command = [sys.executable, "-m", "i2i_bench", "data", "fetch", "cat2dog"]
+    command = [sys.executable, "-m", "i2i_bench", *command]
     ours, theirs = os.openpty()
     os.write(ours, answer)
     done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False)

@@ -24,7 +24,7 @@ from i2i_bench.training.checkpoint_file import read_checkpoint
 ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("record", "external", "notes", "setting", "image", "mask", "images", "archive"),
-    *("checkpoint", "official", "weights", "metadata"),
+    *("checkpoint", "official", "weights", "metadata", "parquet", "hub"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -41,8 +41,8 @@ class HubOffer:
 
     @property
     def origin(self) -> str:
-        """What names the set at its commit."""
-        return self.listing.name.at(self.listing.commit).typed
+        """What names the set at its commit, whatever is selected of its labels."""
+        return replace(self.listing.name, revision=self.listing.commit, selected="").typed
 
 
 @dataclass(frozen=True)

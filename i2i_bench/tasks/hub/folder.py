@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from i2i_bench.system.files import read_json
 from i2i_bench.tasks.hub.access import HUB
-from i2i_bench.tasks.hub.name import HubName
+from i2i_bench.tasks.hub.name import PAIRED, UNPAIRED, HubName
 from i2i_bench.tasks.many_domains import many_domain_task
 from i2i_bench.tasks.selection import select
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Task
@@ -16,6 +17,8 @@ from i2i_bench.tasks.task_file import read_task_file
 from i2i_bench.tasks.two_domains import FOLDERS, two_domain_task
 
 NOTE = "hub.json"  # beside the images
+_DIGEST = re.compile(r"-([0-9a-f]{8})(?=\.|$)")  # of the contents, in the name of a folder's task
+
 LONGEST_NAME = 60  # letters of a data set's name in that of its task
 
 
@@ -70,15 +73,22 @@ def image_files(folder: Path) -> list[tuple[str, list[Path]]]:
     return [(name, sorted(path.iterdir())) for name, path in image_folders(folder)]
 
 
-def folder_task(folder: Path) -> Task:
-    """Make the task of fetched images; rows are pairs only where ``task.toml`` says so.
+def folder_task(folder: Path, name: HubName) -> Task:
+    """Make the task of fetched images; rows are pairs only where that is typed or stated.
+
+    Args:
+        folder: Of the images; its ``task.toml`` may state it.
+        name: As typed.
 
     Raises:
         ValueError: If they are none.
     """
-    if not (folder / FOLDERS["train", "a"]).is_dir():
-        return many_domain_task(folder)
-    return two_domain_task(folder, paired=bool(read_task_file(folder, DOMAINS).paired))
+    if (folder / FOLDERS["train", "a"]).is_dir():
+        stated = read_task_file(folder, DOMAINS).paired
+        return two_domain_task(folder, paired=name.is_paired or bool(stated))
+    if name.is_paired:
+        raise ValueError(f"data set {name.repository} has labels, and no pairs")
+    return many_domain_task(folder)
 
 
 def hub_task(name: HubName, folder: Path) -> Task:
@@ -87,16 +97,18 @@ def hub_task(name: HubName, folder: Path) -> Task:
     Raises:
         ValueError: If the images are not as they must be.
     """
-    task, note = folder_task(folder), read_hub_note(folder)
-    digest = task.name.rpartition("-")[2]
-    full = replace(name, revision=note.commit, selected="")
+    task, note = folder_task(folder, name), read_hub_note(folder)
+    selected = "" if name.selected == UNPAIRED else name.selected
+    full = replace(name, revision=note.commit, selected=PAIRED if name.is_paired else "")
+    digest = _DIGEST.findall(task.name)[-1]
+    word = f".{PAIRED}" if name.is_paired else ""
     whole = replace(
         task,
-        name=f"hf-{name.owner}-{name.name}"[:LONGEST_NAME] + f"-{note.commit[:7]}-{digest}",
+        name=f"hf-{name.owner}-{name.name}"[:LONGEST_NAME] + f"-{note.commit[:7]}-{digest}{word}",
         title=f"Images of the data set {name.repository} of the Hugging Face hub",
         kind="hub",
         licence=note.licence,
         origin=f"{HUB}/datasets/{name.repository} at {note.commit}",
         argument=full.typed,
     )
-    return select(name.selected, whole).make_task(whole) if name.selected else whole
+    return select(selected, whole).make_task(whole) if selected and not word else whole

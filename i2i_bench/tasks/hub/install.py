@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from i2i_bench.system import first_seen
@@ -11,7 +12,7 @@ from i2i_bench.system.prefetch import prefetch
 from i2i_bench.tasks import archives
 from i2i_bench.tasks.hub.fetch import Wish, find_offer, write_hub_images
 from i2i_bench.tasks.hub.folder import HubNote, folder_task, image_files, write_hub_note
-from i2i_bench.tasks.hub.name import parse_hub_name
+from i2i_bench.tasks.hub.name import PAIRED, parse_hub_name
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.image_folder import hash_folders
 from i2i_bench.tasks.source import FetchProgress, Offer
@@ -38,9 +39,10 @@ def install_set(
     try:
         draft.mkdir(parents=True)
         found = find_offer(parse_hub_name(offer.hub[0]))
-        write_hub_images(found, draft, Wish({}, False, downloads, keep), report)
+        name = replace(found.listing.name, selected=PAIRED if offer.paired else "")
+        write_hub_images(found, draft, Wish({}, offer.paired, downloads, keep), report)
         write_hub_note(draft, HubNote(found.listing.commit, offer.licence))
-        folder_task(draft)
+        folder_task(draft, name)
         check_images(draft, target, found.origin, report, force=force)
         archives.put_folder(draft, target)
     except ValueError as error:

@@ -112,7 +112,16 @@ def _listed(name: HubName, revision: str) -> HubListing:
     if answer.status == 404 and is_converted and (found := _listed_by_config(name)):
         return found
     _require_answered(answer, name)
-    info = _read_json(answer, where)
+    return read_listing(answer, name, revision)
+
+
+def read_listing(answer: Answer, name: HubName, revision: str) -> HubListing:
+    """Understand what the hub says of a revision of a data set.
+
+    Raises:
+        ValueError: If it is nothing of the kind.
+    """
+    info = _read_json(answer)
     details = {_path_of(each): each for each in list_of(info.get("siblings"), dict)}
     card, commit = info.get("cardData"), info.get("sha")
     card = card if isinstance(card, dict) else {}
@@ -142,7 +151,7 @@ def _listed_by_config(name: HubName) -> HubListing | None:
         return None
     _require_answered(answer, name)
     files = []
-    for config, splits in _read_json(answer, where).items():
+    for config, splits in _read_json(answer).items():
         for split, urls in (splits if isinstance(splits, dict) else {}).items():
             for number, url in enumerate(list_of(urls, str)):
                 if kind := split_of(split):
@@ -249,13 +258,13 @@ def why_refused(status: int, name: HubName, code: str = "") -> str:
     return ""
 
 
-def _read_json(answer: Answer, where: str) -> dict[str, Any]:
+def _read_json(answer: Answer) -> dict[str, Any]:
     try:
         found = json.loads(answer.content)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ValueError(f"{where} does not answer as the Hugging Face hub does")
+        raise ValueError(f"{hub_endpoint()} does not answer as the Hugging Face hub does")
     return found
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 PREFIX = "hf:"
 MAIN = "main"  # the revision where none is typed
 GRAMMAR = "hf:owner/name, hf:owner/name@revision, hf:owner/name:configuration"
+PAIRED, UNPAIRED = "paired", "unpaired"  # in place of what is selected: how rows are read
 
 _WORD = r"[A-Za-z0-9_][\w.-]*"
 _NAME = re.compile(
@@ -28,7 +29,8 @@ class HubName:
         revision: Branch, tag or commit.
         choice: What is typed after a colon: a configuration, two with a comma between them, or two
             columns; "" where nothing is.
-        selected: What is typed after a second colon, of its labels; "" where nothing is.
+        selected: What is typed after a second colon, of its labels, or ``paired``; "" where nothing
+            is.
     """
 
     owner: str
@@ -50,7 +52,13 @@ class HubName:
     @property
     def choice_folder(self) -> str:
         """The name of a folder for what is chosen of a revision."""
-        return quote(self.choice, safe=",. ") if self.choice else "all"
+        chosen = quote(self.choice, safe=",. ") if self.choice else "all"
+        return f"{chosen} {PAIRED}" if self.is_paired else chosen
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the two images of a row are a pair."""
+        return self.selected == PAIRED
 
     @property
     def typed(self) -> str:
@@ -58,10 +66,6 @@ class HubName:
         revision = f"@{self.revision}" if self.revision != MAIN else ""
         parts = "".join(f":{part}" for part in (self.choice, self.selected) if part)
         return f"{PREFIX}{self.repository}{revision}{parts}"
-
-    def at(self, revision: str) -> HubName:
-        """Return the same at another revision."""
-        return replace(self, revision=revision)
 
     def readings(self) -> tuple[HubName, ...]:
         """Return what may be meant: what follows one colon may be of labels, too."""

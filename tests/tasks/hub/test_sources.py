@@ -165,10 +165,27 @@ def test_a_set_is_a_task_named_by_commit_and_content(cli, places, own, caplog):
     assert again.name == task.name == catalogue.task_name_of("hf:me/own", places / "data")
     assert "hf:me/own is there: trainA 4" in cli("data", "fetch", "hf:me/own")
     assert "hf:me/own: trainA 4" in cli("data", "verify", "hf:me/own")
-    stated = places / "data" / "hub" / "me--own" / COMMIT / "all" / "task.toml"
-    stated.write_text("paired = true\n")
-    with pytest.raises(ValueError, match="names differ"):
-        catalogue.find_task("hf:me/own", places / "data")
+
+
+def test_rows_are_pairs_where_that_is_typed(cli, places, hub):
+    a = structs(pictures(3), ["x.png", "y.png", "z.png"])
+    b = structs(pictures(3, 10), ["u.png", "v.png", "w.png"])
+    test = pair_of(pictures(2, 20), pictures(2, 30))
+    serve_set(
+        hub, "me/two", {"train.parquet": packed({"imageA": a, "imageB": b}), "test.parquet": test}
+    )
+    for typed in ("hf:me/two", "hf:me/two:paired"):
+        cli("data", "fetch", typed, "--yes")
+    alone, pairs = (
+        catalogue.find_task(typed, places / "data")
+        for typed in ("hf:me/two:unpaired", "hf:me/two:paired")
+    )
+    assert not alone.paired and alone.name == catalogue.find_task("hf:me/two", places / "data").name
+    assert pairs.paired and pairs.name.endswith(".paired") and pairs.headline == "psnr"
+    assert catalogue.find_task(pairs.argument, places / "data").name == pairs.name
+    found = [image.name for image in pairs.images("train", "b")]
+    assert found == [image.name for image in pairs.images("train", "a")]
+    assert [image.name for image in alone.images("train", "a")] == ["x.png", "y.png", "z.png"]
 
 
 def test_an_image_and_a_label_are_a_labelled_task(cli, places, hub):
