@@ -240,7 +240,7 @@ class CUT(Model):
         epochs = config.constant_epochs + config.decay_epochs
         batch_size, budget, largest = {
             "published": (1, epochs * max(task.num_train.values()), task.image_size),
-            "small": (4, 6_000, 64),
+            "small": (4, 5_000, 64),
             "tiny": (2, 8, 32),
         }[preset]
         size = min(task.image_size, largest)
@@ -332,7 +332,7 @@ class CUT(Model):
 
 SMALLER: Mapping[str, dict[str, Any]] = {
     "small": {
-        "generator_width": 24,
+        "generator_width": 16,
         "discriminator_width": 16,
         "num_blocks": 5,
         "discriminator_layers": 2,

@@ -134,7 +134,7 @@ class DCLGAN(Model):
             facts["lambda_identity"] = 0.0
         batch_size, budget, largest = {
             "published": (1, 400 * max(task.num_train.values()), task.image_size),
-            "small": (4, 6_000, 64),
+            "small": (4, 4_000, 64),
             "tiny": (2, 8, 32),
         }[preset]
         size = min(task.image_size, largest)
