@@ -8,6 +8,7 @@ from i2i_baselines.instagan.config import InstaGANConfig
 from i2i_baselines.instagan.instances import Scene
 from i2i_baselines.instagan.losses import context_loss
 from i2i_baselines.instagan.model import InstaGAN
+from i2i_baselines.instagan.networks import SetDiscriminator
 from i2i_baselines.instagan.optimise import RestingAdam
 
 from i2i_bench.blocks.spectral import SpectralNorm
@@ -155,6 +156,24 @@ def test_gradients_of_a_batch_are_the_mean_of_those_of_its_images():
         whole, *parts = (each[name][0] for each in found)
         wanted = torch.stack(parts).mean(dim=0)
         torch.testing.assert_close(whole, wanted, atol=1e-3 * float(wanted.abs().max()), rtol=0)
+
+
+def test_discriminator_sees_one_empty_mask_of_an_image_without_instances():
+    judge, batch = SetDiscriminator(2), draw(instances=3)
+    masks = 2 * masks_of(batch) - 1
+    masks[1] = -1
+    layer = judge.mask_features[0]
+    assert isinstance(layer, SpectralNorm)
+    before = layer.weight_u.clone()
+    judge(batch.images["a"][1:], masks[1:])
+    assert not torch.equal(layer.weight_u, before)
+    judge.eval()
+    found = judge(batch.images["a"], masks)
+    features = judge.image_features(batch.images["a"])
+    there, absent = (judge.mask_features(masks[i : i + 1].transpose(0, 1)) for i in (0, 1))
+    whole = torch.stack([there.sum(dim=0), absent[0]])
+    expected = judge.classifier(torch.cat([features, whole], dim=1))
+    torch.testing.assert_close(found, expected)
 
 
 # --- losses and optimiser

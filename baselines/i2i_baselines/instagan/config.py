@@ -82,7 +82,8 @@ CARD = ModelCard(
         "spectral norms count a mask where any image has one in its place.",
         "PyTorch of the authors' time gave Adam a step of zero gradients there, which moves "
         "weights by momentum; here, as under today's, they rest.",
-        "An image without instances is left as it is; the authors' test cannot take one.",
+        "An image without instances is left as it is; the authors' test cannot take one. As their "
+        "code, discriminators see it with one empty mask.",
         "As that code, the terms of later passes compare with the image that came out of the pass "
         "before, and the discriminator is shown the original with all its masks.",
         "As that code, masks are added up for the context, whose gradient reaches the masks.",

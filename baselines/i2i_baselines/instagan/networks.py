@@ -85,7 +85,8 @@ class SetDiscriminator(nn.Module):
         """Map images and masks (batch, instances, height, width) to logits (batch, 1, rows, ...).
 
         Spectral norms take a step, those of the features of masks one for each mask that is not
-        empty in all images.
+        empty in all images. Of an image without any instance the first, empty mask is taken, as in
+        the authors' code.
 
         Args:
             images: (batch, inputs, height, width) in [-1, 1].
@@ -98,6 +99,8 @@ class SetDiscriminator(nn.Module):
         """
         require_size(images, self.minimum_size, "this set discriminator")
         is_there = has_instance(masks)
+        is_first = torch.arange(masks.shape[1], device=masks.device) == 0
+        is_there = is_there | (is_first & ~is_there.any(dim=1, keepdim=True))
         is_used = is_there if is_active is None else is_there & is_active[:, None]
         is_counted = None if is_active is None else is_active.any()
         features = _apply(self.image_features, images, is_counted)
