@@ -183,7 +183,7 @@ def test_noise_is_reduced_until_it_is_low_and_no_further():
         model.reduce_noise((given[4:6], given[6:]))
         after[least, steps] = {**model.networks.state_dict()}
         after[least, steps] |= {
-            f"mean square {number}": state["square_avg"].clone()
+            f"mean square {number}": state["mean_square"].clone()
             for number, state in enumerate(model.optimizers["transfer"].state.values())
         }
     ended, once, on = after[1e9, 3], after[0.0, 1], after[0.0, 3]
@@ -216,6 +216,30 @@ def test_a_round_in_which_the_critic_was_outrun_leaves_the_next_one_plain(monkey
         assert [scale for scale, _ in scales[:2]] == [1.0, 1.0]
         wanted = 1.0 if is_plain else model.config.gradient_sum / scales[1][1]
         assert scales[2][0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("norm", "is_blind"), [("batch", True), ("none", False)])
+def test_a_normalised_critic_does_not_see_what_a_whole_batch_has_in_common(norm, is_blind):
+    model, given = make(critic_norm=norm), images(2)["a"]
+    seen = model.critic.head[:2](model.critic.features(given))
+    (first, *_) = (m for m in model.critic.head if isinstance(m, nn.Conv2d))
+    assert first.bias is not None
+    first.bias.data += 1.0
+    moved = model.critic.head[:2](model.critic.features(given))
+    assert torch.allclose(moved, seen, atol=1e-9) == is_blind
+
+
+@pytest.mark.parametrize(("slope", "least", "weight"), [(0.0, 0.25, 0.25), (1.0, 0.0, None)])
+def test_noise_is_weighed_by_how_much_there_is(monkeypatch, slope, least, weight):
+    model = make(penalty_slope=slope, penalty_least=least, penalty_offset=0.0, penalty_steps=1)
+    images_of_one = images(2)["a"]
+    level = model.noise_of(images_of_one).detach()
+    expected = (level if weight is None else weight) * model.noise_of(images_of_one) / 2
+    wanted = torch.autograd.grad(expected, list(model.transform.parameters()))
+    monkeypatch.setattr(model.optimizers["transfer"], "step", lambda: None)
+    model.reduce_noise((images_of_one, images_of_one))
+    for parameter, gradient in zip(model.transform.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
 
 
 def test_clipping_holds_all_of_the_critic_but_its_normalisations():

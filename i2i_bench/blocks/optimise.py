@@ -74,6 +74,52 @@ class TensorFlowRMSProp(Optimizer):
         return loss
 
 
+class CaffeRMSProp(Optimizer):
+    """RMSProp as Caffe has it: the mean square starts at 0, a delta is added to its root.
+
+    Weight decay is L2, added to the gradient. It is PyTorch's RMSProp without a count of steps, so
+    that it can be captured. A parameter without a gradient keeps its value and its mean square.
+
+    Args:
+        parameters: What to train.
+        lr: Learning rate; a tensor on the device while steps are captured.
+        decay: Of the mean square.
+        weight_decay: Factor of a parameter in its gradient.
+        delta: Added to the root of the mean square.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float | Tensor,
+        decay: float = 0.99,
+        weight_decay: float = 0.0,
+        delta: float = 1e-8,
+    ) -> None:
+        defaults = {"lr": lr, "decay": decay, "weight_decay": weight_decay, "delta": delta}
+        super().__init__(parameters, defaults | {"capturable": False})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
+        """Take one step down the gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["mean_square"] = torch.zeros_like(parameter)
+                gradient = parameter.grad.add(parameter, alpha=group["weight_decay"])
+                square = state["mean_square"]
+                square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
+                parameter.sub_(group["lr"] * gradient / square.sqrt().add_(group["delta"]))
+        return loss
+
+
 class TensorFlowAdam(Optimizer):
     """Adam as TensorFlow 1 has it: epsilon is added to the root before any correction.
 

@@ -9,7 +9,12 @@ from torch import nn
 
 from i2i_bench.blocks.losses import gradient_penalty, wasserstein
 from i2i_bench.blocks.normalise import InstanceNorm, MomentNorm
-from i2i_bench.blocks.optimise import TensorFlowAdam, TensorFlowRMSProp, adam_correction
+from i2i_bench.blocks.optimise import (
+    CaffeRMSProp,
+    TensorFlowAdam,
+    TensorFlowRMSProp,
+    adam_correction,
+)
 
 
 def step(optimizer, parameter, gradient):
@@ -31,6 +36,19 @@ def test_mean_square_starts_at_one_and_epsilon_is_inside_the_root(is_on_device):
 
 
 @pytest.mark.parametrize("is_on_device", [False, True])
+def test_caffes_is_pytorchs_without_a_count(is_on_device):
+    ours, theirs = (nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(2))
+    rate = torch.tensor(0.1, dtype=torch.float64) if is_on_device else 0.1
+    optimizer = CaffeRMSProp([ours], rate, 0.98, 0.5, delta=0.01)
+    other = torch.optim.RMSprop([theirs], 0.1, alpha=0.98, weight_decay=0.5, eps=0.01)
+    for gradient in (2.0, 0.0, -0.5):
+        step(optimizer, ours, gradient)
+        step(other, theirs, gradient)
+        torch.testing.assert_close(ours, theirs)
+    assert "step" not in optimizer.state[ours]
+
+
+@pytest.mark.parametrize("is_on_device", [False, True])
 def test_adam_adds_epsilon_to_the_root_of_what_is_not_corrected(is_on_device):
     weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
     optimizer = TensorFlowAdam([weight], 0.0, (0.5, 0.9), epsilon=0.01)
@@ -47,7 +65,7 @@ def test_adam_adds_epsilon_to_the_root_of_what_is_not_corrected(is_on_device):
         assert weight.item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", [TensorFlowRMSProp, TensorFlowAdam])
+@pytest.mark.parametrize("kind", [CaffeRMSProp, TensorFlowRMSProp, TensorFlowAdam])
 def test_a_parameter_without_gradient_is_left_alone(kind):
     first, second = (nn.Parameter(torch.ones(2)) for _ in range(2))
     optimizer = kind([first, second], 0.1)
@@ -56,7 +74,7 @@ def test_a_parameter_without_gradient_is_left_alone(kind):
     assert second not in optimizer.state
 
 
-@pytest.mark.parametrize("kind", [TensorFlowRMSProp, TensorFlowAdam])
+@pytest.mark.parametrize("kind", [CaffeRMSProp, TensorFlowRMSProp, TensorFlowAdam])
 def test_saved_optimiser_continues_to_the_bit(kind):
     weights = [nn.Parameter(torch.ones(3)) for _ in range(2)]
     whole, again = (kind([weight], 0.1) for weight in weights)

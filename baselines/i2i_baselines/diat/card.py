@@ -36,14 +36,15 @@ CARD = ModelCard(
         "sides; the authors compare fc7 after the ReLU with fc7 before it, both under dropout. "
         "Their file is Caffe's; vgg_face_dag.pth is the same network converted. vgg16 is the same "
         "of ImageNet, and none leaves the term out: each is a variant of its own.",
-        "The authors' loss of what the critic saw in its last step of a round mixes 1 % of the old "
-        "gradient of feature matching into later critics' steps; here nothing stale is used.",
+        "In later rounds the authors' critic still learns from 1 % of the last gradient of feature "
+        "matching; here nothing stale is used.",
         "The authors' program counts to 500,000 rounds and was stopped by hand, after how many is "
         "not known; 2,000 rounds, 72,000 iterations, are a choice of this suite, near the 40,000 "
         "and 60,000 in names of its files. Images are not mirrored, as there.",
         "The presets small and tiny are narrower and shallower, as the published depth needs 128 "
-        "px; their rounds are shorter, without features of faces, and in small the mask has the "
-        "image's resolution.",
+        "px; their rounds are shorter, without features of faces. In small the mask has the "
+        "image's resolution, the critic is not normalised, and adversarial gradients, area and "
+        "noise count a thousandth of the published, so that the ways back count as well.",
     ),
     minimum_size=128,
     samples_interact=True,

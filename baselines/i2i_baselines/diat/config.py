@@ -13,6 +13,7 @@ POSSIBLE = {
     "direction": ("a2b", "b2a"),
     "face_features": ("vgg-face", "vgg16", "none"),
     "mask_halvings": (0, 1, 2),
+    "critic_norm": ("batch", "none"),
 }
 RING = 4  # batches that the critic sees in turn: two of real images, two of translations
 SHARES = ("area_ratio", "feature_share")
@@ -38,7 +39,9 @@ class DIATConfig:
         area_ratio: Share of the map above which it is made smaller, and below which larger.
         area_strength: Of the gradient that does so, at each of its values.
         critic_width: Channels of the critic's first layer; they double up to 4 times this.
-        critic_halvings: Of the critic, at least 3; the last two are normalised.
+        critic_halvings: Of the critic, at least 3.
+        critic_norm: Of its last two layers: ``batch`` or ``none``. Its batches are all real or all
+            fake, so that a batch normalisation takes their means away.
         critic_hidden: Numbers between its two linear layers, which do not learn.
         image_size: Side in pixels of the images that the critic fits.
         denoiser_width: Channels of the denoiser.
@@ -55,9 +58,11 @@ class DIATConfig:
         lambda_perceptual: Weight of that comparison.
         penalty_steps: Most steps, after these, that make translations less noisy.
         penalty_slope: Weight of the noise, for each unit of what the denoiser finds.
-        penalty_offset: Taken from this weight, of which at least 0.1 is left.
+        penalty_offset: Taken from this weight.
+        penalty_least: Of which at least this is left.
         least_noise: At which these steps end.
         dual_steps: Steps, at the end of a round, that learn to undo the auxiliary network.
+        lambda_dual: Weight of their loss.
         denoiser_steps: Steps of the denoiser on images with noise, after all others.
         noise: Standard deviation of this noise; images are in [-1, 1].
         denoiser_rate: Adam's learning rate of the denoiser.
@@ -80,6 +85,7 @@ class DIATConfig:
     area_strength: float = at_least(0, 0.1)
     critic_width: int = at_least(1, 64)
     critic_halvings: int = at_least(3, 6)
+    critic_norm: Literal["batch", "none"] = "batch"
     critic_hidden: int = at_least(1, 512)
     image_size: int = at_least(16, 128)
     denoiser_width: int = at_least(1, 64)
@@ -93,8 +99,10 @@ class DIATConfig:
     penalty_steps: int = at_least(0, 3)
     penalty_slope: float = at_least(0, 0.3)
     penalty_offset: float = at_least(0, 6.0)
+    penalty_least: float = at_least(0, 0.1)
     least_noise: float = at_least(0, 20.0)
     dual_steps: int = at_least(0, 1)
+    lambda_dual: float = at_least(0, 1.0)
     denoiser_steps: int = at_least(0, 4)
     noise: float = at_least(0, 0.1)
     denoiser_rate: float = at_least(0, 1e-3)
@@ -151,18 +159,16 @@ ABLATIONS = {
             Variation("no way back", {"lambda_cycle": "0", "dual_steps": "0"}),
         ),
     ),
-    "faces": Ablation(
-        "Features of VGG-Face, of VGG16 on ImageNet, or none",
-        "features",
-        tuple(Variation(kind, {"face_features": kind}) for kind in POSSIBLE["face_features"]),
-    ),
 }
 
 SMALLER: Mapping[str, dict[str, Any]] = {
     "small": {
         **{"transform_width": 16, "mask_width": 8, "mask_halvings": 0, "edge_blur": 3},
-        **{"critic_width": 16, "critic_hidden": 64, "denoiser_width": 8, "clip": 0.1},
-        **{"critic_steps": 8, "transfer_steps": 4, "learning_rate": 5e-4},
+        **{"critic_width": 16, "critic_hidden": 64, "critic_norm": "none", "clip": 0.05},
+        **{"critic_steps": 8, "transfer_steps": 4, "learning_rate": 5e-4, "denoiser_width": 8},
+        **{"gradient_sum": 10.0, "area_strength": 1e-4, "area_ratio": 0.4},
+        **{"penalty_steps": 1, "penalty_slope": 3e-4, "penalty_offset": 6e-3},
+        **{"penalty_least": 1e-4, "lambda_cycle": 10.0, "lambda_dual": 10.0},
         **{"face_features": "none", "denoiser_steps": 1},
     },
     "tiny": {

@@ -25,7 +25,7 @@ from i2i_baselines.diat.steps import Rise, four_batches, half_squares, moving_te
 from i2i_bench.blocks.initialise import init_caffe
 from i2i_bench.blocks.limits import require_task_size, task_channels
 from i2i_bench.blocks.losses import wasserstein
-from i2i_bench.blocks.optimise import descend, frozen, restarted, set_learning_rate
+from i2i_bench.blocks.optimise import CaffeRMSProp, descend, frozen, restarted, set_learning_rate
 from i2i_bench.blocks.unet import fitting_levels
 from i2i_bench.model import (
     A2B,
@@ -49,7 +49,6 @@ PLAIN_STEPS = 2  # of the transfer, before gradients are brought to a sum
 STEEP = 1.0  # rise of the critic's values within a round, after which the next one stays plain
 FEATURE_WEIGHT = 0.1  # in the network's description; it only tells when features are the same
 SMALLEST_SUM = 1e-6  # of gradients at features, below which it counts as 1
-LEAST_WEIGHT = 0.1  # of the noise penalty
 
 
 class DIAT(Model):
@@ -90,11 +89,11 @@ class DIAT(Model):
         config = self.config
         found: dict[str, torch.optim.Optimizer] = {}
         for name in ("transfer", "auxiliary", "critic"):
-            found[name] = torch.optim.RMSprop(
+            found[name] = CaffeRMSProp(
                 [p for p in self.networks[name].parameters() if p.requires_grad],
                 config.learning_rate,
-                alpha=config.decay,
-                weight_decay=config.weight_decay,
+                config.decay,
+                config.weight_decay,
             )
         found["denoiser"] = torch.optim.Adam(self.denoiser.parameters(), config.denoiser_rate)
         return found
@@ -119,7 +118,7 @@ class DIAT(Model):
             facts.setdefault("mask_halvings", min(2, levels))
         batch_size, budget = {
             "published": (120, 120 * ROUNDS),
-            "small": (16, 16_000),
+            "small": (32, 16_000),
             "tiny": (4, 16),
         }[preset]
         config = DIATConfig(**facts)
@@ -279,7 +278,9 @@ class DIAT(Model):
             return {}
         with torch.no_grad():
             level = self.noise_of(batches[0])
-        weight = (config.penalty_slope * level - config.penalty_offset).clamp(min=LEAST_WEIGHT)
+        weight = (config.penalty_slope * level - config.penalty_offset).clamp(
+            min=config.penalty_least
+        )
         goes_on, optimizer = torch.ones_like(level, dtype=torch.bool), self.optimizers["transfer"]
         with frozen(self.denoiser):
             for number in range(config.penalty_steps):
@@ -310,7 +311,7 @@ class DIAT(Model):
         for number in range(self.config.dual_steps):
             fake, _ = self.compose(made[number % 2])
             losses.append(half_squares(fake, batches[number % 2]))
-            descend(self.optimizers["transfer"], losses[-1])
+            descend(self.optimizers["transfer"], self.config.lambda_dual * losses[-1])
         return {f"cycle_{self.direction.target}": losses[-1]}
 
     def train_denoiser(self, images: Tensor, random: Randomness) -> dict[str, Tensor]:

@@ -152,7 +152,8 @@ class MaskNetwork(nn.Module):
         found = self.cut(images)
         enlarged = F.interpolate(found, scale_factor=2**self.num_halvings, mode="nearest")
         mask = F.conv2d(enlarged, self.after, padding=self.after.shape[2] // 2)
-        return mask, found.detach().mean()
+        exact = found.detach().to(torch.promote_types(found.dtype, torch.float32))
+        return mask, exact.mean()
 
 
 class Critic(nn.Module):
@@ -160,28 +161,38 @@ class Critic(nn.Module):
 
     Args:
         width: Channels of the first layer; they double up to 4 times this.
-        num_halvings: At least 3; the last two are normalised.
+        num_halvings: At least 3.
         hidden: Numbers between the linear layers.
         channels: Of the images.
         image_size: Their side in pixels.
+        is_normalised: Whether the last two convolutions are, by the batch.
     """
 
     def __init__(
-        self, width: int, num_halvings: int, hidden: int, *, channels: int, image_size: int
+        self,
+        width: int,
+        num_halvings: int,
+        hidden: int,
+        *,
+        channels: int,
+        image_size: int,
+        is_normalised: bool,
     ) -> None:
         super().__init__()
         self.image_size = image_size
         widths = [width * min(2**level, 4) for level in range(num_halvings)]
-        layers: list[nn.Module] = []
+        inner: list[nn.Module] = []
+        last: list[nn.Module] = []
         for number, pair in enumerate(pairwise([channels, *widths]), 1):
+            layers = last if number > num_halvings - 2 else inner
             layers.append(nn.Conv2d(*pair, 4, 2, padding=1))
-            if number > num_halvings - 2:
-                layers.append(nn.BatchNorm2d(pair[1]))
+            if layers is last:
+                layers.append(nn.BatchNorm2d(pair[1]) if is_normalised else nn.Identity())
             layers.append(nn.PReLU(pair[1]) if number == num_halvings else nn.ReLU())
-        self.features = nn.Sequential(*layers[:-6])
+        self.features = nn.Sequential(*inner)
         flat = widths[-1] * (image_size >> num_halvings) ** 2
         linear = nn.Sequential(nn.Flatten(), nn.Linear(flat, hidden), nn.Linear(hidden, 1))
-        self.head = nn.Sequential(*layers[-6:], *linear.requires_grad_(False))
+        self.head = nn.Sequential(*last, *linear.requires_grad_(False))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, channels, image_size, image_size) to values (batch, 1).
@@ -270,4 +281,9 @@ def make_mask(config: DIATConfig) -> MaskNetwork:
 def make_critic(config: DIATConfig) -> Critic:
     """Build the critic."""
     shape = config.critic_width, config.critic_halvings, config.critic_hidden
-    return Critic(*shape, channels=config.channels[0], image_size=config.image_size)
+    return Critic(
+        *shape,
+        channels=config.channels[0],
+        image_size=config.image_size,
+        is_normalised=config.critic_norm == "batch",
+    )
