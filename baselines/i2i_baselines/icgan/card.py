@@ -35,7 +35,7 @@ CARD = ModelCard(
         "Images have the largest power of 2 of pixels that the task's have, 64 at most; the "
         "encoders leave 4x4 px, so that below 64 px they are shallower.",
         "Shared encoders are one network behind their first layer, as in the authors' code.",
-        "The presets small and tiny are narrower, with other budgets and learning rates.",
+        "The presets small and tiny are narrower, with shorter codes and other shares and rates.",
     ),
     minimum_size=2 * LEAST_SIDE,
     samples_interact=True,

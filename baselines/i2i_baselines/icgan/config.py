@@ -158,8 +158,10 @@ ABLATIONS = {
 PRESETS: Mapping[Preset, dict[str, Any]] = {
     "published": {},
     "small": {
-        **{"generator_width": 32, "discriminator_width": 32, "encoder_width": 32},
-        **{"label_hidden": 256, "encoder_learning_rate": 5e-4},
+        **{"generator_width": 32, "discriminator_width": 32, "encoder_width": 16},
+        **{"latent_width": 64, "latent_hidden": 256, "label_hidden": 128},
+        **{"gan_share": 40.0, "latent_share": 24.0, "label_share": 8.0},
+        **{"learning_rate": 4e-4, "encoder_learning_rate": 1e-3},
     },
     "tiny": {
         **{"generator_width": 4, "discriminator_width": 4, "encoder_width": 4},

@@ -95,7 +95,7 @@ class IcGAN(Model):
         epochs = config.gan_share + config.latent_share + config.label_share
         batch_size, budget = {
             "published": (64, round(epochs * max(task.num_train.values()))),
-            "small": (16, 160_000),
+            "small": (16, 72_000),
             "tiny": (4, 24),
         }[preset]
         return Settings(config, batch_size, budget, size, size, resampling="bilinear")
