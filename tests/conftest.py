@@ -256,6 +256,7 @@ class Loopback(ThreadingHTTPServer):
         self.files: dict[str, Served] = {}
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, range
         self.told: list[dict[str, str]] = []  # headers of each of these
+        self.refused: set[str] = set()  # methods
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def serve(self, path: str, content: bytes = b"", **options: Any) -> str:
@@ -282,6 +283,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, wanted))
         self.server.told.append(dict(self.headers))
         served = self.server.files.get(self.path, Served(status=404))
+        served = Served(status=501) if self.command in self.server.refused else served
         tag = f'"{hashlib.sha256(served.content).hexdigest()[:8]}"'
         is_part = wanted and served.ranges and served.status == 200
         if is_part and not served.is_careless:

@@ -38,20 +38,22 @@ def structs(images: Sequence[bytes | None], paths: Sequence[str | None] = ()) ->
     return pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 
-def packed(columns: Mapping[str, Any], features: Mapping[str, Any] | None = None) -> bytes:
-    """Make a parquet file, and say in it what its columns are."""
+def packed(
+    columns: Mapping[str, Any], features: Mapping[str, Any] | None = None, group: int = 5
+) -> bytes:
+    """Make a parquet file of groups of so many rows, and say in it what its columns are."""
     made = pa.table(dict(columns))
     if features:
         said = json.dumps({"info": {"features": features}})
         made = made.replace_schema_metadata({"huggingface": said})
     file = io.BytesIO()
-    parquet.write_table(made, file, row_group_size=5)
+    parquet.write_table(made, file, row_group_size=group)
     return file.getvalue()
 
 
 def pair_of(a: Sequence[bytes | None], b: Sequence[bytes | None]) -> bytes:
     """Make a parquet file of two columns of images."""
-    return packed({"imageA": structs(a), "imageB": structs(b)})
+    return packed({"imageA": structs(a), "imageB": structs(b)}, group=max(5, len(a) // 4))
 
 
 def serve_set(

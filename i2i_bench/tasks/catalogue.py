@@ -15,7 +15,7 @@ from typing import Any
 
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import embedded, faces, many_domains
-from i2i_bench.tasks.hub.name import is_hub_name
+from i2i_bench.tasks.hub.name import is_hub_name, near_hub_name
 from i2i_bench.tasks.hub.source import hub_source
 from i2i_bench.tasks.layouts import find_layout, has_layout
 from i2i_bench.tasks.pairs import PAIRING
@@ -185,6 +185,8 @@ def find_task(name_or_path: str, data: Path) -> Task:
         return selection.make_task(whole.make_labelled(data / whole.name, selection.needed))
     path, selected = split_folder(name_or_path)
     if any(mark in name_or_path for mark in _SEPARATORS) or path.exists():
+        if not path.exists() and (meant := near_hub_name(name_or_path)):
+            raise ValueError(f"there is no folder {path}{meant}")
         if selected in PAIRING:
             return two_domain_task(path, paired=PAIRING[selected])
         whole = _folder_task(path)

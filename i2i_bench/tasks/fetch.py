@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,8 @@ from i2i_bench.tasks.two_domains import FOLDERS, contents_hash, scan
 
 LARGEST_ARCHIVE = 2**35  # bytes; edges2handbags, the largest, has about a quarter
 ARCHIVES = ".archives"  # below the folder of data
+
+logger = logging.getLogger(__name__)
 
 Files = Mapping[SplitAndDomain, list[Path]]
 
@@ -47,10 +50,10 @@ def fetch_archive(
         fill = partial(_fill_from_archive, offer.file, report)
         return install(offer, fill, offer.file.name, report, force=force)
     refusals = []
-    for fetch in (
-        *([_from_archive] if offer.urls else []),
-        *(partial(_from_hub, n) for n in offer.hub),
-    ):
+    archive = [(offer.archive, _from_archive)] if offer.urls else []
+    for what, fetch in (*archive, *((name, partial(_from_hub, name)) for name in offer.hub)):
+        if refusals:
+            logger.warning("%s; fetching %s in its place", refusals[-1], what)
         try:
             return fetch(offer, report=report, force=force, keep=keep)
         except DownloadError as error:

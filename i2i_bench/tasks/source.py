@@ -32,6 +32,7 @@ class Offer:
         file: A file of the user's instead.
         target: Folder of the task.
         size: Of the download, in words.
+        found: What the source has found out, for its own use.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Offer:
     target: Path
     size: str
     hub: tuple[str, ...] = ()
+    found: object = None
 
     def lines(self) -> list[str]:
         """Say what will be fetched, from where, under which licence, and how large it is."""

@@ -13,6 +13,7 @@ from i2i_bench.tasks.two_domains import split_partner_name
 
 DEFAULT_PROTOCOL = "i2i"
 FOLDER, FILES, RUN = "path/to/task", "path/to/files", "path/to/run"  # what a record does not know
+HUB_SET = "hf:owner/name@revision"
 OPTIONS = ("budget", "precision", "split", "start")  # in a variant beside what --set changes
 HASHED = re.compile(r".*-[0-9a-f]{8}")  # a variant that was too long, or not safe as a file name
 
@@ -29,15 +30,17 @@ def repeat_command(records: Sequence[Record]) -> RepeatCommand:
     first = records[0]
     is_named = find_named(first.task) is not None
     folder, selected = split_partner_name(first.task)
-    task = typed_name(first.task) if is_named else f"{FOLDER}{selected and ':'}{selected}"
-    remarks = [] if is_named else [f"{FOLDER} stands for the folder that is task {folder}."]
+    is_of_hub = first.task.startswith("hf-")
+    place, what = (HUB_SET, "data set") if is_of_hub else (FOLDER, "folder")
+    task = typed_name(first.task) if is_named else f"{place}{selected and ':'}{selected}"
+    remarks = [] if is_named else [f"{place} stands for the {what} that is task {folder}."]
     names = sorted({s.protocol for record in records for s in record.scores.values()})
     protocols = [] if names == [DEFAULT_PROTOCOL] else _options("protocol", names)
     if first.preset == "official":
-        place = f"imported/{first.model}"
+        imported = f"imported/{first.model}"
         lines = (
-            shlex.join(["i2i-bench", "import", first.model, FILES, place]),
-            shlex.join(["i2i-bench", "evaluate", place, "--task", task, *protocols]),
+            shlex.join(["i2i-bench", "import", first.model, FILES, imported]),
+            shlex.join(["i2i-bench", "evaluate", imported, "--task", task, *protocols]),
         )
         return RepeatCommand(
             lines, (*remarks, f"{FILES} stands for the folder of the authors' files.")

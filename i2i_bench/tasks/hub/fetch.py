@@ -16,7 +16,7 @@ from i2i_bench.tasks import archives
 from i2i_bench.tasks.archives import ArchiveError
 from i2i_bench.tasks.hub.access import cached_file, hub_headers
 from i2i_bench.tasks.hub.images import ImageWriter, Omissions
-from i2i_bench.tasks.hub.layout import Chosen, choose_files, find_parts
+from i2i_bench.tasks.hub.layout import Chosen, choose_files, find_parts, sides_of
 from i2i_bench.tasks.hub.listing import HubFile, HubListing, list_hub_files, why_refused
 from i2i_bench.tasks.hub.name import HubName
 from i2i_bench.tasks.hub.parquet import read_columns, require_pyarrow
@@ -74,8 +74,13 @@ def find_offer(name: HubName) -> HubOffer:
     return HubOffer(listing, choose_files(listing))
 
 
-def write_hub_images(offer: HubOffer, draft: Path, wish: Wish, report: FetchProgress) -> None:
+def write_hub_images(
+    offer: HubOffer, draft: Path, wish: Wish, report: FetchProgress
+) -> tuple[str, ...]:
     """Download the files of an offer and write their images into an empty folder.
+
+    Returns:
+        What domain a and domain b are called in the data set; nothing for labels.
 
     Raises:
         ArchiveError: If a file is damaged, or holds something else than images.
@@ -84,7 +89,7 @@ def write_hub_images(offer: HubOffer, draft: Path, wish: Wish, report: FetchProg
     folder = wish.archives / f"{offer.listing.name.folder}@{quote(offer.listing.commit, safe='')}"
     try:
         places = _obtain(offer, folder, report)
-        omissions = _write(offer, places, draft, wish, report)
+        omissions, sides = _write(offer, places, draft, wish, report)
     except ArchiveError:
         archives.remove(folder)  # it would be refused again
         raise
@@ -98,6 +103,7 @@ def write_hub_images(offer: HubOffer, draft: Path, wish: Wish, report: FetchProg
             folder.parent.rmdir()
     for sentence in omissions.sentences():
         logger.warning("%s: %s", offer.listing.name.typed, sentence)
+    return sides
 
 
 def _obtain(offer: HubOffer, folder: Path, report: FetchProgress) -> dict[HubFile, Path]:
@@ -131,7 +137,7 @@ def _download(file: HubFile, target: Path, name: HubName, progress: download.Pro
     target.parent.mkdir(parents=True, exist_ok=True)
     wanted = Wanted(
         f"{file.path} of data set {name.repository}",
-        (file.url,),
+        file.urls,
         LARGEST_FILE,
         file.sha256,
         accept,
@@ -154,8 +160,8 @@ def _is_whole(file: HubFile, path: Path) -> bool:
 
 def _write(
     offer: HubOffer, places: Mapping[HubFile, Path], draft: Path, wish: Wish, report: FetchProgress
-) -> Omissions:
-    """Write the images of files that are there."""
+) -> tuple[Omissions, tuple[str, ...]]:
+    """Write the images of files that are there; give also the names of a and b."""
     chosen, name = offer.chosen, offer.listing.name.repository
     seen = {}
     for config in chosen.configs:
@@ -168,4 +174,5 @@ def _write(
     classes = seen[chosen.configs[0]].labels.get(label, ()) if label else ()
     classes = classes or offer.listing.classes.get(label, ())
     shown = {path: file.path for file, path in places.items()}
-    return ImageWriter(draft, wish.expected, classes, shown, report).write(parts)
+    omissions = ImageWriter(draft, wish.expected, classes, shown, report).write(parts)
+    return omissions, sides_of(chosen, parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from i2i_bench.system.files import read_json
@@ -29,16 +29,17 @@ class HubNote:
     Attributes:
         commit: That it was fetched at.
         licence: As its card stated it.
+        sides: What domain a and domain b are called in it; empty for labels.
     """
 
     commit: str
     licence: str
+    sides: tuple[str, ...] = ()
 
 
 def write_hub_note(folder: Path, note: HubNote) -> None:
     """Note where the images of a folder come from."""
-    text = json.dumps({"commit": note.commit, "licence": note.licence})
-    (folder / NOTE).write_text(f"{text}\n", encoding="utf-8")
+    (folder / NOTE).write_text(f"{json.dumps(asdict(note))}\n", encoding="utf-8")
 
 
 def read_hub_note(folder: Path) -> HubNote:
@@ -49,7 +50,8 @@ def read_hub_note(folder: Path) -> HubNote:
     """
     try:
         content = read_json(folder / NOTE)
-        return HubNote(str(content["commit"]), str(content["licence"]))
+        sides = tuple(str(side) for side in content["sides"])
+        return HubNote(str(content["commit"]), str(content["licence"]), sides)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder / NOTE} is damaged ({error}); fetch the data set again"
@@ -71,6 +73,15 @@ def image_folders(folder: Path) -> list[tuple[str, Path]]:
 def image_files(folder: Path) -> list[tuple[str, list[Path]]]:
     """List the images of each folder."""
     return [(name, sorted(path.iterdir())) for name, path in image_folders(folder)]
+
+
+def count_images(folder: Path) -> dict[str, int]:
+    """Count the images of each folder, named with what it is in the data set."""
+    sides = dict(zip("AB", read_hub_note(folder).sides, strict=False))
+    return {
+        f"{name} ({sides[name[-1]]})" if name[-1] in sides else name: len(files)
+        for name, files in image_files(folder)
+    }
 
 
 def folder_task(folder: Path, name: HubName) -> Task:
@@ -102,10 +113,11 @@ def hub_task(name: HubName, folder: Path) -> Task:
     full = replace(name, revision=note.commit, selected=PAIRED if name.is_paired else "")
     digest = _DIGEST.findall(task.name)[-1]
     word = f".{PAIRED}" if name.is_paired else ""
+    what = " and ".join(note.sides) or "Images"
     whole = replace(
         task,
         name=f"hf-{name.owner}-{name.name}"[:LONGEST_NAME] + f"-{note.commit[:7]}-{digest}{word}",
-        title=f"Images of the data set {name.repository} of the Hugging Face hub",
+        title=f"{what} of {name.repository} of the Hugging Face hub",
         kind="hub",
         licence=note.licence,
         origin=f"{HUB}/datasets/{name.repository} at {note.commit}",

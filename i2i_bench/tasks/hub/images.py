@@ -6,19 +6,23 @@ import hashlib
 import io
 import re
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from i2i_bench.labels import EVERY
 from i2i_bench.tasks.archives import ArchiveError, Bounds, remove
-from i2i_bench.tasks.hub.layout import Part
+from i2i_bench.tasks.hub.layout import SIDES, Part
 from i2i_bench.tasks.hub.parquet import ParquetImage, ParquetRow, count_rows, read_rows
 from i2i_bench.tasks.image_file import SUFFIXES, read_image_format
+from i2i_bench.tasks.mask_files import MASKS
 from i2i_bench.tasks.source import FetchProgress
 
 ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif", "DIB": ".bmp"}  # others are the format's name
 LONGEST_NAME = 120  # bytes of a file's name
+LONGEST_LABEL = 56  # letters of a label's folder
 
 _DRAFTS = ".rows"  # folder of images before they have their names
 
@@ -193,7 +197,7 @@ class ImageWriter:
                     f"{', '.join(self._classes)[:200]}"
                 )
             label = self._classes[label]
-        name = re.sub(r"[^\w+-]+", "-", str(label)).strip("-")[:LONGEST_NAME]
+        name = folder_of_label(str(label)) or (f"class-{row.label}" if self._classes else "")
         if not name or self._labels.setdefault(name, label) != label:
             raise ArchiveError(
                 f"{where} has the label {str(label)[:80]!a}, which cannot be the name of a folder "
@@ -236,6 +240,14 @@ def _kept_rows(keys: Sequence[_Key], expected: int | None) -> list[int]:
     if expected == len(keys) or (is_filled_up and max(first.values()) < expected):
         return list(range(expected))
     return list(first.values())
+
+
+def folder_of_label(label: str) -> str:
+    """Return a name for the folder of a label that can be a domain's; "" if none is left of it."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:LONGEST_LABEL]
+    is_taken = name in (EVERY, *SIDES) or name.endswith(MASKS)  # which mean something else
+    return f"class-{name.removesuffix(MASKS)}" if is_taken else name
 
 
 def _own_name(path: str) -> str:

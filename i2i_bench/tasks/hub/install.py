@@ -10,7 +10,7 @@ from i2i_bench.system import first_seen
 from i2i_bench.system.download import Seen
 from i2i_bench.system.prefetch import prefetch
 from i2i_bench.tasks import archives
-from i2i_bench.tasks.hub.fetch import Wish, find_offer, write_hub_images
+from i2i_bench.tasks.hub.fetch import HubOffer, Wish, find_offer, write_hub_images
 from i2i_bench.tasks.hub.folder import HubNote, folder_task, image_files, write_hub_note
 from i2i_bench.tasks.hub.name import PAIRED, parse_hub_name
 from i2i_bench.tasks.image_file import read_image
@@ -38,10 +38,13 @@ def install_set(
     archives.remove(draft)  # of a process that was killed
     try:
         draft.mkdir(parents=True)
-        found = find_offer(parse_hub_name(offer.hub[0]))
+        found = offer.found
+        if not isinstance(found, HubOffer):
+            found = find_offer(parse_hub_name(offer.hub[0]))
         name = replace(found.listing.name, selected=PAIRED if offer.paired else "")
-        write_hub_images(found, draft, Wish({}, offer.paired, downloads, keep), report)
-        write_hub_note(draft, HubNote(found.listing.commit, offer.licence))
+        wish = Wish({}, offer.paired, downloads, keep)
+        sides = write_hub_images(found, draft, wish, report)
+        write_hub_note(draft, HubNote(found.listing.commit, offer.licence, sides))
         folder_task(draft, name)
         check_images(draft, target, found.origin, report, force=force)
         archives.put_folder(draft, target)

@@ -162,7 +162,7 @@ def find_parts(
         ]
     config, found = chosen.configs[0], seen[chosen.configs[0]]
     if chosen.columns or len(found.images) == 2:
-        pair = _named(name, chosen.columns, found) if chosen.columns else found.images
+        pair = _named(name, chosen.columns, found) if chosen.columns else _in_order(found.images)
         if paired:
             return [part(config, split, pair, "AB") for split in SPLITS]
         return [
@@ -175,6 +175,22 @@ def find_parts(
         Part(split, tuple(places[f] for f in chosen.files[config, split]), (image,), label=label)
         for split in SPLITS
     ]
+
+
+def _in_order(images: tuple[str, ...]) -> tuple[str, ...]:
+    """Return two columns in the order of the file, but imageA before imageB."""
+    stems = {column[:-1] for column in images}
+    ends = sorted(column[-1:].upper() for column in images)
+    return tuple(sorted(images)) if len(stems) == 1 and tuple(ends) == SIDES else images
+
+
+def sides_of(chosen: Chosen, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Say what domain a and domain b are called in the data set; nothing for labels."""
+    if parts[0].label:
+        return ()
+    if len(chosen.configs) == 2:
+        return chosen.configs
+    return tuple(dict.fromkeys(column for part in parts for column in part.columns))
 
 
 def _only(name: str, config: str, found: Columns) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from i2i_bench.system.ask import Answer, ask_server
+from i2i_bench.system.transfer import Patience
 from i2i_bench.tasks.hub.access import (
     cache_of,
     cached_commit,
@@ -46,7 +47,7 @@ class HubFile:
         split: ``train``, ``test`` or ``validation``.
         size: In bytes; None where the hub does not state it.
         sha256: Of its content; "" where the hub does not state it.
-        url: Where it is.
+        urls: Where it is: at the commit, and at the revision that was asked for.
     """
 
     path: str
@@ -54,7 +55,7 @@ class HubFile:
     split: str
     size: int | None
     sha256: str
-    url: str
+    urls: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ def read_listing(answer: Answer, name: HubName, revision: str) -> HubListing:
     card = card if isinstance(card, dict) else {}
     commit = commit if isinstance(commit, str) and commit.isalnum() else revision
     files = tuple(
-        HubFile(path, config, split, *_size_and_hash(details[path]), _address(name, commit, path))
+        HubFile(
+            path, config, split, *_size_and_hash(details[path]), _at(name, commit, revision, path)
+        )
         for path, (config, split) in place_files(list(details), card).items()
     )
     return HubListing(name, commit, stated_licence(card), files, stated_classes(card))
@@ -156,7 +159,7 @@ def _listed_by_config(name: HubName) -> HubListing | None:
             for number, url in enumerate(list_of(urls, str)):
                 if kind := split_of(split):
                     path = f"{config}/{split}/{number:04}.parquet"
-                    files.append(HubFile(path, config, kind, None, "", _at_endpoint(url)))
+                    files.append(HubFile(path, config, kind, None, "", (_at_endpoint(url),)))
     return HubListing(name, CONVERTED, NOT_STATED, tuple(files)) if files else None
 
 
@@ -169,7 +172,7 @@ def _list_cached(name: HubName) -> HubListing:
         for path, (config, split) in placed.items():
             local = cached_file(name.repository, commit, path)
             size = local.stat().st_size if local else None
-            files.append(HubFile(path, config, split, size, "", _address(name, commit, path)))
+            files.append(HubFile(path, config, split, size, "", ()))
         if files:
             return HubListing(name, commit, NOT_STATED, tuple(files))
     raise ValueError(
@@ -192,11 +195,19 @@ def _measured(listing: HubListing) -> HubListing:
         if number and file.size is not None:
             files.append(file)
             continue
-        answer = ask_server(file.url, method="HEAD", headers=hub_headers())
+        answer = _ask_head(file.urls[0])
         if answer.status in (401, 403):
             _require_answered(answer, listing.name)
         files.append(replace(file, **_of_head(answer)) if file.size is None else file)
     return replace(listing, files=tuple(files))
+
+
+def _ask_head(url: str) -> Answer:
+    """Ask for the head of a file; servers that give none do not matter."""
+    try:
+        return ask_server(url, method="HEAD", headers=hub_headers(), patience=Patience(attempts=1))
+    except ValueError:
+        return Answer(0, {}, b"")
 
 
 def _of_head(answer: Answer) -> dict[str, Any]:
@@ -283,9 +294,11 @@ def _size_and_hash(sibling: Mapping[str, Any]) -> tuple[int | None, str]:
     return size if type(size) is int and size >= 0 else None, known
 
 
-def _address(name: HubName, commit: str, path: str) -> str:
-    revision, place = quote(commit, safe=""), quote(path)
-    return f"{hub_endpoint()}/datasets/{name.repository}/resolve/{revision}/{place}"
+def _at(name: HubName, commit: str, revision: str, path: str) -> tuple[str, ...]:
+    """Return the addresses of a file, that of the commit first."""
+    where = f"{hub_endpoint()}/datasets/{name.repository}/resolve"
+    known = dict.fromkeys((commit, revision))
+    return tuple(f"{where}/{quote(each, safe='')}/{quote(path)}" for each in known)
 
 
 def _at_endpoint(url: str) -> str:

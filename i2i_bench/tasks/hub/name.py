@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 PREFIX = "hf:"
+PAGES = "https://huggingface.co/datasets/"
 MAIN = "main"  # the revision where none is typed
 GRAMMAR = "hf:owner/name, hf:owner/name@revision, hf:owner/name:configuration"
 PAIRED, UNPAIRED = "paired", "unpaired"  # in place of what is selected: how rows are read
@@ -17,6 +18,9 @@ _NAME = re.compile(
     r"(?::(?P<choice>[^:]+))?(?::(?P<selected>[^:]+))?",
     re.ASCII,
 )
+
+
+_BARE = re.compile(rf"{_WORD}/{_WORD}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class HubName:
 
 
 def is_hub_name(text: str) -> bool:
-    """Tell whether a text names a data set of the hub."""
-    return text.startswith(PREFIX)
+    """Tell whether a text names a data set of the hub, or is the address of its page."""
+    return text.startswith((PREFIX, PAGES))
 
 
 def parse_hub_name(text: str) -> HubName:
@@ -85,8 +89,19 @@ def parse_hub_name(text: str) -> HubName:
     Raises:
         ValueError: If it is none, with how they are written.
     """
+    if text.startswith(PAGES):
+        owner, _, rest = text.removeprefix(PAGES).partition("/")
+        meant = f"{PREFIX}{owner}/{re.split('[/?#]', rest)[0]}"
+        raise ValueError(f"{text} is the page of a data set, which is named {meant}")
     found = _NAME.fullmatch(text)
     if not found or ".." in text:
         raise ValueError(f"{text!r} is no data set of the Hugging Face hub; written are {GRAMMAR}")
     parts = {key: value for key, value in found.groupdict().items() if value}
     return HubName(**parts)
+
+
+def near_hub_name(text: str) -> str:
+    """Say how a data set of the hub is named, where a text may be one without what begins it."""
+    if not _BARE.fullmatch(text):
+        return ""
+    return f"; if it is a data set of the Hugging Face hub, it is {PREFIX}{text}"

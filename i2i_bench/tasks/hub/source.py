@@ -12,7 +12,7 @@ from urllib.parse import quote
 from i2i_bench.system.files import read_json, write_text
 from i2i_bench.system.messages import shown_bytes
 from i2i_bench.tasks.hub.access import HUB
-from i2i_bench.tasks.hub.folder import NOTE, hub_task, image_files
+from i2i_bench.tasks.hub.folder import NOTE, count_images, hub_task
 from i2i_bench.tasks.hub.name import HubName, parse_hub_name
 from i2i_bench.tasks.image_folder import PUBLISHED_SIZE
 from i2i_bench.tasks.source import FetchProgress, Offer, Source, TaskState
@@ -77,7 +77,7 @@ class HubSource(Source):
         """Count the images in each folder of what was fetched; None if nothing was."""
         del folder
         found = self._fetched()
-        return _count_images(found[1]) if found else None
+        return count_images(found[1]) if found else None
 
     def offer(self, folder: Path, *, urls: Sequence[str] = (), file: Path | None = None) -> Offer:
         """Ask the hub for the size and the licence of the set.
@@ -101,6 +101,7 @@ class HubSource(Source):
             archive="",
             urls=(),
             hub=(found.origin,),
+            found=found,
             file=None,
             target=self.root / quote(listing.commit, safe="") / listing.name.choice_folder,
             size=shown_bytes(size) if size else "not stated by the hub",
@@ -122,7 +123,7 @@ class HubSource(Source):
                 downloads = self.root / DOWNLOADS
                 install_set(offer, downloads, report, force=force, keep=keep)
         write_text(self._reference, json.dumps(offer.target.parent.name) + "\n")
-        return _count_images(offer.target)
+        return count_images(offer.target)
 
     def verify(self, folder: Path, report: FetchProgress, *, force: bool = False) -> list[str]:
         """Check that all images can be read and are those seen first.
@@ -134,7 +135,7 @@ class HubSource(Source):
 
         task, place = self.make_task(folder), self.place(folder)
         sha256 = check_images(place, place, task.origin, report, force=force)
-        counts = ", ".join(f"{name} {number}" for name, number in _count_images(place).items())
+        counts = ", ".join(f"{name} {number}" for name, number in count_images(place).items())
         return [f"{self.name}: {counts}", f"  sha256 of names and contents: {sha256}"]
 
     def _find_offer(self) -> HubOffer:
@@ -190,7 +191,3 @@ def hub_source(typed: str, data: Path) -> HubSource:
         hub=name,
         root=data / FOLDER / name.folder,
     )
-
-
-def _count_images(folder: Path) -> dict[str, int]:
-    return {name: len(files) for name, files in image_files(folder)}

@@ -160,6 +160,18 @@ def test_a_hub_that_contradicts_itself_is_not_believed(harm, cli, places, own):
     assert not [path for path in places.rglob("*") if path.name == "hub.json"]
 
 
+def test_a_server_without_commits_heads_and_queries_serves_too(cli, places, hub):
+    siblings = [{"rfilename": path} for path in FILES]
+    info = {"sha": COMMIT, "siblings": siblings}
+    hub.serve("/api/datasets/me/own/revision/main", json.dumps(info).encode())
+    for path, content in FILES.items():
+        hub.serve(f"/datasets/me/own/resolve/main/{path}", content)
+    hub.refused = {"HEAD"}
+    fetch(cli)
+    task = catalogue.find_task("hf:me/own", places / "data")
+    assert task.num_train == {"a": 2, "b": 2} and task.argument == f"hf:me/own@{COMMIT}"
+
+
 def test_a_server_without_hashes_or_revisions_serves_too(cli, places, hub):
     listed = {"default": {"train": [], "test": []}}
     for path, content in FILES.items():
@@ -177,6 +189,11 @@ def test_a_server_without_hashes_or_revisions_serves_too(cli, places, hub):
         ("hf:me/../own", "is no data set"),
         ("hf:me/own@", "is no data set"),
         ("hf:me/own:a:b:c", "is no data set"),
+        ("https://huggingface.co/datasets/me/own/viewer", "a data set, which is named hf:me/own"),
+        (
+            "me/own",
+            "no folder me/own; if it is a data set of the Hugging Face hub, it is hf:me/own",
+        ),
     ],
 )
 def test_names_are_read_or_refused_with_how_they_are_written(name, words, cli, places):

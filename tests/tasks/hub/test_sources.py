@@ -60,7 +60,8 @@ def test_where_no_address_gives_the_archive_the_hub_does(cli, places, small, cap
     said = (
         "rows hold an image that an earlier row holds; each is kept once: 1 of testA, 2 of trainA"
     )
-    assert said in caplog.text
+    assert said in caplog.text and "small.zip: 404" in caplog.text
+    assert "fetching hf:some/small in its place" in caplog.text
     known = json.loads((places / "data" / "known.json").read_text())
     assert known["small"]["origin"] == f"hf:some/small@{COMMIT}"
     assert {p.name for p in (places / "data").iterdir()} == {"small", "known.json"}
@@ -163,8 +164,8 @@ def test_a_set_is_a_task_named_by_commit_and_content(cli, places, own, caplog):
     assert task.argument == f"hf:me/own@{COMMIT}"
     again = catalogue.find_task(task.argument, places / "data")
     assert again.name == task.name == catalogue.task_name_of("hf:me/own", places / "data")
-    assert "hf:me/own is there: trainA 4" in cli("data", "fetch", "hf:me/own")
-    assert "hf:me/own: trainA 4" in cli("data", "verify", "hf:me/own")
+    assert "hf:me/own is there: trainA (imageA) 4" in cli("data", "fetch", "hf:me/own")
+    assert "hf:me/own: trainA (imageA) 4" in cli("data", "verify", "hf:me/own")
 
 
 def test_rows_are_pairs_where_that_is_typed(cli, places, hub):
@@ -200,6 +201,36 @@ def test_an_image_and_a_label_are_a_labelled_task(cli, places, hub):
     assert two.num_train == {"a": 2, "b": 1} and two.name == f"{task.name}.cat2fox"
     again = catalogue.find_task(two.argument, places / "data")
     assert again.name == two.name and "is there" in cli("data", "fetch", "hf:me/pets:cat2fox")
+
+
+@pytest.mark.parametrize(
+    ("names", "domains"),
+    [
+        (["A", "all", "x_seg"], ("class-A", "class-all", "class-x")),
+        (["\u732b", "b c", "\u00fc"], ("b-c", "class-0", "u")),
+    ],
+)
+def test_classes_of_any_name_are_domains(names, domains, cli, places, hub):
+    labels = {"label": {"_type": "ClassLabel", "names": names}}
+    files = {
+        f"{split}.parquet": packed(
+            {"image": structs(pictures(3, first)), "label": [0, 1, 2]}, labels
+        )
+        for split, first in (("train", 0), ("test", 10))
+    }
+    serve_set(hub, "me/pets", files)
+    cli("data", "fetch", "hf:me/pets", "--yes")
+    assert catalogue.find_task("hf:me/pets", places / "data").attributes == domains
+
+
+def test_the_column_a_is_domain_a_wherever_it_is(cli, places, hub):
+    def swapped(first):
+        return packed({"imageB": pictures(2, first + 5), "imageA": pictures(2, first)})
+
+    serve_set(hub, "me/own", {"train.parquet": swapped(0), "test.parquet": swapped(10)})
+    assert "trainA (imageA) 2, trainB (imageB) 2" in cli("data", "fetch", "hf:me/own", "--yes")
+    source = catalogue.find_source("hf:me/own", places / "data")
+    assert found_images(source.place(places / "data"))["trainA"] == pictures(2)
 
 
 def test_configurations_and_columns_are_named_where_there_are_many(cli, places, hub):
