@@ -54,6 +54,8 @@ TARGETS = {
     "image": Fuzzed(readers.read_image, sound.sound_images),
     "mask": Fuzzed(readers.read_mask, sound.sound_masks),
     "images": Fuzzed(readers.read_images, sound.sound_zips, hostile.change_archive),
+    "task-file": Fuzzed(readers.read_task_file, sound.sound_task_files, hostile.change_lines),
+    "name-list": Fuzzed(readers.read_name_list, sound.sound_name_lists, hostile.change_lines),
     "archive": Fuzzed(readers.read_archive, sound.sound_archives, hostile.change_archive),
     "parquet": Fuzzed(readers.read_parquet, sound.sound_parquets),
     "hub": Fuzzed(readers.read_hub_answer, sound.sound_hub_answers, hostile.change_json),

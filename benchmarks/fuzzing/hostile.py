@@ -53,6 +53,20 @@ def change_json(draw: random.Random, content: bytes) -> bytes:
     return json.dumps(tree).encode()
 
 
+def change_lines(draw: random.Random, content: bytes) -> bytes:
+    """Replace what is behind the equals sign, or all, of a line; sometimes, bytes."""
+    if draw.random() < 0.4:
+        return change_bytes(draw, content)
+    lines = content.decode().split("\n")
+    at = draw.randrange(len(lines))
+    key, equals, _ = lines[at].partition("=")
+    value = json.dumps(draw.choice(HOSTILE))[:60_000]
+    lines[at] = (
+        f"{key}{equals}{value}" if equals else draw.choice((value, lines[0], "", "../x.png"))
+    )
+    return "\n".join(lines).encode()
+
+
 def change_archive(draw: random.Random, content: bytes) -> bytes:
     """Pack files of other names and contents in an archive of that kind; sometimes, bytes."""
     if draw.random() < 0.4:

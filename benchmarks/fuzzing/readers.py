@@ -9,13 +9,16 @@ import tempfile
 from pathlib import Path
 
 from fuzzing.guard import Found, require_sentence
-from fuzzing.sound import OFFICIAL, sound_checkpoint
+from fuzzing.sound import OFFICIAL, sound_checkpoint, write_images
+
+FOUR = ("trainA", "trainB", "testA", "testB")
+LABELS = ("train/horse", "train/zebra", "test/horse", "test/zebra")
 
 
 def read_record(content: bytes, folder: Path) -> None:
     """Read a record and do with it all that is done with records."""
     from i2i_bench.records import record
-    from i2i_bench.report import render, validation
+    from i2i_bench.report import render, summary, validation
 
     path = folder / "results/stripes/cyclegan/seed0.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,9 +27,8 @@ def read_record(content: bytes, folder: Path) -> None:
     made = record.write_record(found, folder / "results")
     if made != path:
         made.unlink()
-    texts = [
-        show([found]) for show in (render.readme, render.leaderboard_csv, render.leaderboard_latex)
-    ]
+    shows = (summary.results_readme, render.leaderboard_csv, render.leaderboard_latex)
+    texts = [show([found]) for show in shows]
     plain = "".join(texts).replace("\n", "")
     if "<script" in texts[0] or not plain.isprintable():
         raise Found("a name became HTML or a command to the terminal")
@@ -101,6 +103,39 @@ def read_images(content: bytes, folder: Path) -> None:
     with submission.opened(folder / "x.zip") as files:
         for file in files[:20]:
             file.content()
+
+
+def read_task_file(content: bytes, folder: Path) -> None:
+    """Make the task of a folder whose ``task.toml`` this is, of each arrangement."""
+    from i2i_bench.tasks import catalogue
+
+    refusals = []
+    arrangements = (FOUR, LABELS, ("train", "test"), ("x", "y"))
+    for places in arrangements:
+        root = folder / "-".join(places).replace("/", "-")
+        write_images(root, places)
+        (root / "task.toml").write_bytes(content)
+        try:
+            task = catalogue.find_task(str(root), folder)
+            [image.read() for domain in task.domains for image in task.images("train", domain)]
+        except ValueError as error:
+            require_sentence(error)
+            refusals.append(error)
+    if len(refusals) == len(arrangements):
+        raise refusals[0]
+
+
+def read_name_list(content: bytes, folder: Path) -> None:
+    """Read a list of images, and make the task that four such lists name."""
+    from i2i_bench.tasks import catalogue
+    from i2i_bench.tasks.name_lists import read_name_list
+
+    write_images(folder, ("images",))
+    for name in FOUR:
+        (folder / f"{name}.txt").write_bytes(content)
+    read_name_list(folder / "trainA.txt", [folder, folder / "images"])
+    with contextlib.suppress(ValueError):  # such as of two columns
+        catalogue.find_task(str(folder), folder)
 
 
 def read_archive(content: bytes, folder: Path) -> None:

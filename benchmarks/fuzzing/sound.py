@@ -7,7 +7,7 @@ import json
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,39 @@ def sound_masks() -> list[bytes]:
         image.convert(mode).save(file, form, **({"lossless": True} if form == "WEBP" else {}))
         found.append(file.getvalue())
     return found
+
+
+def write_images(root: Path, places: Sequence[str]) -> None:
+    """Write two small images, twice as wide as high, into each of some folders."""
+    from PIL import Image
+
+    if "wide" not in _kept:
+        file = io.BytesIO()
+        Image.new("RGB", (16, 8)).save(file, "PNG")
+        _kept["wide"] = file.getvalue()
+    for place in places:
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for number in range(2):
+            (root / place / f"{number}.png").write_bytes(_kept["wide"])
+
+
+def sound_task_files() -> list[bytes]:
+    """Give what ``task.toml`` may state, each line at least once."""
+    texts = (
+        'paired = false\ntitle = "CT to MR"\nheadline = "ssim"\nresize = "whole"\nunits.a = "HU"',
+        "upright = true\nbackground = [255, 0, 9]\nchannels = 3\nsubfolders = true",
+        'folders.trainA = "testB"\nroot = "trainA"\nvalidation = false\nbackground = "white"',
+        'domains = ["zebra", "horse"]',
+        'halves.left = "b"',
+        'halves = { top = "a" }\n[folders]\ntrain = "test"',
+        "test_share = 0.4",
+    )
+    return [text.encode() for text in texts]
+
+
+def sound_name_lists() -> list[bytes]:
+    """Give lists of images, and of pairs."""
+    return [b"images/0.png\r\nimages/1.png\n", b"# all\n\n0.png 7\n1.png 9", b"0.png,1.png"]
 
 
 def sound_zips() -> list[bytes]:

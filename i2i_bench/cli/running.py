@@ -182,6 +182,12 @@ def import_(model: str, source: Path, target: Path, force: bool) -> None:
     type=click.Path(path_type=Path),
     help="Instance masks, NAME_0.png and so on, for a model of objects; default: SOURCE_seg.",
 )
+@click.option(
+    "--upright",
+    is_flag=True,
+    help="Apply the EXIF orientation of photos; default: as in training, where it is ignored "
+    "unless task.toml said otherwise.",
+)
 @DEVICE
 @RESULTS
 @RUNS
@@ -199,7 +205,8 @@ def translate(source: Path, target: Path, **options: Any) -> None:
       i2i-bench translate --run my-styles/seed0 photos out --like painting.png
     """
     from i2i_bench.cli.progress import Reporter
-    from i2i_bench.runs.source_files import Wanted, say_trimmed
+    from i2i_bench.runs.said_of_files import say_of_files, say_passed_over, say_size
+    from i2i_bench.runs.source_files import Wanted
     from i2i_bench.runs.translate import translate_files
     from i2i_bench.runs.translator import load_translator
     from i2i_bench.training import parallel
@@ -215,7 +222,11 @@ def translate(source: Path, target: Path, **options: Any) -> None:
         translator = translator.at(
             options["size"], options["direction"], labels=options["labels"], to=options["to"]
         )
-        trimmed = say_trimmed(translator.rule, source)
+        if options["upright"]:
+            translator = translator.upright()
+        for line in say_of_files(translator, source):
+            click.echo(line)
+        size, others = say_size(translator, source), say_passed_over(source)
         count = translate_files(
             translator,
             source,
@@ -226,5 +237,5 @@ def translate(source: Path, target: Path, **options: Any) -> None:
         )
     many = wanted.outputs or wanted.like
     what = f"wrote {count} translation" if many else f"translated {count} image"
-    told = f" ({trimmed})" if trimmed else ""
-    click.echo(f"{what}{'s' * (count != 1)} into {target}{told}")
+    told = f"; {others}" if others else ""
+    click.echo(f"{what}{'s' * (count != 1)} into {target} {size}{told}")

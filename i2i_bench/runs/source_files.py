@@ -11,15 +11,17 @@ from pathlib import Path
 
 from torch import Tensor
 
-from i2i_bench.data.decode import cut_size, decode_one, resized_size
+from i2i_bench.data.decode import decode_one
 from i2i_bench.data.instances import decode_instances
-from i2i_bench.model import Model, ResizeRule
+from i2i_bench.model import Model
 from i2i_bench.runs.translator import Translator
 from i2i_bench.system.files import require_no_dead_link
-from i2i_bench.tasks.image_file import SUFFIXES, read_image, read_image_size
-from i2i_bench.tasks.image_folder import stamp
+from i2i_bench.system.messages import printable
+from i2i_bench.tasks.image_file import SUFFIXES, read_image
+from i2i_bench.tasks.image_folder import sorted_entries, stamp
 from i2i_bench.tasks.mask_files import MASKS, find_masks_in, image_masks
 from i2i_bench.tasks.pixel_format import RGB, PixelFormat
+from i2i_bench.tasks.reading import AS_STORED, Reading
 from i2i_bench.tasks.task import TaskImage, TaskMasks
 
 LONGEST_NAME = 255  # bytes, in most file systems
@@ -82,16 +84,17 @@ class SourceFile:
             ValueError: If one cannot be decoded, naming it.
         """
         rule = translator.rule
-        image = decode_one(task_image(self.path, translator.source_pixels), rule)
+        pixels, reading = translator.source_pixels, translator.reading
+        image = decode_one(task_image(self.path, pixels, reading), rule)
         if self.masks is None:
             return image, None
         count = translator.num_instances
         return image, decode_instances(self.masks, rule, count, is_cropped=True)
 
 
-def task_image(path: Path, pixels: PixelFormat = RGB) -> TaskImage:
-    """Give a file as an image of a task, by default of 8-bit RGB."""
-    return TaskImage(path.name, partial(read_image, path, pixels=pixels), pixels)
+def task_image(path: Path, pixels: PixelFormat = RGB, reading: Reading = AS_STORED) -> TaskImage:
+    """Give a file as an image of a task, by default of 8-bit RGB as it is stored."""
+    return TaskImage(path.name, partial(read_image, path, pixels=pixels, reading=reading), pixels)
 
 
 def find_sources(translator: Translator, source: Path, wanted: Wanted) -> list[SourceFile]:
@@ -110,6 +113,8 @@ def find_sources(translator: Translator, source: Path, wanted: Wanted) -> list[S
     folder = _masks_folder(model, source, wanted.instances)
     if folder is None:
         return [SourceFile(path) for path in files]
+    if translator.reading.is_upright:
+        raise ValueError("images with instance masks are read as stored; save both upright first")
     found = find_masks_in(folder, files, is_every=source.is_dir())
     stamps = stamp([files, *found.folders.values()])
     return [
@@ -151,49 +156,50 @@ def list_image_files(source: Path) -> list[Path]:
         ValueError: If there is none, or two differ by suffix alone.
     """
     if source.is_dir():
-        visible = (path for path in source.iterdir() if not path.name.startswith("."))
-        files = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
+        files = [path for path in sorted_entries(source) if _is_image(path)]
         times = Counter(path.stem for path in files)
         twice = next((stem for stem in times if times[stem] > 1), None)
         if twice is not None:
             raise ValueError(f"files of {source} differ by suffix alone: {twice}.*")
         if not files:
-            raise ValueError(f"no images in {source}; possible: {' '.join(SUFFIXES)}")
+            others = passed_over(source)
+            there = f"; there are {len(others)} others, such as {others[0]}" if others else ""
+            raise ValueError(f"no images in {source}; possible: {' '.join(SUFFIXES)}{there}")
         return files
     if not source.is_file():
         raise ValueError(f"there is no image or folder {source}")
     return [source]
 
 
-def say_trimmed(rule: ResizeRule, source: Path) -> str:
-    """Say of how many images the sides are trimmed; "" if of none.
+def passed_over(source: Path) -> list[str]:
+    """Name what a folder of images has besides, folders with a slash; nothing of one image.
 
-    Raises:
-        ValueError: If an image cannot be read.
+    What systems leave there does not count.
     """
-    files = list_image_files(source)
-    sizes = [read_image_size(path) for path in files] if rule.is_whole else []
-    count = sum(cut_size(size, rule) != resized_size(size, rule) for size in sizes)
-    if not count:
-        return ""
-    return f"{count} of {len(files)} trimmed to sides that are multiples of {rule.multiple}"
+    if not source.is_dir():
+        return []
+    others = [path for path in sorted_entries(source) if not _is_image(path)]
+    return [f"{printable(path.name)}{'/' * path.is_dir()}" for path in others]
 
 
-def find_styles(
-    model: Model, rule: ResizeRule, wanted: Wanted, pixels: PixelFormat = RGB
-) -> list[Style]:
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def find_styles(translator: Translator, wanted: Wanted) -> list[Style]:
     """Give the styles in which each image is translated.
 
     Raises:
         ValueError: If the model has no such styles, or an example cannot be decoded.
     """
-    require_styles(model, wanted.outputs, has_examples=wanted.like is not None)
+    pixels, reading = translator.target_pixels, translator.reading
+    require_styles(translator.model, wanted.outputs, has_examples=wanted.like is not None)
     if wanted.like is not None:
         if wanted.outputs is not None:
             raise ValueError("--like gives the styles, and --outputs draws them; leave one out")
         files = list_image_files(wanted.like)
-        images = [task_image(path, pixels) for path in files]
-        examples = [decode_one(image, rule).contiguous() for image in images]
+        images = [task_image(path, pixels, reading) for path in files]
+        examples = [decode_one(image, translator.rule).contiguous() for image in images]
         named = zip(files, examples, strict=True)
         return [Style(f"_like_{path.stem}", example=image) for path, image in named]
     if wanted.outputs is None:

@@ -111,7 +111,7 @@ class _Work:
 def _plan(translator: Translator, source: Path, target: Path, wanted: Wanted) -> _Work:
     """Find out what is to be translated, and refuse what cannot be done before any work."""
     sources = find_sources(translator, source, wanted)
-    styles = find_styles(translator.model, translator.rule, wanted, translator.target_pixels)
+    styles = find_styles(translator, wanted)
     require_names([each.path for each in sources], styles, has_masks=wanted.masks)
     require_free_target(target, sources, wanted)
     return _Work(translator, sources, styles, wanted.masks)

@@ -66,6 +66,11 @@ class Translator:
         domain = self.direction.source if self.label is not None else self.direction.target
         return self.pixels.get(domain, RGB)
 
+    def upright(self) -> Translator:
+        """Give one that applies the EXIF orientation of files, however it was trained."""
+        reading = dataclasses.replace(self.reading, is_upright=True)
+        return dataclasses.replace(self, reading=reading)
+
     def at(
         self,
         size: int | None,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from i2i_bench.system.leftovers import is_left_by_system
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LARGEST_FILE = 64 * 2**20  # bytes of one image, as stored and as unpacked from an archive
 MOST_FILES = 1_000_000  # of a folder or an archive
-
-_IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}  # beside hidden files
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,7 @@ def _require_small(content: bytes, name: object) -> bytes:
 
 
 def _is_ignored(name: PurePosixPath) -> bool:
-    parts = [part.lower() for part in name.parts]
-    return any(part.startswith(".") or part in _IGNORED for part in parts if part != "..")
+    return any(is_left_by_system(part) for part in name.parts if part != "..")
 
 
 def _check_file(source: Path, name: PurePosixPath, count: int) -> None:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
+from i2i_bench.system.leftovers import is_left_by_system
 from i2i_bench.system.progress import Progress
 from i2i_bench.tasks.image_file import SUFFIXES
 
 _CHUNK = 1 << 20  # bytes
 _LARGEST_HEADER = 1 << 22  # bytes that a tar may state for a name and the like
-_SYSTEM = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # beside hidden files
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -258,7 +258,7 @@ def _place(member: _Member) -> PurePosixPath:
 
 
 def _is_wanted(place: PurePosixPath, suffixes: Collection[str]) -> bool:
-    is_hidden = any(part.startswith(".") or part in _SYSTEM for part in place.parts)
+    is_hidden = any(map(is_left_by_system, place.parts))
     return not is_hidden and place.suffix.lower() in suffixes
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +19,9 @@ from i2i_bench.tasks.folder_search import (
     kind_of,
     visible_folders,
 )
+from i2i_bench.tasks.held_out import hold_out
 from i2i_bench.tasks.image_folder import flat_names, gather_images, require_stems
+from i2i_bench.tasks.mask_files import MASKS
 from i2i_bench.tasks.name_lists import read_name_list
 from i2i_bench.tasks.task import SPLITS
 from i2i_bench.tasks.task_file import TASK_FILE, read_stated_arrangement
@@ -67,6 +67,15 @@ class Layout:
         """Names of the labels, sorted; empty for another kind."""
         names = {name.partition("/")[2] for name in self.parts}
         return tuple(sorted(names)) if self.kind == "labels" else ()
+
+    @property
+    def passed_masks(self) -> tuple[str, ...]:
+        """A sentence on folders of masks beside those of images, where they are passed over."""
+        beside = [place.with_name(f"{place.name}{MASKS}") for place in self.places.values()]
+        names = [folder.name for folder in beside if folder.is_dir()]
+        if not names:
+            return ()
+        return (f"passes over {' '.join(names)}: masks are beside folders that hold images alone",)
 
 
 def has_layout(path: Path) -> bool:
@@ -204,7 +213,7 @@ class _Builder:
                 f"test_share is not for lists of pairs; name some of {self.root} in test.txt"
             )
         if not test:
-            parts = _held_out(parts, self.stated.test_share or 0)
+            parts = hold_out(parts, self.stated.test_share or 0)
         is_paired = True if self.kind == "halves" or is_listed_pairs else None
         kind = "domains" if is_listed_pairs else self.kind
         return Layout(
@@ -319,25 +328,3 @@ def _in_rows(columns: Sequence[Sequence[Path]]) -> list[dict[Path, str]]:
 
 def _order(name: str) -> int:
     return (*FOUR, *(f"{VALIDATION_FOLDER}{side}" for side in sorted(PAIR))).index(name)
-
-
-def _held_out(parts: Mapping[str, list[Path]], share: float) -> dict[str, list[Path]]:
-    """Give parts of which a share of the images is moved to tests, by digests of their names.
-
-    Names that pair are held out in both domains where these have as many images.
-    """
-    left, moved = dict[str, list[Path]](), dict[str, list[Path]]()
-    for name, files in parts.items():
-        count = round(len(files) * share) or 1
-        if count >= len(files):
-            raise ValueError(
-                f"{files[0].parent} has too few images to hold {share:.0%} of them out"
-            )
-        chosen = set(sorted(files, key=_digest)[:count])
-        left[name] = [file for file in files if file not in chosen]
-        moved[name.replace("train", "test", 1)] = [file for file in files if file in chosen]
-    return left | moved
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(re.sub("_[AB]$", "", file.stem).encode(errors="replace")).hexdigest()

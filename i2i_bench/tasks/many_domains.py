@@ -19,7 +19,7 @@ from i2i_bench.tasks.image_folder import (
 from i2i_bench.tasks.layouts import Layout, find_layout
 from i2i_bench.tasks.mask_files import MASKS, MaskFiles, find_masks, image_masks
 from i2i_bench.tasks.task import SPLITS, Reader, Task, TaskImage, TaskMasks
-from i2i_bench.tasks.task_file import read_task_file
+from i2i_bench.tasks.task_file import read_task_file, require_as_stored
 from i2i_bench.tasks.two_domains import partner_name
 
 _LAYOUT = "needed are train/DOMAIN and test/DOMAIN with the same two domains or more, each"
@@ -161,6 +161,7 @@ def many_domain_task(path: Path, *, layout: Layout | None = None) -> Task:
     domains, files, names = _files(layout)
     labelling = Labels(domains, (domains,))
     masks = find_masks(path, files) if layout.is_exact and not names else MaskFiles()
+    require_as_stored(stated, masks)
     stamps = stamp([*files.values(), *masks.folders.values()])
 
     def labelled(domain: str, file: Path) -> LabelledImage:
@@ -185,7 +186,7 @@ def many_domain_task(path: Path, *, layout: Layout | None = None) -> Task:
         image_size=image_size(files.values(), lambda file: stated.read(file, EVERY)),
         licence="not stated",
         origin="a folder of your own",
-        notes=layout.notes,
+        notes=(*layout.notes, *(() if masks.folders else layout.passed_masks)),
         **facts,
     )
 

@@ -19,6 +19,7 @@ from i2i_bench.tasks.image_file import (
 )
 from i2i_bench.tasks.image_folder import Stamp, require_unchanged
 from i2i_bench.tasks.image_traits import read_image_traits
+from i2i_bench.tasks.mask_files import MaskFiles
 from i2i_bench.tasks.pixel_format import LARGEST_VALUE, RGB, PixelFormat
 from i2i_bench.tasks.reading import AS_STORED, COLOURS, Colour, Reading, is_colour
 from i2i_bench.tasks.task import TaskImage
@@ -147,6 +148,19 @@ def read_task_file(folder: Path, domains: Sequence[str]) -> TaskFile:
         resize=_resize(path, content.get("resize", "")),
         reading=_reading(path, content),
     )
+
+
+def require_as_stored(stated: TaskFile, masks: MaskFiles) -> None:
+    """Refuse to turn images that have masks, which would not be turned with them.
+
+    Raises:
+        ValueError: If that is stated.
+    """
+    if stated.reading.is_upright and masks.folders:
+        raise ValueError(
+            f"{stated.path} states upright = true, and images with instance masks are read as "
+            "stored; save both upright first"
+        )
 
 
 def read_stated_arrangement(folder: Path) -> Arrangement:

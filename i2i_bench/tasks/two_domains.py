@@ -22,7 +22,7 @@ from i2i_bench.tasks.layouts import Layout, find_layout
 from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
 from i2i_bench.tasks.pairs import Pairs, SplitAndDomain, choose_pairs
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
-from i2i_bench.tasks.task_file import TASK_FILE, TaskFile, read_task_file
+from i2i_bench.tasks.task_file import TASK_FILE, TaskFile, read_task_file, require_as_stored
 
 FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
 SLACK = 0.02  # of the width, by which an image of two squares may be off
@@ -112,6 +112,7 @@ def _make(
         for domain in DOMAINS
     }
     masks = _masks(layout, files) if tests == "test" else MaskFiles()
+    require_as_stored(stated, masks)
     stamps = stamp([*files.values(), *masks.folders.values()])
     domain_of = {file: domain for (_, domain), found in files.items() for file in found}
     facts: dict[str, Any] = {
@@ -140,7 +141,7 @@ def _make(
             layout.names,
             *([masks] if masks.folders else []),
         ),
-        notes=(*layout.notes, *chosen.notes),
+        notes=(*layout.notes, *(() if masks.folders else layout.passed_masks), *chosen.notes),
         **(facts | stated.facts),
     )
 

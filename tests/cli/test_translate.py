@@ -74,6 +74,43 @@ def test_translate_refuses_and_writes_nothing(cli, finished, tiny, arguments, co
     ]
 
 
+def test_translate_names_what_it_passes_over_and_says_the_size(cli, finished, tiny):
+    shutil.copytree(tiny / "testA", "in")
+    for name in ("z.gif", "p.ppm"):
+        Image.new("RGB", (32, 32)).save(Path("in", name))
+    for name in ("IMG_1.HEIC", "without_suffix", ".DS_Store", "Thumbs.db"):
+        shutil.copy("in/a0.png", Path("in", name))
+    for name in ("more", "@eaDir", "folder.png"):
+        Path("in", name).mkdir()
+    said = cli("translate", "--run", runs_of("cyclegan"), "in", "out")
+    others = "IMG_1.HEIC, folder.png/, more/, p.ppm, without_suffix, z.gif"
+    assert said.endswith(f"translated 2 images into out at 32x32 px; passed over 6: {others}\n"), (
+        said
+    )
+    for name in ("a0.png", "a1.png"):
+        Path("in", name).unlink()
+    sentence = cli("translate", "--run", runs_of("cyclegan"), "in", "new", code=1)
+    assert "no images in in; possible: .png" in sentence and "such as IMG_1.HEIC" in sentence
+
+
+def test_translate_turns_photos_upright_where_it_is_asked_to_and_says_so(cli, finished):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for folder, turns, options in (("phone", 1, {"exif": exif}), ("upright", 0, {})):
+        Path(folder).mkdir()
+        Image.fromarray(np.rot90(pixels, turns).copy()).save(
+            Path(folder, "x.png"), "PNG", **options
+        )
+    command = ("translate", "--run", runs_of("cyclegan"))
+    said = cli(*command, "phone", "lying")
+    assert "1 of 1 images has an EXIF orientation, which is not applied; --upright applies" in said
+    assert "which is applied\n" in cli(*command, "phone", "turned", "--upright")
+    assert "EXIF" not in cli(*command, "upright", "truth")
+    made = {name: Path(name, "x.png").read_bytes() for name in ("lying", "turned", "truth")}
+    assert made["turned"] == made["truth"] != made["lying"]
+
+
 @pytest.mark.parametrize("given", [(), ("--model", "cyclegan"), ("--weights", "x")])
 def test_translate_without_networks_is_a_wrong_usage(cli, places, given):
     said = cli("translate", "in", "out", *given, code=2)

@@ -282,6 +282,19 @@ def test_masks_lie_beside_folders_of_two_sides_as_well(tmp_path):
     make_folder(tmp_path / "sides", ("train/A", "train/B", "test/A", "test/B"))
     task = find(tmp_path / "sides")
     assert task.has_masks and task.domains == ("a", "b")
+    (tmp_path / "sides" / "task.toml").write_text("upright = true")
+    with pytest.raises(ValueError, match="images with instance masks are read as stored"):
+        find(tmp_path / "sides")
+
+
+def test_masks_beside_folders_of_labels_are_passed_over_and_named(tmp_path):
+    make_folder(tmp_path / "deep", ("trainA", "trainB", "testA", "testB"))
+    folder = tmp_path / "deep" / "trainA"
+    for path in sorted(folder.iterdir()):
+        (folder / path.stem).mkdir()
+        path.rename(folder / path.stem / path.name)
+    task = find(tmp_path / "deep")
+    assert not task.has_masks and "passes over trainA_seg trainB_seg" in " ".join(task.notes)
 
 
 # --- what is refused when it is read

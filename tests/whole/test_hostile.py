@@ -16,7 +16,7 @@ import torch
 from i2i_bench.plugins import registry
 from i2i_bench.records import record
 from i2i_bench.records.folders import RUN_FILE, noted_task
-from i2i_bench.report import render
+from i2i_bench.report import render, summary
 from i2i_bench.scoring import submission
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.training.checkpoint_file import read_checkpoint
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("record", "external", "notes", "setting", "image", "mask", "images", "archive"),
     *("checkpoint", "official", "weights", "metadata", "parquet", "hub"),
+    *("task-file", "name-list"),
 )
 
 
@@ -51,7 +52,7 @@ def test_sound_file_that_is_refused_is_noticed(fuzz):
 def test_sound_files_are_read_hostile_ones_or_refused_and_nothing_else_happens(fuzz, guard, name):
     assert fuzz.TARGETS.keys() == set(TARGETS)
     fuzz.warm(fuzz.TARGETS[name])  # fails if any of the sound files is refused
-    executions = 10 if name == "official" else 40
+    executions = 10 if name in ("official", "task-file") else 40
     ended = fuzz.fuzz(name, executions, 0, guard)
     assert ended.total() == executions
     if name != "metadata":  # of which all that is damaged is passed over
@@ -237,7 +238,7 @@ def test_texts_in_records_steer_no_terminal(tmp_path):
     for score in content["scores"].values():
         score["recipe"] = "\u202e=1+1"  # turns the line around
     path.write_text(json.dumps(content))
-    for show in (render.readme, render.leaderboard_csv, render.leaderboard_latex):
+    for show in (summary.results_readme, render.leaderboard_csv, render.leaderboard_latex):
         assert show([record.read_record(path)]).replace("\n", "").isprintable()
 
 
