@@ -100,7 +100,7 @@ def test_stages_have_their_shares_of_the_steps(shares, total, firsts):
     for step in (0, latent - 1, latent, latent + 2, latent + 3, label - 1, label, total - 1):
         if 0 <= step < total:
             stage = "gan" if step < latent else "latent" if step < label else "label"
-            assert at(step) == (stage, latent <= step < min(latent + 3, total)), step
+            assert at(step) == (stage, latent <= step < min(latent + 3, label)), step
 
 
 @pytest.mark.parametrize("shares", [(0.0, 1.0, 1.0), (1.0, 4.0, 1.0), (1.0, 1.0, 4.0)])
@@ -295,7 +295,7 @@ def test_grey_images_are_possible():
         ({"attributes": ()}, "needs attributes"),
         ({"image_size": 48}, "image_size is 48; a power of 2, of at least 8, is needed"),
         ({"image_size": 4}, "image_size is 4; a power of 2"),
-        ({"encoder_layers": 7}, "encoder_layers is 7; images of 64 px are halved at most 6 times"),
+        ({"encoder_layers": 6}, "encoder_layers is 6; images of 64 px are halved at most 5 times"),
         ({"encoders": "vae"}, "encoders is 'vae'; possible: independent, conditioned, shared"),
         ({"discriminator_labels_at": 5}, "discriminator_labels_at is 5; at 64 px layers are 0 to"),
         ({"partners": (("Bald", "Bold"),)}, "partners name Bold; possible: Bald, Bangs, "),

@@ -109,10 +109,10 @@ class IcGANConfig:
         side = self.image_size
         if side < 2 * LEAST_SIDE or side & (side - 1):
             raise ValueError(f"image_size is {side}; a power of 2, of at least 8, is needed")
-        if side >> self.encoder_layers < 1:
+        if side >> self.encoder_layers < 2:  # one pixel of one image cannot be normalised
             raise ValueError(
                 f"encoder_layers is {self.encoder_layers}; images of {side} px are halved at most "
-                f"{side.bit_length() - 1} times"
+                f"{side.bit_length() - 2} times"
             )
         for name in ("generator_labels_at", "discriminator_labels_at"):
             if (given := getattr(self, name)) >= num_stages(side):
