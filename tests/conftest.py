@@ -287,12 +287,15 @@ class _Answer(BaseHTTPRequestHandler):
         tag = f'"{hashlib.sha256(served.content).hexdigest()[:8]}"'
         is_part = wanted and served.ranges and served.status == 200
         if is_part and not served.is_careless:
-            is_part = self.headers.get("If-Range") == tag
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and is_part else 0
+            is_part = self.headers.get("If-Range", tag) == tag
+        first, _, last = (wanted or "").removeprefix("bytes=").partition("-")
+        start, end = (int(first), int(last) + 1 if last else None) if is_part else (0, None)
         self.send_response(206 if is_part else served.status)
-        body, total = served.content[start:], len(served.content)
+        body, total = served.content[start:end], len(served.content)
         headers = {"ETag": tag, "Content-Length": str(len(body)), "Connection": "close"}
-        headers |= {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if is_part else {}
+        headers |= (
+            {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{total}"} if is_part else {}
+        )
         if served.is_chunked:
             headers |= {"Content-Length": None, "Transfer-Encoding": "chunked"}
         for name, value in (headers | served.headers).items():

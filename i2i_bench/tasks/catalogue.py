@@ -15,7 +15,7 @@ from typing import Any
 
 from i2i_bench.system.messages import near
 from i2i_bench.tasks import embedded, faces, many_domains
-from i2i_bench.tasks.hub.name import is_hub_name, near_hub_name
+from i2i_bench.tasks.hub.name import is_hub_name, near_hub_name, parse_hub_name
 from i2i_bench.tasks.hub.source import hub_source
 from i2i_bench.tasks.layouts import find_layout, has_layout
 from i2i_bench.tasks.pairs import PAIRING
@@ -222,9 +222,12 @@ def plan_task(typed: str, data: Path) -> Task:
     source = source_of(typed, data)
     if source is None or source.state(source.place(data)) not in ("missing", "by hand"):
         return find_task(typed, data)
-    if is_hub_name(typed):
-        return find_task(typed, data)  # raises, as nothing is published of it here
-    return planned_task(source, find_selection(typed))
+    known = source.published()
+    if not is_hub_name(typed):
+        return planned_task(known, find_selection(typed))
+    selected = parse_hub_name(typed).readings()[-1].selected
+    is_part = known.attributes and selected
+    return planned_task(known, select(selected, known) if is_part else None)
 
 
 def _folder_task(path: Path) -> Task:

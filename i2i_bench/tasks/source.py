@@ -148,6 +148,14 @@ class Source(ABC):
             ValueError: If the images are not there, or not as they must be; with what to do.
         """
 
+    def published(self) -> Source:
+        """Return the same with all that is published of it, which may have to be asked for.
+
+        Raises:
+            ValueError: If that cannot be had.
+        """
+        return self
+
     def make_labelled(self, folder: Path, attributes: Sequence[str]) -> Task:
         """Make the task of some of the attributes of ``labelling``, under the name of the set.
 

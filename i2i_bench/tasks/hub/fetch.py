@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from i2i_bench.system import download
 from i2i_bench.system.download import DownloadError, Wanted
+from i2i_bench.system.progress import Progress
 from i2i_bench.tasks import archives
 from i2i_bench.tasks.archives import ArchiveError
 from i2i_bench.tasks.hub.access import cached_file, hub_headers
@@ -125,7 +126,7 @@ def _show(report: FetchProgress, before: int, total: int, done: int, of: int) ->
     report("fetch", before + done, total or before + of)
 
 
-def _download(file: HubFile, target: Path, name: HubName, progress: download.Progress) -> None:
+def _download(file: HubFile, target: Path, name: HubName, progress: Progress) -> None:
     def accept(path: Path, sha256: str) -> None:
         del sha256
         if file.size is not None and path.stat().st_size != file.size:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from i2i_bench.tasks.archives import ArchiveError
 from i2i_bench.tasks.hub.card import class_names
@@ -16,6 +16,8 @@ from i2i_bench.tasks.hub.card import class_names
 if TYPE_CHECKING:
     from pyarrow import DataType, Schema
     from pyarrow.parquet import ParquetFile
+
+ParquetOrigin = Path | BinaryIO  # a path, or an open file
 
 ROWS_AT_ONCE = 16
 LABEL_WORDS = ("label", "labels", "class", "classes", "category", "domain", "target")
@@ -78,14 +80,14 @@ class ParquetRow:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, shown: str) -> Iterator[ParquetFile]:
+def _opened(origin: ParquetOrigin, shown: str) -> Iterator[ParquetFile]:
     """Open a file; whatever goes wrong in reading it is one sentence."""
     require_pyarrow()
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(origin) as file:
             yield file
     except ArchiveError:
         raise
@@ -97,21 +99,21 @@ def _opened(path: Path, shown: str) -> Iterator[ParquetFile]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        reason = first.replace(str(path), shown)[:300]
+        reason = first.replace(str(origin), shown)[:300]
         raise ArchiveError(f"parquet file {shown} is damaged or no parquet: {reason}") from error
 
 
-def read_columns(path: Path, shown: str) -> Columns:
+def read_columns(origin: ParquetOrigin, shown: str) -> Columns:
     """Tell which columns of a file are images and which are labels.
 
     Args:
-        path: Of the file.
+        origin: The file.
         shown: Its name for people.
 
     Raises:
         ArchiveError: If it cannot be read.
     """
-    with _opened(path, shown) as file:
+    with _opened(origin, shown) as file:
         schema = file.schema_arrow
         features = _features(schema)
         images = [f.name for f in schema if _is_image(f.type, features.get(f.name))]
@@ -124,13 +126,17 @@ def read_columns(path: Path, shown: str) -> Columns:
         return Columns(tuple(images), stated or labels, tuple(schema.names))
 
 
-def count_rows(path: Path, shown: str) -> int:
+def count_rows(origin: ParquetOrigin, shown: str) -> int:
     """Return the number of rows that a file states.
+
+    Args:
+        origin: The file.
+        shown: Its name for people.
 
     Raises:
         ArchiveError: If it cannot be read.
     """
-    with _opened(path, shown) as file:
+    with _opened(origin, shown) as file:
         return file.metadata.num_rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -125,6 +125,25 @@ class HubSource(Source):
         write_text(self._reference, json.dumps(offer.target.parent.name) + "\n")
         return count_images(offer.target)
 
+    def published(self) -> HubSource:
+        """Return the same with its rows counted on the hub; repeated ones are not known there.
+
+        Raises:
+            ValueError: If the hub does not have it, or its files do not tell what is which.
+        """
+        from i2i_bench.tasks.hub.counting import count_hub_rows
+
+        found = self._find_offer()
+        rows, name = count_hub_rows(found), self.hub
+        return replace(
+            self,
+            name=f"hf-{name.owner}-{name.name}-{found.listing.commit[:7]}",
+            counts=rows.counts,
+            paired=found.listing.name.is_paired,
+            attributes=rows.attributes,
+            exclusive=(rows.attributes,) if rows.attributes else (),
+        )
+
     def verify(self, folder: Path, report: FetchProgress, *, force: bool = False) -> list[str]:
         """Check that all images can be read and are those seen first.
 
@@ -144,14 +163,19 @@ class HubSource(Source):
         Raises:
             ValueError: If it has none.
         """
+        from i2i_bench.tasks.hub.counting import lacks_columns
         from i2i_bench.tasks.hub.fetch import find_offer
 
         refusals = []
-        for reading in self.hub.readings():
+        readings = self.hub.readings()
+        for reading in readings:
             try:
-                return find_offer(reading)
+                found = find_offer(reading)
             except ValueError as error:
                 refusals.append(error)
+                continue
+            if reading is readings[-1] or not lacks_columns(found):
+                return found
         raise refusals[0]
 
     @property

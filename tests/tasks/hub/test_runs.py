@@ -70,7 +70,8 @@ def test_a_set_by_name_is_run_and_found_again(cli, places, hub, stand_in, monkey
     typed = "hf:me/pets:cat2dog"
     asked = ("run", "--model", "cyclegan", "--task", typed, "--preset", "tiny", "--budget", 4)
     assert "i2i-bench data fetch hf:me/pets:cat2dog shows" in cli(*asked, code=1)
-    assert "i2i-bench data fetch hf:me/pets:cat2dog shows" in cli(*asked, "--dry-run", code=1)
+    error = cli(*asked, "--dry-run", code=1)
+    assert "the labels of data set me/pets are known once it is fetched" in error
     output = cli(*asked, "--fetch")
     name = catalogue.find_task(typed, places / "data").name
     assert f"{name}/cyclegan+preset=tiny" in output and name.endswith(".cat2dog")
@@ -109,12 +110,39 @@ def test_labelled_sets_are_planned_by_split(tmp_path):
         ("photo2portrait", "how many images it has is not published"),
         ("celeba:Smiling", "how many images it has is not published"),
         ("rafd", "how many images it has is not published"),
-        ("hf:me/own", "i2i-bench data fetch hf:me/own shows its size and licence"),
     ],
 )
 def test_what_is_not_published_is_not_planned(name, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         catalogue.plan_task(name, tmp_path)
+
+
+def test_rows_of_the_hub_are_counted_without_their_images(hub, places):
+    large = [picture(row, 64) for row in range(30)]
+    files = {f"{split}.parquet": pair_of(large, large) for split in ("train", "test")}
+    serve_set(hub, "me/own", files)
+    task = catalogue.plan_task("hf:me/own", places / "data")
+    assert task.name == "hf-me-own-7d40964" and task.num_train == {"a": 30, "b": 30}
+    assert not task.paired and catalogue.plan_task("hf:me/own:paired", places / "data").paired
+    parts = [part for _, path, part in hub.asked if path.endswith("train.parquet") and part]
+    first, last = map(int, parts[0].removeprefix("bytes=").split("-"))
+    assert last + 1 == len(files["train.parquet"]) > 2 * (last - first)
+
+
+def test_labelled_sets_of_the_hub_are_planned_and_parts_of_them_fetched(cli, hub, places):
+    labels = {"label": {"_type": "ClassLabel", "names": ["cat", "dog", "fox"]}}
+    rows = {"image": structs(pictures(3)), "label": [0, 1, 2]}
+    files = {f"{split}.parquet": packed(rows, labels) for split in ("train", "test")}
+    serve_set(hub, "me/pets", files)
+    task = catalogue.plan_task("hf:me/pets", places / "data")
+    assert task.attributes == ("cat", "dog", "fox") and task.num_test == {"all": 3}
+    part = "hf:me/pets:cat,fox"
+    with pytest.raises(ValueError, match="how many images it has is not published"):
+        catalogue.plan_task(part, places / "data")
+    cli("data", "fetch", part, "--yes")
+    found = catalogue.find_task(part, places / "data")
+    assert found.attributes == ("cat", "fox") and found.num_train == {"all": 2}
+    assert catalogue.find_task(found.argument, places / "data").name == found.name
 
 
 def test_what_is_there_is_planned_as_it_is(tiny, tmp_path):
