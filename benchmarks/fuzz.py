@@ -56,6 +56,7 @@ TARGETS = {
     "images": Fuzzed(readers.read_images, sound.sound_zips, hostile.change_archive),
     "task-file": Fuzzed(readers.read_task_file, sound.sound_task_files, hostile.change_lines),
     "name-list": Fuzzed(readers.read_name_list, sound.sound_name_lists, hostile.change_lines),
+    "results": Fuzzed(readers.read_results, sound.sound_results),
     "archive": Fuzzed(readers.read_archive, sound.sound_archives, hostile.change_archive),
     "parquet": Fuzzed(readers.read_parquet, sound.sound_parquets),
     "hub": Fuzzed(readers.read_hub_answer, sound.sound_hub_answers, hostile.change_json),

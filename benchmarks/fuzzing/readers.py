@@ -100,8 +100,8 @@ def read_images(content: bytes, folder: Path) -> None:
     from i2i_bench.scoring import submission
 
     (folder / "x.zip").write_bytes(content)
-    with submission.opened(folder / "x.zip") as files:
-        for file in files[:20]:
+    with submission.opened(folder / "x.zip") as listing:
+        for file in listing.files[:20]:
             file.content()
 
 
@@ -136,6 +136,17 @@ def read_name_list(content: bytes, folder: Path) -> None:
     read_name_list(folder / "trainA.txt", [folder, folder / "images"])
     with contextlib.suppress(ValueError):  # such as of two columns
         catalogue.find_task(str(folder), folder)
+
+
+def read_results(content: bytes, folder: Path) -> None:
+    """Find the translations in the results of another program, and cut them out."""
+    from i2i_bench.model import A2B
+    from i2i_bench.scoring.external import Submission, read_submission
+    from i2i_bench.tasks.catalogue import EMBEDDED
+
+    (folder / "x.zip").write_bytes(content)
+    given = Submission(folder / "x.zip", EMBEDDED["stripes"], A2B, allow_partial=True)
+    read_submission(given)
 
 
 def read_archive(content: bytes, folder: Path) -> None:

@@ -204,6 +204,31 @@ def sound_zips() -> list[bytes]:
     return [packed_zip(files, how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
 
 
+def sound_results() -> list[bytes]:
+    """Give archives of results: named translations beside their inputs, a strip, a grid."""
+    from PIL import Image
+
+    from i2i_bench.tasks.catalogue import EMBEDDED
+
+    first = EMBEDDED["stripes"].images("test", "a")[0]
+    shown = first.read()
+    files: list[dict[str, bytes]] = []
+    for name, width, height in (("A2B_1.png", 1, 7), ("1-images.png", 3, 1)):
+        whole = Image.new("RGB", (width * shown.width, height * shown.height))
+        whole.paste(shown)
+        files.append({name: _png(whole)})
+    stem = Path(first.name).stem
+    files.append({f"images/{stem}_{kind}.png": _png(shown) for kind in ("fake_B", "real_A")})
+    files.append({f"7_{kind}.png": _png(shown) for kind in ("fake_B", "real_A")})
+    return [packed_zip(each, zipfile.ZIP_STORED) for each in files]
+
+
+def _png(image: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
 def sound_archives() -> list[bytes]:
     """Give archives of images of every kind that is unpacked."""
     files: dict[str, bytes] = dict.fromkeys(PAIR, sound_images()[0])

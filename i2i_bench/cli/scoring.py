@@ -113,11 +113,12 @@ def score(folder: Path, **options: Any) -> None:
     """Score images made by any other program, in FOLDER or a zip archive.
 
     One image per test image of the source domain, PNG if possible, with the same name except for
-    the suffix; if all names end in _fake_B (the target) or _fake, that ending is ignored. Images
+    the suffix; or FOLDER as other programs leave it: x_fake_B.png (the target) or x_fake.png beside
+    x_real_A.png and an index.html, folders fake_B and real_A, x_synthesized_image.jpg, U-GAT-IT's
+    strips A2B_1.png, StarGAN's grids 1-images.jpg. Other files are passed over and counted. Images
     must be 8-bit, grey or RGB (16-bit grey for a task of 16-bit values), without transparency,
-    and of one square size; those of sources that
-    are not square may have their size instead, or that of the whole image resized. Several
-    directions of one name share a record.
+    and of one square size; those of sources that are not square may have their size instead, or
+    that of the whole image resized. Several directions of one name share a record.
 
     \b
     Example:
@@ -153,6 +154,7 @@ def score(folder: Path, **options: Any) -> None:
         )
     new = [s for s in made.scores.values() if s.direction == options["direction"]]
     _show(places.results / made.file, new, {str(protocol) for protocol in scored_by})
+    click.echo(str(made.files[options["direction"]]))
 
 
 def _show(path: Path, scores: Iterable[Score], scored_by: set[str]) -> None:

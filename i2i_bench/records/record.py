@@ -309,6 +309,24 @@ class Record(StrictModel):
         return Run(self.model, self.variant, self.task, self.seed)
 
 
+class FilesTaken(StrictModel):
+    """Which files of another program's results were scored.
+
+    Attributes:
+        taken: Files of translations.
+        passed_over: Other files, such as inputs beside them.
+        how: How they were found, or what was cut out of them; "" for those of sources' names.
+    """
+
+    taken: Count
+    passed_over: Count
+    how: Line = ""
+
+    def __str__(self) -> str:
+        how = f" ({self.how})" if self.how else ""
+        return f"{self.taken} files taken{how}, {self.passed_over} passed over"
+
+
 class External(StrictModel):
     """Scores of images that another program made; how it made them is not known.
 
@@ -319,6 +337,7 @@ class External(StrictModel):
         headline: Key of the metric that ranks on this task.
         harness_version: Version of i2i-bench.
         formats: Number of files of each format, by direction.
+        files: Which files were scored, by direction.
         scores: By ``protocol@version/direction``.
         alarms: What the scores tell is wrong with the images, a sentence each, direction first.
     """
@@ -329,6 +348,7 @@ class External(StrictModel):
     headline: Line
     harness_version: Line
     formats: dict[str, dict[str, Count]]
+    files: dict[str, FilesTaken] = {}
     scores: Scores
     alarms: list[Line] = []
 
@@ -339,7 +359,7 @@ class External(StrictModel):
 
     @model_serializer(mode="wrap")
     def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_unset(handler(self), ("alarms",))
+        return _without_unset(handler(self), ("alarms", "files"))
 
     @property
     def file(self) -> Path:

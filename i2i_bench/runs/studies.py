@@ -179,8 +179,8 @@ def _of_program(
 ) -> _Source:
     """Read another program's images: one for each test image, by the stem of its name."""
     names = [image.name for image in task.images("test", direction.source)]
-    with opened(folder) as files:
-        by_stem = {file.path.stem: file for file in files}
+    with opened(folder) as listing:
+        by_stem = {file.path.stem: file for file in listing.files}
         pictures = []
         for row in rows:
             file = by_stem.get(Path(names[row]).stem)

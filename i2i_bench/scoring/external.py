@@ -20,23 +20,23 @@ from i2i_bench.data.mixed import Images
 from i2i_bench.data.test_set import TestSet
 from i2i_bench.model import Direction, ResizeRule
 from i2i_bench.records import record
-from i2i_bench.records.record import External, Scores
+from i2i_bench.records.record import External, FilesTaken, Scores
 from i2i_bench.scoring import translations
 from i2i_bench.scoring.alarms import alarms_of_scores
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.more import kept_scores
+from i2i_bench.scoring.panels import cut_panels, format_of
+from i2i_bench.scoring.result_files import ChosenFiles, choose_files, listed, unknown_names
 from i2i_bench.scoring.scorer import Scorer
-from i2i_bench.scoring.submission import ImageFile, opened
+from i2i_bench.scoring.submission import ImageFile, Listing, opened
 from i2i_bench.scoring.submission_shape import Shape, shape_rule
 from i2i_bench.scoring.translations import Reference, Translations
 from i2i_bench.system.files import locked, require_writable
-from i2i_bench.tasks.image_file import FORMATS, read_image, read_image_size
+from i2i_bench.tasks.image_file import read_image, read_image_size
 from i2i_bench.tasks.pixel_format import PixelFormat
 from i2i_bench.tasks.task import Task, TaskImage
 
 logger = logging.getLogger(__name__)
-
-NUM_SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,14 @@ class ReadImages:
         indices: Of the source of each image, rising.
         fakes: The images.
         formats: Number of files of each format.
+        taken: Which files they are from.
         rule: How sources and references come to the size of the images.
     """
 
     indices: list[int]
     fakes: Images
     formats: dict[str, int]
+    taken: FilesTaken
     rule: ResizeRule
 
 
@@ -101,8 +103,8 @@ def score_submission(
     _require_one_output(scorer)
     if not force:
         _require_new(_recorded(new, results), keys, results)
-    found, against, formats = load_submission(images)
-    _warn_of_losses(formats)
+    found, against, read = load_submission(images)
+    _warn_of_losses(read.formats)
     scores = scorer.score(images.task, found, against)
     with locked((results / new.file).parent):
         before = _recorded(new, results)
@@ -111,7 +113,8 @@ def score_submission(
             _require_new(before, [*keys, *(before.scores.keys() - kept.keys())], results)
         scores, said = kept_scores(before.scores, scores, known_metrics())
         whole = {
-            "formats": before.formats | {str(images.direction): formats},
+            "formats": before.formats | {str(images.direction): read.formats},
+            "files": before.files | {str(images.direction): read.taken},
             "scores": kept | scores,
             "harness_version": new.harness_version,
             "alarms": alarms_of_scores(kept | scores),
@@ -183,12 +186,12 @@ def _warn_of_losses(formats: dict[str, int]) -> None:
         )
 
 
-def load_submission(images: Submission) -> tuple[Translations, Reference, dict[str, int]]:
+def load_submission(images: Submission) -> tuple[Translations, Reference, ReadImages]:
     """Read images, pair them with the test images by name, and gather what they are compared with.
 
     Returns:
-        The translations in the order of their sources, the reference for just these, and the number
-        of files of each format.
+        The translations in the order of their sources, the reference for just these, and what was
+        read.
 
     Raises:
         ValueError: As in ``read_submission``.
@@ -209,7 +212,7 @@ def load_submission(images: Submission) -> tuple[Translations, Reference, dict[s
         whole=test_set.whole(direction.source),
         pixels=(task.pixel_format(direction.source), task.pixel_format(direction.target)),
     )
-    return found, _only(translations.reference(test_set, direction), indices), read.formats
+    return found, _only(translations.reference(test_set, direction), indices), read
 
 
 def _labels(
@@ -232,10 +235,11 @@ def read_submission(images: Submission) -> ReadImages:
         ValueError: If an image is missing or unknown, there twice, unfit or of another size.
     """
     task, direction = images.task, images.direction
-    size, sources = _size(images), task.images("test", direction.source)
-    pixels = task.pixel_format(direction.target)
-    with opened(images.source) as files:
-        found = pair_with_sources(images, files, [image.name for image in sources])
+    sources, pixels = task.images("test", direction.source), task.pixel_format(direction.target)
+    size = _size(images)
+    with opened(images.source) as listing:
+        chosen = _translations_in(images, listing)
+        found = chosen.files
         rule = _rule(images, size, [sources[i] for i in found], list(found.values()))
         as_saved = replace(rule, resize="own", multiple=1) if rule.is_whole else rule
         fakes = decode_images(
@@ -245,8 +249,33 @@ def read_submission(images: Submission) -> ReadImages:
             ],
             as_saved,
         )
-        formats = Counter(_format(file) for file in found.values())
-    return ReadImages(list(found), fakes, dict(sorted(formats.items())), rule)
+        formats = Counter(format_of(file) for file in found.values())
+    counts = {"taken": chosen.num_taken, "passed_over": chosen.num_passed_over}
+    taken = FilesTaken(**counts, how=chosen.how)
+    return ReadImages(list(found), fakes, dict(sorted(formats.items())), taken, rule)
+
+
+def _translations_in(images: Submission, listing: Listing) -> ChosenFiles:
+    """Find the translation of each test image, by the index of that, in the order of the task.
+
+    Raises:
+        ValueError: If a name is unknown or there twice, or one is missing and none may be.
+    """
+    task, direction = images.task, images.direction
+    names = [image.name for image in task.images("test", direction.source)]
+    apart = [domain for domain in task.domains if domain != direction.source]
+    others = [image.name for domain in apart for image in task.images("test", domain)]
+    found = choose_files(listing, names, direction, others) or cut_panels(listing, task, direction)
+    if found is None:
+        raise unknown_names(listing, [str(file.path) for file in listing.files], names)
+    missing = [PurePosixPath(name).stem for i, name in enumerate(names) if i not in found.files]
+    if missing and not images.allow_partial:
+        raise ValueError(
+            f"{images.source} has translations of {len(found.files)} of the {len(names)} test "
+            f"images of {task.name}, domain {direction.source}, and lacks {listed(missing)}; "
+            "--allow-partial scores them all the same, in a row that is marked and never ranked"
+        )
+    return found
 
 
 def _rule(
@@ -254,23 +283,32 @@ def _rule(
 ) -> ResizeRule:
     """Tell how sources come to the size of their translations."""
     if images.shape is None and any(image.measure is None for image in sources):
-        return ResizeRule(size)  # drawn, or cut to squares where they are read
+        return ResizeRule(_side_of(images, size, [_measure(file) for file in files]))
     before = [image.size() for image in sources]
     if images.shape in (None, "square") and all(width == height for width, height in before):
-        return ResizeRule(size)
+        return ResizeRule(_side_of(images, size, [_measure(file) for file in files]))
     made = [_measure(file) for file in files]
-    return shape_rule(before, made, size, images.size, images.shape)
+    return shape_rule(before, made, _side_of(images, size, made), images.size, images.shape)
+
+
+def _side_of(images: Submission, size: int, made: Sequence[tuple[int, int]]) -> int:
+    """Give the side of squares: that of all translations where no other was asked for."""
+    sides = {side for each in made for side in each}
+    if images.size is not None or images.task.kind == "embedded" or len(sides) != 1:
+        return size
+    (side,) = sides
+    if side != size:
+        logger.warning(
+            "translations are of %d px and the task of %d: all is compared at %d px, as by --size "
+            "%d, apart from scores at %d px",
+            *(side, size, side, side, size),
+        )
+    return side
 
 
 def _measure(file: ImageFile) -> tuple[int, int]:
     """Read width and height of an image from its header."""
     return read_image_size(Path(file.path), io.BytesIO(file.content()))
-
-
-def _format(file: ImageFile) -> str:
-    """Name the format of an image by its content, which its suffix need not tell."""
-    with Image.open(io.BytesIO(file.content()), formats=FORMATS) as image:
-        return "jpeg" if image.format in ("JPEG", "MPO") else str(image.format).lower()
 
 
 def _size(images: Submission) -> int:
@@ -295,57 +333,6 @@ def _only(reference: Reference, indices: list[int]) -> Reference:
     )
 
 
-def pair_with_sources(
-    images: Submission, files: Sequence[ImageFile], names: Sequence[str]
-) -> dict[int, ImageFile]:
-    """Find the translation of each test image, by the index of that, in the order of the task.
-
-    ``x.png`` is the translation of ``x.jpg``, in any folder. Where every file has the same ending
-    of another program, ``x_fake_B.png`` (the domain into which is translated) or ``x_fake.png`` is.
-
-    Raises:
-        ValueError: If a name is unknown or there twice, or one is missing and none may be.
-    """
-    stems = _by_stem(images.source, files)
-    wanted = {PurePosixPath(name).stem: index for index, name in enumerate(names)}
-    endings = ("", f"_fake_{images.direction.target.upper()}", "_fake")
-    named = [_without(stems, ending) for ending in endings]
-    found = max(named, key=lambda known: len(known.keys() & wanted.keys()))
-    unknown = [str(stems[stem].path) for stem in sorted(found.keys() - wanted.keys())]
-    where = f"test images of {images.task.name}, domain {images.direction.source}"
-    if unknown or not found:
-        raise ValueError(
-            f"{images.source} holds {_listed(unknown) if unknown else 'no images'}; names must be "
-            f"those of the {where}, such as {next(iter(wanted))}.png, and nothing else may be there"
-        )
-    missing = [stem for stem in wanted if stem not in found]
-    if missing and not images.allow_partial:
-        raise ValueError(
-            f"{images.source} has translations of {len(found)} of the {len(wanted)} "
-            f"{where}, and lacks {_listed(missing)}; --allow-partial scores them all the same, in "
-            "a row that is marked and never ranked"
-        )
-    return {wanted[stem]: found[stem] for stem in wanted if stem in found}
-
-
-def _by_stem(source: Path, files: Sequence[ImageFile]) -> dict[str, ImageFile]:
-    stems: dict[str, ImageFile] = {}
-    for file in files:
-        other = stems.setdefault(file.path.stem, file)
-        if other is not file:
-            raise ValueError(
-                f"{other.path} and {file.path} in {source} have one name; remove one of the two"
-            )
-    return stems
-
-
-def _without(stems: dict[str, ImageFile], ending: str) -> dict[str, ImageFile]:
-    """Take an ending from stems; empty where not all have it."""
-    if not all(stem.endswith(ending) for stem in stems):
-        return {}
-    return {stem.removesuffix(ending): file for stem, file in stems.items()}
-
-
 def _read(file: ImageFile, source: TaskImage, rule: ResizeRule, pixels: PixelFormat) -> Image.Image:
     """Read an image of the target domain that has the size at which it is scored."""
     path = Path(file.path)
@@ -358,8 +345,3 @@ def _read(file: ImageFile, source: TaskImage, rule: ResizeRule, pixels: PixelFor
             "are scored, or choose one with --size"
         )
     return image
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NUM_SHOWN} more" if len(names) > NUM_SHOWN else ""
-    return ", ".join(names[:NUM_SHOWN]) + more

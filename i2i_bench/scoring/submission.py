@@ -23,21 +23,38 @@ class ImageFile:
     Attributes:
         path: Relative to the folder or within the archive.
         content: Gives its bytes; raises ValueError where that is not possible.
+        form: Format of the file that it was cut out of; "" where it is a file itself.
     """
 
     path: PurePosixPath
     content: Callable[[], bytes]
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder or an archive holds.
+
+    Attributes:
+        source: The folder or archive.
+        files: Its images by their suffix, by path.
+        num_others: Files that are no images; those that systems leave behind do not count.
+    """
+
+    source: Path
+    files: list[ImageFile]
+    num_others: int
 
 
 @contextlib.contextmanager
-def opened(source: Path) -> Iterator[list[ImageFile]]:
+def opened(source: Path) -> Iterator[Listing]:
     """List the images in a folder or a zip archive, and in folders in it, by path.
 
-    Hidden files and what systems leave behind are passed over. An archive is read in memory: no
-    path in it is ever one on disk.
+    Hidden files, what systems leave behind and what is no image by its suffix are passed over. An
+    archive is read in memory: no path in it is ever one on disk.
 
     Raises:
-        ValueError: If there is neither, something in it is no image, or it cannot be read.
+        ValueError: If there is neither, or it cannot be read.
     """
     if source.is_dir():
         yield _list_folder(source)
@@ -52,17 +69,19 @@ def opened(source: Path) -> Iterator[list[ImageFile]]:
         yield _list_archive(source, archive)
 
 
-def _list_folder(folder: Path) -> list[ImageFile]:
-    files = []
+def _list_folder(folder: Path) -> Listing:
+    files, num_others = [], 0
     for path in sorted(folder.rglob("*")):
         name = PurePosixPath(path.relative_to(folder).as_posix())
         if path.is_dir() or _is_ignored(name):
             continue
-        _check_file(folder, name, len(files))
+        if not _is_image(folder, name, len(files) + num_others):
+            num_others += 1
+            continue
         if not path.is_file():
             raise ValueError(f"{path} is not a file, or is a broken link; remove or fix it")
         files.append(ImageFile(name, partial(_read_file, path)))
-    return files
+    return Listing(folder, files, num_others)
 
 
 def _read_file(path: Path) -> bytes:
@@ -74,15 +93,17 @@ def _read_file(path: Path) -> bytes:
     return _require_small(content, path)
 
 
-def _list_archive(source: Path, archive: zipfile.ZipFile) -> list[ImageFile]:
-    files = []
+def _list_archive(source: Path, archive: zipfile.ZipFile) -> Listing:
+    files, num_others = [], 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
         name = PurePosixPath(entry.filename.replace("\\", "/"))  # of old programs for Windows
         if entry.filename.endswith("/") or _is_ignored(name):
             continue
-        _check_file(source, name, len(files))
+        if not _is_image(source, name, len(files) + num_others):
+            num_others += 1
+            continue
         files.append(ImageFile(name, partial(_read_entry, archive, entry, name)))
-    return files
+    return Listing(source, files, num_others)
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: PurePosixPath) -> bytes:
@@ -105,14 +126,10 @@ def _is_ignored(name: PurePosixPath) -> bool:
     return any(is_left_by_system(part) for part in name.parts if part != "..")
 
 
-def _check_file(source: Path, name: PurePosixPath, count: int) -> None:
-    """Refuse what is no image by its name, and more files than any task has images."""
+def _is_image(source: Path, name: PurePosixPath, count: int) -> bool:
+    """Tell an image by its suffix; refuse hostile names, and more files than any task has."""
     if not str(name).isprintable():
         raise ValueError(f"the name {str(name)!a} in {source} is not printable; rename the file")
-    if name.suffix.lower() not in SUFFIXES:
-        possible = " ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
-        raise ValueError(
-            f"{name} in {source} is not an image that can be scored; possible: {possible}"
-        )
     if count >= MOST_FILES:
-        raise ValueError(f"{source} has more than {MOST_FILES} images")
+        raise ValueError(f"{source} has more than {MOST_FILES} files")
+    return name.suffix.lower() in SUFFIXES

@@ -156,12 +156,6 @@ def test_images_are_found_however_they_lie(folder, fakes, read, arrange):
     assert np.array_equal(read(arrange(folder)), fakes)
 
 
-@pytest.mark.parametrize("ending", ["_fake_B", "_fake"])
-def test_ending_of_another_program_is_left_out(folder, fakes, read, ending):
-    rename(folder, lambda stem, suffix: f"{stem}{ending}{suffix}")
-    assert np.array_equal(read(folder), fakes)
-
-
 @pytest.mark.parametrize("kind", ["L", "RGBA", "P"])
 def test_what_is_rgb_in_another_form_is_taken(folder, fakes, read, kind):
     grey = Image.fromarray(fakes[3]).convert("L")
@@ -214,8 +208,8 @@ REFUSED = {
         [".jpg and", "have one name"],
     ),
     "no image": (
-        _extra("index.html"),
-        ["index.html", "is not an image that can be scored", "webp"],
+        lambda f: [path.rename(path.with_suffix(".html")) for path in f.iterdir()],
+        ["holds no images and 8 other files; names must be"],
     ),
     "one ending": (
         lambda f: first(f).rename(first(f).with_stem(f"{first(f).stem}_fake_B")),
@@ -296,7 +290,7 @@ def test_archive_that_unpacks_to_too_much_is_refused_before_it_does(places, read
     with pytest.raises(ValueError, match=r"is larger than 0 MiB"):
         read(Path("bomb.zip"))
     monkeypatch.setattr(submission, "MOST_FILES", 7)
-    with pytest.raises(ValueError, match="more than 7 images"):
+    with pytest.raises(ValueError, match="more than 7 files"):
         read(Path("bomb.zip"))
 
 
@@ -352,8 +346,10 @@ def test_record_says_what_was_scored_and_no_more(score, folder, path):
     assert score().splitlines()[0] == f"scored {path.resolve()}"
     content = json.loads(path.read_text())
     assert content["formats"] == {"a2b": {"png": 8}}
+    assert content["files"] == {"a2b": {"how": "", "passed_over": 0, "taken": 8}}
     assert set(content) == {
-        *("schema_version", "name", "task", "headline", "harness_version", "formats", "scores")
+        *("schema_version", "name", "task", "headline", "harness_version", "formats", "scores"),
+        "files",
     }
     assert record.read_external_records(Path("results"))[0].name == "other"
     assert record.read_records(Path("results")) == []
@@ -425,12 +421,13 @@ def test_run_and_external_images_of_any_name_stay_apart(score, cli):
         Run("external", "", "stripes", 0)
 
 
-def test_images_of_another_size_need_the_size_said(cli, finished, tiny):
+def test_translations_of_a_run_get_its_scores_at_their_own_size(cli, finished, tiny, caplog):
     run = next(Path("runs").glob("*/attentiongan+preset=tiny/seed0"))
     arguments = ("score", run / "translations-a2b", "--task", tiny)
     arguments += ("--direction", "a2b", "--name", "copy")
-    assert "has 32x32 pixels, not 36x36; save" in cli(*arguments, code=1)
-    cli(*arguments, "--size", 32)
+    assert "has 32x32 pixels, not 36x36; save" in cli(*arguments, "--size", 36, code=1)
+    cli(*arguments)
+    assert "translations are of 32 px and the task of 36: all is compared at 32" in caplog.text
     (path,) = Path("results").glob("*/external/copy.json")
     found = record.read_external_record(path).scores["i2i@1/a2b"]
     ours = record.read_record(path.parent.parent / "attentiongan+preset=tiny/seed0.json")

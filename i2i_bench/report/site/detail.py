@@ -59,6 +59,8 @@ def run_detail(place: str, records: Sequence[AnyRecord]) -> RunDetail:
     runs = [record for record in records if isinstance(record, Record)]
     if isinstance(first, External):
         facts = {"made by": "another program", "formats": _formats(first.formats)}
+        if first.files:
+            facts["files"] = "; ".join(f"{of}: {each}" for of, each in sorted(first.files.items()))
         facts["scored with"] = f"i2i-bench {first.harness_version}"
         return RunDetail(
             id=place,
