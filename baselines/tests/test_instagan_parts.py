@@ -8,9 +8,10 @@ from i2i_baselines.instagan.config import InstaGANConfig
 from i2i_baselines.instagan.instances import Scene
 from i2i_baselines.instagan.losses import context_loss
 from i2i_baselines.instagan.model import InstaGAN
-from i2i_baselines.instagan.networks import SetDiscriminator
+from i2i_baselines.instagan.networks import MaskHead, SetDiscriminator
 from i2i_baselines.instagan.optimise import RestingAdam
 
+from i2i_bench.blocks.layers import ConvLayer
 from i2i_bench.blocks.spectral import SpectralNorm
 from i2i_bench.model import A2B, Batch, Clock, Needs, Settings
 from i2i_bench.plugins.cost import count_macs
@@ -174,6 +175,14 @@ def test_discriminator_sees_one_empty_mask_of_an_image_without_instances():
     whole = torch.stack([there.sum(dim=0), absent[0]])
     expected = judge.classifier(torch.cat([features, whole], dim=1))
     torch.testing.assert_close(found, expected)
+
+
+def test_head_of_masks_is_a_convolution():
+    torch.manual_seed(0)
+    head, plain = MaskHead(5).double(), ConvLayer(5, 1, 7, activation=torch.nn.Tanh()).double()
+    plain.load_state_dict(head.state_dict())
+    features = torch.randn(2, 5, 9, 14, dtype=torch.float64)
+    torch.testing.assert_close(head(features), plain(features), atol=1e-12, rtol=0)
 
 
 # --- losses and optimiser
