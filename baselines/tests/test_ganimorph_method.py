@@ -10,6 +10,7 @@ from i2i_baselines.ganimorph.model import GANimorph
 from i2i_baselines.ganimorph.running import RunningScales
 
 from i2i_bench.model import A2B, B2A, Batch, Clock, Needs, Settings
+from i2i_bench.plugins.gradients import recorded_gradients
 from i2i_bench.plugins.toy import NOMINAL, Toy
 from i2i_bench.randomness import Randomness
 
@@ -132,6 +133,23 @@ def test_steps_of_either_kind_move_the_means_and_nothing_else_of_the_other():
         assert not torch.equal(model.scales.values["mean"], torch.ones(4))
 
 
+def test_identity_is_weighed_as_it_is_and_left_out_as_published():
+    batch, gradients = images(), {}
+    for weight in (0.0, 3.0):
+        model = tiny(lambda_identity=weight)
+        with recorded_gradients(model) as found:
+            losses = model.training_step(batch, Randomness(0))
+        gradients[weight] = {name: each[0] for name, each in found.items()}
+        assert ("identity_b" in losses) == (weight > 0)
+    generators = tiny().generators
+    for way, domain in ((A2B, "b"), (B2A, "a")):
+        generator = generators.get_submodule(str(way))
+        ((generator(batch.images[domain]) - batch.images[domain]).abs() / 2).mean().backward()
+    for name, parameter in generators.named_parameters():
+        added = gradients[3.0][f"generators.{name}"] - gradients[0.0][f"generators.{name}"]
+        torch.testing.assert_close(added / 3, parameter.grad, atol=1e-5, rtol=1e-3)
+
+
 def test_weights_start_as_the_authors():
     torch.manual_seed(0)
     config = GANimorphConfig(generator_width=16, discriminator_width=16)
@@ -168,6 +186,10 @@ def test_domains_may_have_other_channels_each():
         ({"similarity_levels": 6}, "similarity_levels is 6; at most 5 are possible"),
         ({"running_decay": 1.5}, r"running_decay is 1\.5; it is a share, at most 1"),
         ({"num_levels": 1}, "num_levels is 1; at least 2 is needed"),
+        (
+            {"lambda_identity": 1.0, "channels": (1, 3)},
+            "lambda_identity is 1.0, and images of the domains differ in channels; set it to 0",
+        ),
         ({"lambda_structure": -0.1}, r"lambda_structure is -0\.1; at least 0 is needed"),
     ],
 )

@@ -130,7 +130,7 @@ class GANimorph(Model):
         del random
         learns = self.trains_generators
         with torch.set_grad_enabled(learns):
-            fake, lacking = self.translate_and_back(batch.images)
+            fake, lacking, same = self.translate_and_back(batch.images, with_identity=learns)
         judged: dict[str, Tensor] = {}
         with frozen(self.discriminators) if learns else nullcontext():
             for way in (A2B, B2A):
@@ -145,27 +145,35 @@ class GANimorph(Model):
         scaled = self.scales.divide(terms, refreshes=self.refreshes)
         if learns:
             weights = self.config.weights()
-            total = torch.stack([weights[term] * value for term, value in scaled.items()]).sum()
-            descend(self.optimizers["generators"], total)
+            parts = [weights[term] * value for term, value in scaled.items()]
+            parts += [self.config.lambda_identity * value for value in same.values()]
+            descend(self.optimizers["generators"], torch.stack(parts).sum())
         else:
             descend(self.optimizers["discriminators"], torch.stack(list(judged.values())).sum())
-        return {name: value.detach() for name, value in (lacking | judged).items()}
+        return {name: value.detach() for name, value in (lacking | same | judged).items()}
 
     def translate_and_back(
-        self, real: Mapping[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Give fakes by domain, and what reconstructions lack."""
-        fake, losses = {}, {}
+        self, real: Mapping[str, Tensor], *, with_identity: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Give fakes by domain, what reconstructions lack, and what identities do, where asked for.
+
+        The translation and the identity of a generator share a pass.
+        """
+        with_identity = with_identity and self.config.lambda_identity > 0
+        fake, losses, same = {}, {}, {}
         for way in (A2B, B2A):
-            images = real[way.source]
-            made = self.generators[str(way)](images)
+            images, wanted = real[way.source], real[way.target]
+            given = torch.cat([images, wanted]) if with_identity else images
+            made, kept = self.generators[str(way)](given).tensor_split([len(images)])
             back = self.generators[str(way.reverse)](made)
             ours, theirs = (back + 1) / 2, (images + 1) / 2
             similar = multi_scale_similarity(ours, theirs, self.config.similarity_levels)
             losses[f"structure_{way.source}"] = 1 - similar
             losses[f"cycle_{way.source}"] = F.l1_loss(ours, theirs)
+            if with_identity:
+                same[f"identity_{way.target}"] = F.l1_loss(kept, wanted) / 2
             fake[way.target] = made
-        return fake, losses
+        return fake, losses, same
 
     def translate(self, batch: Batch, direction: Direction, random: Randomness) -> Tensor:
         """Apply the generator of this direction."""
