@@ -58,7 +58,7 @@ TARGETS = {
     "name-list": Fuzzed(readers.read_name_list, sound.sound_name_lists, hostile.change_lines),
     "results": Fuzzed(readers.read_results, sound.sound_results),
     "archive": Fuzzed(readers.read_archive, sound.sound_archives, hostile.change_archive),
-    "parquet": Fuzzed(readers.read_parquet, sound.sound_parquets),
+    "parquet": Fuzzed(readers.read_parquet, sound.sound_parquets, hostile.change_parquet),
     "hub": Fuzzed(readers.read_hub_answer, sound.sound_hub_answers, hostile.change_json),
     "checkpoint": Fuzzed(
         readers.read_checkpoint, sound.sound_checkpoints, hostile.change_checkpoint

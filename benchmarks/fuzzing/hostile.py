@@ -82,6 +82,30 @@ def change_archive(draw: random.Random, content: bytes) -> bytes:
     return packed_tar(files, draw.choice((tarfile.REGTYPE, *kinds)))
 
 
+def change_parquet(draw: random.Random, content: bytes) -> bytes:
+    """Put other images, paths and labels into sound parquet; sometimes, bytes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if draw.random() < 0.5:
+        return change_bytes(draw, content)
+    image = sound_images()[0]
+    texts = [value for value in HOSTILE if isinstance(value, str)]
+    bodies = (image, b"", None, b"junk", change_bytes(draw, image), bytes(2**16))
+    rows = [
+        {"bytes": draw.choice(bodies), "path": draw.choice([*texts, "a/b.png", "b.png", None])}
+        for _ in range(draw.randrange(1, 6))
+    ]
+    plain: list[Any] = [draw.choice((None, -1, 0, 2**40)) for _ in rows]
+    labels = draw.choice(([draw.choice(texts) for _ in rows], plain))
+    columns = {"image": rows, draw.choice(("label", "class", *texts[:6])): labels}
+    said = json.dumps({"info": {"features": draw.choice(HOSTILE)}})
+    table = pa.table(columns).replace_schema_metadata({"huggingface": said[:60_000]})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    return file.getvalue()
+
+
 def change_checkpoint(draw: random.Random, content: bytes) -> bytes:
     """Replace a part of a checkpoint, its checksums right; sometimes, bytes or the pickle."""
     import torch

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from i2i_bench.system import first_seen
 from i2i_bench.system.download import Seen
+from i2i_bench.system.messages import printable
 from i2i_bench.system.prefetch import prefetch
 from i2i_bench.tasks import archives
 from i2i_bench.tasks.hub.fetch import HubOffer, Wish, find_offer, write_hub_images
@@ -16,6 +17,8 @@ from i2i_bench.tasks.hub.name import PAIRED, parse_hub_name
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.tasks.image_folder import hash_folders
 from i2i_bench.tasks.source import FetchProgress, Offer
+
+LONGEST_SIDE = 60  # letters of the name of a column or configuration
 
 
 def install_set(
@@ -43,8 +46,8 @@ def install_set(
             found = find_offer(parse_hub_name(offer.hub[0]))
         name = replace(found.listing.name, selected=PAIRED if offer.paired else "")
         wish = Wish({}, offer.paired, downloads, keep)
-        sides = write_hub_images(found, draft, wish, report)
-        write_hub_note(draft, HubNote(found.listing.commit, offer.licence, sides))
+        sides = [printable(s, LONGEST_SIDE) for s in write_hub_images(found, draft, wish, report)]
+        write_hub_note(draft, HubNote(found.listing.commit, offer.licence, tuple(sides)))
         folder_task(draft, name)
         check_images(draft, target, found.origin, report, force=force)
         archives.put_folder(draft, target)

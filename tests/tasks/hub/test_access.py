@@ -89,6 +89,18 @@ def test_another_server_than_the_hub_is_told_no_token(cli, own, places, monkeypa
     assert all("Authorization" not in each for each in own.told)
 
 
+def test_a_host_that_files_are_moved_to_is_told_no_token(cli, own, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    elsewhere = own.url.replace("127.0.0.1", "localhost")
+    for path, content in FILES.items():
+        served = own.files[f"/datasets/me/own/resolve/{COMMIT}/{path}"]
+        served.status, served.headers = 302, {"Location": f"{elsewhere}/moved/{path}"}
+        own.serve(f"/moved/{path}", content)
+    fetch(cli)
+    for (_, path, _), told in zip(own.asked, own.told, strict=True):
+        assert ("Authorization" in told) is not path.startswith("/moved/")
+
+
 def test_offline_reads_the_cache_alone(cli, places, own, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     error = fetch(cli, code=1)
