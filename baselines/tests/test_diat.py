@@ -153,7 +153,10 @@ def require_outputs(model, numbers, stage, atol):
         assert value.mean().item() == pytest.approx(truth["mean"], rel=atol, abs=atol / 10), name
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-6), (torch.float32, 3e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "atol"),
+    [(torch.float64, 1e-6), pytest.param(torch.float32, 3e-5, marks=pytest.mark.slow)],
+)
 def test_forward_equals_the_derivation(numbers, dtype, atol):
     require_outputs(make(numbers, dtype), numbers, "init", atol)
 

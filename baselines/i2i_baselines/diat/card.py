@@ -40,10 +40,11 @@ CARD = ModelCard(
         "matching; here nothing stale is used.",
         "The authors' program counts to 500,000 rounds and was stopped by hand, after how many is "
         "not known; 2,000 rounds, 72,000 iterations, are a choice of this suite, near the 40,000 "
-        "and 60,000 in names of its files. Images are not mirrored, as there.",
+        "and 60,000 in names of its files. Images are not mirrored, as there; how the authors cut "
+        "faces to 128 px is not known.",
         "The presets small and tiny are narrower and shallower, as the published depth needs 128 "
-        "px; their rounds are shorter, without features of faces. In small the mask has the "
-        "image's resolution, the critic is not normalised, and adversarial gradients, area and "
+        "px; their rounds are shorter, without features of faces. In small the mask has half of "
+        "the image's resolution, the critic is not normalised, and adversarial gradients, area and "
         "noise count a thousandth of the published, so that the ways back count as well.",
     ),
     minimum_size=128,

@@ -163,7 +163,8 @@ ABLATIONS = {
 
 SMALLER: Mapping[str, dict[str, Any]] = {
     "small": {
-        **{"transform_width": 16, "mask_width": 8, "mask_halvings": 0, "edge_blur": 3},
+        **{"transform_width": 24, "mask_width": 8, "mask_halvings": 1},
+        **{"mask_blur": 3, "edge_blur": 3},
         **{"critic_width": 16, "critic_hidden": 64, "critic_norm": "none", "clip": 0.05},
         **{"critic_steps": 8, "transfer_steps": 4, "learning_rate": 5e-4, "denoiser_width": 8},
         **{"gradient_sum": 10.0, "area_strength": 1e-4, "area_ratio": 0.4},

@@ -110,7 +110,7 @@ class DIAT(Model):
         size = min(task.image_size, largest)
         facts: dict[str, Any] = {"channels": task_channels(task), "image_size": size}
         if preset != "published":
-            levels = fitting_levels(size, {"small": 3, "tiny": 2}[preset])
+            levels = fitting_levels(size, 2)
             if levels < 1:
                 raise ValueError(f"DIAT halves images at least once; {size} px cannot be")
             facts |= SMALLER[preset] | {"num_halvings": levels}
