@@ -155,9 +155,10 @@ def without_empty(table: Table) -> Table:
     A table without any value of its models stays as it is.
     """
     models = [row for row in table.rows if row.kind not in BASELINES]
-    present = {key for row in models for key in row.stats} - COST_KEYS
+    present = {key for row in models for key in row.stats}
     columns = tuple(column for column in table.columns if column.key in present)
-    rows = tuple(row for row in table.rows if row in models or row.stats.keys() & present)
+    shown = {column.key for column in columns}  # a baseline may have values that no column shows
+    rows = tuple(row for row in table.rows if row in models or row.stats.keys() & shown)
     names = [column.title for column in table.columns if column not in columns]
     names += [row.label for row in table.rows if row not in rows]
     if not columns or not names:

@@ -233,7 +233,7 @@ def test_baselines_stand_last_and_unranked_in_every_table():
 
 
 def test_empty_baselines_and_columns_are_left_out_of_texts_with_a_note():
-    baselines = {"identity": Values(values={"psnr": 12.0}), "real": Values(values={})}
+    baselines = {"identity": Values(values={"psnr": 12.0}), "real": Values(values={"variety": 9.0})}
     records = [make(score={"baselines": baselines})]
     for text in (leaderboard_markdown(records), leaderboard_latex(records)):
         body, note = text.split("Left out, having no value: ")
