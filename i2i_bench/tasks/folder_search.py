@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -60,9 +61,7 @@ def _search(root: Path, outer: Arrangement) -> tuple[Found, Kind | None]:
     What is stated on top, ``outer``, is of a folder below as well that states nothing itself.
     """
     arrangement = read_stated_arrangement(root) if (root / TASK_FILE).exists() else outer
-    folders = _settle(_find_folders(root), arrangement)
-    if arrangement.test_share:
-        folders = as_training(folders)
+    folders = as_training(_settle(_find_folders(root), arrangement), arrangement)
     known = folders, kind_of(folders)
     if has_tests(folders) or arrangement.is_stated:
         return known
@@ -72,14 +71,30 @@ def _search(root: Path, outer: Arrangement) -> tuple[Found, Kind | None]:
 
 def find_unsplit(path: Path) -> Found:
     """Find the folders of domains in a folder without any of training and test images."""
-    return as_training(_find_folders(path))
+    return as_training(_find_folders(path), Arrangement(test_share=0.1))
 
 
-def as_training(found: Found) -> Found:
-    """Take folders of no split for training images, where there are no others."""
-    if any(split for split, _ in found):
+def find_unused(root: Path, used: AbstractSet[Path]) -> list[Path]:
+    """Find the folders and lists of images that are none of those which are used."""
+    found = [*_find_folders(root).items(), *_find_lists(root).items()]
+    others = (places for (split, _), places in found if split != VALIDATION_FOLDER)
+    places = dict.fromkeys(place for each in others for place in each)
+    return [place for place in places if place not in used and used.isdisjoint(place.parents)]
+
+
+def as_training(found: Found, arrangement: Arrangement) -> Found:
+    """Take folders of no split for training images, where there are no others.
+
+    They need test images of the same domains, or the statement that some are held out.
+    """
+    splits = {split for split, _ in found}
+    if "train" in splits or not (has_tests(found) or (arrangement.test_share and splits == {""})):
         return found
-    return {("train", domain): places for (_, domain), places in found.items()}
+    tested = {domain for split, domain in found if split}
+    return {
+        ("train" if not split and (not tested or domain in tested) else split, domain): places
+        for (split, domain), places in found.items()
+    }
 
 
 def kind_of(found: Found) -> Kind | None:

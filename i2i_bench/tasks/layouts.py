@@ -16,13 +16,15 @@ from i2i_bench.tasks.folder_search import (
     canonical_name,
     find_root,
     find_unsplit,
+    find_unused,
     kind_of,
     visible_folders,
 )
 from i2i_bench.tasks.held_out import hold_out
-from i2i_bench.tasks.image_folder import flat_names, gather_images, require_stems
+from i2i_bench.tasks.image_folder import gather_images, require_stems
 from i2i_bench.tasks.mask_files import MASKS
-from i2i_bench.tasks.name_lists import read_name_list
+from i2i_bench.tasks.name_lists import named_rows, read_name_list
+from i2i_bench.tasks.side_by_side import require_no_pairs
 from i2i_bench.tasks.task import SPLITS
 from i2i_bench.tasks.task_file import TASK_FILE, read_stated_arrangement
 
@@ -109,7 +111,7 @@ def find_layout(path: Path) -> Layout:
         raise ValueError(unpack or f"there is no folder {path}; needed are {_NEEDED}")
     stated = read_stated_arrangement(path)
     if (kind := exact_kind(path)) and not stated.is_stated:
-        return _exact(path, kind, stated)
+        return _with_unused(_exact(path, kind, stated))
     if (found := find_root(path)) is None:
         raise ValueError(_nothing(path))
     root, places, kind = found
@@ -121,7 +123,19 @@ def find_layout(path: Path) -> Layout:
         layout = _noted(_exact(root, kind, stated), below)
     else:
         layout = _arranged(path, _Builder(root, kind, stated, places))
-    return replace(layout, stated_in=stated_in)
+    return _with_unused(replace(layout, stated_in=stated_in))
+
+
+def _with_unused(layout: Layout) -> Layout:
+    """Name the folders and lists of images that are no part of the task."""
+    used = {*layout.places.values()} or {layout.root / split for split in SPLITS}
+    if any(place.is_file() for place in used):
+        used |= {above for files in layout.parts.values() for f in files for above in f.parents}
+    unused = find_unused(layout.root, used)
+    names = [_shown(place, layout.root) for place in unused]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    note = f"passes over what is in {', '.join(names[:SHOWN])}{more}: no part of the task"
+    return replace(layout, notes=(*layout.notes, note)) if names else layout
 
 
 def _noted(layout: Layout, note: str) -> Layout:
@@ -145,6 +159,12 @@ def _exact(root: Path, kind: Kind, stated: Arrangement) -> Layout:
 def _arranged(path: Path, builder: _Builder) -> Layout:
     """Give the layout of folders that have to be read as parts of a task, which is said."""
     layout = builder.build(is_exact=False)
+    inside = {
+        name.partition("/")[2]: layout.parts[name][0]
+        for name, place in layout.places.items()
+        if name.startswith("train/") and place.is_dir() and not read_name(place.name)[1]
+    }  # as horse/train is, which maps/train and facades/train are, too
+    require_no_pairs(layout.root, inside, builder.root / TASK_FILE)
     shown = {name: _shown(place, path) for name, place in layout.places.items()}
     read = [f"{place} as {name}" for name, place in shown.items() if place != name]
     more = f" and {len(read) - SHOWN} more" if len(read) > SHOWN else ""
@@ -236,7 +256,12 @@ class _Builder:
 
     def _tests(self, domains: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """Give the split whose images are those of tests, and what is to be said of it."""
-        val = [self.found[key][0].name for key in self.found if key[0] == VALIDATION_FOLDER]
+        val = [
+            _shown(place, self.root)
+            for (split, _), places in self.found.items()
+            for place in places
+            if split == VALIDATION_FOLDER
+        ]
         is_there = {
             split: any((split, domain) in self.found for domain in domains)
             for split in ("test", VALIDATION_FOLDER)
@@ -291,7 +316,9 @@ class _Builder:
             if place.is_dir():
                 found = [gather_images(place, self._needed(), self.stated.subfolders)]
             else:
-                found = _in_rows(read_name_list(place, self._list_folders(place)))
+                has_labels = self.kind != "halves"  # else they would tell the domains
+                folders = self._list_folders(place)
+                found = named_rows(read_name_list(place, folders, may_have_labels=has_labels))
             widths.add(len(found))
             sides = [name] if len(found) == 1 else [f"{name}{side}" for side in sorted(PAIR)]
             for side, images in zip(sides, found, strict=True):
@@ -314,16 +341,6 @@ class _Builder:
 
 def _is_deep(place: Path, files: Sequence[Path]) -> bool:
     return place.is_dir() and any(file.parent != place for file in files)
-
-
-def _in_rows(columns: Sequence[Sequence[Path]]) -> list[dict[Path, str]]:
-    """Name the images of the columns of a list, in the order of the names of the first column."""
-    names = [flat_names(column) for column in columns]
-    rows = sorted(range(len(columns[0])), key=lambda row: names[0][columns[0][row]])
-    return [
-        {column[row]: known[column[row]] for row in rows}
-        for column, known in zip(columns, names, strict=True)
-    ]
 
 
 def _order(name: str) -> int:

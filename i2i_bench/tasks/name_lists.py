@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from i2i_bench.tasks.image_file import SUFFIXES
+from i2i_bench.tasks.image_folder import flat_names
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 LARGEST_LIST = 2**26  # bytes
@@ -14,7 +15,9 @@ LARGEST_LIST = 2**26  # bytes
 _BREAKS = re.compile(r"[,;\s]+")
 
 
-def read_name_list(path: Path, folders: Sequence[Path]) -> list[list[Path]]:
+def read_name_list(
+    path: Path, folders: Sequence[Path], *, may_have_labels: bool = True
+) -> list[list[Path]]:
     """Read the images of a list.
 
     A line is a path, or two of a pair with a comma, a tab or a space between; what follows and is
@@ -23,6 +26,7 @@ def read_name_list(path: Path, folders: Sequence[Path]) -> list[list[Path]]:
     Args:
         path: Of the list.
         folders: To which its paths may be relative; that of the first one is that of all.
+        may_have_labels: Whether what follows the images of a line is passed over, or refused.
 
     Returns:
         One list of images of each column.
@@ -37,6 +41,11 @@ def read_name_list(path: Path, folders: Sequence[Path]) -> list[list[Path]]:
     base = _base(path, number, first, folders)
     rows = [(number, _images(line, base)) for number, line in lines]
     width = len(rows[0][1])
+    if not may_have_labels and width == 1 and not _is_file(base / first.replace("\\", "/")):
+        raise ValueError(
+            f"line {number} of {path} says more than the name of an image: {_shown(first)}; of two "
+            "domains, write a list of each, such as trainA.txt"
+        )
     for number, row in rows:
         if not row or len(row) != width:
             raise ValueError(
@@ -116,3 +125,13 @@ def _require_once(path: Path, files: Sequence[Path], numbers: Sequence[int]) -> 
 
 def _shown(line: str) -> str:
     return repr(line if len(line) <= 100 else f"{line[:100]} …")
+
+
+def named_rows(columns: Sequence[Sequence[Path]]) -> list[dict[Path, str]]:
+    """Name the images of the columns of a list, in the order of the names of the first column."""
+    names = [flat_names(column) for column in columns]
+    rows = sorted(range(len(columns[0])), key=lambda row: names[0][columns[0][row]])
+    return [
+        {column[row]: known[column[row]] for row in rows}
+        for column, known in zip(columns, names, strict=True)
+    ]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from i2i_bench.tasks.folder_names import VALIDATION_FOLDER
-from i2i_bench.tasks.image_file import read_image_size
 from i2i_bench.tasks.image_folder import (
     Stamp,
     hash_folders,
@@ -21,12 +20,11 @@ from i2i_bench.tasks.image_folder import (
 from i2i_bench.tasks.layouts import Layout, find_layout
 from i2i_bench.tasks.mask_files import MaskFiles, find_masks, image_masks
 from i2i_bench.tasks.pairs import Pairs, SplitAndDomain, choose_pairs
+from i2i_bench.tasks.side_by_side import is_double
 from i2i_bench.tasks.task import DOMAINS, SPLITS, Reader, Task, TaskImage, TaskMasks
 from i2i_bench.tasks.task_file import TASK_FILE, TaskFile, read_task_file, require_as_stored
 
 FOLDERS: dict[SplitAndDomain, str] = {(s, d): f"{s}{d.upper()}" for s in SPLITS for d in DOMAINS}
-SLACK = 0.02  # of the width, by which an image of two squares may be off
-
 _NEEDED = " ".join(FOLDERS.values()) + ", each with images"
 _LAYOUT = f"needed are {_NEEDED}"
 
@@ -73,7 +71,7 @@ def _of_halves(layout: Layout, stated: TaskFile) -> tuple[Layout, TaskFile]:
     if not halves:
         halves = {"a": "left", "b": "right"}
         images = dict.fromkeys(file for files in layout.parts.values() for file in files)
-        wrong = next((file for file in images if not _is_double(file)), None)
+        wrong = next((file for file in images if not is_double(file)), None)
         if wrong is not None:
             raise ValueError(
                 f"{wrong} is not twice as wide as high, as two images side by side are, and there "
@@ -84,11 +82,6 @@ def _of_halves(layout: Layout, stated: TaskFile) -> tuple[Layout, TaskFile]:
     other = "" if layout.arrangement.halves else '; halves.left = "b" in task.toml exchanges them'
     layout = replace(layout, notes=(*layout.notes, f"{note}{other}"))
     return layout, replace(stated, halves=halves)
-
-
-def _is_double(file: Path) -> bool:
-    width, height = read_image_size(file)
-    return abs(width - 2 * height) <= SLACK * width
 
 
 def _files(layout: Layout) -> dict[SplitAndDomain, list[Path]]:

@@ -74,6 +74,7 @@ def plain(tmp_path_factory):
         ("Train/a", "Train/b", "Test/a", "Test/b"),
         ("training/A", "training/B", "testing/A", "testing/B"),
         ("trainA", "trainB", "valA", "valB"),
+        ("A", "B", "A_test", "B_test"),
         ("train/A", "train/B", "validation/A", "validation/B"),
         ("train/trainA", "train/trainB", "test/testA", "test/testB"),
         ("trainA/images", "trainB/images", "testA/images", "testB/images"),
@@ -207,43 +208,6 @@ def test_which_half_is_whose_can_be_stated_for_any_shape(line, is_across, is_fir
         find(tmp_path / "set").images("train", "a")[-1].read()
 
 
-# --- pairs by accident
-
-
-def test_names_that_pair_are_said_and_can_be_declined_and_demanded(tmp_path):
-    for place, k in itertools.product(FOUR, range(2)):
-        save(tmp_path / "set" / place / f"{k}.png", RED if place[-1] == "A" else BLUE, k)
-    folder = tmp_path / "set"
-    task = find(folder)
-    (note,) = task.notes
-    assert task.paired and "ranks by PSNR" in note and f"--task {folder}:unpaired" in note
-    apart = catalogue.find_task(f"{folder}:unpaired", tmp_path)
-    assert (apart.paired, apart.headline, apart.notes) == (False, "kid", ())
-    assert apart.name == f"{task.name}.unpaired" and apart.truth("a", "b") is None
-    assert catalogue.find_task(f"{folder}:paired", tmp_path).name == task.name
-    assert catalogue.task_name_of(f"{folder}:unpaired") == apart.name
-    (folder / "task.toml").write_text("paired = false")
-    stated = find(folder)
-    assert not stated.paired and not stated.notes
-    assert catalogue.find_task(f"{folder}:unpaired", tmp_path).name == stated.name
-    assert catalogue.find_task(f"{folder}:paired", tmp_path).name == f"{stated.name}.paired"
-
-
-def test_pairs_that_are_asked_for_may_begin_and_end_otherwise(tmp_path):
-    for place, k in itertools.product(FOUR, (1, 2, 10)):
-        day = place[-1] == "A"
-        name = f"img{k}_day.png" if day else f"photo{k}_night.jpg"
-        save(tmp_path / "set" / place / name, RED if day else BLUE, k)
-    assert not find(tmp_path / "set").paired
-    task = catalogue.find_task(f"{tmp_path / 'set'}:paired", tmp_path)
-    assert task.paired and task.name.endswith(".paired")
-    names = [[i.name for i in task.images("test", d)] for d in "ab"]
-    assert [a.replace("img", "photo").replace("day.png", "night.jpg") for a in names[0]] == names[1]
-    (tmp_path / "set" / "testA" / "img1_day.png").rename(tmp_path / "set/testA/img7_day.png")
-    with pytest.raises(ValueError, match="do not pair: names differ between a and b, as img10_day"):
-        catalogue.find_task(f"{tmp_path / 'set'}:paired", tmp_path)
-
-
 # --- validation and tests
 
 
@@ -293,6 +257,7 @@ def test_without_tests_a_line_holds_some_out(places, tmp_path):
         (("trainA", "train/A", "trainB", "testa", "testB"), r"line folders\.trainA = \"train"),
         (("trainA", "testA"), "has no trainB testB; needed are trainA trainB testA testB"),
         (("train/A", "train/B", "test/A"), "has no testB"),
+        (("x/train", "y/train", "x/val", "y/val"), r'give one of.* line domains = \["x", "y"\]'),
         (
             ("horse",),
             r"none of the folders needed.*there are: horse; a line such as folders\.train",
@@ -303,9 +268,20 @@ def test_without_tests_a_line_holds_some_out(places, tmp_path):
 )
 def test_what_is_not_clear_is_refused_with_what_settles_it(places, message, tmp_path):
     for place in places:
-        save(tmp_path / "set" / place / "1.png", RED)
+        save(tmp_path / "set" / place / "1.png", RED, size=(16, 8))
     with pytest.raises(ValueError, match=message):
         find(tmp_path / "set")
+
+
+def test_images_that_are_no_part_of_the_task_are_named(plain, tmp_path):
+    folder = fill(tmp_path / "set", ("train/A", "train/B", "test/A", "test/B"))
+    for place in ("train", "AB/train", "more"):
+        save(folder / place / "x.png", RED)
+    (folder / "trainA.txt").write_text("more/x.png")
+    task = find(folder)
+    (note,) = [note for note in task.notes if note.startswith("passes over")]
+    assert note.startswith("passes over what is in AB/train, more, train, trainA.txt: no part")
+    assert contents(task) == contents(find(plain))
 
 
 def test_any_folder_can_be_stated(plain, tmp_path):

@@ -65,6 +65,7 @@ def test_lists_name_the_images_of_each_split_and_domain(form, prefix, where, fol
     red = [red_of(image) for image in task.images("train", "a")]
     assert red == pytest.approx([0, 40, 80, 120], abs=3)  # of JPEG
     assert task.paired and any("as trainA" in note for note in task.notes)
+    assert not any("passes over" in note for note in task.notes)
 
 
 def test_absolute_paths_names_with_spaces_and_labels_are_read(tmp_path):
@@ -92,6 +93,15 @@ def test_a_pair_a_line_is_a_pair_whatever_the_names(tmp_path):
     assert task.paired and names(task, "train", "a") == ["train7.png", "train8.png", "train9.png"]
     truth = task.truth("a", "b", "train") or []
     assert [red_of(image) for image in truth] == [102, 101, 100]
+
+
+def test_labels_in_a_list_of_all_domains_are_not_passed_over(tmp_path):
+    for k in range(3):
+        save(tmp_path / "set" / "images" / f"{k}.png")
+    (tmp_path / "set" / "train.txt").write_text("0.png 0\n1.png 1\n")
+    (tmp_path / "set" / "test.txt").write_text("2.png 1\n")
+    with pytest.raises(ValueError, match=r"line 1 .* says more .*: '0\.png 0'; of two domains"):
+        find(tmp_path / "set")
 
 
 def test_the_root_of_names_can_be_stated(folder):
