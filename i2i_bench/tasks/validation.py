@@ -182,7 +182,8 @@ def held_out(task: Task) -> dict[str, frozenset[str]]:
 def _groups(task: Task) -> dict[str, list[_Shown]]:
     """Gather the training images that are held out together, under a key of their own."""
     groups: defaultdict[str, list[_Shown]] = defaultdict(list)
-    pairs = _names(task, task.domains[0]) if task.paired else None
+    first = task.domains[0]
+    pairs = (task.reader.subjects("train", first) or _names(task, first)) if task.paired else None
     for domain in task.domains:
         names = _names(task, domain)
         labels = task.labels("train", domain) or [()] * len(names)
