@@ -89,7 +89,7 @@ class InstaGAN(Model):
         config = InstaGANConfig(**PRESETS[preset], channels=task_channels(task))
         batch_size, budget, largest, instances = {
             "published": (1, 200 * max(task.num_train.values()), task.image_size, 20),
-            "small": (4, 2_000, 64, 3),
+            "small": (4, 1_600, 64, 3),
             "tiny": (2, 8, 32, 3),
         }[preset]
         size = min(task.image_size, largest)
