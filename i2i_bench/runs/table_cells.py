@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -187,12 +188,12 @@ def facts_of(task: str, data: Path) -> TaskFacts:
     Raises:
         ValueError: If there is no such task.
     """
-    try:
-        return catalogue.find_task(task, data)
-    except ValueError:
-        found = catalogue.find_named(task)
-        if found is None:
-            raise
+    for find in (catalogue.find_task, catalogue.plan_task):
+        with contextlib.suppress(ValueError):
+            return find(task, data)
+    found = catalogue.find_named(task)
+    if found is None:
+        return catalogue.find_task(task, data)  # raises, with the nearest names
     return _published_facts(found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from i2i_bench import pretrained
+from i2i_bench.data.training_images import expected_bytes
 from i2i_bench.model import Preset
 from i2i_bench.plugins import registry
 from i2i_bench.records.folders import Places
@@ -154,7 +155,7 @@ def _planned(
     try:
         jobs = plan_runs([training.model], [training.task], request.seeds, choices, places.data)
     except ValueError as error:
-        return replace(found, missing=str(error), need=_need(training, request, places))
+        return _without_data(replace(found, missing=str(error)), choices, places, speeds)
     recorded = tuple(job.run.seed for job in jobs if _is_scored(job, protocols, places))
     need = memory.measure_need(jobs[0].model_class, jobs[0].settings, jobs[0].task)
     return replace(
@@ -166,14 +167,25 @@ def _planned(
     )
 
 
-def _need(training: Training, request: PlanRequest, places: Places) -> str:
-    """Give the memory of a run without its images, by what is published of its task."""
+def _without_data(
+    found: PlannedTraining, choices: Choices, places: Places, speeds: _Speeds
+) -> PlannedTraining:
+    """Say what a run takes by what is published of its task, as far as that tells."""
+    training = found.training
     model_class = registry.load_model(training.model)
-    facts = facts_of(training.task, places.data)
-    settings = model_class.settings(request.preset, facts)
     with pretrained.without_weights():
-        need = memory.measure_need(model_class, settings, facts)
-    return f"{shown_bytes(need.beside)} and the images"
+        try:
+            (job,) = plan_runs(
+                [training.model], [training.task], [0], choices, places.data, is_preview=True
+            )
+        except ValueError:  # how many images there are is not published, or what it needs is wrong
+            facts = facts_of(training.task, places.data)
+            settings = model_class.settings(choices.preset, facts)
+            need = memory.measure_need(model_class, settings, facts)
+            return replace(found, need=f"{shown_bytes(need.beside)} and the images")
+        need = memory.measure_need(model_class, job.settings, job.task)
+        images = expected_bytes(job.task, job.settings)
+    return replace(found, need=shown_bytes(need.beside + images), time=speeds.time(job))
 
 
 def _is_scored(job: Job, protocols: Iterable[str], places: Places) -> bool:
