@@ -15,6 +15,7 @@ from i2i_bench.system.leftovers import is_left_by_system
 from i2i_bench.tasks.arrangement import Arrangement
 from i2i_bench.tasks.folder_names import VALIDATION_FOLDER, is_masks, read_name
 from i2i_bench.tasks.image_file import SUFFIXES
+from i2i_bench.tasks.image_folder import sorted_entries
 from i2i_bench.tasks.name_lists import LIST_SUFFIXES
 from i2i_bench.tasks.task_file import TASK_FILE, read_stated_arrangement
 
@@ -129,9 +130,12 @@ def visible_folders(folder: Path) -> list[Path]:
 
 def has_images(folder: Path, depth: int = 0) -> bool:
     """Tell by their names whether there are images in a folder, or so deep below it."""
-    with os.scandir(folder) as entries:
-        if any(_is_image(entry) for entry in entries):
-            return True
+    try:
+        with os.scandir(folder) as entries:
+            if any(_is_image(entry) for entry in entries):
+                return True
+    except OSError:  # such as one that may not be listed: it holds nothing then
+        return False
     return depth > 0 and any(has_images(below, depth - 1) for below in visible_folders(folder))
 
 
@@ -183,9 +187,9 @@ def _find_lists(root: Path) -> Found:
     found: Found = defaultdict(list)
     beside = [f for f in visible_folders(root) if f.name.lower() in ("list", "lists", "splits")]
     for folder in (root, *beside):
-        for path in sorted(folder.iterdir()):
+        for path in sorted_entries(folder):
             is_list = path.suffix.lower() in LIST_SUFFIXES and path.is_file()
-            if is_list and not is_left_by_system(path.name):
+            if is_list:
                 key = read_name(_LIST_WORDS.sub("", path.stem))
                 if key[0]:
                     found[key].append(path)
