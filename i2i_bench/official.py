@@ -38,6 +38,10 @@ PAIR = {  # CycleGAN's authors name a discriminator after the generator it judge
     "D_A": "discriminators.b",
     "D_B": "discriminators.a",
 }
+GENERATORS = {  # other programs of the same networks name generators by their direction
+    **{"G_A2B": "G_A", "G_AB": "G_A", "genA2B": "G_A"},
+    **{"G_B2A": "G_B", "G_BA": "G_B", "genB2A": "G_B"},
+}
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 ModuleNames = Sequence[
@@ -160,7 +164,9 @@ def read_pair(path: Path) -> dict[str, StateDict]:
 def _pair_in_file(path: Path) -> dict[str, StateDict]:
     """Read the networks that one file has by their names, or else its only one."""
     content = read_untrusted(path)
-    found = networks_by_name(content, PAIR)
+    found = networks_by_name(content, [*PAIR, *GENERATORS])
+    if found.keys() & GENERATORS.keys():  # whose discriminators are named in another way
+        found = {GENERATORS[name]: found[name] for name in found if name in GENERATORS}
     if found.keys() & {"G_A", "G_B"}:
         states = _state_dicts(path, found)
         return {PAIR[name]: state for name, state in states.items()}
@@ -246,6 +252,9 @@ def _pair_files(folder: Path) -> dict[str, Path]:
             if generators <= epochs[epoch].keys():
                 judges = set() if generators == {"G"} else {"D_A", "D_B"}
                 return {n: p for n, p in epochs[epoch].items() if n in generators | judges}
+    by_direction = {name: folder / f"net{name}.pth" for name in GENERATORS}
+    if found := {GENERATORS[n]: path for n, path in by_direction.items() if path.is_file()}:
+        return found
     raise ValueError(
         f"{folder} holds no generator: needed are latest_net_G_A.pth and latest_net_G_B.pth, or "
         "those of an epoch such as 60_net_G_A.pth, or latest_net_G.pth alone"

@@ -84,7 +84,8 @@ def load_official(name: str, source: Path) -> tuple[Model, Settings]:
         try:
             model = _read(model_class, place)
         except ValueError as error:
-            said = in_words(error, model_class.card.title) + _hint(name, place)
+            said = in_words(error, model_class.card.title)
+            said += "" if isinstance(error, SeveralFit) else _hint(name, place)
             raise ValueError(said.replace(str(place), str(source))) from error
     settings = model_class.settings("published", nominal(model_class, 2))
     return model, with_config(settings, model.config)
@@ -108,11 +109,15 @@ def _read(model_class: type[Model], place: Path) -> Model:
         if len(fitting) == 1:
             return next(iter(fitting.values()))
         if fitting:
-            raise ValueError(
+            raise SeveralFit(
                 f"{way.name} holds several state dicts that fit: {', '.join(fitting)}; save the "
                 "one that is meant in a file of its own"
             )
-    raise next((error for error in errors if isinstance(error, Misfit)), errors[0])
+    raise next((error for error in errors if isinstance(error, Misfit)), errors[-1])
+
+
+class SeveralFit(ValueError):
+    """A file holds several state dicts that fit a model, and nothing says which is meant."""
 
 
 def _fitting_parts(model_class: type[Model], way: Path, names: Sequence[str]) -> dict[str, Model]:

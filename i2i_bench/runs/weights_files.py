@@ -72,7 +72,7 @@ def _folder_of_weights(folder: Path, source: Path) -> Path:
     if packed and not below:
         raise ValueError(
             f"{source} holds {', '.join(printable(name, 80) for name in packed)}, which is packed: "
-            "give the archive itself in place of the folder, or unpack it"
+            "unpack it, or give an archive itself in place of the folder"
         )
     return below[0] if below else folder
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
+import zlib
 from pathlib import Path
 
 STARTS = {  # first bytes → what such a file is
-    b"\x1f\x8b": "a gzip archive",
+    b"\x1f\x8b": "a gzip archive",  # of one file: a tar in it is unpacked before
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ\x00": "an xz archive",
     b"7z\xbc\xaf'\x1c": "a 7z archive",
@@ -48,7 +50,13 @@ def is_archive(path: Path) -> bool:
     if start.startswith(b"PK\x03\x04"):
         kind = _kind_of_zip(path)
         return kind is not None and kind.startswith("a zip archive")
-    return start.startswith(b"\x1f\x8b") or start[TAR_MAGIC] == b"ustar"
+    if start.startswith(b"\x1f\x8b"):  # of a tar, or of one file, which is no archive of others
+        try:
+            with gzip.open(path) as plain:
+                start = plain.read(512)
+        except (OSError, EOFError, zlib.error):
+            return False
+    return start[TAR_MAGIC] == b"ustar"
 
 
 def _kind_of_zip(path: Path) -> str | None:

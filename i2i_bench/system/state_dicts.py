@@ -45,13 +45,21 @@ def is_state_dict(content: object) -> bool:
 def find_state_dicts(content: object) -> dict[str, StateMapping]:
     """Find the state dicts in nested mappings, by their dotted names; "" for the whole.
 
-    What is below an optimiser's name, or below a number, is the state of one.
+    What is below an optimiser's name, or below a number, is the state of one. Plain values beside
+    tensors, such as an epoch, are left out.
     """
     found: dict[str, StateMapping] = {}
     for name, part in _mappings(content):
-        if len(found) < MOST and part and is_state_dict(part):
-            found[name] = part
+        tensors = {key: value for key, value in part.items() if not _is_note(key, value)}
+        if len(found) < MOST and tensors and is_state_dict(tensors):
+            found[name] = tensors
     return found
+
+
+def _is_note(name: object, value: object) -> bool:
+    """Tell a plain value, whose name is of no layer."""
+    is_plain = value is None or isinstance(value, bool | int | float | str)
+    return is_plain and isinstance(name, str) and "." not in name
 
 
 def find_holding(content: object, names: list[str]) -> Mapping[str, Any] | None:

@@ -92,6 +92,10 @@ def inside(*keys):
     return put
 
 
+def beside_epoch(folder, states):
+    return write(folder, states, lambda state: state | {"epoch": 5, "name": "horses", "best": None})
+
+
 def prefixed(change):
     return lambda folder, states: write(
         folder, states, lambda state: {change(name): t for name, t in state.items()}
@@ -110,6 +114,12 @@ def in_one_file(name):
         return folder
 
     return put
+
+
+def by_direction(folder, states):
+    nets = dict(zip(("G_AB", "G_BA"), states.values(), strict=True))
+    torch.save(nets | {"D_A": {"model.0.weight": torch.ones(4, 3, 4, 4)}}, folder / "any.pth")
+    return folder
 
 
 def as_one_module(folder, states):
@@ -132,10 +142,15 @@ FORMS = {
     "folders below": below,
     "iterations": by_iteration,
     **{key: inside(key) for key in ("state_dict", "params_ema")},
+    "beside an epoch": beside_epoch,
     "two levels": inside("state", "model_state_dict"),
     "beside a discriminator": with_judge,
     "of one file": in_one_file("{}"),
     "of one file, net_": in_one_file("net_{}"),
+    "of one file, by direction": by_direction,
+    "files by direction": lambda folder, states: write(
+        folder, dict(zip(("A2B", "B2A"), states.values(), strict=True)), name="netG_{}.pth"
+    ),
     "of one module": as_one_module,
     "module.": prefixed("module.{}".format),
     "module._orig_mod.": prefixed("module._orig_mod.{}".format),
@@ -215,7 +230,9 @@ def test_archive_without_weights_is_named(tmp_path):
 def test_folder_of_an_archive_and_folders_with_several_are_named(tmp_path, states):
     archive = as_zip(tmp_path, states)
     shutil.rmtree(tmp_path / "inner")
-    with pytest.raises(ValueError, match=r"holds weights\.zip, which is packed: give the archive"):
+    with pytest.raises(
+        ValueError, match=r"holds weights\.zip, which is packed: unpack it, or give"
+    ):
         importing.load_official("cyclegan", tmp_path)
     archive.unlink()
     for name in ("horse2zebra", "maps"):
@@ -227,7 +244,10 @@ def test_folder_of_an_archive_and_folders_with_several_are_named(tmp_path, state
 @pytest.mark.slow
 def test_two_state_dicts_that_fit_are_named(tmp_path, states):
     write(tmp_path, states, lambda state: {"G": state, "ema": {n: t + 0 for n, t in state.items()}})
-    with pytest.raises(ValueError, match=r"several state dicts that fit: G, ema; save the one"):
+    sentence = (
+        r"several state dicts that fit: G, ema; save the one that is meant in a file of its own$"
+    )
+    with pytest.raises(ValueError, match=sentence):
         importing.load_official("cyclegan", tmp_path)
 
 

@@ -122,7 +122,8 @@ def test_state_of_optimisers_is_no_state_dict():
     checkpoint = {"net": {"w": torch.ones(2)}, "optimizer_G": moments, "state": moments["state"]}
     assert list(find_state_dicts(checkpoint)) == ["net"]
     assert list(find_state_dicts({"w": torch.ones(2)})) == [""]
-    assert find_state_dicts({"w": torch.ones(2), "epoch": 3}) == {}
+    assert list(find_state_dicts({"w": torch.ones(2), "epoch": 3})[""]) == ["w"]
+    assert find_state_dicts({"w": torch.ones(2), "layer.w": 3}) == {}
 
 
 @pytest.mark.parametrize(
