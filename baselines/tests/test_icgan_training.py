@@ -103,6 +103,17 @@ def test_stages_have_their_shares_of_the_steps(shares, total, firsts):
             assert at(step) == (stage, latent <= step < min(latent + 3, label)), step
 
 
+@pytest.mark.parametrize("latent_share", [0.0, 0.25, 1.0])
+def test_statistics_are_renewed_for_shared_encoders_however_stages_are_shared(latent_share):
+    shares = {"gan_share": 1.0, "latent_share": latent_share, "label_share": 1 - latent_share}
+    model = IcGAN(tiny(encoders="shared", refresh_passes=3, **shares).config)
+    renewed = []
+    for step in range(16):
+        model.advance(Clock(step + 1, 16, step, 16))
+        renewed += [step] * model.refreshes
+    assert renewed == [8, 9, 10]  # all that follows the GAN learns from its fakes
+
+
 @pytest.mark.parametrize("shares", [(0.0, 1.0, 1.0), (1.0, 4.0, 1.0), (1.0, 1.0, 4.0)])
 def test_every_stage_is_resumed_to_the_bit(shares):
     names = ("gan_share", "latent_share", "label_share")

@@ -53,7 +53,7 @@ class IcGANConfig:
         latent_share: Part in which the encoder of codes learns.
         label_share: Part in which the encoder of labels learns; a shared encoder learns in both.
         refresh_passes: Steps at the start of the second stage in which the generator renews its
-            running statistics.
+            running statistics; for a shared encoder, they may go on in the third.
         learning_rate: Adam's, of generator and discriminator.
         beta1: Adam's decay of their first moment; the second's is 0.999.
         encoder_learning_rate: Adam's, of the encoders.

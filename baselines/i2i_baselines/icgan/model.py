@@ -126,7 +126,8 @@ class IcGAN(Model):
             round(clock.total_steps * sum(parts[:count]) / sum(parts)) for count in (1, 2)
         )
         self.stage = "gan" if done < latent else "latent" if done < label else "label"
-        self.refreshes = self.stage == "latent" and done < latent + config.refresh_passes
+        shows_fakes = self.stage == "latent" or (done >= label and config.encoders == "shared")
+        self.refreshes = shows_fakes and done < latent + config.refresh_passes
 
     def training_step(self, batch: Batch, random: Randomness) -> dict[str, Tensor]:
         """Train what the stage is of."""
