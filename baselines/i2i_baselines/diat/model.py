@@ -21,11 +21,18 @@ from i2i_baselines.diat.networks import (
     make_mask,
     make_transform,
 )
-from i2i_baselines.diat.steps import Rise, four_batches, half_squares, moving_tensors, only_where
+from i2i_baselines.diat.steps import (
+    Rise,
+    four_batches,
+    half_squares,
+    make_optimizers,
+    moving_tensors,
+    only_where,
+)
 from i2i_bench.blocks.initialise import init_caffe
 from i2i_bench.blocks.limits import require_task_size, task_channels
 from i2i_bench.blocks.losses import wasserstein
-from i2i_bench.blocks.optimise import CaffeRMSProp, descend, frozen, restarted, set_learning_rate
+from i2i_bench.blocks.optimise import descend, frozen, restarted, set_learning_rate
 from i2i_bench.blocks.unet import fitting_levels
 from i2i_bench.model import (
     A2B,
@@ -79,24 +86,11 @@ class DIAT(Model):
             }
         )
         init_caffe(self.networks)
-        self.optimizers = self._optimizers()
+        self.optimizers = make_optimizers(self.networks, config)
         kind = config.face_features
         self.frozen = nn.ModuleDict({} if kind == "none" else {"face": FaceFeatures(kind)})
         self.rise = Rise()
         self.state = {"rise": self.rise}
-
-    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        config = self.config
-        found: dict[str, torch.optim.Optimizer] = {}
-        for name in ("transfer", "auxiliary", "critic"):
-            found[name] = CaffeRMSProp(
-                [p for p in self.networks[name].parameters() if p.requires_grad],
-                config.learning_rate,
-                config.decay,
-                config.weight_decay,
-            )
-        found["denoiser"] = torch.optim.Adam(self.denoiser.parameters(), config.denoiser_rate)
-        return found
 
     @classmethod
     def settings(cls, preset: Preset, task: TaskFacts) -> Settings:

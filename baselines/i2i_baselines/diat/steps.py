@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i_baselines.diat.config import RING
+from i2i_baselines.diat.config import RING, DIATConfig
+from i2i_bench.blocks.optimise import CaffeRMSProp
 
 
 class Rise(nn.Module):
@@ -57,3 +58,19 @@ def four_batches(images: Tensor) -> tuple[Tensor, ...]:
     if number > len(images):
         images = images[torch.arange(number, device=images.device) % len(images)]
     return images.chunk(RING)
+
+
+def make_optimizers(
+    networks: nn.ModuleDict, config: DIATConfig
+) -> dict[str, torch.optim.Optimizer]:
+    """Make Adam for the denoiser, and Caffe's RMSProp for what learns of all other networks."""
+    found: dict[str, torch.optim.Optimizer] = {}
+    for name in ("transfer", "auxiliary", "critic"):
+        found[name] = CaffeRMSProp(
+            [p for p in networks[name].parameters() if p.requires_grad],
+            config.learning_rate,
+            config.decay,
+            config.weight_decay,
+        )
+    found["denoiser"] = torch.optim.Adam(networks["denoiser"].parameters(), config.denoiser_rate)
+    return found
