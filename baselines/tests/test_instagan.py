@@ -5,7 +5,7 @@ import torch
 from i2i_baselines.instagan import losses, networks
 from i2i_baselines.instagan import model as module
 from i2i_baselines.instagan.config import InstaGANConfig
-from i2i_baselines.instagan.instances import Scene, order_by_size
+from i2i_baselines.instagan.instances import MaskedImages, order_by_size
 from i2i_baselines.instagan.model import InstaGAN, largest_first
 from i2i_baselines.instagan.networks import SetDiscriminator
 from i2i_baselines.official.instagan import discriminator_stems, generator_stems
@@ -61,12 +61,12 @@ def outputs(model, numbers):
     a, b = (scene_of(numbers, domain, dtype) for domain in "ab")
     generators, found = model.generators, {"A/selected": a.masks, "B/selected": b.masks}
     with torch.no_grad():
-        there = Scene(*generators["a2b"](a.images, a.masks))
+        there = MaskedImages(*generators["a2b"](a.images, a.masks))
         found["A2B/fake"] = there.joined()
-        found["A2B/cycle"] = Scene(*generators["b2a"](there.images, there.masks)).joined()
-        found["B2A/fake"] = Scene(*generators["b2a"](b.images, b.masks)).joined()
+        found["A2B/cycle"] = MaskedImages(*generators["b2a"](there.images, there.masks)).joined()
+        found["B2A/fake"] = MaskedImages(*generators["b2a"](b.images, b.masks)).joined()
         permuted = generators["a2b"](a.images, a.masks[:, [2, 0, 3, 1]])
-        found["A2B/fake_masks_permuted"] = Scene(*permuted).joined()
+        found["A2B/fake_masks_permuted"] = MaskedImages(*permuted).joined()
         judge = model.discriminators["b"]
         for number in (1, 2):
             found[f"D_A/real_B_call{number}"] = judge(b.images, b.masks)
@@ -220,7 +220,7 @@ def real_masks_of_the_pass(model, monkeypatch):
     judge = model.discriminator_loss
 
     def short(domain, real, fake, is_active):
-        return judge(domain, Scene(real.images, real.masks[:, :2]), fake, is_active)
+        return judge(domain, MaskedImages(real.images, real.masks[:, :2]), fake, is_active)
 
     monkeypatch.setattr(model, "discriminator_loss", short)
 
@@ -245,7 +245,7 @@ def context_of_images_alone(model, monkeypatch):
     monkeypatch.setattr(
         module,
         "context_loss",
-        lambda before, after: plain(before, Scene(after.images, after.masks.detach())),
+        lambda before, after: plain(before, MaskedImages(after.images, after.masks.detach())),
     )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from i2i_baselines.instagan.config import InstaGANConfig
-from i2i_baselines.instagan.instances import Scene
+from i2i_baselines.instagan.instances import MaskedImages
 from i2i_baselines.instagan.losses import context_loss
 from i2i_baselines.instagan.model import InstaGAN
 from i2i_baselines.instagan.networks import MaskHead, SetDiscriminator
@@ -194,7 +194,7 @@ def test_context_is_what_changes_outside_of_both_masks():
     before[..., 0, :], after[..., 1, :] = 1, 1
     changed = image.clone()
     changed[..., :3, :] = 0.5  # a third of which neither mask covers
-    loss = context_loss(Scene(image, before), Scene(changed, after))
+    loss = context_loss(MaskedImages(image, before), MaskedImages(changed, after))
     assert loss.item() == pytest.approx(0.5 / 4)
 
 

@@ -20,7 +20,7 @@ from i2i_baselines.ganimorph.config import (
     TERMS,
     GANimorphConfig,
 )
-from i2i_baselines.ganimorph.networks import DilatedDiscriminator, Generator
+from i2i_baselines.ganimorph.networks import DenseGenerator, DilatedDiscriminator
 from i2i_baselines.ganimorph.running import RunningScales
 from i2i_bench import official
 from i2i_bench.blocks.initialise import init_tensorpack
@@ -203,8 +203,8 @@ def judge_terms(
     return lacking | {name: lacking[name] / discriminator.num_features}, judged
 
 
-def _generator(config: GANimorphConfig, way: Direction) -> Generator:
-    return Generator(
+def _generator(config: GANimorphConfig, way: Direction) -> DenseGenerator:
+    return DenseGenerator(
         config.generator_width,
         config.num_levels,
         config.num_blocks,

@@ -77,7 +77,7 @@ class NormedUp(nn.Sequential):
         self.activation = nn.ReLU()
 
 
-class Generator(nn.Module):
+class DenseGenerator(nn.Module):
     """Halvings and doublings, each but the outermost with a group of dense blocks, and skips.
 
     Args:

@@ -12,7 +12,7 @@ from i2i_baselines.instagan.networks import SetGenerator, has_instance
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class MaskedImages:
     """Images with the masks of their instances.
 
     Attributes:
@@ -32,9 +32,9 @@ class Scene:
         """Give images and masks as channels of one tensor."""
         return torch.cat([self.images, self.masks], dim=1)
 
-    def detached(self) -> Scene:
+    def detached(self) -> MaskedImages:
         """Give the same without its graph."""
-        return Scene(self.images.detach(), self.masks.detach())
+        return MaskedImages(self.images.detach(), self.masks.detach())
 
 
 def order_by_size(masks: Tensor) -> Tensor:
@@ -47,24 +47,26 @@ def arrange(masks: Tensor, order: Tensor) -> Tensor:
     return masks.gather(1, order[:, :, None, None].expand(-1, -1, *masks.shape[2:]))
 
 
-def translate_in_passes(generator: SetGenerator, scene: Scene, per_pass: int) -> Scene:
+def translate_in_passes(
+    generator: SetGenerator, scene: MaskedImages, per_pass: int
+) -> MaskedImages:
     """Translate some instances after the other; an image without one stays as it is in a pass.
 
     The host waits for each pass, to leave out those in which no image has an instance.
     """
     images, moved = scene.images, []
     for masks in scene.masks.split(per_pass, dim=1):
-        before = Scene(images, masks)
+        before = MaskedImages(images, masks)
         if not masks.is_meta and not bool(before.is_active.any()):
             moved.append(masks)
             continue
-        after = Scene(*generator(images, masks))
+        after = MaskedImages(*generator(images, masks))
         images = keep_inactive(before, after.images)
         moved.append(after.masks)
-    return Scene(images, torch.cat(moved, dim=1))
+    return MaskedImages(images, torch.cat(moved, dim=1))
 
 
-def keep_inactive(before: Scene, images: Tensor) -> Tensor:
+def keep_inactive(before: MaskedImages, images: Tensor) -> Tensor:
     """Put images that had no instance in the place of their translations."""
     return torch.where(before.is_active[:, None, None, None], images, before.images)
 

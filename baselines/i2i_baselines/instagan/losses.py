@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from i2i_baselines.instagan.instances import Scene
+from i2i_baselines.instagan.instances import MaskedImages
 
 
 def active_mean(values: Tensor, is_active: Tensor) -> Tensor:
@@ -19,12 +19,12 @@ def active_least_squares(logits: Tensor, target: float, is_active: Tensor) -> Te
     return active_mean((exact - target).square(), is_active)
 
 
-def scene_distance(scene: Scene, wanted: Scene, is_active: Tensor) -> Tensor:
+def scene_distance(scene: MaskedImages, wanted: MaskedImages, is_active: Tensor) -> Tensor:
     """Give the mean absolute difference of images and masks, which are alike channels of it."""
     return active_mean((scene.joined() - wanted.joined()).abs(), is_active)
 
 
-def context_loss(before: Scene, after: Scene) -> Tensor:
+def context_loss(before: MaskedImages, after: MaskedImages) -> Tensor:
     """Give the mean absolute change outside of masks before and after, added up.
 
     What masks cover counts less the more they do, so that the gradient reaches masks as well.

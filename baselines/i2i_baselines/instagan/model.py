@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from i2i_baselines.instagan.config import ABLATIONS, CARD, PRESETS, InstaGANConfig
 from i2i_baselines.instagan.instances import (
-    Scene,
+    MaskedImages,
     arrange,
     join_masks,
     keep_inactive,
@@ -121,7 +121,7 @@ class InstaGAN(Model):
         moved: dict[str, list[Tensor]] = {d: [] for d in DOMAINS}  # masks, by their source
         losses: Losses = {}
         for number in range(len(parts["a"])):
-            now = {d: Scene(images[d], parts[d][number]) for d in DOMAINS}
+            now = {d: MaskedImages(images[d], parts[d][number]) for d in DOMAINS}
             found, after = self.train_pass(whole, now, moved, random, number)
             losses = {name: losses.get(name, 0) + value for name, value in found.items()}
             for domain in DOMAINS:
@@ -131,12 +131,12 @@ class InstaGAN(Model):
 
     def train_pass(
         self,
-        whole: Mapping[str, Scene],
-        now: Mapping[str, Scene],
+        whole: Mapping[str, MaskedImages],
+        now: Mapping[str, MaskedImages],
         moved: Mapping[str, Sequence[Tensor]],
         random: Randomness,
         number: int,
-    ) -> tuple[Losses, dict[str, Scene]]:
+    ) -> tuple[Losses, dict[str, MaskedImages]]:
         """Update the generators, then the discriminators on the fakes made before that.
 
         Args:
@@ -150,14 +150,14 @@ class InstaGAN(Model):
             Losses, and translations without their graph, by their source.
         """
         losses: Losses = {}
-        after: dict[str, Scene] = {}
-        shown: dict[str, Scene] = {}
+        after: dict[str, MaskedImages] = {}
+        shown: dict[str, MaskedImages] = {}
         with frozen(self.discriminators), restarted(self.optimizers["generators"]):
             for way in (A2B, B2A):  # one graph at a time: gradients add up
                 source = way.source
                 fake, same = self.generate(now, way)
                 masks = join_masks([*moved[source], fake.masks], whole[source].masks.shape[1])
-                judged = Scene(fake.images, masks)
+                judged = MaskedImages(fake.images, masks)
                 terms = self.generator_losses(now, way, fake, same, judged)
                 losses |= differentiate(terms, self.config.weights)
                 after[source], shown[source] = fake.detached(), judged.detached()
@@ -167,31 +167,35 @@ class InstaGAN(Model):
             pool, name = self.pools[target], f"pool_{target}_{number}"
             drawn = pool.query(shown[source].joined(), random, name, is_active)
             images, masks = drawn.tensor_split([whole[target].images.shape[1]], dim=1)
-            loss = self.discriminator_loss(target, whole[target], Scene(images, masks), is_active)
+            loss = self.discriminator_loss(
+                target, whole[target], MaskedImages(images, masks), is_active
+            )
             descend(self.optimizers[f"discriminator_{target}"], loss)
             losses[f"discriminator_{target}"] = loss.detach()
         return losses, after
 
-    def generate(self, now: Mapping[str, Scene], way: Direction) -> tuple[Scene, Scene | None]:
+    def generate(
+        self, now: Mapping[str, MaskedImages], way: Direction
+    ) -> tuple[MaskedImages, MaskedImages | None]:
         """Translate the source, and the target into itself if that has a loss, in one forward."""
         generator, source, target = self.generators[str(way)], now[way.source], now[way.target]
         if not self.config.lambda_identity:
-            return Scene(*generator(source.images, source.masks)), None
+            return MaskedImages(*generator(source.images, source.masks)), None
         pair = (source, target)
         images, masks = generator(
             torch.cat([each.images for each in pair]), torch.cat([each.masks for each in pair])
         )
         count = [len(source.images)]
         (fake, same), (moved, kept) = images.tensor_split(count), masks.tensor_split(count)
-        return Scene(fake, moved), Scene(same, kept)
+        return MaskedImages(fake, moved), MaskedImages(same, kept)
 
     def generator_losses(
         self,
-        now: Mapping[str, Scene],
+        now: Mapping[str, MaskedImages],
         way: Direction,
-        fake: Scene,
-        same: Scene | None,
-        judged: Scene,
+        fake: MaskedImages,
+        same: MaskedImages | None,
+        judged: MaskedImages,
     ) -> Losses:
         """Give the terms of a direction's generator; those of inactive images are 0.
 
@@ -204,7 +208,7 @@ class InstaGAN(Model):
         """
         source, target = now[way.source], now[way.target]
         is_active = source.is_active
-        back = Scene(*self.generators[str(way.reverse)](fake.images, fake.masks))
+        back = MaskedImages(*self.generators[str(way.reverse)](fake.images, fake.masks))
         logits = self.discriminators[way.target](judged.images, judged.masks, is_active)
         losses = {
             f"adversarial_{way}": active_least_squares(logits, 1.0, is_active),
@@ -216,7 +220,7 @@ class InstaGAN(Model):
         return losses
 
     def discriminator_loss(
-        self, domain: str, real: Scene, fake: Scene, is_active: Tensor
+        self, domain: str, real: MaskedImages, fake: MaskedImages, is_active: Tensor
     ) -> Tensor:
         """Compute half the sum of LSGAN's terms; spectral norms take a step for each of the two."""
         judge = self.discriminators[domain]
@@ -233,7 +237,7 @@ class InstaGAN(Model):
         after, order = self._translate(batch, direction)
         return arrange((after.masks + 1) / 2, order.argsort(dim=1))
 
-    def _translate(self, batch: Batch, direction: Direction) -> tuple[Scene, Tensor]:
+    def _translate(self, batch: Batch, direction: Direction) -> tuple[MaskedImages, Tensor]:
         """Translate; give the order that the masks are in, too."""
         generator = self.generators[str(direction)]
         assert isinstance(generator, SetGenerator)
@@ -253,7 +257,9 @@ class InstaGAN(Model):
         return official.build(cls, InstaGANConfig(**facts), parts)
 
 
-def largest_first(batch: Batch, domain: str, most: int | None = None) -> tuple[Scene, Tensor]:
+def largest_first(
+    batch: Batch, domain: str, most: int | None = None
+) -> tuple[MaskedImages, Tensor]:
     """Give images with their largest masks in [-1, 1], and the places that these had.
 
     Raises:
@@ -266,4 +272,4 @@ def largest_first(batch: Batch, domain: str, most: int | None = None) -> tuple[S
         )
     masks = masks.to(images.dtype)
     order = order_by_size(masks)[:, :most]
-    return Scene(images, 2 * arrange(masks, order) - 1), order
+    return MaskedImages(images, 2 * arrange(masks, order) - 1), order
