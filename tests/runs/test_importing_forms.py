@@ -160,7 +160,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+QUICK = {"zip", "iterations", "state_dict", "of one file, net_", "of one module", "safetensors"}
+EACH = [
+    pytest.param(form, marks=[] if form in QUICK else pytest.mark.slow, id=form) for form in FORMS
+]
+
+
+@pytest.mark.parametrize("form", EACH)
 def test_weights_are_read_in_every_form_that_people_have(tmp_path, states, expected, form):
     found, _ = importing.load_official("cyclegan", FORMS[form](tmp_path, states))
     ours, theirs = found.networks.state_dict(), expected.networks.state_dict()
@@ -251,6 +257,7 @@ def test_two_state_dicts_that_fit_are_named(tmp_path, states):
         importing.load_official("cyclegan", tmp_path)
 
 
+@pytest.mark.slow
 def test_command_reads_an_archive(cli, places, states):
     text = cli("import", "cyclegan", as_zip(places, states), "out")
     assert text.startswith("cyclegan, read from ")

@@ -177,6 +177,7 @@ def test_many_tensors_that_do_not_fit_are_counted(generator, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_family_that_was_asked_for_is_no_hint(cli, places):
     (places / "stargan").mkdir()
     torch.save({"main.0.weight": torch.randn(8, 8, 7, 7)}, places / "stargan" / "G.pth")
