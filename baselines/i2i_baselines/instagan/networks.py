@@ -24,7 +24,8 @@ class MaskHead(ConvLayer):
     """A 7x7 convolution to one channel, and tanh: a ``ConvLayer``, computed tap by tap.
 
     Processors are slow at convolutions to a single channel; one of 1x1 to a channel for each tap of
-    the kernel, shifted and added up, takes a quarter of the time.
+    the kernel, shifted and added up, takes a quarter of the time. Under autocast it is one
+    convolution, as each tap would be rounded.
 
     Args:
         inputs: Channels of the features.
@@ -35,6 +36,8 @@ class MaskHead(ConvLayer):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to masks (batch, 1, height, width) in [-1, 1]."""
+        if not input.is_meta and torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
         padded = F.pad(input, (3, 3, 3, 3), mode="reflect")
         taps = self.conv.weight.flip(2, 3).flatten(2).permute(2, 1, 0)  # (49, inputs, 1)
         planes = F.conv2d(padded, taps.unsqueeze(-1)).flatten(2)
