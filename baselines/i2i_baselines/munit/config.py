@@ -119,8 +119,8 @@ ABLATIONS = {
 PRESETS: Mapping[Preset, MUNITConfig] = {
     "published": MUNITConfig(),
     "small": MUNITConfig(  # 32 px hold little that two halvings, or normalised contents, would keep
-        generator_width=8,
-        discriminator_width=12,
+        generator_width=16,
+        discriminator_width=16,
         num_halvings=1,
         num_blocks=2,
         content_norm="none",
@@ -131,6 +131,7 @@ PRESETS: Mapping[Preset, MUNITConfig] = {
         lambda_reconstruction=20.0,
         lambda_cycle=20.0,
         learning_rate=2e-3,
+        decay_every=700,
         same_start=True,
     ),
     "tiny": MUNITConfig(

@@ -64,7 +64,8 @@ class MUNIT(Model):
             "Each domain is shuffled on its own; the authors' epoch ends with the shorter domain.",
             "The presets small and tiny are narrower and have shallower discriminators: the "
             "authors' need 61 px; in small, images are halved once, contents are not normalised, "
-            "styles have two numbers, and both domains start from the same weights.",
+            "styles have two numbers, the learning rate halves every 700 steps, and both domains "
+            "start from the same weights.",
         ),
         minimum_size=64,
         is_random=True,
@@ -127,7 +128,7 @@ class MUNIT(Model):
             config = replace(config, lambda_cycle=0.0 if task.name in WITHOUT_CYCLE else 10.0)
         batch_size, budget, largest = {
             "published": (1, 1_000_000, task.image_size),
-            "small": (4, 4_000, 64),
+            "small": (4, 10_000, 64),
             "tiny": (2, 8, 32),
         }[preset]
         size = min(task.image_size, largest)
