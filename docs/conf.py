@@ -7,6 +7,7 @@ harness's own, its theme included.
 project = "i2i-bench"
 author = "The i2i-bench authors"
 extensions = ["myst_parser"]
+myst_heading_anchors = 3  # so that a page can be entered at a heading
 smartquotes = False  # two hyphens are those of an option
 html_theme = "alabaster"
 html_theme_options = {

@@ -16,12 +16,13 @@ from i2i_bench.plugins import registry
 from i2i_bench.plugins.toy import Toy
 from i2i_bench.report.papers import published
 from i2i_bench.report.papers.published import Dataset, Method, Value
+from i2i_bench.scoring.metrics.distances import KID
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.selection import Selection
 from i2i_bench.tasks.source import Source
 from i2i_bench.training.settings import without_memory
 
-PROTOCOLS = {"kid": ("ugatit-mean", "i2i")}  # of a metric that is not scored by i2i alone
+PROTOCOLS = {KID.key: ("ugatit-mean", "i2i")}  # of a metric that is not scored by i2i alone
 UNCOUNTED = 1000  # training images taken for a domain of which no count is published
 
 

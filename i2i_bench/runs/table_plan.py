@@ -21,12 +21,11 @@ from i2i_bench.runs.plan import plan_runs
 from i2i_bench.runs.provenance import device_name
 from i2i_bench.runs.table_cells import PlannedCell, Training, facts_of, planned_cells
 from i2i_bench.scoring.features.inception import RECIPES
-from i2i_bench.scoring.protocols import find_protocol
+from i2i_bench.scoring.protocols import DISTANCE_KEYS, find_protocol
 from i2i_bench.system.messages import near, shown_bytes
 from i2i_bench.training import memory
 
 UNKNOWN = "not known"
-OF_FEATURES = ("kid", "fid")  # metrics that need a network's weights
 PROCEDURES = {"fooled": "realfake-cyclegan", "votes": "nway-stargan"}  # measure → how to ask
 
 
@@ -232,7 +231,7 @@ def _missing_weights(cells: Sequence[PlannedCell]) -> list[str]:
     names = dict.fromkeys(
         RECIPES[find_protocol(protocol).recipe].weights
         for cell in cells
-        if cell.trainings and published.layout().metrics[cell.value.metric].key in OF_FEATURES
+        if cell.trainings and published.layout().metrics[cell.value.metric].key in DISTANCE_KEYS
         for protocol in cell.protocols
     )
     return [

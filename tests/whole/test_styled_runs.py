@@ -56,7 +56,7 @@ def pixels(path):
 @pytest.mark.parametrize("model", ["styled", "dropping"])
 def test_first_output_is_the_translation_that_was_scored(done, cli, tiny, model):
     text = cli("translate", "--run", run_of(model), tiny / "testA", "out", "--outputs", 2)
-    assert text.splitlines()[-1] == "wrote 4 translations into out"
+    assert text.splitlines()[-1] == "wrote 4 translations into out at 36x36 px"
     assert sorted(contents("out")) == [f"a{i}_{k}.png" for i in range(2) for k in range(2)]
     for i in range(2):
         scored = pixels(run_of(model) / "translations-a2b" / f"a{i}.png")
@@ -77,7 +77,7 @@ def test_outputs_do_not_depend_on_the_seed_of_the_run(done, cli, tiny):
 def test_translations_take_the_style_of_an_example(done, cli, tiny):
     command = ("translate", "--run", run_of("styled"), tiny / "testA" / "a1.png", "out")
     text = cli(*command, "--like", tiny / "testB" / "b0.png")
-    assert text.splitlines()[-1] == "wrote 1 translation into out"
+    assert text.splitlines()[-1] == "wrote 1 translation into out at 36x36 px"
     cli(*command, "--like", tiny / "testB")
     assert list(contents("out")) == ["a1_like_b0.png", "a1_like_b1.png"]
 
