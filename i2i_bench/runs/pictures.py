@@ -241,7 +241,9 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         asked = " and ".join(map(str, every))
         raise ValueError(f"none of these models translates {asked}; leave --direction out")
     shown = sorted({member.record.seed for member in members})
-    which = f", seed {shown[0]}" if len(shown) == 1 else ""
+    presets = sorted({member.record.preset for member in members})
+    which = f", preset {presets[0]}" if len(presets) == 1 else ""
+    which += f", seed {shown[0]}" if len(shown) == 1 else ""
     caption = f"The same {task.split} images of {task.name}, translated by each model{which}."
     kind = "comparison" if task.split == TEST else f"comparison-{task.split}"
     return DrawnFigure(blocks, caption, places.runs / task.name, kind, f"{task.name}-{kind}")
@@ -253,7 +255,9 @@ def _distinct(member: _Member, members: Sequence[_Member]) -> str:
     variants = {each.record.variant for each in members}
     seeds = {each.record.seed for each in members}
     variant = found.variant.removeprefix(f"preset={found.preset}").removeprefix(",")
-    name = found.model + (f" {variant}" if variant and len(variants) > 1 else "")
+    presets = {each.record.preset for each in members}
+    name = found.model + (f" {found.preset}" if len(presets) > 1 else "")
+    name += f" {variant}" if variant and len(variants) > 1 else ""
     return name + (f" seed {found.seed}" if len(seeds) > 1 else "")
 
 

@@ -1,6 +1,7 @@
 """Figures of finished runs: what they show, their size and formats, and what is refused."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -164,3 +165,18 @@ def test_figure_says_what_is_not_possible(finished, cli):
     translation = finished / "runs" / name / "translations-a2b" / "a0.png"
     translation.unlink()
     assert f"no translation {translation}" in cli("figure", "comparison", name, code=1)
+
+
+def member(model, preset, variant=""):
+    """Make one of a comparison: all that its name depends on."""
+    named = f"preset={preset}{variant}"
+    found = SimpleNamespace(model=model, preset=preset, variant=named, seed=0)
+    return SimpleNamespace(record=found)
+
+
+def test_runs_of_several_presets_are_told_apart_by_name():
+    one, other = member("cyclegan", "small"), member("cyclegan", "tiny", ",budget=8")
+    assert pictures._distinct(one, [one, other]) == "cyclegan small"
+    assert pictures._distinct(other, [one, other]) == "cyclegan tiny budget=8"
+    same = member("unit", "small")
+    assert [pictures._distinct(each, [one, same]) for each in (one, same)] == ["cyclegan", "unit"]
