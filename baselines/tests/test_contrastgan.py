@@ -12,6 +12,7 @@ from i2i_baselines.contrastgan.model import (
 )
 from i2i_baselines.contrastgan.networks import cut_out, cut_out_masks, find_boxes, put_back
 
+from i2i_bench.blocks.optimise import descend
 from i2i_bench.plugins.gradients import recorded_gradients
 
 NAMES = {  # of the derivation → ours
@@ -261,7 +262,7 @@ def discriminator_first(model, monkeypatch):
         with torch.no_grad():
             _, fake = model.generator_losses(given)
         judged = model.discriminator_losses(given, fake)
-        module.descend(model.optimizers["discriminator"], total := model._total(judged))
+        descend(model.optimizers["discriminator"], total := model._total(judged))
         losses, _ = model.generator_losses(given)
         return {name: value.detach() for name, value in losses.items()} | {"discriminator": total}
 

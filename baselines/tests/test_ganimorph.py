@@ -10,6 +10,7 @@ from i2i_baselines.ganimorph.config import GANimorphConfig
 from i2i_baselines.ganimorph.model import BETAS, GANimorph
 from i2i_baselines.official.ganimorph import NETWORKS, discriminator_stems, generator_stems
 
+from i2i_bench.blocks import optimise
 from i2i_bench.blocks.optimise import adam_correction, set_learning_rate
 from i2i_bench.model import Batch, Clock
 from i2i_bench.plugins.gradients import recorded_gradients
@@ -186,7 +187,7 @@ def train(model, numbers, name, monkeypatch):
     """Take the steps of a set as the authors' program does."""
     expected = numbers.steps["sets"][name]["runs_float64"]
     found = Training([], [], [], [], {})
-    descend = module.descend
+    descend = optimise.descend
 
     def recorded(optimizer, loss):
         names = {id(each): kind for kind, each in model.optimizers.items()}

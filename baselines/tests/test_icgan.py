@@ -19,6 +19,8 @@ from icgan_numbers import (
 )
 from torch.nn import functional as F
 
+from i2i_bench.blocks.losses import adversarial_cross_entropy
+from i2i_bench.blocks.optimise import frozen
 from i2i_bench.model import Batch, Direction
 from i2i_bench.randomness import Randomness
 
@@ -197,7 +199,7 @@ def halved(model, patch):
 
 
 def wholly_mismatched(model, patch):
-    measure = module.adversarial_cross_entropy
+    measure = adversarial_cross_entropy
     patch.setattr(
         module, "adversarial_cross_entropy", lambda x, t: measure(x, t) * (1.0 if t else 2.0)
     )
@@ -207,7 +209,7 @@ def judged_together(model, patch):
     def judge(real, labels, fake, asked):
         logits = model.discriminator(torch.cat([real, real, fake]), torch.cat([*labels, asked]))
         of_real, of_wrong, of_fake = logits.split(len(real))
-        measure = module.adversarial_cross_entropy
+        measure = adversarial_cross_entropy
         return measure(of_real, 1.0) + (measure(of_wrong, 0.0) + measure(of_fake, 0.0)) / 2
 
     patch.setattr(model, "judge_all", judge)
@@ -217,7 +219,7 @@ def mismatched_after_fakes(model, patch):
     """Pass fakes first, which the losses of a step cannot tell, but running statistics."""
 
     def judge(real, labels, fake, asked):
-        measure, judge = module.adversarial_cross_entropy, model.discriminator
+        measure, judge = adversarial_cross_entropy, model.discriminator
         fakes, wrong = measure(judge(fake, asked), 0.0), measure(judge(real, labels[1]), 0.0)
         return measure(judge(real, labels[0]), 1.0) + (fakes + wrong) / 2
 
@@ -233,8 +235,6 @@ def stale_discriminator(model, patch):
 
 
 def judged_by_running_statistics(model, patch):
-    frozen = module.frozen
-
     @contextmanager
     def with_evaluation(network):
         with frozen(network), module.evaluated(network):

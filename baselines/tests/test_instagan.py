@@ -5,7 +5,7 @@ import torch
 from i2i_baselines.instagan import losses, networks
 from i2i_baselines.instagan import model as module
 from i2i_baselines.instagan.config import InstaGANConfig
-from i2i_baselines.instagan.instances import MaskedImages, order_by_size
+from i2i_baselines.instagan.instances import MaskedImages, join_masks, order_by_size
 from i2i_baselines.instagan.model import InstaGAN, largest_first
 from i2i_baselines.instagan.networks import SetDiscriminator
 from i2i_baselines.official.instagan import discriminator_stems, generator_stems
@@ -199,7 +199,7 @@ def mean_of_masks(model, monkeypatch):
 
 
 def unsorted_masks(model, monkeypatch):
-    order = module.order_by_size
+    order = order_by_size
     monkeypatch.setattr(module, "order_by_size", lambda masks: order(masks).sort(dim=1).values)
 
 
@@ -212,7 +212,7 @@ def original_image_in_later_passes(model, monkeypatch):
 
 
 def masks_of_this_pass_alone_are_judged(model, monkeypatch):
-    join = module.join_masks
+    join = join_masks
     monkeypatch.setattr(module, "join_masks", lambda moved, count: join(moved[-1:], count))
 
 
@@ -230,7 +230,7 @@ def one_forward_of_both(model, monkeypatch):
         both = (torch.cat(pair) for pair in zip(*map(vars_of, (real, fake)), strict=True))
         of_real, of_fake = model.discriminators[domain](*both).chunk(2)
         terms = ((of_real, 1.0), (of_fake, 0.0))
-        return 0.5 * sum(module.active_least_squares(*each, is_active) for each in terms)
+        return 0.5 * sum(losses.active_least_squares(*each, is_active) for each in terms)
 
     monkeypatch.setattr(model, "discriminator_loss", joined)
 

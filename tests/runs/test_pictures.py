@@ -2,6 +2,7 @@
 
 import shutil
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def member(model, preset, variant=""):
     """Make one of a comparison: all that its name depends on."""
     named = f"preset={preset}{variant}"
     found = SimpleNamespace(model=model, preset=preset, variant=named, seed=0)
-    return SimpleNamespace(record=found)
+    return cast(Any, SimpleNamespace(record=found))
 
 
 def test_runs_of_several_presets_are_told_apart_by_name():

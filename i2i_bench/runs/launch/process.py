@@ -44,7 +44,7 @@ def execute_command(
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "run", *command.arguments],
         cwd=command.folder,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | variables,  # what is read below
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **variables},  # what is read below
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # a terminal's Ctrl-C is for the parent, which tells it once

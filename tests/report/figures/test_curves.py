@@ -1,6 +1,7 @@
 """The figure of an ablation: no text is clipped or on another, however many points there are."""
 
 import itertools
+from typing import Any
 
 import pytest
 from matplotlib.transforms import Bbox
@@ -17,7 +18,8 @@ COLUMNS = (
 
 
 def table(values, direction):
-    blank = dict.fromkeys(Group._fields, "") | {"direction": direction, "protocol": "i2i"}
+    blank: dict[str, Any] = dict.fromkeys(Group._fields, "")
+    blank |= {"direction": direction, "protocol": "i2i"}
     stats = [
         {"psnr_foreground": Stat(10.0 + i % 7, 0.5, 3), "mask_iou": Stat(0.1 * (i % 7), 0.05, 3)}
         for i in range(len(values))
