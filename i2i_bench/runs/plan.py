@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +81,27 @@ def plan_runs(
     jobs = []
     for argument, task in found.items():
         fitted = fitted_tasks(classes, argument, task, choices.split)
-        unfit = [
-            name
-            for name, (_, own) in fitted.items()
-            if is_every and not can_do(name, classes[name], own, choices.preset)
-        ]
-        if unfit:
-            logger.warning("cannot do task %s, and left out: %s", task.name, ", ".join(unfit))
+        if is_every:
+            fitted = _only_able(fitted, classes, task, choices.preset)
         jobs += [
             make_job(name, classes[name], own, seed, choices)
             for name, own in fitted.items()
-            if name not in unfit
             for seed in dict.fromkeys(seeds)
         ]
     return jobs
+
+
+def _only_able(
+    fitted: Mapping[str, tuple[str, Task]],
+    classes: Mapping[str, type[Model]],
+    task: Task,
+    preset: Preset,
+) -> dict[str, tuple[str, Task]]:
+    """Keep the models that can do a task, and say which cannot."""
+    able = {n: own for n, own in fitted.items() if can_do(n, classes[n], own[1], preset)}
+    if unfit := [name for name in fitted if name not in able]:
+        logger.warning("cannot do task %s, and left out: %s", task.name, ", ".join(unfit))
+    return able
 
 
 def can_do(name: str, model_class: type[Model], task: Task, preset: Preset) -> bool:
