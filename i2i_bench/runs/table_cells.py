@@ -20,6 +20,7 @@ from i2i_bench.scoring.metrics.distances import KID
 from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.selection import Selection
 from i2i_bench.tasks.source import Source
+from i2i_bench.tasks.two_domains import FOLDERS
 from i2i_bench.training.settings import without_memory
 
 PROTOCOLS = {KID.key: ("ugatit-mean", "i2i")}  # of a metric that is not scored by i2i alone
@@ -211,12 +212,10 @@ def _published_facts(found: TaskFacts | Source | Selection) -> TaskFacts:
         is_paired = bool(found.ends) and isinstance(whole, Source) and whole.has_views
         return dataclasses.replace(facts, paired=is_paired)
     assert isinstance(found, Source)
-    counts = [found.counts.get(key) for key in (("train",) if found.attributes else FOLDERS)]
+    folders = ["train" if found.attributes else FOLDERS["train", d] for d in found.domains]
+    counts = [found.counts.get(folder) for folder in folders]
     return Toy(
         *(found.name, "catalogued", found.image_size, found.domains),
         {d: n or UNCOUNTED for d, n in zip(found.domains, counts, strict=True)},
         *(found.attributes, found.exclusive, found.paired),
     )
-
-
-FOLDERS = ("trainA", "trainB")

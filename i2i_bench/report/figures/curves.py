@@ -97,6 +97,8 @@ def _panel(
 
     A table may lack points, such as those of models that translate the other way only.
     """
+    from matplotlib import rcParams
+
     is_curve, dodge = _are_numbers(list(places)), min(DODGE, MOST_DODGE / len(curves))
     for number, (rest, label) in enumerate(curves.items()):
         rows = [r for r in table.rows if r.kind == "model" and r.values[1:] == rest]
@@ -111,7 +113,7 @@ def _panel(
             label=label,
             linestyle=None if is_curve else "none",
             elinewidth=0.8,
-            fillstyle=FILLS[number // len(style.COLOURS) % len(FILLS)],
+            fillstyle=FILLS[number // len(rcParams["axes.prop_cycle"]) % len(FILLS)],
         )
     if column.key == table.columns[0].key:
         _draw_identity(axes, table, column)

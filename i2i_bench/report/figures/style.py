@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLUMN = 3.5  # inches, of a page with two columns
 DPI = 300  # of a PNG
-COLOURS = ("0072B2", "D55E00", "009E73", "CC79A7", "56B4E9", "E69F00")  # of i2i.mplstyle, in turn
 STYLE = Path(__file__).with_name("i2i.mplstyle")
 _UNDATED: dict[str, dict[str, Any]] = {  # so that equal figures are equal files
     "png": {"Software": None},
