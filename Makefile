@@ -26,7 +26,7 @@ lint: install  ## format and lint rules hold
 types: install  ## pyright finds no error in the three parts
 	$(BIN)/pyright
 
-test: lint types  ## every check that CI runs (19 minutes on two cores of an AMD EPYC)
+test: lint types  ## every check that CI runs (18 minutes on two cores of an AMD EPYC)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
