@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,45 @@ def adam(
     }
 
 
-class TensorFlowRMSProp(Optimizer):
+class GroupwiseOptimizer(Optimizer, ABC):
+    """An optimiser of which a subclass writes how the parameters of a group move.
+
+    Nothing of it counts on the host, so that steps can be captured. A parameter without a gradient
+    keeps its value and what is kept for it.
+
+    Args:
+        parameters: What to train.
+        lr: Learning rate; a tensor on the device while steps are captured.
+        settings: What else a group states, by name.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Tensor, **settings: Any) -> None:
+        super().__init__(parameters, {"lr": lr, **settings, "capturable": False})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
+        """Take one step down the gradients; return what the closure gives."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            learning = [(p, p.grad) for p in group["params"] if p.grad is not None]
+            if learning:
+                self.move_parameters(learning, group)
+        return loss
+
+    @abstractmethod
+    def move_parameters(self, learning: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """Move parameters in place, and what ``self.state`` keeps for them.
+
+        Args:
+            learning: Those of the group that have gradients, at least one, each with its gradient.
+            group: Their settings, ``lr`` among them.
+        """
+
+
+class TensorFlowRMSProp(GroupwiseOptimizer):
     """RMSProp as TensorFlow 1 has it: the mean square starts at 1, epsilon is inside the root.
 
     With PyTorch's, which starts at 0 and adds epsilon to the root, first steps are three times as
@@ -50,31 +89,21 @@ class TensorFlowRMSProp(Optimizer):
         decay: float = 0.9,
         epsilon: float = 1e-10,
     ) -> None:
-        defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "capturable": False}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, lr, decay=decay, epsilon=epsilon)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
-        """Take one step down the gradients."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["mean_square"] = torch.ones_like(parameter)
-                square, gradient = state["mean_square"], parameter.grad
-                square.lerp_(gradient.square(), 1 - group["decay"])
-                root = (square + group["epsilon"]).sqrt_()
-                parameter.sub_(group["lr"] * gradient / root)
-        return loss
+    def move_parameters(self, learning: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """Take one step of each parameter."""
+        for parameter, gradient in learning:
+            state = self.state[parameter]
+            if not state:
+                state["mean_square"] = torch.ones_like(parameter)
+            square = state["mean_square"]
+            square.lerp_(gradient.square(), 1 - group["decay"])
+            root = (square + group["epsilon"]).sqrt_()
+            parameter.sub_(group["lr"] * gradient / root)
 
 
-class CaffeRMSProp(Optimizer):
+class CaffeRMSProp(GroupwiseOptimizer):
     """RMSProp as Caffe has it: the mean square starts at 0, a delta is added to its root.
 
     Weight decay is L2, added to the gradient. It is PyTorch's RMSProp without a count of steps, so
@@ -96,31 +125,21 @@ class CaffeRMSProp(Optimizer):
         weight_decay: float = 0.0,
         delta: float = 1e-8,
     ) -> None:
-        defaults = {"lr": lr, "decay": decay, "weight_decay": weight_decay, "delta": delta}
-        super().__init__(parameters, defaults | {"capturable": False})
+        super().__init__(parameters, lr, decay=decay, weight_decay=weight_decay, delta=delta)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
-        """Take one step down the gradients."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["mean_square"] = torch.zeros_like(parameter)
-                gradient = parameter.grad.add(parameter, alpha=group["weight_decay"])
-                square = state["mean_square"]
-                square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
-                parameter.sub_(group["lr"] * gradient / square.sqrt().add_(group["delta"]))
-        return loss
+    def move_parameters(self, learning: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """Take one step of each parameter."""
+        for parameter, gradient in learning:
+            state = self.state[parameter]
+            if not state:
+                state["mean_square"] = torch.zeros_like(parameter)
+            decayed = gradient.add(parameter, alpha=group["weight_decay"])
+            square = state["mean_square"]
+            square.mul_(group["decay"]).addcmul_(decayed, decayed, value=1 - group["decay"])
+            parameter.sub_(group["lr"] * decayed / square.sqrt().add_(group["delta"]))
 
 
-class TensorFlowAdam(Optimizer):
+class TensorFlowAdam(GroupwiseOptimizer):
     """Adam as TensorFlow 1 has it: epsilon is added to the root before any correction.
 
     It does not count its steps: its learning rate is to have the factor ``adam_correction`` of the
@@ -141,31 +160,20 @@ class TensorFlowAdam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "epsilon": epsilon, "capturable": False}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, lr, betas=betas, epsilon=epsilon)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
-        """Take one step down the gradients."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["first"] = torch.zeros_like(parameter)
-                    state["second"] = torch.zeros_like(parameter)
-                gradient = parameter.grad
-                state["first"].lerp_(gradient, 1 - beta1)
-                state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                root = state["second"].sqrt().add_(group["epsilon"])
-                parameter.sub_(group["lr"] * state["first"] / root)
-        return loss
+    def move_parameters(self, learning: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
+        """Take one step of each parameter."""
+        beta1, beta2 = group["betas"]
+        for parameter, gradient in learning:
+            state = self.state[parameter]
+            if not state:
+                state["first"] = torch.zeros_like(parameter)
+                state["second"] = torch.zeros_like(parameter)
+            state["first"].lerp_(gradient, 1 - beta1)
+            state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            root = state["second"].sqrt().add_(group["epsilon"])
+            parameter.sub_(group["lr"] * state["first"] / root)
 
 
 def adam_correction(step: int, betas: tuple[float, float]) -> float:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from i2i_bench.blocks.optimise import GroupwiseOptimizer
 
 
-class RestingAdam(Optimizer):
+class RestingAdam(GroupwiseOptimizer):
     """Adam that leaves weights, moments and count as they are where all gradients are 0.
 
     What has no gradient because nothing asked for one is left alone by PyTorch's Adam, but the host
@@ -31,30 +32,16 @@ class RestingAdam(Optimizer):
         betas: tuple[float, float] = (0.5, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "epsilon": epsilon, "capturable": False}
-        super().__init__(parameters, defaults)
+        super().__init__(parameters, lr, betas=betas, epsilon=epsilon)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - torch's overloads
-        """Take one step down the gradients, if there are any."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            learning = [p for p in group["params"] if p.grad is not None]
-            if learning:
-                self._move(learning, group)
-        return loss
-
-    def _move(self, learning: list[Tensor], group: dict[str, Any]) -> None:
+    def move_parameters(self, learning: list[tuple[Tensor, Tensor]], group: dict[str, Any]) -> None:
         """Update parameters, their moments and the count of steps, or nothing."""
-        for parameter in learning:
+        for parameter, _ in learning:
             if not self.state[parameter]:
                 moments = {key: torch.zeros_like(parameter) for key in ("mean", "mean_square")}
                 self.state[parameter] = {**moments, "count": parameter.new_zeros(())}
-        moves = torch.stack([each.any() for each in map(_gradient, learning)]).any()
-        counts = [self.state[parameter]["count"] for parameter in learning]
+        moves = torch.stack([gradient.any() for _, gradient in learning]).any()
+        counts = [self.state[parameter]["count"] for parameter, _ in learning]
         share = moves.to(counts[0].dtype)
         for count in counts:
             count += share
@@ -63,14 +50,9 @@ class RestingAdam(Optimizer):
         rate = (group["lr"] * share.double() / (1 - beta1**steps)).to(share.dtype)
         correction = (1 - beta2**steps).to(share.dtype)
         first, second = (1 - beta1) * share, (1 - beta2) * share
-        for parameter in learning:
-            gradient, state = _gradient(parameter), self.state[parameter]
+        for parameter, gradient in learning:
+            state = self.state[parameter]
             state["mean"].lerp_(gradient, first)
             state["mean_square"].lerp_(gradient.square(), second)
             root = (state["mean_square"] / correction).sqrt_().add_(group["epsilon"])
             parameter.sub_(rate * state["mean"] / root)
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
