@@ -39,6 +39,8 @@ class AttentionGenerator(nn.Module):
         num_masks: Attention masks n, the background's included.
         copies_input: Whether the last mask copies the input; otherwise n contents are generated.
         channels: Of the images of source and target, equal where the input is copied.
+        interpolates: Whether sides are doubled by bilinear interpolation and a convolution, in
+            place of a transposed convolution.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class AttentionGenerator(nn.Module):
         num_masks: int,
         copies_input: bool,
         channels: tuple[int, int] = (3, 3),
+        interpolates: bool = False,
     ) -> None:
         super().__init__()
         self.copies_input, (inputs, self.outputs) = copies_input, channels
@@ -56,8 +59,8 @@ class AttentionGenerator(nn.Module):
         self.encoder = ResNetEncoder(width, num_blocks, inputs=inputs)
         if self.num_contents:
             head = ConvLayer(width, self.outputs * self.num_contents, 7, activation=nn.Tanh())
-            self.content = decoder(width, head)
-        self.attention = decoder(width, nn.Conv2d(width, num_masks, 1))
+            self.content = decoder(width, head, blur=interpolates)
+        self.attention = decoder(width, nn.Conv2d(width, num_masks, 1), blur=interpolates)
 
     def layers(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
         """Give content (batch, contents, outputs, height, width), attention (batch, n, ...).

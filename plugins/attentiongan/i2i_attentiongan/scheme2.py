@@ -52,6 +52,8 @@ class AttentionGANConfig:
         num_masks: Attention masks n >= 1, the background's included; n = 1 is the identity.
         background: ``input``: the last mask copies the input; ``generated``: it has a content too
             (the authors' geometric variant).
+        upsampling: How decoders double their sides: ``transposed`` convolutions (the authors'), or
+            ``bilinear`` interpolation before a convolution.
         generator_width: Channels of the generator's first layer.
         discriminator_width: Channels of the discriminator's first layer.
         num_blocks: Residual blocks of the generator.
@@ -68,6 +70,7 @@ class AttentionGANConfig:
 
     num_masks: int = at_least(1, 10)
     background: Literal["input", "generated"] = "input"
+    upsampling: Literal["transposed", "bilinear"] = "transposed"
     generator_width: int = at_least(1, 64)
     discriminator_width: int = at_least(1, 64)
     num_blocks: int = at_least(0, 9)
@@ -86,6 +89,8 @@ class AttentionGANConfig:
         check_limits(self)
         if self.background not in ("input", "generated"):
             raise ValueError(f"background is {self.background!r}; possible: input, generated")
+        if self.upsampling not in ("transposed", "bilinear"):
+            raise ValueError(f"upsampling is {self.upsampling!r}; possible: transposed, bilinear")
 
 
 ABLATIONS = {
@@ -98,6 +103,12 @@ ABLATIONS = {
         "What stands behind the foreground: the input, or a content as in the geometric variant",
         "background",
         tuple(Variation(kind, {"background": kind}) for kind in ("input", "generated")),
+    ),
+    "upsampling": Ablation(
+        "How decoders double their sides: transposed convolutions leave a pattern of 4x4 px, which "
+        "attention takes for where to copy",
+        "upsampling",
+        tuple(Variation(kind, {"upsampling": kind}) for kind in ("transposed", "bilinear")),
     ),
     "losses": Ablation(
         "Scheme II with and without identity and cycle loss",
@@ -175,6 +186,7 @@ class AttentionGAN(Model):
             num_masks=self.config.num_masks,
             copies_input=copies_input,
             channels=(inputs, outputs),
+            interpolates=self.config.upsampling == "bilinear",
         )
         if self.config.num_masks == 1:  # a softmax over one mask is 1, whatever precedes it
             generator.attention.requires_grad_(False)

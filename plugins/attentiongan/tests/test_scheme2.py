@@ -229,7 +229,23 @@ def test_damaged_generators_are_refused_by_name(numbers, tmp_path, name, tensor,
         AttentionGAN.from_official(folder)
 
 
-@pytest.mark.parametrize("changes", [{"num_masks": 0}, {"background": "blue"}])
+@pytest.mark.parametrize(("interpolates", "is_even"), [(True, True), (False, False)])
+def test_only_transposed_convolutions_tell_pixels_of_an_even_image_apart(interpolates, is_even):
+    torch.manual_seed(0)
+    generator = AttentionGenerator(
+        4, 1, num_masks=3, copies_input=True, interpolates=interpolates
+    ).double()
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter)
+    content, attention = generator.layers(torch.full((1, 3, 64, 64), 0.3, dtype=torch.float64))
+    inner = torch.cat([content.flatten(1, 2), attention], dim=1)[..., 24:40, 24:40]
+    off = (inner - inner.mean(dim=(2, 3), keepdim=True)).abs().max().item()
+    assert (off < 1e-9) == is_even
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_masks": 0}, {"background": "blue"}, {"upsampling": "nearest"}]
+)
 def test_impossible_configurations_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         AttentionGANConfig(**changes)
