@@ -17,8 +17,11 @@ from i2i_attentiongan.networks import AttentionGenerator
 from i2i_attentiongan.scheme2 import AttentionGAN
 from i2i_baselines import unit
 from i2i_baselines.cyclegan import CycleGAN
+from i2i_baselines.drit.model import DRIT
+from i2i_baselines.munit.model import MUNIT
 from i2i_baselines.ugatit import networks as ugatit
 from i2i_baselines.ugatit.model import UGATITLight
+from reference_styles import ReferenceDRIT, ReferenceMUNIT
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -299,4 +302,6 @@ REFERENCES: dict[str, tuple[type[Model], type[Model]]] = {  # the model, and its
     "cyclegan": (CycleGAN, ReferenceCycleGAN),
     "unit": (unit.UNIT, ReferenceUNIT),
     "ugatit-light": (UGATITLight, ReferenceUGATITLight),
+    "munit": (MUNIT, ReferenceMUNIT),
+    "drit": (DRIT, ReferenceDRIT),
 }

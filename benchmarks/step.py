@@ -55,6 +55,7 @@ from i2i_bench.training.start import place_model  # noqa: E402
 
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
 MODELS = tuple(REFERENCES)
+OF_STYLES = {"munit": (128, 1), "drit": (216, 2)}  # their sizes and batches: DRIT needs 212 px
 TOLERANCE = 1e-3  # of the losses of a first step in fp32, relative
 SAME_GRADIENT = 5e-2  # of the gradients of a first step in fp32, relative: benchmarks/README.md
 
@@ -98,7 +99,8 @@ def cpu_plans() -> dict[str, list[Row]]:
     ways = (("fp32", ""), ("fp32", best), ("bf16", best))
     others = (("fp32", "channels-last"), ("fp32", "compile,fused"), ("bf16", "channels-last,fused"))
     return {
-        "models": [Row(m, 128, 1, p, modes) for m in MODELS for p, modes in ways],
+        "models": [Row(m, 128, 1, p, w) for m in MODELS if m not in OF_STYLES for p, w in ways],
+        "styles": [Row(m, *of, p, modes) for m, of in OF_STYLES.items() for p, modes in ways],
         "modes": [Row(a, 128, 1, p, modes) for p, modes in others],
         "resolutions": [Row(a, s, 1, "fp32", best) for s in (64, 128, 256)],
         "batches": [Row(a, 128, b, "fp32", best) for b in (1, 2, 4)],
@@ -111,18 +113,21 @@ def gradient_plan(device: torch.device) -> list[Row]:
     ways = ["", "channels-last"]
     if device.type == "cuda":
         ways.append(",".join(BEST["cuda"].names()))
-    return [Row(m, 128, b, "fp32", modes) for m in MODELS for b in (1, 2) for modes in ways]
+    sides = {m: OF_STYLES.get(m, (128, 1))[0] for m in MODELS}
+    return [Row(m, sides[m], b, "fp32", modes) for m in MODELS for b in (1, 2) for modes in ways]
 
 
 def cuda_plans() -> dict[str, list[Row]]:
     """Give what is measured on a GPU, by table."""
     a, c = "attentiongan", "cyclegan"
     best = ",".join(BEST["cuda"].names())
-    models = [Row(m, 256, 1, p, best) for m in MODELS for p in ("fp32", "tf32", "bf16")]
+    kinds = ("fp32", "tf32", "bf16")
+    models = [Row(m, 256, 1, p, best) for m in MODELS if m not in OF_STYLES for p in kinds]
     models += [Row(m, 256, 4, "bf16", best) for m in (a, c)]
     less = ("", "fused", "fused,capture", "fused,capture,tune", "channels-last,fused,capture,tune")
     return {
         "gpu-models": models,
+        "gpu-styles": [Row(m, *of, p, best) for m, of in OF_STYLES.items() for p in kinds],
         "gpu-modes": [Row(a, 256, 1, "bf16", modes) for modes in less],
         "gpu-batches": [Row(m, 256, b, "bf16", best, None, True) for m in (a, c) for b in (8, 16)],
         "gpu-resolutions": [Row(a, s, 1, "bf16", best, None, True) for s in (128, 256, 512)],
@@ -137,6 +142,8 @@ def build(row: Row) -> Model:
     changes: dict[str, Any] = {} if row.masks is None else {"num_masks": row.masks}
     if row.model == "ugatit-light":
         changes |= {"light": True, "image_size": row.size}
+    if row.model == "drit":
+        changes["content_interval"] = 1  # each step trains all networks
     return model_class(model_class.Config(**changes))
 
 
@@ -376,7 +383,8 @@ def in_turn(name: str, steps: int) -> None:
     A machine that is faster in one minute than in the next is so for all of them.
     """
     best = ",".join(BEST["cpu"].names())
-    rows = [Row(name, 128, 1, "fp32", modes) for modes in ("reference", "", best)]
+    size, batch = OF_STYLES.get(name, (128, 1))
+    rows = [Row(name, size, batch, "fp32", modes) for modes in ("reference", "", best)]
     for row in rows[1:]:
         require_same_gradients(row, gradient_difference(row, torch.device("cpu")))
     found: dict[Row, list[float]] = {row: [] for row in rows}
@@ -395,7 +403,8 @@ def in_turn(name: str, steps: int) -> None:
             for row, step in ways:
                 found[row] += timed(step, row, device, 1)
     print(f"{device_name(device)}, {steps} steps of each\n")
-    print(f"| {name}, 128 px, batch 1, fp32 | s/step | reference time / time |\n|:--|--:|--:|")
+    print(f"| {name}, {size} px, batch {batch}, fp32 | s/step | reference time / time |")
+    print("|:--|--:|--:|")
     reference = statistics.median(found[rows[0]])
     for row, seconds in found.items():
         middle = statistics.median(seconds)

@@ -11,11 +11,13 @@ import torch
 GIB = 2**30
 TITLES = {
     "models": "Models on a processor",
+    "styles": "Models that draw styles, on a processor",
     "modes": "Other modes on a processor",
     "resolutions": "Resolution, on a processor",
     "batches": "Batch, on a processor",
     "masks": "Number of masks, on a processor",
     "gpu-models": "Models on a GPU",
+    "gpu-styles": "Models that draw styles, on a GPU",
     "gpu-modes": "Other modes on a GPU",
     "gpu-batches": "Batch, on a GPU",
     "gpu-resolutions": "Resolution, on a GPU",

@@ -238,6 +238,7 @@ def test_only_transposed_convolutions_tell_pixels_of_an_even_image_apart(interpo
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter)
     content, attention = generator.layers(torch.full((1, 3, 64, 64), 0.3, dtype=torch.float64))
+    assert content is not None
     inner = torch.cat([content.flatten(1, 2), attention], dim=1)[..., 24:40, 24:40]
     off = (inner - inner.mean(dim=(2, 3), keepdim=True)).abs().max().item()
     assert (off < 1e-9) == is_even
