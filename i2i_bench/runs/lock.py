@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from i2i_bench.system.files import lock_file, make_folders
-from i2i_bench.system.messages import printable
+from i2i_bench.system.messages import printable, shown_seconds
 
 BEAT_SECONDS = 10.0  # between two signs of life
 IN_PROGRESS = " is in progress: "  # how a launcher recognises this failure
@@ -56,7 +56,7 @@ class Owner:
     token: str
 
     def __str__(self) -> str:
-        age = _age(time.time() - self.since)
+        age = shown_seconds(time.time() - self.since)
         return f"process {self.process} on {printable(self.host)}, for {age}"
 
 
@@ -231,11 +231,3 @@ def _born(process: int) -> str:
     except OSError:
         return ""
     return text.rpartition(")")[2].split()[19]  # field 22; the name before it may hold anything
-
-
-def _age(seconds: float) -> str:
-    """Say how long something lasts."""
-    minutes = max(0, int(seconds)) // 60
-    if minutes < 1:
-        return "less than a minute"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

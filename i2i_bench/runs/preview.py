@@ -15,6 +15,7 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs.find import recorded_already, recorded_run
 from i2i_bench.runs.job import Job, expect_memory
 from i2i_bench.runs.said import said_of_shape, said_of_task
+from i2i_bench.system.messages import shown_seconds
 from i2i_bench.tasks.validation import TEST
 from i2i_bench.training import memory
 from i2i_bench.training.settings import without_memory
@@ -103,5 +104,5 @@ def expected_time(job: Job, places: Places) -> str:
             continue
         if other.settings == job.plain_settings() and other.images_per_second:
             seconds = job.settings.budget / other.images_per_second
-            return f"{seconds:.0f} s of training, as {path.stem} on {other.device}"
+            return f"{shown_seconds(seconds)} of training, as {path.stem} on {other.device}"
     return "unknown until one seed of this run is recorded"

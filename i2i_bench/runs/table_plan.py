@@ -22,7 +22,7 @@ from i2i_bench.runs.provenance import device_name
 from i2i_bench.runs.table_cells import PlannedCell, Training, facts_of, planned_cells
 from i2i_bench.scoring.features.inception import RECIPES
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, find_protocol
-from i2i_bench.system.messages import near, shown_bytes
+from i2i_bench.system.messages import near, shown_bytes, shown_seconds
 from i2i_bench.training import memory
 
 UNKNOWN = "not known"
@@ -210,20 +210,13 @@ class _Speeds:
         for record in self._records:
             if record.model == job.run.model and _speed_settings(record.settings) == wanted:
                 assert record.images_per_second
-                return _duration(job.settings.budget / record.images_per_second)
+                return shown_seconds(job.settings.budget / record.images_per_second)
         return UNKNOWN
 
 
 def _speed_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """Keep the settings on which the speed depends."""
     return {key: value for key, value in settings.items() if key != "budget"}
-
-
-def _duration(seconds: float) -> str:
-    """Write a time for people."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _missing_weights(cells: Sequence[PlannedCell]) -> list[str]:

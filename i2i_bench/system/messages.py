@@ -79,3 +79,10 @@ def shown_bytes(number: int) -> str:
     """Write a size for people, such as "1.50 GiB" or "3.25 MiB"."""
     unit, name = (2**30, "GiB") if number >= 2**30 / 10 else (2**20, "MiB")
     return f"{number / unit:.2f} {name}"
+
+
+def shown_seconds(number: float) -> str:
+    """Write a duration for people, such as "90 s", "15 min" or "2.5 h"; a negative one as "0 s"."""
+    if number < 120:
+        return f"{max(0, number):.0f} s"
+    return f"{number / 60:.0f} min" if number < 7200 else f"{number / 3600:.1f} h"

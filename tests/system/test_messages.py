@@ -363,3 +363,11 @@ def test_help_that_cannot_be_printed_is_a_sentence():
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7140, "119 min"), (7200, "2.0 h")],
+)
+def test_durations_are_written_in_the_unit_that_people_would_choose(seconds, text):
+    assert messages.shown_seconds(seconds) == text
