@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from i2i_baselines.official.tensorflow import find_rewritten, split_networks
+from torch import Tensor
+
+from i2i_baselines.official.tensorflow import channels_first, find_rewritten
 from i2i_bench import official
 
 NETWORKS = {  # theirs are named after the generator: A_g translates a to b, and A_d judges b
@@ -16,7 +19,6 @@ NETWORKS = {  # theirs are named after the generator: A_g translates a to b, and
     "A_d": "discriminators.b",
     "B_d": "discriminators.a",
 }
-NAME = r"([AB]_[gd])_(\w+)/(\w+)"  # network, layer, leaf
 LEAVES = {
     **{"w": "weight", "biases": "bias", "scale": "weight", "center": "bias"},
     **{"Matrix": "weight", "bias": "bias"},
@@ -51,9 +53,7 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         ValueError: For TensorFlow's own file, with what to do; if the file is missing or damaged,
             or its tensors are not those of DualGAN.
     """
-    state = official.read_state_dict(find_rewritten(path, REWRITE))
-    split = split_networks(state, NETWORKS, title="DualGAN", pattern=NAME, leaves=LEAVES)
-    networks = {name: _lay_out(each) for name, each in split.items()}
+    networks = _split(official.read_state_dict(find_rewritten(path, REWRITE)))
     facts = infer_facts(networks)
     parts = []
     for name, state in networks.items():
@@ -69,20 +69,38 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
     return facts, parts
 
 
-def _lay_out(state: official.StateDict) -> official.StateDict:
-    """Turn the weight of a linear layer (inputs, outputs) to ours.
+def _split(state: official.StateDict) -> dict[str, official.StateDict]:
+    """Give each network's tensors in our layout, by names such as ``e1_conv.weight``."""
+    split: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.tensors.items():
+        match = re.fullmatch(r"([AB]_[gd])_(\w+)/(\w+)", name)
+        if not match or match[3] not in LEAVES:
+            raise ValueError(f"{state.source} has {name[:80]!r}, which is no variable of DualGAN")
+        split.setdefault(match[1], {})[f"{match[2]}.{LEAVES[match[3]]}"] = tensor
+    for name in ("A_g", "B_g"):
+        if name not in split:
+            raise ValueError(f"{state.source} lacks the generator {name}")
+    return {
+        name: official.StateDict(f"{state.source}, {name},", _lay_out(split[name]))
+        for name in NETWORKS
+        if name in split
+    }
+
+
+def _lay_out(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn weights (height, width, inputs, outputs) to ours; transposed ones have those reversed.
 
     TensorFlow flattens (height, width, channels) before a linear layer, and we channels first.
     """
-    tensors = dict(state.tensors)
+    found = channels_first(tensors)
     head = f"{LINEAR}.weight"
-    last = tensors.get("h3_1_conv.weight")
-    if head in tensors and tensors[head].ndim == 2 and last is not None and len(last):
-        side = math.isqrt(len(tensors[head]) // len(last))
-        if side * side * len(last) == len(tensors[head]):
-            square = tensors[head].reshape(side, side, len(last), -1)
-            tensors[head] = square.permute(3, 2, 0, 1).flatten(1)
-    return official.StateDict(state.source, tensors)
+    last = found.get("h3_1_conv.weight")
+    if head in found and found[head].ndim == 2 and last is not None and len(last):
+        side = math.isqrt(len(found[head]) // len(last))
+        if side * side * len(last) == len(found[head]):
+            square = found[head].reshape(side, side, len(last), -1)
+            found[head] = square.permute(3, 2, 0, 1).flatten(1)
+    return found
 
 
 def _swap_channels(state: official.StateDict, *, is_generator: bool) -> official.StateDict:

@@ -1,4 +1,4 @@
-"""Find and lay out the variables of a TensorFlow program, once they are in a torch file."""
+"""Find the variables of a TensorFlow program, once they are in a torch file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
-
-from i2i_bench import official
 
 
 def find_rewritten(path: Path, rewrite: str) -> Path:
@@ -36,42 +34,6 @@ def find_rewritten(path: Path, rewrite: str) -> Path:
             f"{path} holds {len(found)} files .pt or .pth; one of all variables is needed"
         )
     return path if path.is_file() else found[0]
-
-
-def split_networks(
-    state: official.StateDict,
-    networks: Mapping[str, str],
-    *,
-    title: str,
-    pattern: str,
-    leaves: Mapping[str, str],
-) -> dict[str, official.StateDict]:
-    """Give each network's tensors in our layout, by names of layers such as ``conv1.weight``.
-
-    Args:
-        state: All variables by their names.
-        networks: Ours by their names; generators must be there, discriminators may.
-        title: The model's, for messages.
-        pattern: Of a whole name, with groups for network, layer and leaf.
-        leaves: Our names of weights and biases by theirs.
-
-    Raises:
-        ValueError: If a variable is none of the model's, or a generator is missing.
-    """
-    split: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.tensors.items():
-        match = re.fullmatch(pattern, name)
-        if not match or match[3] not in leaves:
-            raise ValueError(f"{state.source} has {name[:80]!r}, which is no variable of {title}")
-        split.setdefault(match[1], {})[f"{match[2]}.{leaves[match[3]]}"] = tensor
-    for name in sorted(networks):
-        if networks[name].startswith("generators.") and name not in split:
-            raise ValueError(f"{state.source} lacks the generator {name}")
-    return {
-        name: official.StateDict(f"{state.source}, {name},", channels_first(split[name]))
-        for name in networks
-        if name in split
-    }
 
 
 def channels_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
