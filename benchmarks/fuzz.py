@@ -52,6 +52,7 @@ TARGETS = {
     "notes": Fuzzed(readers.read_notes, sound.sound_notes, hostile.change_json),
     "setting": Fuzzed(readers.read_setting, sound.sound_settings),
     "image": Fuzzed(readers.read_image, sound.sound_images),
+    "deep": Fuzzed(readers.read_deep, sound.sound_deep_images),
     "mask": Fuzzed(readers.read_mask, sound.sound_masks),
     "images": Fuzzed(readers.read_images, sound.sound_zips, hostile.change_archive),
     "task-file": Fuzzed(readers.read_task_file, sound.sound_task_files, hostile.change_lines),

@@ -85,6 +85,19 @@ def read_image(content: bytes, folder: Path) -> None:
         image_file.read_image(folder / "x.png", io.BytesIO(content), is_plain=is_plain)
 
 
+def read_deep(content: bytes, folder: Path) -> None:
+    """Decode an image of 16-bit grey values whose domain has a range."""
+    from i2i_bench.tasks import image_file, pixel_format
+
+    (folder / "x.png").write_bytes(content)
+    for low, high in ((0, 65535), (100, 4095)):
+        pixels = pixel_format.PixelFormat(1, (low, high))
+        image = image_file.read_image(folder / "x.png", pixels=pixels)
+        lowest, highest = image.getextrema()
+        if not low <= lowest <= highest <= high:  # also where any is not a number
+            raise Found(f"values of {lowest} to {highest} are beyond {low} to {high}")
+
+
 def read_mask(content: bytes, folder: Path) -> None:
     """Decode the mask of an object."""
     from i2i_bench.tasks import image_file

@@ -148,6 +148,20 @@ def sound_images() -> list[bytes]:
     return found
 
 
+def sound_deep_images() -> list[bytes]:
+    """Give an image of 16-bit grey values in each format."""
+    import numpy as np
+    from PIL import Image
+
+    found = []
+    values = np.arange(192, dtype=np.uint16).reshape(12, 16) * 341
+    for form, compression in (("PNG", None), ("TIFF", "raw"), ("TIFF", "tiff_lzw")):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, form, compression=compression)
+        found.append(file.getvalue())
+    return found
+
+
 def sound_masks() -> list[bytes]:
     """Give a black and white image in each format and some modes."""
     from PIL import Image

@@ -23,8 +23,8 @@ from i2i_bench.training.checkpoint_file import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 TARGETS = (
-    *("record", "external", "notes", "setting", "image", "mask", "images", "results"),
-    *("archive", "checkpoint", "official", "weights", "metadata", "parquet", "hub"),
+    *("record", "external", "notes", "setting", "image", "deep", "mask", "images"),
+    *("results", "archive", "checkpoint", "official", "weights", "metadata", "parquet", "hub"),
     *("task-file", "name-list"),
 )
 
