@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["masks", "evolution", "styles", "comparison"]))
+@click.argument(
+    "kind", type=click.Choice(["masks", "evolution", "styles", "comparison", "scatter"])
+)
 @click.argument("wanted", metavar="RUN...", nargs=-1)
 @click.option(
     "--task",
-    help="Task of an import, or where a folder is now; for comparison, all of its finished runs.",
+    help="Task of an import, or where a folder is now; for comparison, all of its finished runs; "
+    "for scatter, all of its records.",
 )
 @click.option(
     "--direction", "directions", multiple=True, help="Such as a2b; default: all. Repeatable."
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Output folder; default: the run's, or the task's for comparison.",
+    help="Output folder; default: the run's, or the task's for comparison and scatter.",
 )
 @RESULTS
 @RUNS
@@ -65,7 +68,8 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
     """Draw finished RUNs: masks and contents, attention over training, styles, or side by side.
 
     Masks show 0 as black and 1 as white. Styles are inputs by outputs, and inputs by examples,
-    as the model has them. Figures are one column wide, 3.5 in.
+    as the model has them. Figures are one column wide, 3.5 in. A scatter is two columns wide: each
+    recorded model of a task at its preset, its quality against its parameters and its training.
 
     \b
     Example:
@@ -73,7 +77,11 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
       i2i-bench figure evolution stripes/attentiongan+preset=small/seed0 --direction a2b
       i2i-bench figure styles stripes/my-styles/seed0 --outputs 8
       i2i-bench figure comparison --task stripes --format svg
+      i2i-bench figure scatter --task stripes
     """
+    if kind == "scatter":
+        _scatter(wanted, options)
+        return
     if not wanted and not (kind == "comparison" and options["task"]):
         raise click.UsageError("a RUN is needed, or comparison --task TASK")
     if kind == "evolution" and options["names"]:
@@ -90,6 +98,30 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
         for suffix in dict.fromkeys(options["formats"]):
             path = stem.with_name(f"{stem.name}.{suffix}")
             mosaic.draw_mosaic(found.blocks, path, caption=found.caption)
+            click.echo(f"wrote {path}")
+
+
+def _scatter(wanted: Sequence[str], options: dict[str, Any]) -> None:
+    from i2i_bench.records import record
+    from i2i_bench.report import leaderboard as board
+    from i2i_bench.report.figures import scatter
+    from i2i_bench.tasks import catalogue
+
+    if wanted or not options["task"]:
+        raise click.UsageError("scatter is of all records of a task: scatter --task TASK")
+    for name in ("directions", "names", "count", "outputs", "examples"):
+        if options[name]:
+            raise click.UsageError("scatter takes --task, --format and --output only")
+    task = catalogue.task_name_of(options["task"], options["data"])
+    record.require_results(options["results"])
+    groups = scatter.scatter_groups(board.tabulate(record.read_records(options["results"]), task))
+    if not groups:
+        raise click.ClickException(f"no record of {task} has a model at its preset to show")
+    folder = options["output"] or options["runs"] / task
+    for name, tables in groups.items():
+        for suffix in dict.fromkeys(options["formats"]):
+            path = folder / f"{name}.{suffix}"
+            scatter.draw_scatter(tables, path)
             click.echo(f"wrote {path}")
 
 

@@ -116,7 +116,7 @@ def _panel(
             fillstyle=FILLS[number // len(rcParams["axes.prop_cycle"]) % len(FILLS)],
         )
     if column.key == table.columns[0].key:
-        _draw_identity(axes, table, column)
+        draw_identity(axes, table, column)
 
 
 def _legend_columns(labels: Sequence[str]) -> int:
@@ -138,7 +138,7 @@ def _label(tables: Sequence[Table], column: Column, rest: tuple[str, ...]) -> st
     return named or ("mean ± standard deviation over seeds" if has_spread else "one seed")
 
 
-def _draw_identity(axes: Axes, table: Table, column: Column) -> None:
+def draw_identity(axes: Axes, table: Table, column: Column) -> None:
     """Show where the unchanged source stands."""
     for row in table.rows:
         if row.kind == "identity" and column.key in row.stats:
