@@ -93,7 +93,7 @@ def read_deep(content: bytes, folder: Path) -> None:
     for low, high in ((0, 65535), (100, 4095)):
         pixels = pixel_format.PixelFormat(1, (low, high))
         image = image_file.read_image(folder / "x.png", pixels=pixels)
-        lowest, highest = image.getextrema()
+        lowest, highest = map(float, image.getextrema())  # pyright: ignore[reportArgumentType] - one channel
         if not low <= lowest <= highest <= high:  # also where any is not a number
             raise Found(f"values of {lowest} to {highest} are beyond {low} to {high}")
 
