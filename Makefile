@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
+export PYTHONDONTWRITEBYTECODE :=# or each of the many processes of the tests compiles the project anew
+
 .PHONY: help install format lint types test demo leaderboard docs
 
 help:  ## this list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import math
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         room = math.ceil(len(items) / count) - len(hand)
         dealt += [*hand, *itertools.islice(rest, max(room, 0))]
     items[:] = [*dealt, *rest]
+
+
+def pytest_collection_finish() -> None:
+    """Have no collection of garbage look through what was imported and collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench.data.augment import draw_turns, turned_crop
 from i2i_bench.data.training_images import TrainingImages
@@ -59,6 +60,7 @@ def test_angles_and_factors_fill_their_ranges():
 
 def test_masks_turn_with_their_images():
     task = catalogue.find_task("morph", None)  # pyright: ignore[reportArgumentType] - made here
+    task = with_few_images(task, 64)
     given = Settings(None, 4, 8, 32, 32, rotation=45.0, rescale=0.2, instances=3)
     turned = TrainingImages(task, given, 0, needs=Needs(masks="required")).batch(0, 64)
     assert turned.masks is not None
@@ -72,8 +74,8 @@ def test_masks_turn_with_their_images():
                 assert (deviation < 0.02).float().mean() > 0.4
 
 
-def test_without_rotation_and_rescale_nothing_is_resampled():
-    task = catalogue.find_task("stripes", None)  # pyright: ignore[reportArgumentType] - made here
+def test_without_rotation_and_rescale_nothing_is_resampled(pairs):
+    task = catalogue.find_task(str(pairs), pairs)
     plain = Settings(None, 4, 8, 32, 32)
     one, other = (TrainingImages(task, each, 0).batch(0, 4) for each in (plain, SETTINGS))
     levels = (one.images["a"] + 1) * 127.5

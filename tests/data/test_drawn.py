@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench.data.drawn import BLOCK, DrawnDomains
 from i2i_bench.data.training_images import TrainingImages
@@ -12,6 +13,7 @@ from i2i_bench.tasks import catalogue
 
 NAMES = ("plain", "cold", "striped", "cross")
 NEEDS = Needs(drawn_domains="required")
+COUNT = 64  # images of a domain
 
 
 def test_every_step_has_two_different_domains_and_all_pairs_come_alike():
@@ -48,6 +50,7 @@ def test_another_seed_draws_other_domains():
 @pytest.fixture(scope="module")
 def images():
     task = catalogue.find_task("shapes-domains", None)  # pyright: ignore[reportArgumentType] - made
+    task = with_few_images(task, len(NAMES) * COUNT)  # which come in turn
     return TrainingImages(task, Settings(None, 4, 4000, 32, 32), 0, needs=NEEDS)
 
 
@@ -61,14 +64,14 @@ def test_a_batch_has_the_domains_of_its_step_and_no_labels(images):
 
 def test_each_image_of_a_domain_is_seen_once_before_any_is_seen_again(images):
     seen = {name: [] for name in NAMES}
-    for step in range(1100):  # about 550 steps of 4 images a domain
+    for step in range(100):  # about 50 steps of 4 images a domain
         batch = images.batch(4 * step, 4)
         assert batch.names is not None
         for name, files in batch.names.items():
             seen[name] += files
     for files in seen.values():
-        assert len(files) > 2000
-        assert len(set(files[:1000])) == len(set(files[1000:2000])) == 1000
+        assert len(files) > 2 * COUNT
+        assert len(set(files[:COUNT])) == len(set(files[COUNT : 2 * COUNT])) == COUNT
 
 
 def test_processes_that_share_a_step_see_the_images_of_one(images):

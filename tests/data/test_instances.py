@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench.data import test_set
 from i2i_bench.data.instances import decode_instances
@@ -13,6 +14,7 @@ from i2i_bench.tasks import catalogue
 from i2i_bench.tasks.task import TaskMasks
 
 MORPH = catalogue.find_task("morph", None)  # pyright: ignore[reportArgumentType] - made here
+FEW = with_few_images(MORPH, 100)
 
 
 def squares(*sides, shape=(8, 12)):
@@ -60,8 +62,8 @@ def test_masks_after_translation_keep_the_order_of_those_before():
 
 
 def test_training_masks_are_cropped_and_mirrored_with_their_images():
-    task, settings = MORPH, Settings(None, 4, 8, 40, 32, instances=3)
-    images = TrainingImages(task, settings, 0, needs=Needs(masks="optional"))
+    settings = Settings(None, 4, 8, 40, 32, instances=3)
+    images = TrainingImages(FEW, settings, 0, needs=Needs(masks="optional"))
     batch = images.batch(0, 200)
     assert batch.masks is not None
     masks = batch.masks["a"]
@@ -77,7 +79,7 @@ def test_training_masks_are_cropped_and_mirrored_with_their_images():
 
 
 def test_a_model_that_needs_no_masks_gets_none():
-    batch = TrainingImages(MORPH, Settings(None, 4, 8, 32, 32, instances=3), 0).batch(0, 2)
+    batch = TrainingImages(FEW, Settings(None, 4, 8, 32, 32, instances=3), 0).batch(0, 2)
     assert batch.masks is None
 
 
@@ -99,7 +101,7 @@ def test_test_masks_and_their_truth_are_of_the_same_instances():
 @pytest.mark.parametrize("instances", [0, 2])
 def test_masks_that_are_optional_are_given_if_there_are_to_be_some(instances):
     settings = Settings(None, 2, 8, 32, 32, instances=instances)
-    task, needs = MORPH, Needs(masks="optional")
+    task, needs = FEW, Needs(masks="optional")
     batches = [
         TrainingImages(task, settings, 0, needs=needs).batch(0, 2),
         make_batch(needs, task, settings, lambda what, domain, shape: torch.zeros(shape)),

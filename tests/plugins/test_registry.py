@@ -190,8 +190,7 @@ def counted_once():
         yield
 
 
-@pytest.mark.usefixtures("counted_once")
-@pytest.mark.parametrize(
+each_fault = pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'"),
@@ -216,15 +215,25 @@ def counted_once():
         ),
     ],
 )
+
+
+@each_fault
 def test_broken_model_is_listed_with_its_reason_and_breaks_nothing_else(cli, install, text, reason):
     install("third", "i2i_third:Third", text)
     assert {"third", "cyclegan"} <= set(listed(cli("models")))
     assert reason in cli("models", "third", code=1)
+    assert "parameters" in cli("models", "cyclegan")
+
+
+@pytest.mark.slow  # every installed model is counted
+@pytest.mark.usefixtures("counted_once")
+@each_fault
+def test_broken_model_is_described_by_its_reason_beside_the_others(cli, install, text, reason):
+    install("third", "i2i_third:Third", text)
     detail = cli("models", "--detail")
     assert "third\n  broken: model " in detail
     assert reason in detail
     assert "CycleGAN: Jun-Yan Zhu" in detail
-    assert "parameters" in cli("models", "cyclegan")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +272,6 @@ def test_broken_model_cannot_run_and_others_can(cli, install, tiny):
     assert "/cyclegan+preset=tiny/" in cli("run", "--model", "cyclegan", *arguments)
 
 
-@pytest.mark.usefixtures("counted_once")
 def test_two_models_of_one_name_are_refused_naming_both(cli, install, tiny):
     install("cyclegan", "i2i_third:Third", MODULE)
     arguments = ("--task", tiny, "--preset", "tiny", "--dry-run")
@@ -277,9 +285,14 @@ def test_two_models_of_one_name_are_refused_naming_both(cli, install, tiny):
         "two models are named 'cyclegan': of i2i-bench-baselines 0.1.0 and i2i-third 1.0; "
         "uninstall one"
     }
-    detail = cli("models", "--detail")
-    assert detail.count("two models are named 'cyclegan'") == 1
     assert "/attentiongan+preset=tiny/" in cli("run", "--model", "attentiongan", *arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("counted_once")
+def test_two_models_of_one_name_are_described_as_such_once(cli, install):
+    install("cyclegan", "i2i_third:Third", MODULE)
+    assert cli("models", "--detail").count("two models are named 'cyclegan'") == 1
 
 
 def test_impossible_name_is_refused(cli, install):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench import pretrained
 from i2i_bench.plugins import registry
@@ -34,11 +35,11 @@ TASKS = {
 }
 
 
-def job_of(name, task=None, **changes):
+def job_of(name, task=None, *, few=True):
     task = task or TASKS[name]
     found = catalogue.find_task(task, Path())
-    choices = Choices("tiny", changes, 8)
-    return plan.make_job(name, registry.load_model(name), (task, found), 0, choices)
+    named = (task, with_few_images(found) if few else found)
+    return plan.make_job(name, registry.load_model(name), named, 0, Choices("tiny", {}, 8))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_model_prepares_itself_once_with_the_batches_of_the_first_pass(
     def prepare(self, batches, random):
         assert not torch.is_grad_enabled()
         first, again = list(batches), list(batches)
-        assert len(first) == len(batches) == 500
+        assert len(first) == len(batches) == 8
         assert torch.equal(first[3].images["b"], again[3].images["b"])
         seen.append(Counter(name for batch in first for name in batch.names["a"]))
         self.statistics.values = torch.tensor([1.0, 2.0])
@@ -106,7 +107,7 @@ def test_a_model_prepares_itself_once_with_the_batches_of_the_first_pass(
         train(job_of("toy-prepared"), bench)
     train(job_of("toy-prepared"), dataclasses.replace(bench, report=quiet))
     assert len(seen) == 1
-    assert len(seen[0]) == 1000
+    assert len(seen[0]) == 16
     assert set(seen[0].values()) == {1}
     kept = last(job_of("toy-prepared"), bench)["state"]["statistics"]["values"]
     assert kept.tolist() == [1.0, 2.0]
@@ -189,7 +190,7 @@ def test_a_training_does_not_go_on_with_other_weights(toys, squeezenet, tmp_path
 
 @pytest.mark.slow
 def test_without_the_weights_a_finished_run_is_scored_and_translates(toys, squeezenet, bench, cli):
-    job = job_of("toy-perceptual", "stripes")
+    job = job_of("toy-perceptual", "stripes", few=False)  # the run is found again by its task
     first = record.read_record(execute_run(job, bench))
     squeezenet.unlink()
     again = find_job(str(job.run), bench.places)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench.data import test_set
 from i2i_bench.data.directions import directions_of
@@ -37,9 +38,8 @@ def make_job(name, data):
     needed = toy(model)
     two = "stripes-paired" if needed.paired else "stripes"
     task = "shapes-attributes" if needed.attributes else two
-    return plan.make_job(
-        name, model, (task, catalogue.find_task(task, data)), 0, Choices("tiny", {}, 8)
-    )
+    few = with_few_images(catalogue.find_task(task, data))
+    return plan.make_job(name, model, (task, few), 0, Choices("tiny", {}, 8))
 
 
 @pytest.fixture(scope="module")

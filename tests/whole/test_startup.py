@@ -30,16 +30,23 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs import bench, job, one_by_one, plan
 from i2i_bench.scoring import protocols
 
+class Enough(BaseException):
+    pass
+
 def report(stage, done, of, values):
     if stage == "train":
-        print(json.dumps(["", sorted({name.split(".")[0] for name in sys.modules})]))
-        raise SystemExit
+        raise Enough
 
 here = Path.cwd()
 places = Places(here / "results", here / "runs", here)
 shared = bench.Bench(places, [protocols.find_protocol("i2i")], torch.device("cpu"), report)
-jobs = plan.plan_runs([sys.argv[1]], [sys.argv[2]], [0], job.Choices("tiny", {}, 4), here)
-one_by_one.run_one_by_one(jobs, shared, force=False, say=lambda line: None)
+for each in plan.plan_runs(sys.argv[2:], [sys.argv[1]], [0], job.Choices("tiny", {}, 4), here):
+    try:
+        one_by_one.run_one_by_one([each], shared, force=False, say=lambda line: None)
+    except Enough:
+        continue
+    sys.exit("it was not told of a step")
+print(json.dumps(["", sorted({name.split(".")[0] for name in sys.modules})]))
 """
 
 
@@ -106,9 +113,8 @@ def test_table_of_the_paper_imports_no_torch(places, name):
     assert not modules & (HEAVY | {"numpy", "PIL"})
 
 
-@pytest.mark.parametrize("model", ["cyclegan", "attentiongan"])
 @pytest.mark.slow
-def test_training_takes_its_first_step_without_what_scores(places, tiny, model):
-    _, modules = _modules(TRAINING, model, str(tiny))
+def test_trainings_take_their_first_steps_without_what_scores(places, tiny):
+    _, modules = _modules(TRAINING, str(tiny), "cyclegan", "attentiongan")
     assert "torch" in modules
     assert not modules & (HEAVY - {"torch"})

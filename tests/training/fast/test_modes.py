@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import torch
+from few_images import with_few_images
 
 from i2i_bench.blocks.optimise import descend
 from i2i_bench.cli.main import main
@@ -334,7 +335,7 @@ def test_tensor_floats_are_of_cuda_and_end_with_the_training(cli, places):
 
 @pytest.fixture(scope="module")
 def job():
-    task = catalogue.find_task("stripes", Path())
+    task = with_few_images(catalogue.find_task("stripes", Path()))
     model_class = registry.load_model("cyclegan")
     return plan.make_job("cyclegan", model_class, ("stripes", task), 0, Choices("tiny", {}, 12))
 
