@@ -33,8 +33,9 @@ CARD = ModelCard(
         "training ends with the epoch of the 500,000th update of the generators.",
         "The presets small and tiny are narrower and shallower, those of the content "
         "discriminator above all: the authors' needs contents of 53 px, images of 212; in small, "
-        "images are halved once, contents are not normalised, attributes have two numbers, both "
-        "domains start from the same weights, and every step trains all networks.",
+        "images are halved once, contents are neither normalised nor kept near 0 (noise that is "
+        "added would drown them), attributes have two numbers, which a larger weight keeps near "
+        "N(0, 1), both domains start from the same weights, and every step trains all networks.",
     ),
     minimum_size=212,
     samples_interact=True,
