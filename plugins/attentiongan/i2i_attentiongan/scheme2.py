@@ -208,6 +208,8 @@ class AttentionGAN(Model):
                 discriminator_layers=2,
                 learning_rate=4e-4,
             )
+            if task.kind != "embedded":  # photographs (docs/findings.md): else it copies its source
+                config = dataclasses.replace(config, background="generated", upsampling="bilinear")
         else:
             config = AttentionGANConfig(
                 num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4

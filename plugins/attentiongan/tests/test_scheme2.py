@@ -245,6 +245,19 @@ def test_only_transposed_convolutions_tell_pixels_of_an_even_image_apart(interpo
 
 
 @pytest.mark.parametrize(
+    ("kind", "chosen"),
+    [
+        ("embedded", ("input", "transposed")),
+        ("folder", ("generated", "bilinear")),
+        ("catalogued", ("generated", "bilinear")),
+    ],
+)
+def test_small_generates_and_interpolates_where_images_are_not_synthetic(kind, chosen):
+    config = AttentionGAN.settings("small", dataclasses.replace(NOMINAL, kind=kind)).config
+    assert (config.background, config.upsampling) == chosen
+
+
+@pytest.mark.parametrize(
     "changes", [{"num_masks": 0}, {"background": "blue"}, {"upsampling": "nearest"}]
 )
 def test_impossible_configurations_are_refused(changes):
