@@ -1,5 +1,6 @@
 """The scatter of a task: its figures, points, and what is hollow."""
 
+import numpy as np
 import pytest
 from leaderboard_records import make
 from matplotlib.container import ErrorbarContainer
@@ -36,8 +37,8 @@ def points(axes):
     for container in axes.containers:
         assert isinstance(container, ErrorbarContainer)
         line = container.lines[0]
-        place = line.get_xdata()[0], line.get_ydata()[0]
-        found[container.get_label()] = (*map(float, place), line.get_fillstyle())
+        (place,) = np.asarray(line.get_xydata()).tolist()
+        found[container.get_label()] = (*place, line.get_fillstyle())
     return found
 
 
