@@ -206,10 +206,12 @@ class AttentionGAN(Model):
                 discriminator_width=16,
                 num_blocks=3,
                 discriminator_layers=2,
-                learning_rate=4e-4,
+                learning_rate=8e-4,
             )
             if task.kind != "embedded":  # photographs (docs/findings.md): else it copies its source
-                config = dataclasses.replace(config, background="generated", upsampling="bilinear")
+                config = dataclasses.replace(
+                    config, background="generated", upsampling="bilinear", learning_rate=4e-4
+                )
         else:
             config = AttentionGANConfig(
                 num_masks=3, generator_width=4, discriminator_width=4, num_blocks=1, pool_size=4
