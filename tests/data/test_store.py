@@ -18,6 +18,8 @@ from i2i_bench.runs.execute import execute_run
 from i2i_bench.runs.job import Choices, expect_memory
 from i2i_bench.scoring import protocols
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 FOLDER = Path("runs")
 GIB = 2**30
 HOLDER = """

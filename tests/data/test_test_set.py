@@ -27,6 +27,8 @@ from i2i_bench.tasks import catalogue, many_domains
 from i2i_bench.tasks.task import SPLITS, Reader, TaskImage
 from i2i_bench.tasks.two_domains import two_domain_task
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 RULE = ResizeRule(16)
 DOMAINS = ("happy", "neutral", "sad")
 

@@ -31,16 +31,11 @@ TOYS = (
     *("toy-staged", "toy-prepared", "toy-perceptual", "toy-heads", "toy-turned"),
 )
 SLOW = "gradients do not depend on the memory format"  # eight steps in float64
-COSTLY = {  # of several trainings
-    "resumes identically after save and load",
-    "chance comes from the seed",
-    "steps wait for nothing",
-}
 QUICK = ("cyclegan", "pix2pix", "stargan")  # a model of two domains, of pairs, of labels
 
 
 def is_slow(name, check):
-    return check == SLOW or (check in COSTLY and name not in QUICK)
+    return check == SLOW or name not in QUICK
 
 
 @pytest.mark.parametrize(
@@ -292,6 +287,7 @@ def test_a_refused_name_of_a_loss_lists_the_possible_ones():
 
 
 @pytest.mark.parametrize("name", TOYS)
+@pytest.mark.slow
 def test_toys_of_every_need_keep_the_contract(name, toys):
     model_class = toys[name]
     assert [r for r in contract.check_model(model_class, name) if r.reason] == []

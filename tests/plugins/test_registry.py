@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from i2i_bench.cli.main import main
 from i2i_bench.plugins import contract, describe
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 PYPROJECT = """\
 [build-system]
 requires = ["hatchling"]

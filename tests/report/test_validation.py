@@ -43,6 +43,7 @@ def copy(results, to):
     return Path(shutil.copy(results / ONE, results / to))
 
 
+@pytest.mark.slow
 def test_committed_records_are_valid():
     count, problems = validation.validate_results_in(RESULTS)
     assert problems == []

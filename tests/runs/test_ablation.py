@@ -19,6 +19,8 @@ from i2i_bench.report.figures import curves, style
 from i2i_bench.runs.ablation import LONGEST_NAME, Theme, declared, plan_ablation, product
 from i2i_bench.runs.job import Choices
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 # --- from records to tables
 
 

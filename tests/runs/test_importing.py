@@ -21,6 +21,8 @@ from i2i_bench.training.checkpoint_file import read_checkpoint
 from i2i_bench.training.loop import Schedule
 from i2i_bench.training.start import present
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 SCHEME1 = {f"{name}.pth": name for name in ("netG_A2B", "netG_B2A", "netD_A", "netD_B")}
 COMBOGAN = (*(f"G{i}" for i in range(6)), *(f"D{i}" for i in range(3)))

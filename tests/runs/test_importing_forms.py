@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 
 from i2i_bench.runs import importing
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 NAMES = ("G_A", "G_B")
 
 

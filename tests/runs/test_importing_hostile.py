@@ -10,6 +10,8 @@ from torch import nn
 
 from i2i_bench.plugins import registry
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
 
 

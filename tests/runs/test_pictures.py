@@ -14,6 +14,8 @@ from i2i_bench.report.figures import mosaic, style
 from i2i_bench.report.figures.mosaic import Block, Strip
 from i2i_bench.runs import pictures
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 TINY = "preset=tiny"
 
 

@@ -14,6 +14,8 @@ from i2i_bench.runs.table_plan import PlanRequest, plan_table
 from i2i_bench.runs.table_plan_text import plan_text, run_commands
 from i2i_bench.tasks import catalogue
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 
 def make_ar_faces(data):
     """Draw the four expressions of twenty persons, named as the AR faces are."""

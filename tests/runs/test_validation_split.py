@@ -16,6 +16,8 @@ from i2i_bench.runs.find import find_job
 from i2i_bench.runs.job import Choices
 from i2i_bench.training.checkpoint import latest_checkpoint
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 HELD = ("--split", "validation")
 CHOICES = Choices("tiny", split="validation")
 PLACES = Places(Path("results"), Path("runs"), Path("data"))

@@ -34,6 +34,8 @@ from i2i_bench.system.progress import quiet
 from i2i_bench.training import checkpoint
 from i2i_bench.training.checkpoint_file import read_checkpoint
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 TINY = ("run", "--model", "cyclegan", "--preset", "tiny", "--budget", 4)
 
 

@@ -21,6 +21,8 @@ from i2i_bench.scoring import submission
 from i2i_bench.tasks.image_file import read_image
 from i2i_bench.training.checkpoint_file import read_checkpoint
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("record", "external", "notes", "setting", "image", "deep", "mask", "images"),

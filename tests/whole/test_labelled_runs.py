@@ -30,6 +30,8 @@ from i2i_bench.training import checkpoint, loop
 from i2i_bench.training.loop import Schedule
 from i2i_bench.training.watch import Watch
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 MODELS = ("stargan", "attentiongan-multi")
 COLOURS = {"blue": (20, 60, 210), "green": (30, 190, 60), "red": (200, 40, 30)}
 TARGETS = ["+blue", "+green", "+red"]

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 RUNS = [
     ("toy-paired", "stripes-paired", ["a2b"]),
     ("toy-styled", "palette-paired", ["a2b"]),

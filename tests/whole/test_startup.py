@@ -10,6 +10,8 @@ import pytest
 from i2i_bench.records.ablation import AblationPlan
 from i2i_bench.report import ablation
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "scipy", "cleanfid", "lpips"}
 PROGRAM = """
 import json, sys

@@ -13,6 +13,8 @@ from i2i_bench.records.folders import Places
 from i2i_bench.runs.pictures import masks_figure
 from i2i_bench.runs.shown_images import Choice
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 MODELS = {"styled": "Styled", "dropping": "Dropping", "plain": "Plain"}
 TINY = "preset=tiny"
 SIDE = 36  # of test images; a cell of a figure is as large or larger

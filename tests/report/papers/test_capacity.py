@@ -17,6 +17,8 @@ from i2i_bench.plugins.registry import BrokenModel
 from i2i_bench.report.papers import layers, published, tables
 from i2i_bench.report.papers.capacity import capacity_table
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 # Trainable parameters of the networks built in torch 2.12.1, independently of our descriptions;
 # those of StarGAN, AttentionGAN-v1-multi, DiscoGAN, BicycleGAN and the latest ComboGAN are equal in
 # the authors' own modules. (of each network, times how many; in total)

@@ -29,6 +29,8 @@ from i2i_bench.runs import plan
 from i2i_bench.runs.job import Choices, Job
 from i2i_bench.tasks.catalogue import EMBEDDED
 
+pytestmark = pytest.mark.slow  # whole runs and commands
+
 COMMITTED = Path(__file__).parents[3] / "results"
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
 KEY = "i2i@1/a2b"
