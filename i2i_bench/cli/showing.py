@@ -68,8 +68,9 @@ def figure(kind: str, wanted: tuple[str, ...], **options: Any) -> None:
     """Draw finished RUNs: masks and contents, attention over training, styles, or side by side.
 
     Masks show 0 as black and 1 as white. Styles are inputs by outputs, and inputs by examples,
-    as the model has them. Figures are one column wide, 3.5 in. A scatter is two columns wide: each
-    recorded model of a task at its preset, its quality against its parameters and its training.
+    as the model has them. Figures are one column wide, 3.5 in; comparisons of more than eight
+    models, side by side, and scatters are two. A scatter is each recorded model of a task at its
+    preset, its quality against its parameters and its training.
 
     \b
     Example:

@@ -46,6 +46,7 @@ from i2i_bench.training.settings import without_memory
 from i2i_bench.training.snapshots import Snapshot
 
 SHORT_NAME = 8  # letters of a file's name that fit above its image
+MANY = 8  # models; more of them stand side by side, or the figure would not fit a page
 PER_LINE = 11  # masks; more of them go on in a further line
 
 
@@ -236,7 +237,8 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
         if truth is not None:
             strips.append(Strip("truth", list(truth)))
         heads = stems if max(map(len, stems)) <= SHORT_NAME else [""] * len(stems)
-        blocks.append(Block(in_words(direction), heads, strips, is_apart=False))
+        block = Block(in_words(direction), heads, strips, is_apart=False)
+        blocks.append(_turned(block) if len(members) > MANY else block)
     if not blocks:
         asked = " and ".join(map(str, every))
         raise ValueError(f"none of these models translates {asked}; leave --direction out")
@@ -247,6 +249,16 @@ def _compared(members: Sequence[_Member], choice: Choice, places: Places) -> Dra
     caption = f"The same {task.split} images of {task.name}, translated by each model{which}."
     kind = "comparison" if task.split == TEST else f"comparison-{task.split}"
     return DrawnFigure(blocks, caption, places.runs / task.name, kind, f"{task.name}-{kind}")
+
+
+def _turned(block: Block) -> Block:
+    """Give the same cells with lines as columns."""
+    strips = [
+        Strip(head, [strip.cells[column] for strip in block.strips])
+        for column, head in enumerate(block.heads)
+    ]
+    names = [strip.label for strip in block.strips]
+    return Block(block.title, names, strips, is_apart=False, is_wide=True)
 
 
 def _distinct(member: _Member, members: Sequence[_Member]) -> str:

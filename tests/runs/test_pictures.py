@@ -69,6 +69,23 @@ def test_no_figure_is_wider_than_a_column(tmp_path, columns):
     assert pixels(tmp_path / "out.png").shape[1] <= style.COLUMN * style.DPI
 
 
+def test_many_models_stand_side_by_side_over_two_columns(tmp_path):
+    cells = [np.full((32, 32, 3), (200, shade, 0), np.uint8) for shade in (10, 20)]
+    names = [f"model-{number}" for number in range(19)]
+    block = Block("a to b", ["0000", "0001"], [Strip(name, cells) for name in names])
+    turned = pictures._turned(block)
+    assert list(turned.heads) == names
+    assert [strip.label for strip in turned.strips] == ["0000", "0001"]
+    assert [len(strip.cells) for strip in turned.strips] == [19, 19]
+    mosaic.draw_mosaic([turned], tmp_path / "out.png", caption="What it is.")
+    found = pixels(tmp_path / "out.png")
+    assert style.COLUMN * style.DPI < found.shape[1] <= style.WIDTH * style.DPI
+    assert found.shape[0] < found.shape[1]
+    first = (found == (200, 10, 0)).all(2)
+    assert first.sum() == 19 * 96**2  # three times the images, in one line
+    assert first.any(1).sum() == 96
+
+
 @pytest.mark.parametrize("suffix", style.FORMATS)
 def test_equal_pictures_give_equal_files(tmp_path, suffix):
     block = Block("a", ["$x_"], [Strip("$m_{", [np.eye(8, dtype=np.float32)])])

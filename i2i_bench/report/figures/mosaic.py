@@ -1,4 +1,4 @@
-"""Mosaics of pictures and masks, as wide as a column of a page."""
+"""Mosaics of pictures and masks, as wide as a column of a page, or as two."""
 
 from __future__ import annotations
 
@@ -53,12 +53,14 @@ class Block:
         heads: Titles of the columns.
         strips: Lines.
         is_apart: Whether the first column stands apart from the others.
+        is_wide: Whether heads are names, written upright, and the figure is two columns wide.
     """
 
     title: str
     heads: Sequence[str]
     strips: Sequence[Strip] = field(default_factory=tuple)
     is_apart: bool = True
+    is_wide: bool = False
 
 
 def draw_mosaic(blocks: Sequence[Block], output: Path, *, caption: str) -> None:
@@ -101,7 +103,8 @@ class _Page:
         labels = [line for b in blocks for s in b.strips for line in _wrapped(s.label)]
         self.left = round(max(map(_text_width, labels))) + 4 * GAP
         self.columns = max(len(block.heads) for block in blocks)
-        free = style.COLUMN * style.DPI - self.left - WIDE_GAP - GAP * self.columns
+        widest = style.WIDTH if any(block.is_wide for block in blocks) else style.COLUMN
+        free = widest * style.DPI - self.left - WIDE_GAP - GAP * self.columns
         largest = max(max(cell.shape[:2]) for cell in cells)
         self.cell = _cell(int(free) // self.columns, largest)
         used = self.place(self.columns - 1, is_apart=True) + self.cell + GAP
@@ -135,6 +138,8 @@ def _gap(position: int, strip: Strip) -> int:
 
 
 def _head(block: Block) -> int:
+    if block.is_wide:
+        return TEXT + round(max(map(_text_width, block.heads))) + 4 * GAP
     heads = max((head.count("\n") + 1 for head in block.heads if head), default=0)
     return TEXT * (heads + 1) + 2 * GAP
 
@@ -197,7 +202,8 @@ def _draw_block(sheet: _Sheet, page: _Page, block: Block, top: int) -> int:
     top += _head(block)
     for column, head in enumerate(block.heads):
         middle = page.place(column, is_apart=block.is_apart) + page.cell / 2
-        sheet.text(middle, top - 2 * GAP, head, ha="center", linespacing=1.0)
+        upright = {"rotation": 90, "va": "bottom"} if block.is_wide else {}
+        sheet.text(middle, top - 2 * GAP, head, ha="center", linespacing=1.0, **upright)
     for position, strip in enumerate(block.strips):
         top += _gap(position, strip)
         lines = _wrapped(strip.label)

@@ -18,7 +18,6 @@ from i2i_bench.tasks.validation import TEST
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 7.16  # inches, of a page's two columns
 PANEL, LINE, REST = 1.7, 0.13, 0.6  # inches: a row of panels, a line of the legend, what is beside
 LEGEND_COLUMNS = 5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
@@ -60,7 +59,7 @@ def draw_scatter(tables: Sequence[Table], output: Path) -> None:
     labels = sorted({row.label for table in tables for row in _rows(table)})
     lines = -(-(len(labels) + 1) // LEGEND_COLUMNS)
     with style.figure_style():
-        figure = style.new_figure(WIDTH, PANEL * len(SHOWN) + LINE * lines + REST)
+        figure = style.new_figure(style.WIDTH, PANEL * len(SHOWN) + LINE * lines + REST)
         shape = len(SHOWN), len(tables)
         grid = figure.subplots(*shape, squeeze=False, sharex="row", sharey="col")
         for line, cost in zip(grid, SHOWN, strict=True):

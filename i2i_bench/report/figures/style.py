@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMN = 3.5  # inches, of a page with two columns
+WIDTH = 7.16  # inches, of both columns and what lies between them
 DPI = 300  # of a PNG
 STYLE = Path(__file__).with_name("i2i.mplstyle")
 _UNDATED: dict[str, dict[str, Any]] = {  # so that equal figures are equal files
