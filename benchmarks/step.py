@@ -51,6 +51,7 @@ from i2i_bench.plugins.gradients import (  # noqa: E402
 from i2i_bench.randomness import Randomness  # noqa: E402
 from i2i_bench.training.fast.modes import BEST, Modes, choose_modes, prepared  # noqa: E402
 from i2i_bench.training.fast.step import Body, Step, capture  # noqa: E402
+from i2i_bench.training.memory import peak_memory, reset_peak_memory  # noqa: E402
 from i2i_bench.training.start import place_model  # noqa: E402
 
 WARM_UP = {"cpu": 1, "cuda": 5}  # steps before the measured ones
@@ -165,7 +166,7 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
     modes = modes_of(row, device)
 
     def record(body: Body) -> Body:
-        reset_peak(device)  # as a replay takes no memory: all of it is taken now
+        reset_peak_memory(device)  # as a replay takes no memory: all of it is taken now
         return capture(body)
 
     with prepared(model, modes):
@@ -178,7 +179,7 @@ def measure(row: Row, device: torch.device, steps: int) -> dict[str, Any]:
         wait(device)
         until = time.perf_counter() - start
         if not modes.capture:
-            reset_peak(device)
+            reset_peak_memory(device)
         seconds = list(timed(step, row, device, steps))
         peak = peak_memory(device) - before
     return asdict(row) | {
@@ -294,25 +295,10 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def resident(key: str = "VmRSS") -> int:
-    """Give the bytes of this process that are in memory, or with VmHWM the most there were."""
+def resident() -> int:
+    """Give the bytes of this process that are in memory."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
-
-
-def reset_peak(device: torch.device) -> None:
-    """Forget the peak of memory so far."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-
-
-def peak_memory(device: torch.device) -> int:
-    """Give the peak in bytes: allocated on a GPU, else resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resident("VmHWM")
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 class Bench:

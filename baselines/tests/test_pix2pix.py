@@ -1,4 +1,4 @@
-"""Pix2pix against the authors' numbers, and its encoder-decoder against independent ones."""
+"""Pix2pix against the authors' numbers."""
 
 import dataclasses
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 from i2i_baselines.official.pix2pix import generator_stems
 from i2i_baselines.pix2pix import EncoderDecoder, EncoderDecoderConfig, Pix2pix, Pix2pixConfig
-from torch import nn
+from pix2pix_steps import Given, train, with_batch_statistics, with_running_statistics
 
-from i2i_bench.blocks.normalise import BatchNorm
 from i2i_bench.blocks.unet import UNet
 from i2i_bench.model import A2B, B2A, Batch, Clock, Settings
 from i2i_bench.plugins.toy import NOMINAL
@@ -19,19 +18,6 @@ PAIRED = dataclasses.replace(NOMINAL, paired=True)
 JUDGE = [(f"layers.{i}", f"model.{i}") for i in range(12)]
 
 
-class Given(Randomness):
-    """Dropout as it was drawn: 1 for what was kept, by up layer."""
-
-    def __init__(self, masks):
-        super().__init__(0)
-        self.masks = masks
-
-    def uniform(self, name, shape):
-        mask = self.masks[name]
-        assert shape == tuple(mask.shape)
-        return torch.where(mask.bool(), 0.75, 0.25)
-
-
 @pytest.fixture(scope="module")
 def numbers(golden):
     return golden("pix2pix")
@@ -40,20 +26,6 @@ def numbers(golden):
 @pytest.fixture
 def model(numbers, tmp_path):
     return Pix2pix.from_official(numbers.save(tmp_path, FILES))
-
-
-def with_running_statistics(network, monkeypatch):
-    """Have a network test as PyTorch's batch normalisation does."""
-    monkeypatch.setattr(BatchNorm, "forward", nn.BatchNorm2d.forward)
-    return network.eval()
-
-
-def with_batch_statistics(network):
-    """Leave running statistics alone, and use those of the batch."""
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = 0.0
-    return network.train()
 
 
 def test_configuration_is_read_off_the_shapes(model):
@@ -106,33 +78,6 @@ def test_eight_levels_equal_the_authors(numbers, tmp_path):
         assert output.norm().item() == pytest.approx(norms["l2"], rel=1e-5)
         truth = numbers.io[f"full/init/{name}_sub4"]
         torch.testing.assert_close(output[..., ::4, ::4], truth, atol=5e-6, rtol=0)
-
-
-def note_gradients(model):
-    """Give a dictionary that gets the norm of every parameter's first gradient."""
-    found = {}
-
-    def note(name, network):
-        def hook(*_):
-            for key, parameter in network.named_parameters():
-                found.setdefault(f"{name}.{key}", parameter.grad.norm().item())
-
-        return hook
-
-    for name, optimizer in model.optimizers.items():
-        optimizer.register_step_pre_hook(note(name, model.networks[name]))
-    return found
-
-
-def train(model, batches, masks):
-    """Take the steps of a fixture in float64; give losses, first gradients."""
-    model.networks.double()
-    gradients = note_gradients(model)
-    losses = []
-    for step, (batch, kept) in enumerate(zip(batches, masks, strict=True)):
-        model.advance(Clock(step + 1, 1000, step, 1000))
-        losses.append(model.training_step(batch, Given(kept)))
-    return losses, gradients
 
 
 def train_as_fixture(model, numbers):
@@ -397,109 +342,3 @@ def test_folders_without_a_generator_are_refused(golden, tmp_path):
         Pix2pix.from_official(tmp_path)
     with pytest.raises(ValueError, match=r"Torch7 files \(\.t7\) and released none"):
         EncoderDecoder.from_official(tmp_path)
-
-
-# --- the encoder-decoder
-
-
-@pytest.fixture(scope="module")
-def derived(golden):
-    return golden("encoder_decoder")
-
-
-def encoder_decoder(derived, *, bottleneck_norm):
-    """Build the network of the fixture: its layers are numbered in the order of their use."""
-    config = EncoderDecoderConfig(
-        generator_width=3, discriminator_width=4, bottleneck_norm=bottleneck_norm
-    )
-    model = EncoderDecoder(config)
-    names = {"down.0.0": "G/conv1"} | {f"down.{i}.1": f"G/conv{i + 1}" for i in range(1, 8)}
-    names |= {f"down.{i}.2": f"G/bn{i + 1}" for i in range(1, 8)}
-    for i in range(8):
-        names |= {f"up.{i}.1": f"G/deconv{i + 1}", f"up.{i}.2": f"G/dbn{i + 1}"}
-    names |= {f"layers.{p}": f"D/conv{i + 1}" for i, p in enumerate((0, 2, 5, 8, 11))}
-    names |= {f"layers.{3 * i + 3}": f"D/bn{i + 2}" for i in range(3)}
-    for network in model.networks.values():
-        state = network.state_dict()
-        for key in [key for key in state if "num_batches" not in key]:
-            module, _, leaf = key.rpartition(".")
-            state[key] = derived.init[f"{names[module]}.{leaf}"]
-        network.load_state_dict(state)
-    return model, names
-
-
-def images_of(derived, key):
-    """Give images of 256 px: each stored pixel is 4x4."""
-    values = (derived.io[key].double() - 128) / 128
-    return values.repeat_interleave(4, 2).repeat_interleave(4, 3)
-
-
-def masks_of(derived, key):
-    return {f"dropout_{i + 1}": derived.io[f"{key}_{i}"] for i in range(3)}
-
-
-@pytest.mark.parametrize("bottleneck_norm", [True, False])
-def test_encoder_decoder_equals_the_derivation(derived, monkeypatch, bottleneck_norm):
-    model, _ = encoder_decoder(derived, bottleneck_norm=bottleneck_norm)
-    with_batch_statistics(model.networks.double())
-    case = "init/bn8" if bottleneck_norm else "init/nobn8"
-    a, b = (images_of(derived, f"probe/real_{d}") for d in "AB")
-    with torch.no_grad():
-        fake = model.generate(a, Given(masks_of(derived, "probe/dropout_mask")))
-        outputs = {"fake": fake, "fake_no_dropout": model.generator(a)}
-        judged = {"D/real": model.judge(a, b).sigmoid(), "D/fake": model.judge(a, fake).sigmoid()}
-        with_running_statistics(model.networks, monkeypatch)
-        outputs["fake_eval"] = model.generator(a)
-    outputs = {name: output[..., ::16, ::16] for name, output in outputs.items()}
-    outputs |= {name: output[..., ::4, ::4] for name, output in judged.items()}
-    for name, output in outputs.items():
-        truth = derived.io[f"{case}/{name}"]
-        torch.testing.assert_close(output.float(), truth, atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["clean_bn8", "clean_nobn8"])
-def test_three_steps_of_the_encoder_decoder_equal_the_derivation(derived, case):
-    model, names = encoder_decoder(derived, bottleneck_norm=case == "clean_bn8")
-    batches = [
-        Batch({d: images_of(derived, f"train/real_{d.upper()}_{step}") for d in "ab"})
-        for step in range(3)
-    ]
-    masks = [masks_of(derived, f"train/dropout_mask_{step}") for step in range(3)]
-    losses, gradients = train(model, batches, masks)
-    facts = derived.steps["sets"][case]
-    for found, expected in zip(losses, facts["losses_float64"], strict=True):
-        official = {
-            "errD": found["discriminator_b"],
-            "errG": found["adversarial_a2b"],
-            "errL1": found["pixel_a2b"],
-        }
-        for name, value in official.items():
-            assert value.item() == pytest.approx(expected[name], rel=1e-6)
-    expected = facts["grad_l2_step1_float64"]["G"] | facts["grad_l2_step1_float64"]["D"]
-    for name, value in gradients.items():
-        module, _, leaf = name.partition(".")[2].rpartition(".")
-        truth = expected[f"{names[module]}.{leaf}"]
-        if truth > 1e-6:  # of biases before a normalisation it is rounding
-            assert value == pytest.approx(truth, rel=1e-6), name
-    after = facts["param_stats_after3_float64"]
-    for key, tensor in model.networks.state_dict().items():
-        module, _, leaf = key.partition(".")[2].rpartition(".")
-        truth = after.get(f"{names[module]}.{leaf}")
-        is_cancelled = leaf == "bias" and expected.get(f"{names[module]}.{leaf}", 1) < 1e-6
-        if truth and not is_cancelled:
-            assert tensor.norm().item() == pytest.approx(truth["l2"], rel=1e-6), key
-    with_batch_statistics(model.networks)
-    with torch.no_grad():
-        fake = model.generate(
-            images_of(derived, "probe/real_A"), Given(masks_of(derived, "probe/dropout_mask"))
-        )
-    truth = derived.io[f"after3_f64/{case}/fake"]
-    torch.testing.assert_close(fake[..., ::16, ::16].float(), truth, atol=1e-6, rtol=1e-6)
-
-
-def test_table_form_at_batch_one_is_refused_in_a_sentence():
-    model = EncoderDecoder(EncoderDecoderConfig(generator_width=2, bottleneck_norm=True))
-    images = {d: torch.rand(1, 3, 256, 256) for d in "ab"}
-    with pytest.raises(ValueError, match="take a larger batch_size"):
-        model.training_step(Batch(images), Randomness(0))

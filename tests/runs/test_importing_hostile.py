@@ -12,15 +12,6 @@ from i2i_bench.plugins import registry
 
 pytestmark = pytest.mark.slow  # whole runs and commands
 
-PAIR = {f"latest_net_{name}.pth": name for name in ("G_A", "G_B", "D_A", "D_B")}
-
-
-@pytest.fixture
-def pair(golden, places):
-    """Write CycleGAN's four files."""
-    Path("official").mkdir()
-    return golden("cyclegan").save(places / "official", PAIR)
-
 
 class Evil:
     def __reduce__(self):
