@@ -139,7 +139,8 @@ def _gap(position: int, strip: Strip) -> int:
 
 def _head(block: Block) -> int:
     if block.is_wide:
-        return TEXT + round(max(map(_text_width, block.heads))) + 4 * GAP
+        lines = [line for head in block.heads for line in _wrapped(head)]
+        return TEXT + round(max(map(_text_width, lines))) + 4 * GAP
     heads = max((head.count("\n") + 1 for head in block.heads if head), default=0)
     return TEXT * (heads + 1) + 2 * GAP
 
@@ -202,8 +203,10 @@ def _draw_block(sheet: _Sheet, page: _Page, block: Block, top: int) -> int:
     top += _head(block)
     for column, head in enumerate(block.heads):
         middle = page.place(column, is_apart=block.is_apart) + page.cell / 2
-        upright = {"rotation": 90, "va": "bottom"} if block.is_wide else {}
-        sheet.text(middle, top - 2 * GAP, head, ha="center", linespacing=1.0, **upright)
+        shown, look = head, {}
+        if block.is_wide:
+            shown, look = "\n".join(_wrapped(head)), {"rotation": 90, "va": "bottom", "ma": "left"}
+        sheet.text(middle, top - 2 * GAP, shown, ha="center", linespacing=1.0, **look)
     for position, strip in enumerate(block.strips):
         top += _gap(position, strip)
         lines = _wrapped(strip.label)
