@@ -11,7 +11,7 @@ HANDLER = "i2i_bench_plain"  # of characters that cannot be encoded
 ASCII = "i2i_bench_ascii"  # a name of ASCII that click does not take for a wrong setting
 PLAIN = {
     **{"±": "+-", "\u00d7": "x", "→": ">", "≤": "<=", "≥": ">=", "…": "...", "·": "."},
-    **{"↓": "v", "↑": "^", "\u2010": "-", "\u2013": "-", "\u2014": "-", "\u2212": "-"},
+    **{"↓": "v", "↑": "^", "†": "*", "\u2010": "-", "\u2013": "-", "\u2014": "-", "\u2212": "-"},
     **{"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "},
 }
 

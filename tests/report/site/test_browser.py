@@ -114,7 +114,7 @@ def column(page: Page, header: str) -> list[str]:
 
 
 def numbers(cells: list[str]) -> list[float]:
-    return [float(cell.split()[0]) for cell in cells if cell[0].isdigit()]
+    return [float(cell.split()[0].rstrip("†")) for cell in cells if cell[0].isdigit()]
 
 
 # --- sorting
