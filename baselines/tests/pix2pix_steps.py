@@ -5,6 +5,7 @@ from torch import nn
 
 from i2i_bench.blocks.normalise import BatchNorm
 from i2i_bench.model import Clock
+from i2i_bench.plugins.gradients import recorded_gradients
 from i2i_bench.randomness import Randomness
 
 
@@ -35,28 +36,12 @@ def with_batch_statistics(network):
     return network.train()
 
 
-def note_gradients(model):
-    """Give a dictionary that gets the norm of every parameter's first gradient."""
-    found = {}
-
-    def note(name, network):
-        def hook(*_):
-            for key, parameter in network.named_parameters():
-                found.setdefault(f"{name}.{key}", parameter.grad.norm().item())
-
-        return hook
-
-    for name, optimizer in model.optimizers.items():
-        optimizer.register_step_pre_hook(note(name, model.networks[name]))
-    return found
-
-
 def train(model, batches, masks):
-    """Take the steps of a fixture in float64; give losses, first gradients."""
+    """Take the steps of a fixture in float64; give losses, norms of first gradients."""
     model.networks.double()
-    gradients = note_gradients(model)
     losses = []
-    for step, (batch, kept) in enumerate(zip(batches, masks, strict=True)):
-        model.advance(Clock(step + 1, 1000, step, 1000))
-        losses.append(model.training_step(batch, Given(kept)))
-    return losses, gradients
+    with recorded_gradients(model) as gradients:
+        for step, (batch, kept) in enumerate(zip(batches, masks, strict=True)):
+            model.advance(Clock(step + 1, 1000, step, 1000))
+            losses.append(model.training_step(batch, Given(kept)))
+    return losses, {name: found[0].norm().item() for name, found in gradients.items()}

@@ -14,6 +14,7 @@ from i2i_bench.blocks import contrast
 from i2i_bench.blocks.contrast import patch_nce
 from i2i_bench.blocks.layers import BlurDown
 from i2i_bench.model import A2B, B2A, PRESETS, Batch, Clock, Settings
+from i2i_bench.plugins.gradients import recorded_gradients
 from i2i_bench.plugins.toy import NOMINAL
 from i2i_bench.randomness import Randomness
 from i2i_bench.training.settings import change_settings
@@ -147,22 +148,6 @@ class Case:
         return self.numbers.io.get(f"{self.prefix}{name}")
 
 
-def note_gradients(model):
-    """Give a dictionary that gets the norm of every parameter's first gradient."""
-    found = {}
-
-    def note(name, network):
-        def hook(*_):
-            for key, parameter in network.named_parameters():
-                found.setdefault(f"{name}.{key}", parameter.grad.norm().item())
-
-        return hook
-
-    for name, optimizer in model.optimizers.items():
-        optimizer.register_step_pre_hook(note(name, model.networks[name]))
-    return found
-
-
 def stems_of(case, model):
     """Give our modules by the authors' names of networks and modules."""
     states = {
@@ -182,15 +167,15 @@ def stems_of(case, model):
 
 def test_three_steps_in_float64_equal_the_authors(case):
     model = case.model()
-    gradients = note_gradients(model)
-    assert case.is_published(case.steps(model))
+    with recorded_gradients(model) as gradients:
+        assert case.is_published(case.steps(model))
     ours = stems_of(case, model)
     expected = case.expected["grad_l2_step1_float64"]
     assert len(gradients) == len(expected)
     for name, value in expected.items():
         module, _, leaf = name.rpartition(".")
         if value > 1e-6:  # of biases that a normalisation cancels it is rounding
-            found = gradients[f"{ours[module]}.{leaf}"]
+            found = gradients[f"{ours[module]}.{leaf}"][0].norm().item()
             assert found == pytest.approx(value, rel=1e-6), name
     state = model.networks.state_dict()
     for name, stats in case.expected.get("param_stats_after3_float64", {}).items():

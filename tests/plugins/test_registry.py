@@ -88,7 +88,6 @@ for line in sys.stdin.read().splitlines():
 """
 
 
-@pytest.mark.slow
 def test_plugin_outside_the_repository_needs_an_installation_and_nothing_else(places, tiny):
     source, target = places / "plugin", places / "installed"
     source.mkdir()
@@ -142,7 +141,6 @@ def listed(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines()[1:]]
 
 
-@pytest.mark.slow
 def test_copier_of_the_source_has_the_best_background_and_no_rank(cli, install):
     text = MODULE.replace("Invert(", "Copier(").partition("        return torch.tanh(")[0]
     install("copier", "i2i_copier:Copier", f"{text}        return batch.images[direction.source]\n")
@@ -290,7 +288,6 @@ def test_two_models_of_one_name_are_refused_naming_both(cli, install, tiny):
     assert "/attentiongan+preset=tiny/" in cli("run", "--model", "attentiongan", *arguments)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("counted_once")
 def test_two_models_of_one_name_are_described_as_such_once(cli, install):
     install("cyclegan", "i2i_third:Third", MODULE)

@@ -314,7 +314,6 @@ def test_unknown_ablation_gets_the_nearest():
 VARY = ("ablate", "--model", "attentiongan", "--preset", "tiny", "--vary", "num_masks=1,3")
 
 
-@pytest.mark.slow
 def test_ablation_runs_what_is_not_recorded_and_then_nothing(finished, cli, tiny):
     arguments = (*VARY, "--task", tiny, "--seed", 0, "--seed", 1)
     dry = cli(*arguments, "--dry-run")

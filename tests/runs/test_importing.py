@@ -236,7 +236,6 @@ def evaluated(cli, run: Path, task: object, *options: object) -> record.Record:
     return record.read_record(Path(line.removeprefix("scored ")))
 
 
-@pytest.mark.slow
 def test_imported_networks_are_scored_apart_from_trained_ones(cli, imported, tiny):
     found = evaluated(cli, imported, tiny)
     assert (found.preset, found.seed, found.absent) == ("official", 0, [])
@@ -282,7 +281,6 @@ def test_single_direction_is_scored_alone_and_the_record_says_so(cli, single, ti
     assert "official-" in cli("leaderboard")
 
 
-@pytest.mark.slow
 def test_imports_are_scored_on_embedded_tasks_against_the_truth(cli, imported):
     scores = evaluated(cli, imported, "stripes").scores
     assert all(score.values["psnr_foreground"] for score in scores.values())

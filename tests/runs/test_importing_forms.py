@@ -186,7 +186,6 @@ def test_only_file_of_a_folder_is_read_whatever_its_name(tmp_path, states, expec
     assert "generators.b2a" in found.absent
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("names", [("200000-G.pth", "200000-D.pth"), ("celeba.pth", "judge.pth")])
 def test_renamed_files_for_labels_are_told_apart_by_their_tensors(golden, tmp_path, names):
     files = dict(zip(names, "GD", strict=True))
@@ -249,7 +248,6 @@ def test_folder_of_an_archive_and_folders_with_several_are_named(tmp_path, state
         importing.load_official("cyclegan", tmp_path)
 
 
-@pytest.mark.slow
 def test_two_state_dicts_that_fit_are_named(tmp_path, states):
     write(tmp_path, states, lambda state: {"G": state, "ema": {n: t + 0 for n, t in state.items()}})
     sentence = (
@@ -259,14 +257,12 @@ def test_two_state_dicts_that_fit_are_named(tmp_path, states):
         importing.load_official("cyclegan", tmp_path)
 
 
-@pytest.mark.slow
 def test_command_reads_an_archive(cli, places, states):
     text = cli("import", "cyclegan", as_zip(places, states), "out")
     assert text.startswith("cyclegan, read from ")
     assert sorted(path.suffix for path in Path("out").iterdir()) == [".json", ".pt"]
 
 
-@pytest.mark.slow
 def test_archive_and_single_file_translate_as_their_folder(cli, places, tiny, states):
     archive, folder = as_zip(places, states), places / "inner"
     arguments = (tiny / "testA", "out", "--size", 16)

@@ -117,7 +117,6 @@ def test_more_masks_than_fit_go_on_in_further_lines():
 # --- the command
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masks", "evolution"])
 def test_figures_of_a_run_lie_in_its_folder(finished, cli, kind):
     name = run(finished)

@@ -50,7 +50,6 @@ def test_absent_networks_start_anew_and_as_the_seed_has_it(single, caplog):
     assert begins in caplog.text
 
 
-@pytest.mark.slow
 def test_started_run_has_its_own_record_and_row(cli, imported, tiny):
     command = ("run", "--model", "cyclegan", "--task", tiny, *TINY)
     cli(*command, "--start", imported)

@@ -119,7 +119,6 @@ def test_what_a_plan_cannot_be_is_said(words, told, places):
     assert done.exit_code and told in done.output
 
 
-@pytest.mark.slow
 def test_a_table_is_filled_by_one_command_and_resumes(places):
     make_ar_faces(places.data)
     where = ["--results", places.results, "--data", places.data, "--runs", places.runs]

@@ -69,7 +69,6 @@ def test_folder_that_cannot_be_written_is_told_of_before_training(cli, places, t
     assert not list(places.rglob("checkpoint-*"))
 
 
-@pytest.mark.slow
 def test_full_disk_for_the_log_keeps_the_checkpoint_and_the_same_command_goes_on(cli, places, own):
     expected = carry_out(own)
     log = the_run() / "losses.jsonl"
@@ -105,7 +104,6 @@ def image_is_replaced(task):
         Image.new("RGB", (40, 36), "white").save(task / name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "remedy", "message"),
     [
@@ -133,7 +131,6 @@ def test_fault_during_training_costs_nothing_once_it_is_mended(places, own, faul
     assert carry_out(own) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", [data_vanish, image_is_replaced])
 def test_images_that_change_during_training_are_those_of_the_start(places, own, fault):
     expected = carry_out(own)
@@ -150,7 +147,6 @@ def test_images_that_change_during_training_are_those_of_the_start(places, own, 
     assert done
 
 
-@pytest.mark.slow
 def test_clock_that_jumps_changes_nothing(places, own, monkeypatch):
     expected = carry_out(own)
     shutil.rmtree("runs")

@@ -337,7 +337,6 @@ def test_translations_back_get_the_labels_that_the_sources_had(job):
     assert filled.tolist() == pytest.approx([-0.5, -0.5, 0.0, 0.0], abs=0.01)
 
 
-@pytest.mark.slow
 def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
     first = classifier.trained_classifier(job.task, CPU, quiet)
@@ -351,7 +350,6 @@ def test_classifier_is_trained_once_and_a_damaged_one_anew(job, tmp_path, monkey
     assert not checkpoint.latest_checkpoint(tmp_path)
 
 
-@pytest.mark.slow
 def test_classifier_that_another_process_made_meanwhile_is_taken(job, tmp_path, monkeypatch):
     monkeypatch.setenv("I2I_BENCH_CACHE", str(tmp_path))
 

@@ -56,7 +56,6 @@ def test_a_run_is_trained_scored_valid_and_in_the_tables(
     assert "--force replaces that" in again
 
 
-@pytest.mark.slow
 def test_one_way_is_chosen_by_a_setting(toys, cli, places):
     options = ("--task", "stripes-paired", "--preset", "tiny", "--set", "direction=b2a")
     cli("run", "--model", "toy-paired", *options)
@@ -119,7 +118,6 @@ def test_a_card_says_what_the_model_needs(toys, cli):
     assert "needs the weights file squeezenet" in cli("models", "toy-perceptual")
 
 
-@pytest.mark.slow
 def test_masks_after_translation_are_scored_where_their_truth_is_known(toys, cli, places):
     cli("run", "--model", "toy-instances", "--task", "morph", "--preset", "tiny")
     (path,) = places.glob("results/*/*/seed0.json")

@@ -115,7 +115,6 @@ def test_table_of_the_paper_imports_no_torch(places, name):
     assert not modules & (HEAVY | {"numpy", "PIL"})
 
 
-@pytest.mark.slow
 def test_trainings_take_their_first_steps_without_what_scores(places, tiny):
     _, modules = _modules(TRAINING, str(tiny), "cyclegan", "attentiongan")
     assert "torch" in modules
