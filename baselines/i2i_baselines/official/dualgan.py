@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from i2i_baselines.official.tensorflow import channels_first, find_rewritten
+from i2i_baselines.official.tensorflow import channels_first, find_rewritten, split_networks
 from i2i_bench import official
 
 NETWORKS = {  # theirs are named after the generator: A_g translates a to b, and A_d judges b
@@ -24,6 +23,7 @@ LEAVES = {
     **{"Matrix": "weight", "bias": "bias"},
 }
 LEVELS = r"e(\d+)_conv\."  # names of the layers that halve
+VARIABLE = r"([AB]_[gd])_(\w+)/(\w+)"  # network, module, parameter
 REWRITE = (
     "r = tf.train.load_checkpoint('DualNet.model-1'); torch.save({n: torch.from_numpy("
     "r.get_tensor(n)) for n in r.get_variable_to_shape_map()}, 'dualgan.pt')"
@@ -53,7 +53,8 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         ValueError: For TensorFlow's own file, with what to do; if the file is missing or damaged,
             or its tensors are not those of DualGAN.
     """
-    networks = _split(official.read_state_dict(find_rewritten(path, REWRITE)))
+    variables = official.read_state_dict(find_rewritten(path, REWRITE))
+    networks = split_networks(variables, VARIABLE, LEAVES, list(NETWORKS), "DualGAN", _lay_out)
     facts = infer_facts(networks)
     parts = []
     for name, state in networks.items():
@@ -67,24 +68,6 @@ def read_dualgan(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         )
         parts.append((state, official.below(NETWORKS[name], stems)))
     return facts, parts
-
-
-def _split(state: official.StateDict) -> dict[str, official.StateDict]:
-    """Give each network's tensors in our layout, by names such as ``e1_conv.weight``."""
-    split: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.tensors.items():
-        match = re.fullmatch(r"([AB]_[gd])_(\w+)/(\w+)", name)
-        if not match or match[3] not in LEAVES:
-            raise ValueError(f"{state.source} has {name[:80]!r}, which is no variable of DualGAN")
-        split.setdefault(match[1], {})[f"{match[2]}.{LEAVES[match[3]]}"] = tensor
-    for name in ("A_g", "B_g"):
-        if name not in split:
-            raise ValueError(f"{state.source} lacks the generator {name}")
-    return {
-        name: official.StateDict(f"{state.source}, {name},", _lay_out(split[name]))
-        for name in NETWORKS
-        if name in split
-    }
 
 
 def _lay_out(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

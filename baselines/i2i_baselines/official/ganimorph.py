@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from i2i_baselines.official.tensorflow import channels_first, find_rewritten
+from i2i_baselines.official.tensorflow import find_rewritten, split_networks
 from i2i_bench import official
 
 NETWORKS = {  # a generator is named after the domain that it makes
@@ -19,6 +16,7 @@ NETWORKS = {  # a generator is named after the domain that it makes
     "discrim/B": "discriminators.b",
 }
 LEAVES = {"W": "weight", "weights": "weight", "gamma": "weight", "beta": "bias"}
+VARIABLE = r"(gen/[AB]|discrim/[AB])/([\w/]+)/(\w+)"  # network, module, parameter
 REWRITE = (
     "r = tf.train.load_checkpoint('model-450000'); torch.save({n: torch.from_numpy(r.get_tensor(n))"
     " for n in r.get_variable_to_shape_map() if n.startswith(('gen/', 'discrim/')) and n.endswith("
@@ -36,7 +34,8 @@ def read_ganimorph(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         ValueError: For TensorFlow's own file, with what to do; if the file is missing or damaged,
             or its tensors are not those of GANimorph.
     """
-    networks = _split(official.read_state_dict(find_rewritten(path, REWRITE)))
+    variables = official.read_state_dict(find_rewritten(path, REWRITE))
+    networks = split_networks(variables, VARIABLE, LEAVES, list(NETWORKS), "GANimorph")
     facts = infer_facts(networks)
     stems = {
         "gen": generator_stems(facts["num_levels"], facts["num_blocks"]),
@@ -46,24 +45,6 @@ def read_ganimorph(path: Path) -> tuple[dict[str, Any], list[official.Part]]:
         (state, official.below(NETWORKS[name], stems[name.partition("/")[0]]))
         for name, state in networks.items()
     ]
-
-
-def _split(state: official.StateDict) -> dict[str, official.StateDict]:
-    """Give each network's tensors in our layout, by names such as ``conv1/inorm.bias``."""
-    split: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.tensors.items():
-        match = re.fullmatch(r"(gen/[AB]|discrim/[AB])/([\w/]+)/(\w+)", name)
-        if not match or match[3] not in LEAVES:
-            raise ValueError(f"{state.source} has {name[:80]!r}, which is no variable of GANimorph")
-        split.setdefault(match[1], {})[f"{match[2]}.{LEAVES[match[3]]}"] = tensor
-    for name in ("gen/A", "gen/B"):
-        if name not in split:
-            raise ValueError(f"{state.source} lacks the generator {name}")
-    return {
-        name: official.StateDict(f"{state.source}, {name},", channels_first(split[name]))
-        for name in NETWORKS
-        if name in split
-    }
 
 
 def infer_facts(networks: Mapping[str, official.StateDict]) -> dict[str, Any]:

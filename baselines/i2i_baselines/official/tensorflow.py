@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
+
+from i2i_bench import official
 
 
 def find_rewritten(path: Path, rewrite: str) -> Path:
@@ -39,3 +41,40 @@ def find_rewritten(path: Path, rewrite: str) -> Path:
 def channels_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn weights (height, width, inputs, outputs), or (..., outputs, inputs) of doublings."""
     return {n: t.permute(3, 2, 0, 1) if t.ndim == 4 else t for n, t in tensors.items()}
+
+
+def split_networks(
+    state: official.StateDict,
+    pattern: str,
+    leaves: Mapping[str, str],
+    networks: Sequence[str],
+    system: str,
+    lay_out: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = channels_first,
+) -> dict[str, official.StateDict]:
+    """Give the tensors of each network of two domains by names such as ``e1_conv.weight``.
+
+    Args:
+        state: Tensors of all networks by TensorFlow's names.
+        pattern: Of a whole such name; its groups are the network, the module and the parameter.
+        leaves: Our name of each parameter.
+        networks: Names of all networks, the two generators first.
+        system: Name of the model, for messages.
+        lay_out: Turns the tensors of one network to our layout.
+
+    Raises:
+        ValueError: If a tensor has another name, or a generator is missing.
+    """
+    split: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.tensors.items():
+        match = re.fullmatch(pattern, name)
+        if not match or match[3] not in leaves:
+            raise ValueError(f"{state.source} has {name[:80]!r}, which is no variable of {system}")
+        split.setdefault(match[1], {})[f"{match[2]}.{leaves[match[3]]}"] = tensor
+    for name in networks[:2]:
+        if name not in split:
+            raise ValueError(f"{state.source} lacks the generator {name}")
+    return {
+        name: official.StateDict(f"{state.source}, {name},", lay_out(split[name]))
+        for name in networks
+        if name in split
+    }
