@@ -6,7 +6,6 @@ Needs a Chromium on the path; elsewhere these tests are skipped.
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,6 @@ from playwright.sync_api import (
     Page,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 from study_folders import small_study
 
@@ -30,23 +28,10 @@ from i2i_bench.study.page import write_single_page
 from i2i_bench.study.plan import ANSWERS, Study
 from i2i_bench.study.store import read_links
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 TRIALS = 1 + 4 + 1  # practice, scored, catch
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"no Chromium on the path ({', '.join(NAMES)})")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=120_000)
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ Needs a Chromium on the path; elsewhere these tests are skipped.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from playwright.sync_api import (
     Request,
     Route,
     expect,
-    sync_playwright,
 )
 
 from i2i_bench.records import record
@@ -28,25 +26,9 @@ from i2i_bench.report.site.samples import Folders
 
 COMMITTED = Path(__file__).parents[3] / "results"
 MODELS, SMALL = ("attentiongan", "cyclegan", "ugatit-light", "unit"), "preset=small"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 STRIPES = 'article.board[data-direction="a2b"]:has(#stripes-a2b-i2i-small)'
 TINY = '.task:has(h2[id^="folder-tiny"])'
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"no Chromium on the path ({', '.join(NAMES)})")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=120_000)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
