@@ -5,7 +5,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
 export PYTHONDONTWRITEBYTECODE :=# or each of the many processes of the tests compiles the project anew
 
-.PHONY: help install format lint types test demo leaderboard docs
+.PHONY: help install format lint types test tests demo leaderboard docs
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,11 +28,14 @@ lint: install  ## format and lint rules hold
 types: install  ## pyright finds no error in the three parts
 	$(BIN)/pyright
 
-test: lint types  ## every check that CI runs (18 minutes on two cores of an AMD EPYC)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: install  ## every check that CI runs (18 minutes on two cores of an AMD EPYC)
+	$(MAKE) --no-print-directory --jobs 2 lint types tests
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
 	$(BIN)/i2i-bench validate-results
+
+tests: install
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 demo: install  ## train AttentionGAN and CycleGAN on stripes, print the leaderboard (4 to 5 minutes)
 	$(BIN)/i2i-bench run --jobs 2 --model attentiongan --model cyclegan --task stripes --preset small --results runs/demo/results --runs runs/demo

@@ -151,7 +151,7 @@ def _plan(name: str, options: dict[str, Any]) -> None:
     """Say what a table takes, or carry it out."""
     from i2i_bench.runs.table_plan_text import plan_text, unmet
 
-    click.echo("finding what each cell takes; this takes some seconds", err=True)
+    click.echo("finding what each cell takes; this can take a minute", err=True)
     plan = _planned(name, options)
     if options["is_plan"]:
         click.echo(plan_text(plan), nl=False)
