@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from i2i_bench.metric import Column
 from i2i_bench.records.record import Record
@@ -34,7 +34,7 @@ def explain(
 ) -> list[str]:
     """Say what the numbers are, what is missing and why."""
     entries = [entry for part, _ in rows for entry in part]
-    notes = [_ranking_note(ranked, headline), *_split_notes(group)]
+    notes = [_ranking_note(ranked, headline), *_split_notes(group), *given_notes(ranked)]
     notes += [*_partial_notes(rows), *_unsound_notes(ranked), _spread_note(group)]
     notes += _missing_notes(rows, headline)
     fewest = min(min(score.n_real, score.n_fake) for _, score in entries)
@@ -142,6 +142,18 @@ def _split_notes(group: Group) -> list[str]:
         f"No test scores: a tenth of the training images was held out of training, and these "
         f"{group.split} scores are of it. They are to choose settings by, and are never ranked "
         "with scores of test images."
+    ]
+
+
+def given_notes(rows: Iterable[Row]) -> list[str]:
+    """Say which models were given masks, where they stand beside models that were not."""
+    given = {row.label: row.is_given_masks for row in rows if row.model}
+    names = sorted(label for label, is_given in given.items() if is_given)
+    if not names or len(names) == len(given):
+        return []
+    return [
+        f"{', '.join(names)}: given the masks of the objects, in tests too, which the others are "
+        "not; to be above these is no merit of the model."
     ]
 
 

@@ -110,6 +110,12 @@ class Row:
     values: tuple[str, ...] = ()
 
     @property
+    def is_given_masks(self) -> bool:
+        """Whether the model was given the masks of the objects of each image, in tests too."""
+        runs = (record for record, _ in self.entries if isinstance(record, Record))
+        return any(bool(each.settings.get("instances")) for each in runs)
+
+    @property
     def shared(self) -> tuple[Record, ...]:
         """Runs whose training was measured beside other work."""
         records = (record for record, _ in self.entries if isinstance(record, Record))

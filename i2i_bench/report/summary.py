@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from i2i_bench.records.record import AnyRecord
 from i2i_bench.report.leaderboard import ranked_by, tabulate
+from i2i_bench.report.notes import given_notes
 from i2i_bench.report.render import markdown_lines, markdown_text, tables_to_markdown
 from i2i_bench.report.rows import Row, Table
 from i2i_bench.report.targets import MEAN
@@ -19,7 +20,7 @@ NOTES = (
     "Ranks are among these models, without changed settings, in the tables below and in the order "
     "of their directions; of labelled tasks the mean over targets counts. ! is never ranked.",
     "beats: the share of the others in the same tables that a model is ranked above; between "
-    "models that share no task, the order of these rows says nothing.",
+    "models that share no task, the order of these rows says nothing, and in few tables little.",
     "fails: where a model is not above the unchanged source, or not ranked.",
 )
 
@@ -33,14 +34,14 @@ class _Standing:
         numbers: Ranks in all tables where it has one.
         beaten: In each of these, the share of the other models that it is ranked above.
         fails: Tasks and directions.
-        seeds: Fewest in any table.
+        seeds: In each table.
     """
 
     ranks: dict[str, list[str]] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     beaten: list[float] = field(default_factory=list)
     fails: list[str] = field(default_factory=list)
-    seeds: int = 0
+    seeds: list[int] = field(default_factory=list)
 
     @property
     def share(self) -> float:
@@ -88,23 +89,24 @@ def _of_preset(preset: str, tables: Sequence[Table]) -> str:
         plain = [r for r in table.rows if r.kind == "model" and r.variant == f"preset={preset}"]
         for row in plain:
             others = [other.rank for other in plain if other.rank and other is not row]
-            _add(found.setdefault(row.label, _Standing(seeds=row.seeds)), row, table, others)
+            _add(found.setdefault(row.label, _Standing()), row, table, others)
     if len(chosen) < 2 or not found:
         return ""
-    header = ["model", "seeds", *tasks, "mean rank", "beats", "fails"]
+    header = ["model", "seeds", *tasks, "tables", "mean rank", "beats", "fails"]
     order = sorted(found, key=lambda label: (-found[label].share, label))
     rows = [[label, *_cells(found[label], tasks)] for label in order]
     body = [[markdown_text(text) for text in cells] for cells in (header, *rows)]
     left = {0, len(header) - 1}
     lines = [f"## Summary, preset {markdown_text(preset)}", "", *markdown_lines(body, left), ""]
-    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in NOTES)]) + "\n"
+    notes = [*NOTES, *given_notes(row for table in chosen for row in table.rows)]
+    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in notes)]) + "\n"
 
 
 def _add(standing: _Standing, row: Row, table: Table, others: Sequence[int]) -> None:
     """Add what a row of a table says of its model, beside the ranks of others in it."""
     group = table.group
     ranks = standing.ranks.setdefault(group.task, [])
-    standing.seeds = min(standing.seeds, row.seeds)
+    standing.seeds.append(row.seeds)
     where = f"{group.task} {group.direction}"
     if row.rank is None:
         ranks.append("!" if row.unsound else "-")
@@ -134,4 +136,7 @@ def _cells(standing: _Standing, tasks: Sequence[str]) -> list[str]:
     ranks = ["/".join(standing.ranks.get(task, [])) for task in tasks]
     mean = f"{statistics.fmean(standing.numbers):.1f}" if standing.numbers else "-"
     beats = f"{100 * standing.share:.0f} %" if standing.beaten else "-"
-    return [str(standing.seeds), *ranks, mean, beats, ", ".join(standing.fails)]
+    fewest, most = min(standing.seeds), max(standing.seeds)
+    seeds = str(most) if fewest == most else f"{fewest}-{most}"
+    count = str(len(standing.seeds))
+    return [seeds, *ranks, count, mean, beats, ", ".join(standing.fails)]

@@ -21,15 +21,28 @@ def summary(records):
 def test_a_row_has_ranks_by_task_their_mean_and_the_share_of_others_below():
     text = summary([*of("one", 20.0, 15.0), *of("two", 18.0, 16.0), *of("three", 12.0)])
     assert cells(text, "model")[2:4] == ["hue", "stripes"]
-    assert cells(text, "one")[2:6] == ["2", "1", "1.5", "50 %"]  # (0/1 + 2/2) / 2
-    assert cells(text, "two")[2:6] == ["1", "2", "1.5", "75 %"]  # (1/1 + 1/2) / 2
-    assert cells(text, "three")[2:6] == ["", "3", "3.0", "0 %"]
+    assert cells(text, "one")[2:7] == ["2", "1", "2", "1.5", "50 %"]  # (0/1 + 2/2) / 2
+    assert cells(text, "two")[2:7] == ["1", "2", "2", "1.5", "75 %"]  # (1/1 + 1/2) / 2
+    assert cells(text, "three")[2:7] == ["", "3", "1", "3.0", "0 %"]
+
+
+def test_seeds_are_a_range_where_tables_have_more_or_fewer():
+    text = summary([*of("one", 20.0, 15.0), *of("one", 19.0, seed=1), *of("two", 18.0, 16.0)])
+    assert cells(text, "one")[1] == "1-2"
+    assert cells(text, "two")[1] == "1"
+
+
+def test_models_that_are_given_masks_are_named_beside_those_that_are_not():
+    given = of("one", 20.0, 15.0, settings={"instances": 3})
+    whole = results_readme([*given, *of("two", 18.0, 16.0, settings={"instances": 0})])
+    assert whole.count("- one: given the masks of the objects, in tests too") == 3  # two tables
+    assert "given the masks" not in results_readme(given)
 
 
 def test_what_is_not_above_the_unchanged_source_fails():
     text = summary([*of("one", 20.0, 11.0), *of("two", 18.0, 16.0)])
-    assert cells(text, "one")[6] == "hue a2b"
-    assert cells(text, "two")[6] == ""
+    assert cells(text, "one")[7] == "hue a2b"
+    assert cells(text, "two")[7] == ""
 
 
 def test_changed_settings_take_no_rank_from_the_models():
