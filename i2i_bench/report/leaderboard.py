@@ -23,6 +23,7 @@ from i2i_bench.report.rows import (
     have_one,
     mixture,
     versions_of_metrics,
+    with_given_masks,
 )
 from i2i_bench.report.targets import MEAN, averaged, means
 from i2i_bench.scoring.alarms import why_unsound
@@ -294,12 +295,14 @@ def _ranked(rows: list[Row], headline: Column) -> list[Row]:
 
 def _marked(rows: list[Row], columns: list[Column]) -> list[Row]:
     """Mark the two best values of each column among sound models whose test set is complete."""
+    apart = {row.label for row in with_given_masks(rows)}
     marks: list[dict[str, Mark]] = [{} for _ in rows]
     for column in columns:
         values = {
             i: column.goodness(row.stats[column.key].mean)
             for i, row in enumerate(rows)
-            if column.better and column.key in row.stats and not (row.partial or row.unsound)
+            if column.better and column.key in row.stats
+            if not (row.partial or row.unsound or row.label in apart)
         }
         order = sorted(set(values.values()), reverse=True)
         for i, value in values.items():

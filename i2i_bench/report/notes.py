@@ -11,7 +11,14 @@ from i2i_bench.records.record import Record
 from i2i_bench.records.run import EXTERNAL
 from i2i_bench.report.columns import SPREADS
 from i2i_bench.report.cost_notes import cost_note, shared_notes
-from i2i_bench.report.rows import Entry, Group, Row, have_one, versions_of_metrics
+from i2i_bench.report.rows import (
+    Entry,
+    Group,
+    Row,
+    have_one,
+    versions_of_metrics,
+    with_given_masks,
+)
 from i2i_bench.report.targets import MEAN, averaged
 from i2i_bench.scoring.metric_set import known_metrics
 from i2i_bench.scoring.metrics.distances import FID
@@ -147,14 +154,12 @@ def _split_notes(group: Group) -> list[str]:
 
 def given_notes(rows: Iterable[Row]) -> list[str]:
     """Say which models were given masks, where they stand beside models that were not."""
-    given = {row.label: row.is_given_masks for row in rows if row.model}
-    names = sorted(label for label, is_given in given.items() if is_given)
-    if not names or len(names) == len(given):
-        return []
-    return [
-        f"{', '.join(names)}: given the masks of the objects, in tests too, which the others are "
-        "not; to be above these is no merit of the model."
-    ]
+    names = ", ".join(sorted({row.label for row in with_given_masks(rows)}))
+    said = (
+        "given the masks of the objects, in tests too, which the others are not: never marked, and "
+        "to be ranked above these is no merit of the model"
+    )
+    return [f"{names}: {said}."] if names else []
 
 
 def _unsound_notes(rows: list[Row]) -> list[str]:

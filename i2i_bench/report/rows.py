@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -199,6 +199,13 @@ def mixture(group: Group) -> str:
     if target == source == 0.5:
         return "(target + source)/2"
     return f"{target:g} target + {source:g} source"
+
+
+def with_given_masks(rows: Iterable[Row]) -> list[Row]:
+    """Give the models that were given masks of objects, where they stand beside others."""
+    models = [row for row in rows if row.model]
+    given = [row for row in models if row.is_given_masks]
+    return given if len(given) < len(models) else []
 
 
 def have_one(weights_field: str, entries: list[Entry]) -> bool:

@@ -2,6 +2,7 @@
 
 from leaderboard_records import cells, make, psnr
 
+from i2i_bench.report.leaderboard import tabulate
 from i2i_bench.report.summary import results_readme
 
 SMALL = {"preset": "small", "variant": "preset=small"}
@@ -64,3 +65,12 @@ def test_validation_images_do_not_count():
     held = [record.model_copy(update={"split": "validation"}) for record in of("one", 30.0, 30.0)]
     text = summary([*of("two", 18.0, 16.0), *held])
     assert "| one" not in text.partition("## ")[2]
+
+
+def test_what_masks_give_is_marked_for_nobody_beside_models_without():
+    given = of("one", 20.0, settings={"instances": 3})
+    (table,) = tabulate([*given, *of("two", 18.0), *of("three", 16.0)])
+    marks = {row.label: row.marks.get("psnr_foreground") for row in table.rows[:3]}
+    assert marks == {"one": None, "two": "best", "three": "second"}
+    (table,) = tabulate([*given, *of("two", 18.0, settings={"instances": 1})])
+    assert table.rows[0].marks["psnr_foreground"] == "best"
