@@ -28,7 +28,7 @@ lint: install  ## format and lint rules hold
 types: install  ## pyright finds no error in the three parts
 	$(BIN)/pyright
 
-test: install  ## every check that CI runs (18 minutes on two cores of an AMD EPYC)
+test: install  ## every check that CI runs (15 minutes on two cores of an AMD EPYC)
 	$(MAKE) --no-print-directory --jobs 2 lint types tests
 	$(BIN)/i2i-bench leaderboard --check
 	$(BIN)/i2i-bench ablate --check
