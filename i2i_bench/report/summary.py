@@ -12,6 +12,7 @@ from i2i_bench.report.notes import given_notes
 from i2i_bench.report.render import markdown_lines, markdown_text, tables_to_markdown
 from i2i_bench.report.rows import Row, Table
 from i2i_bench.report.targets import MEAN
+from i2i_bench.tasks.catalogue import typed_name
 from i2i_bench.tasks.validation import TEST
 
 IDENTITY = "identity"
@@ -23,6 +24,23 @@ NOTES = (
     "models that share no task, the order of these rows says nothing, and in few tables little.",
     "fails: where a model is not above the unchanged source, or not ranked.",
 )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All tables of a preset in one.
+
+    Attributes:
+        title: Its heading.
+        header: Of the columns: model, seeds, tasks, then what sums them up.
+        rows: Their texts, a row a model.
+        notes: What the columns mean.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass
@@ -62,9 +80,21 @@ def results_readme(records: Iterable[AnyRecord]) -> str:
 
 def summary_markdown(tables: Sequence[Table]) -> str:
     """Give a summary for each preset as Markdown; "" where no preset has two tables."""
+    return "\n".join(_markdown(each) for each in summaries(tables))
+
+
+def summaries(tables: Sequence[Table]) -> list[Summary]:
+    """Sum up the tables of each preset that has two or more."""
     presets = dict.fromkeys(table.group.preset for table in tables if _counts(table, tables))
-    parts = [_of_preset(preset, tables) for preset in presets]
-    return "\n".join(part for part in parts if part)
+    found = [_of_preset(preset, tables) for preset in presets]
+    return [each for each in found if each]
+
+
+def _markdown(summary: Summary) -> str:
+    body = [[markdown_text(text) for text in cells] for cells in (summary.header, *summary.rows)]
+    lines = [f"## {markdown_text(summary.title)}", ""]
+    lines += [*markdown_lines(body, {0, len(summary.header) - 1}), ""]
+    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in summary.notes)]) + "\n"
 
 
 def _counts(table: Table, tables: Sequence[Table]) -> bool:
@@ -81,9 +111,9 @@ def _counts(table: Table, tables: Sequence[Table]) -> bool:
     )
 
 
-def _of_preset(preset: str, tables: Sequence[Table]) -> str:
+def _of_preset(preset: str, tables: Sequence[Table]) -> Summary | None:
     chosen = [t for t in tables if t.group.preset == preset and _counts(t, tables)]
-    tasks = list(dict.fromkeys(table.group.task for table in chosen))
+    tasks = list(dict.fromkeys(typed_name(table.group.task) for table in chosen))
     found: dict[str, _Standing] = {}
     for table in chosen:
         plain = [r for r in table.rows if r.kind == "model" and r.variant == f"preset={preset}"]
@@ -91,23 +121,23 @@ def _of_preset(preset: str, tables: Sequence[Table]) -> str:
             others = [other.rank for other in plain if other.rank and other is not row]
             _add(found.setdefault(row.label, _Standing()), row, table, others)
     if len(chosen) < 2 or not found:
-        return ""
-    header = ["model", "seeds", *tasks, "tables", "mean rank", "beats", "fails"]
+        return None
     order = sorted(found, key=lambda label: (-found[label].share, label))
-    rows = [[label, *_cells(found[label], tasks)] for label in order]
-    body = [[markdown_text(text) for text in cells] for cells in (header, *rows)]
-    left = {0, len(header) - 1}
-    lines = [f"## Summary, preset {markdown_text(preset)}", "", *markdown_lines(body, left), ""]
-    notes = [*NOTES, *given_notes(row for table in chosen for row in table.rows)]
-    return "\n".join([*lines, *(f"- {markdown_text(note)}" for note in notes)]) + "\n"
+    return Summary(
+        title=f"Summary, preset {preset}",
+        header=("model", "seeds", *tasks, "tables", "mean rank", "beats", "fails"),
+        rows=tuple((label, *_cells(found[label], tasks)) for label in order),
+        notes=(*NOTES, *given_notes(row for table in chosen for row in table.rows)),
+    )
 
 
 def _add(standing: _Standing, row: Row, table: Table, others: Sequence[int]) -> None:
     """Add what a row of a table says of its model, beside the ranks of others in it."""
     group = table.group
-    ranks = standing.ranks.setdefault(group.task, [])
+    task = typed_name(group.task)
+    ranks = standing.ranks.setdefault(task, [])
     standing.seeds.append(row.seeds)
-    where = f"{group.task} {group.direction}"
+    where = f"{task} {group.direction}"
     if row.rank is None:
         ranks.append("!" if row.unsound else "-")
         standing.fails += [where]

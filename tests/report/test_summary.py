@@ -1,10 +1,18 @@
 """The summary of leaderboards: a row a model over all tasks."""
 
+from pathlib import Path
+
+import pytest
 from leaderboard_records import cells, make, psnr
+from page_tree import Tree, of_class, text
 
+from i2i_bench.records.record import read_records
 from i2i_bench.report.leaderboard import tabulate
-from i2i_bench.report.summary import results_readme
+from i2i_bench.report.site.page import write_page
+from i2i_bench.report.site.samples import Folders
+from i2i_bench.report.summary import results_readme, summary_markdown
 
+COMMITTED = Path(__file__).parents[2] / "results"
 SMALL = {"preset": "small", "variant": "preset=small"}
 
 
@@ -74,3 +82,16 @@ def test_what_masks_give_is_marked_for_nobody_beside_models_without():
     assert marks == {"one": None, "two": "best", "three": "second"}
     (table,) = tabulate([*given, *of("two", 18.0, settings={"instances": 1})])
     assert table.rows[0].marks["psnr_foreground"] == "best"
+
+
+@pytest.mark.slow
+def test_page_has_the_same_rows_and_of_one_task_none(tmp_path):
+    records = read_records(COMMITTED)
+    nowhere = Folders(tmp_path / "runs", tmp_path / "data")
+    whole = write_page(records, tmp_path / "site", nowhere).read_text(encoding="utf-8")
+    (found,) = of_class(Tree(whole).root, "section", "summary")
+    table = [row for row in summary_markdown(tabulate(records)).splitlines() if row.startswith("|")]
+    expected = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table]
+    assert [[text(cell) for cell in row] for row in found.iter("tr")] == expected[:1] + expected[2:]
+    one = write_page(records, tmp_path / "site", nowhere, task="stripes")
+    assert not of_class(Tree(one.read_text(encoding="utf-8")).root, "section", "summary")

@@ -24,6 +24,7 @@ from i2i_bench.report.site.detail import RunDetail, run_detail
 from i2i_bench.report.site.plot import Plot
 from i2i_bench.report.site.samples import Folders, Gallery, Samples, SampleStore
 from i2i_bench.report.studies import said_of_methods, study_note, value_text
+from i2i_bench.report.summary import Summary, summaries
 from i2i_bench.report.targets import in_words
 from i2i_bench.system.files import write_text
 from i2i_bench.tasks.catalogue import find_named, typed_name
@@ -143,7 +144,7 @@ def write_page(
     store = SampleStore(output)
     asked = [each for each in studies if task in (None, each.task)]
     sections = _sections(tables, Samples(folders, store), asked)
-    write_text(page, _render(sections))
+    write_text(page, _render(sections, summaries(tables) if len(sections) > 1 else []))
     store.remove_others()
     return page
 
@@ -271,7 +272,7 @@ def _key(record: AnyRecord) -> BoardKey:
     return ("", record.name)
 
 
-def _render(sections: Sequence[PageSection]) -> str:
+def _render(sections: Sequence[PageSection], summed: Sequence[Summary]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -288,6 +289,7 @@ def _render(sections: Sequence[PageSection]) -> str:
     records = [record for each in entries for record in each.records]
     return environment.get_template("page.html").render(
         sections=sections,
+        summaries=summed,
         num_records=len(records),
         num_models=len({r.model for r in records if isinstance(r, Record)}),
         cost_headers=[column.header for column in COSTS[1:]],
