@@ -25,7 +25,7 @@ from i2i_bench.cli.options import (
 
 if TYPE_CHECKING:
     from i2i_bench.report.papers.tables import PaperTable
-    from i2i_bench.runs.table_plan import TablePlan
+    from i2i_bench.runs.table_plan import PlanRequest, TablePlan
 
 OF_PLANS = {  # options that only a plan has, by the names of their values
     "seeds": "--seed",
@@ -77,8 +77,9 @@ def table(name: str, **options: Any) -> None:
     Table v counts the networks of installed models, which takes some seconds. Table diversity has
     how many right answers are found and the diversity by each paper's recipe, beside printed ones.
 
-    With --plan it says what every cell of ii to iv takes: runs, data, weights, people, memory,
-    time, and the commands. With --run it carries out those of the runs that have their data.
+    With --plan it says what every cell takes: runs, data, weights, people, memory, time, and the
+    commands. With --run it carries out those of the runs that have their data. Cells of table v
+    take none; its plan is of the trainings that its models mean.
 
     \b
     Example:
@@ -88,7 +89,9 @@ def table(name: str, **options: Any) -> None:
       i2i-bench table iv --run --preset small --seed 0 --seed 1 --jobs 2
     """
     _require_fitting(name, options)
-    if options["is_plan"] or options["is_run"]:
+    if name == "v" and options["is_run"]:
+        click.echo("table v takes no run: its parameters are counted", err=True)
+    elif options["is_plan"] or options["is_run"]:
         _plan(name, options)
         return
     click.echo(_rendered(_found(name, options), options["layout"]), nl=False)
@@ -107,9 +110,14 @@ def _require_fitting(name: str, options: dict[str, Any]) -> None:
         raise click.UsageError("--m sets the domains of table v; the others have none to set")
     if options["is_plan"] and options["is_run"]:
         raise click.UsageError("--plan only says what --run does; leave one out")
-    if is_planned and name in ("v", "diversity"):
-        why = "counts networks, which takes no training" if name == "v" else "is of any runs"
-        raise click.UsageError(f"table {name} {why}; --plan and --run are for ii, iii and iv")
+    if is_planned and name == "diversity":
+        raise click.UsageError(
+            "table diversity is of any runs; --plan and --run are for ii, iii, iv and v"
+        )
+    if options["num_domains"] and options["is_plan"]:
+        raise click.UsageError(
+            "--plan is for the domains as printed, the expressions of RaFD; leave --m out"
+        )
     if is_planned and options["layout"] != "md":
         raise click.UsageError("a plan is text; leave --format out")
     typed = [shown for option, shown in OF_PLANS.items() if is_typed(option)]
@@ -152,6 +160,9 @@ def _plan(name: str, options: dict[str, Any]) -> None:
     from i2i_bench.runs.table_plan_text import plan_text, unmet
 
     click.echo("finding what each cell takes; this can take a minute", err=True)
+    if name == "v":
+        _plan_capacity(options)
+        return
     plan = _planned(name, options)
     if options["is_plan"]:
         click.echo(plan_text(plan), nl=False)
@@ -171,13 +182,31 @@ def _plan(name: str, options: dict[str, Any]) -> None:
     click.echo(_rendered(_found(name, options), options["layout"]), nl=False)
 
 
-def _planned(name: str, options: dict[str, Any]) -> TablePlan:
-    from i2i_bench.records.study import read_study_records
-    from i2i_bench.runs.table_plan import PlanRequest, plan_table
+def _plan_capacity(options: dict[str, Any]) -> None:
+    """Say what the models of table v take, of which the table itself takes none."""
+    from i2i_bench.runs.capacity_plan import plan_capacity
+    from i2i_bench.runs.table_plan_text import capacity_plan_text
     from i2i_bench.training import parallel
 
+    request = _request("v", options)
+    device = parallel.choose_device(options["device"])
+    plans = plan_capacity(request, places_from(options), device)
+    click.echo(capacity_plan_text(request, plans), nl=False)
+
+
+def _request(name: str, options: dict[str, Any]) -> PlanRequest:
+    from i2i_bench.runs.table_plan import PlanRequest
+
     keys = ("preset", "seeds", "models", "further")
-    request = PlanRequest(name, **{key: options[key] for key in keys})
+    return PlanRequest(name, **{key: options[key] for key in keys})
+
+
+def _planned(name: str, options: dict[str, Any]) -> TablePlan:
+    from i2i_bench.records.study import read_study_records
+    from i2i_bench.runs.table_plan import plan_table
+    from i2i_bench.training import parallel
+
+    request = _request(name, options)
     device = parallel.choose_device(options["device"])
     studies = read_study_records(options["results"])
     return plan_table(request, places_from(options), device, studies)

@@ -34,7 +34,7 @@ class PlanRequest:
     """What a table is to be filled with.
 
     Attributes:
-        table: ``ii``, ``iii`` or ``iv``.
+        table: ``ii``, ``iii``, ``iv`` or ``v``.
         preset: Of the settings.
         seeds: Of every training.
         models: Names of those to plan; () for all.
@@ -114,9 +114,9 @@ def plan_table(
     for cell in cells:
         for training in cell.trainings:
             wanted.setdefault(training, []).append(cell)
-    speeds = _Speeds(tuple(read_records(places.results)), device)
+    speeds = Speeds(read_records(places.results), device)
     trainings = [
-        _planned(training, its_cells, request, places, speeds)
+        plan_training(_unplanned(training, its_cells, request), request, places, speeds)
         for training, its_cells in wanted.items()
     ]
     return TablePlan(request, cells, trainings, _people(cells, studies), _missing_weights(cells))
@@ -139,26 +139,28 @@ def _only_of(request: PlanRequest, cells: Sequence[PlannedCell]) -> list[Planned
     return [cell for cell in cells if wanted & {t.model for t in cell.trainings}]
 
 
-def _planned(
-    training: Training,
-    cells: Sequence[PlannedCell],
-    request: PlanRequest,
-    places: Places,
-    speeds: _Speeds,
+def _unplanned(
+    training: Training, cells: Sequence[PlannedCell], request: PlanRequest
 ) -> PlannedTraining:
-    """Find the runs of a training, which of them are recorded, and what the others take."""
     protocols = tuple(dict.fromkeys(name for cell in cells for name in cell.protocols))
     columns = tuple(dict.fromkeys(cell.column for cell in cells))
-    found = PlannedTraining(training, protocols, columns, len(set(request.seeds)))
+    return PlannedTraining(training, protocols, columns, len(set(request.seeds)))
+
+
+def plan_training(
+    wanted: PlannedTraining, request: PlanRequest, places: Places, speeds: Speeds
+) -> PlannedTraining:
+    """Find the runs of a training, which of them are recorded, and what the others take."""
+    training = wanted.training
     choices = Choices(preset=request.preset, changes=dict(training.changes))
     try:
         jobs = plan_runs([training.model], [training.task], request.seeds, choices, places.data)
     except ValueError as error:
-        return _without_data(replace(found, missing=str(error)), choices, places, speeds)
-    recorded = tuple(job.run.seed for job in jobs if _is_scored(job, protocols, places))
+        return _without_data(replace(wanted, missing=str(error)), choices, places, speeds)
+    recorded = tuple(job.run.seed for job in jobs if _is_scored(job, wanted.protocols, places))
     need = memory.measure_need(jobs[0].model_class, jobs[0].settings, jobs[0].task)
     return replace(
-        found,
+        wanted,
         jobs=tuple(jobs),
         recorded=recorded,
         need=shown_bytes(need.total),
@@ -167,7 +169,7 @@ def _planned(
 
 
 def _without_data(
-    found: PlannedTraining, choices: Choices, places: Places, speeds: _Speeds
+    found: PlannedTraining, choices: Choices, places: Places, speeds: Speeds
 ) -> PlannedTraining:
     """Say what a run takes by what is published of its task, as far as that tells."""
     training = found.training
@@ -197,8 +199,13 @@ def _is_scored(job: Job, protocols: Iterable[str], places: Places) -> bool:
     return set(protocols) <= scored
 
 
-class _Speeds:
-    """How fast runs were on this device, by records."""
+class Speeds:
+    """How fast runs were on this device, by records.
+
+    Args:
+        records: Of any devices.
+        device: This one.
+    """
 
     def __init__(self, records: Sequence[Record], device: torch.device) -> None:
         name = device_name(device)

@@ -1,17 +1,21 @@
 """What the cells of the AttentionGAN paper's tables take, planned and carried out."""
 
+import io
+import shlex
+
 import pytest
 import torch
 from click.testing import CliRunner
-from face_sets import NAMES
+from face_sets import NAMES, make_rafd
 from PIL import Image, ImageDraw
 
 from i2i_bench.cli.main import main
 from i2i_bench.records.folders import Places
 from i2i_bench.records.record import read_records
+from i2i_bench.runs.capacity_plan import plan_capacity
 from i2i_bench.runs.table_cells import Training, planned_cells
 from i2i_bench.runs.table_plan import PlanRequest, plan_table
-from i2i_bench.runs.table_plan_text import plan_text, run_commands
+from i2i_bench.runs.table_plan_text import capacity_plan_text, plan_text, run_commands
 from i2i_bench.tasks import catalogue
 
 pytestmark = pytest.mark.slow  # whole runs and commands
@@ -106,7 +110,9 @@ def test_two_expressions_of_the_same_persons_are_pairs(places):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["v", "--plan"], "counts networks"),
+        (["diversity", "--plan"], "table diversity is of any runs"),
+        (["v", "--plan", "--m", "5"], "leave --m out"),
+        (["v", "--plan", "--model", "unit"], "table v counts no model 'unit'"),
         (["ii", "--plan", "--run"], "leave one out"),
         (["ii", "--seed", "1"], "--seed is for --plan and --run"),
         (["ii", "--plan", "--format", "csv"], "leave --format out"),
@@ -117,6 +123,44 @@ def test_what_a_plan_cannot_be_is_said(words, told, places):
     where = ["--results", places.results, "--data", places.data, "--runs", places.runs]
     done = CliRunner().invoke(main, ["table", *words, *map(str, where[2:])])
     assert done.exit_code and told in done.output
+
+
+def test_table_v_means_as_many_trainings_as_it_has_models(places):
+    wanted = ("pix2pix", "cyclegan", "stargan")
+    request = PlanRequest("v", "tiny", (0, 1), models=wanted)
+    plans = plan_capacity(request, places, torch.device("cpu"))
+    counts: dict[str, int] = {}
+    for plan in plans:
+        counts[plan.method] = counts.get(plan.method, 0) + len(plan.tasks)
+    assert counts == {"Pix2pix": 56, "CycleGAN": 28, "StarGAN": 1}  # as printed, for 8 expressions
+    text = capacity_plan_text(request, plans)
+    assert "takes 85 trainings, 170 runs; 0 are recorded" in text
+    assert text.count("\n  i2i-bench run") == 4
+    assert "m(m-1) = 56" in text and "(85 trainings)" in text
+
+
+def test_what_is_recorded_of_table_v_is_counted(places):
+    image = io.BytesIO()
+    Image.new("RGB", (40, 40), (9, 100, 250)).save(image, "JPEG")
+    make_rafd(places.data / "rafd", 12, image.getvalue())
+    where = [*("--results", places.results), *("--data", places.data), *("--runs", places.runs)]
+    words = ["table", "v", "--plan", "--preset", "tiny", "--model", "distancegan"]
+    before = CliRunner().invoke(main, [*words, *map(str, where)])
+    assert "28 runs; 0 are recorded" in before.output, before.output
+    (command,) = [x for x in before.output.splitlines() if x.startswith("  i2i-bench run")]
+    one = shlex.split(command)[1:]
+    tasks = [i for i, word in enumerate(one) if word == "--task"]
+    del one[tasks[1] : tasks[-1] + 2]  # all but the first
+    done = CliRunner().invoke(main, [*one, *map(str, where)])
+    assert done.exit_code == 0, done.output
+    after = CliRunner().invoke(main, [*words, *map(str, where)])
+    assert "28 runs; 1 are recorded" in after.output
+
+
+def test_table_v_is_counted_where_runs_are_asked_for(places):
+    done = CliRunner().invoke(main, ["table", "v", "--run", "--results", str(places.results)])
+    assert done.exit_code == 0 and "takes no run" in done.output
+    assert "| StarGAN         |      1 |" in done.output
 
 
 def test_a_table_is_filled_by_one_command_and_resumes(places):
