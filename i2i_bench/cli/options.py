@@ -83,7 +83,7 @@ def _tasks(*, required: bool) -> Decorator:
     what = (
         "Task name such as stripes (see i2i-bench tasks), hf:owner/name of the Hugging Face hub, "
         "or a folder of images; FOLDER:paired and FOLDER:unpaired say whether images of like names "
-        "are pairs; embedded for every task of this package; repeatable."
+        "are pairs; embedded for all tasks of this package that a model can do; repeatable."
     )
     return click.option("--task", "tasks", multiple=True, required=required, help=what)
 

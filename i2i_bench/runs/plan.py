@@ -54,8 +54,8 @@ def plan_runs(
 ) -> list[Job]:
     """Make the product of models, tasks and seeds.
 
-    ``all`` are the installed models, each with those of the tasks that it can do; ``embedded`` are
-    the tasks of this package.
+    ``all`` are the installed models, ``embedded`` the tasks of this package. Of a product with
+    either, the runs are left out that a model cannot do; what is named on both sides must fit.
 
     Args:
         models: Names.
@@ -66,8 +66,8 @@ def plan_runs(
         is_preview: Whether images need not be there, as their published number will do.
 
     Raises:
-        ValueError: For an unknown or broken model or task, a headline that cannot rank, or a
-            setting that is not possible.
+        ValueError: For an unknown or broken model or task, a headline that cannot rank, a setting
+            that is not possible, or a model that can do none of the tasks.
     """
     find = catalogue.plan_task if is_preview else catalogue.find_task
     every = list(catalogue.EMBEDDED)
@@ -81,13 +81,16 @@ def plan_runs(
     jobs = []
     for argument, task in found.items():
         fitted = fitted_tasks(classes, argument, task, choices.split)
-        if is_every:
+        if is_every or argument not in tasks:
             fitted = _only_able(fitted, classes, task, choices.preset)
         jobs += [
             make_job(name, classes[name], own, seed, choices)
             for name, own in fitted.items()
             for seed in dict.fromkeys(seeds)
         ]
+    planned = {job.run.model for job in jobs}
+    if idle := [name for name in models if name not in planned and name != ALL]:
+        raise ValueError(f"model {idle[0]!r} can do none of the tasks: {', '.join(found)}")
     return jobs
 
 

@@ -36,3 +36,15 @@ def test_embedded_are_the_tasks_of_the_package(tmp_path):
 def test_a_model_that_is_named_is_refused_where_it_cannot(tmp_path):
     with pytest.raises(ValueError, match="'pix2pix' needs pairs"):
         planned(["pix2pix"], ["stripes"], tmp_path)
+    with pytest.raises(ValueError, match="'pix2pix' needs pairs"):
+        planned(["pix2pix"], ["embedded", "stripes"], tmp_path)
+
+
+def test_a_model_that_is_named_has_those_of_the_embedded_tasks_that_it_can_do(
+    tmp_path, monkeypatch
+):
+    found = planned(["pix2pix"], ["embedded"], tmp_path)
+    assert found == {("pix2pix", task, 0) for task in ("stripes-paired", "palette-paired")}
+    monkeypatch.setattr(catalogue, "EMBEDDED", {"stripes": catalogue.EMBEDDED["stripes"]})
+    with pytest.raises(ValueError, match="'pix2pix' can do none of the tasks: stripes"):
+        planned(["pix2pix"], ["embedded"], tmp_path)
