@@ -98,6 +98,7 @@ def ablate(**options: Any) -> None:
     if options["is_listing"]:
         _list_declared()
     elif options["write"] or options["check"]:
+        _require_all(options)
         _refresh(options["results"], write=options["write"])
     else:
         _ablate(options)
@@ -111,6 +112,17 @@ def _list_declared() -> None:
         for model, name, each in ablation.declared_ablations()
     ]
     columns(("model", "ablation", "what", "points"), rows)
+
+
+def _require_all(options: dict[str, Any]) -> None:
+    """Refuse what cannot stand beside --write or --check."""
+    if options["write"] and options["check"]:
+        raise click.UsageError(
+            "--check only looks whether --write would change them; leave one out"
+        )
+    names = {"model": "--model", "tasks": "--task", "vary": "--vary", "ablation": "--ablation"}
+    if typed := [shown for key, shown in names.items() if options[key]]:
+        raise click.UsageError(f"--write and --check are of all ablations; leave {typed[0]} out")
 
 
 def _refresh(results: Path, *, write: bool) -> None:
@@ -129,6 +141,8 @@ def _refresh(results: Path, *, write: bool) -> None:
             raise click.ClickException(
                 f"{stale[0]} is stale; i2i-bench ablate --write regenerates it from the records"
             )
+    if write and not plans:
+        click.echo(f"no ablation in {results / FOLDER}: nothing to write")
     if not write:
         count = f"{len(plans)} ablation{'s' * (len(plans) != 1)}"
         click.echo(f"{count} in {results / FOLDER}: up to date")
@@ -146,7 +160,9 @@ def _ablate(options: dict[str, Any]) -> None:
         raise click.UsageError("--model and --task are needed; --list shows what models declare")
     if options["study"]:
         options = options | {"ablation": options["ablation"] or options["study"]}
-    if bool(options["vary"]) == bool(options["ablation"]):
+    if options["vary"] and options["ablation"]:
+        raise click.UsageError("--ablation says what to vary; leave --vary or --ablation out")
+    if not (options["vary"] or options["ablation"]):
         raise click.UsageError("either --vary KEY=VALUE,... or --ablation NAME is needed")
     places = places_from(options)
     theme = _theme(options)

@@ -90,7 +90,7 @@ def run(**options: Any) -> None:
       i2i-bench run --model all --task embedded --preset small --seed 0 --seed 1 --seed 2 --jobs 2
     """
     from i2i_bench.runs import plan
-    from i2i_bench.runs.preview import describe_job
+    from i2i_bench.runs.preview import describe_job, said_of_all
     from i2i_bench.training import parallel, tensorboard
 
     if "tensorboard" in options["logs"]:
@@ -109,7 +109,10 @@ def run(**options: Any) -> None:
     )
     if options["dry_run"]:
         device = parallel.choose_device(options["device"])
-        click.echo("\n\n".join(describe_job(job, places, device) for job in jobs))
+        for number, job in enumerate(jobs):
+            click.echo(("\n" if number else "") + describe_job(job, places, device))
+        if len(jobs) > 1:
+            click.echo(f"\n{said_of_all(jobs, places)}")
         return
     carry_out(jobs, options)
 

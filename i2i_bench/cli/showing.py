@@ -117,11 +117,14 @@ def _scatter(wanted: Sequence[str], options: dict[str, Any]) -> None:
     record.require_results(options["results"])
     groups = scatter.scatter_groups(board.tabulate(record.read_records(options["results"]), task))
     if not groups:
-        raise click.ClickException(f"no record of {task} has a model at its preset to show")
-    folder = options["output"] or options["runs"] / task
+        raise click.ClickException(
+            f"no record of {task} has a model at its preset to show; i2i-bench run makes them"
+        )
+    output = options["output"]
     for name, tables in groups.items():
+        stem = output / f"{task}-{name}" if output else options["runs"] / task / name
         for suffix in dict.fromkeys(options["formats"]):
-            path = folder / f"{name}.{suffix}"
+            path = stem.with_name(f"{stem.name}.{suffix}")
             scatter.draw_scatter(tables, path)
             click.echo(f"wrote {path}")
 
@@ -138,7 +141,8 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
     if kind == "comparison":
         name = catalogue.task_name_of(task, places.data) if task else ""
         runs = wanted or pictures.finished_runs(name, places)
-        return pictures.comparison_figures(runs, None if task == name else task, choice, places)
+        moved = task if wanted or task != name else None
+        return pictures.comparison_figures(runs, moved, choice, places)
     if kind == "styles":
         styles = StyleChoice(options["outputs"], options["examples"])
         return [styles_figure(run, task, choice, styles, places) for run in wanted]
@@ -148,7 +152,12 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
 
 
 @click.command()
-@click.option("--task", help="Only this task: a name such as stripes, or a folder.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    help="Only this task: a name such as stripes, or a folder; repeatable.",
+)
 @click.option(
     "--format",
     "layout",
@@ -166,7 +175,9 @@ def _figures(kind: str, wanted: Sequence[str], options: dict[str, Any]) -> Itera
 @RESULTS
 @RUNS
 @DATA
-def leaderboard(task: str | None, layout: str, write: bool, check: bool, **options: Any) -> None:
+def leaderboard(
+    tasks: tuple[str, ...], layout: str, write: bool, check: bool, **options: Any
+) -> None:
     """Rank runs of the same task, version, protocol, preset, weights and real images.
 
     As html it is a page that opens from disk, with plots, details of every run, and samples where
@@ -178,6 +189,7 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
       i2i-bench leaderboard --format html --output site
     """
     from i2i_bench.records import record
+    from i2i_bench.report import leaderboard as leaders
     from i2i_bench.report import render as board
     from i2i_bench.report import summary
     from i2i_bench.tasks import catalogue
@@ -185,14 +197,18 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
     results = options["results"]
     if options["output"] and layout != "html":
         raise click.UsageError("--output is the folder of the page; it needs --format html")
-    if (task or layout != "md") and (write or check):
+    if write and check:
+        raise click.UsageError("--check only looks whether --write would change it; leave one out")
+    if (tasks or layout != "md") and (write or check):
         raise click.UsageError("README.md holds all tasks; leave --task and --format out")
     if write or check or is_typed("results"):
         record.require_results(results)
-    task = task and catalogue.task_name_of(task, options["data"])
+    names = [catalogue.task_name_of(task, options["data"]) for task in tasks]
     records = [*record.read_records(results), *record.read_external_records(results)]
+    if names:
+        records = leaders.of_tasks(records, names)
     if layout == "html":
-        _page(records, task, options)
+        _page(records, names, options)
         return
     if write or check:
         _readme(results / "README.md", summary.results_readme(records), write=write)
@@ -202,17 +218,18 @@ def leaderboard(task: str | None, layout: str, write: bool, check: bool, **optio
         "csv": board.leaderboard_csv,
         "latex": board.leaderboard_latex,
     }[layout]
-    click.echo(render(records, task), nl=False)
+    click.echo(render(records), nl=False)
 
 
-def _page(records: Sequence[AnyRecord], task: str | None, options: dict[str, Any]) -> None:
+def _page(records: Sequence[AnyRecord], tasks: Sequence[str], options: dict[str, Any]) -> None:
     from i2i_bench.records.study import read_study_records
     from i2i_bench.report.site import page, samples
 
     folders = samples.Folders(options["runs"], options["data"])
     output = options["output"] or options["results"] / "site"
     studies = read_study_records(options["results"])
-    click.echo(f"wrote {page.write_page(records, output, folders, task, studies)}")
+    studies = [each for each in studies if not tasks or each.task in tasks]
+    click.echo(f"wrote {page.write_page(records, output, folders, studies=studies)}")
 
 
 def _readme(path: Path, text: str, *, write: bool) -> None:

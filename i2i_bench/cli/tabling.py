@@ -39,6 +39,19 @@ OF_PLANS = {  # options that only a plan has, by the names of their values
 }
 
 
+OF_COMMANDS = {  # options that a plan's commands repeat where they were typed
+    "precision": "--precision",
+    "modes": "--fast",
+    "device": "--device",
+    "checkpoint_seconds": "--checkpoint-seconds",
+    "jobs": "--jobs",
+    "launcher": "--launcher",
+    "results": "--results",
+    "runs": "--runs",
+    "data": "--data",
+}
+
+
 @click.command()
 @click.argument(
     "name", metavar="TABLE", type=click.Choice(["ii", "iii", "iv", "v", "diversity"], False)
@@ -118,9 +131,11 @@ def _require_fitting(name: str, options: dict[str, Any]) -> None:
         raise click.UsageError(
             "--plan is for the domains as printed, the expressions of RaFD; leave --m out"
         )
-    if is_planned and options["layout"] != "md":
+    if options["is_plan"] and options["layout"] != "md":
         raise click.UsageError("a plan is text; leave --format out")
     typed = [shown for option, shown in OF_PLANS.items() if is_typed(option)]
+    if typed and name == "v" and options["is_run"]:
+        raise click.UsageError(f"table v takes no run, so {typed[0]} has no meaning for --run")
     if typed and not is_planned:
         raise click.UsageError(f"{typed[0]} is for --plan and --run")
 
@@ -134,10 +149,10 @@ def _found(name: str, options: dict[str, Any]) -> PaperTable:
     if name == "v":
         click.echo("counting the networks of installed models; this takes some seconds", err=True)
         return capacity.capacity_table(options["num_domains"] or 8, _count_published)
-    if name == "diversity":
-        return diversity.diversity_table(record.read_records(results))
     if is_typed("results") and not options["is_run"]:
         record.require_results(results)
+    if name == "diversity":
+        return diversity.diversity_table(record.read_records(results))
     records, studies = record.read_records(results), read_study_records(results)
     return comparison.comparison_table(name, records, studies, further=options["further"])
 
@@ -197,8 +212,18 @@ def _plan_capacity(options: dict[str, Any]) -> None:
 def _request(name: str, options: dict[str, Any]) -> PlanRequest:
     from i2i_bench.runs.table_plan import PlanRequest
 
-    keys = ("preset", "seeds", "models", "further")
-    return PlanRequest(name, **{key: options[key] for key in keys})
+    keys = ("preset", "seeds", "models", "further", "precision")
+    chosen = {key: options[key] for key in keys}
+    return PlanRequest(name, **chosen, options=_typed(options))
+
+
+def _typed(options: dict[str, Any]) -> list[str]:
+    """Give what was typed that the commands of a plan need as well."""
+    words = []
+    for key, shown in OF_COMMANDS.items():
+        given = options[key] if key == "modes" else [options[key]]
+        words += [word for each in given if is_typed(key) for word in (shown, str(each))]
+    return words
 
 
 def _planned(name: str, options: dict[str, Any]) -> TablePlan:

@@ -120,6 +120,11 @@ def find_folder(run: str, places: Places) -> Path:
     for folder in (typed, places.runs / typed):
         if folder.is_dir():
             return folder
+    if (places.results / typed.with_name(f"{typed.name}.json")).is_file():
+        raise ValueError(
+            f"run {run} is recorded in {places.results}, but its checkpoint and images are not in "
+            f"{places.runs}; --runs names another folder, i2i-bench run --force trains it again"
+        )
     found = (path for path in places.runs.glob("*/*/seed*") if seed_of(path) is not None)
     known = [path.relative_to(places.runs).as_posix() for path in found]
     hint = near(run, known) or "i2i-bench leaderboard shows those that are recorded"

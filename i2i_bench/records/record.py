@@ -416,7 +416,12 @@ def read_as(path: Path, schema: type[AnySchema]) -> AnySchema:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path} is not a valid record: {place}: {first['msg']}") from None
+        what = f"{place}: {first['msg']}"
+        if place in ("schema_version", "extra") or first["type"] == "extra_forbidden":
+            what += " (written by another version of i2i-bench?)"
+        raise ValueError(
+            f"{path} is not a valid record: {what}; restore it, or move it away"
+        ) from None
 
 
 def require_results(results: Path) -> None:

@@ -311,6 +311,11 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
     folder = side.images / f"translations-{direction}"
     names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
     lost = [name for name in names if not (folder / name).is_file()]
+    if not side.images.is_dir():
+        raise ValueError(
+            f"{side.record.run} is recorded, but its images are not there: no folder "
+            f"{side.images}; --runs names the folder of runs, i2i-bench run --force trains it again"
+        )
     if lost:
         raise ValueError(
             f"{folder} lacks {lost[0]}{' and others' if len(lost) > 1 else ''}; "

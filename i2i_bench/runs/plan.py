@@ -118,6 +118,12 @@ def can_do(name: str, model_class: type[Model], task: Task, preset: Preset) -> b
     return True
 
 
+def require_preset(preset: str) -> None:
+    """Raise ValueError for a name that is no preset."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
+
+
 def make_job(
     name: str,
     model_class: type[Model],
@@ -134,8 +140,7 @@ def make_job(
     start, preset, precision = choices.start, choices.preset, choices.precision
     if seed >= 2**64:
         raise ValueError(f"seed is {seed}; it must be below 2**64, as torch takes it")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; possible: {', '.join(PRESETS)}")
+    require_preset(preset)
     require_taken_channels(name, model_class, task)
     before = settings_for(name, model_class, preset, task)
     if start:

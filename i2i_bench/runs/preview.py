@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 
@@ -95,8 +96,34 @@ def _setting_lines(job: Job) -> list[str]:
     return lines + [f"  config.{key}: {value}" for key, value in config.items()]
 
 
+def said_of_all(jobs: Sequence[Job], places: Places) -> str:
+    """Say how many runs are recorded, and what the others take, as far as records tell."""
+    left = [job for job in jobs if not _is_recorded(job, places)]
+    counts = f"{len(jobs)} runs: {len(jobs) - len(left)} recorded, {len(left)} left"
+    known = [time for job in left if (time := _time_of_other_seed(job, places))]
+    if not known:
+        return counts
+    seconds = shown_seconds(sum(seconds for seconds, _ in known))
+    return f"{counts}; training of {len(known)} of these takes {seconds}, by records of other seeds"
+
+
+def _is_recorded(job: Job, places: Places) -> bool:
+    try:
+        return recorded_run(job, places) is not None
+    except ValueError:  # made with other settings, or damaged: the run itself will say
+        return False
+
+
 def expected_time(job: Job, places: Places) -> str:
     """Estimate the time by the speed of another seed of the same run."""
+    if found := _time_of_other_seed(job, places):
+        seconds, where = found
+        return f"{shown_seconds(seconds)} of training, as {where}"
+    return "unknown until one seed of this run is recorded"
+
+
+def _time_of_other_seed(job: Job, places: Places) -> tuple[float, str] | None:
+    """Give the seconds by a record with the same settings, and which it is."""
     for path in sorted((places.results / job.run.file).parent.glob("seed*.json")):
         try:
             other = record.read_record(path)
@@ -104,5 +131,5 @@ def expected_time(job: Job, places: Places) -> str:
             continue
         if other.settings == job.plain_settings() and other.images_per_second:
             seconds = job.settings.budget / other.images_per_second
-            return f"{shown_seconds(seconds)} of training, as {path.stem} on {other.device}"
-    return "unknown until one seed of this run is recorded"
+            return seconds, f"{path.stem} on {other.device}"
+    return None

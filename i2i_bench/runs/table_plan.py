@@ -17,13 +17,14 @@ from i2i_bench.records.study import StudyRecord
 from i2i_bench.report.papers import published
 from i2i_bench.runs.find import recorded_run
 from i2i_bench.runs.job import Choices, Job
-from i2i_bench.runs.plan import plan_runs
+from i2i_bench.runs.plan import plan_runs, require_preset
 from i2i_bench.runs.provenance import device_name
 from i2i_bench.runs.table_cells import PlannedCell, Training, facts_of, planned_cells
 from i2i_bench.scoring.features.inception import RECIPES
 from i2i_bench.scoring.protocols import DISTANCE_KEYS, find_protocol
 from i2i_bench.system.messages import near, shown_bytes, shown_seconds
 from i2i_bench.training import memory
+from i2i_bench.training.loop import Precision
 
 UNKNOWN = "not known"
 PROCEDURES = {"fooled": "realfake-cyclegan", "votes": "nway-stargan"}  # measure → how to ask
@@ -39,6 +40,11 @@ class PlanRequest:
         seeds: Of every training.
         models: Names of those to plan; () for all.
         further: Whether cells that others printed are planned, too.
+        precision: Of the training steps.
+        options: Further words of the commands, such as places.
+
+    Raises:
+        ValueError: For an unknown preset.
     """
 
     table: str
@@ -46,6 +52,11 @@ class PlanRequest:
     seeds: Sequence[int]
     models: Sequence[str] = ()
     further: bool = False
+    precision: Precision = "fp32"
+    options: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        require_preset(self.preset)
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,8 @@ def plan_training(
 ) -> PlannedTraining:
     """Find the runs of a training, which of them are recorded, and what the others take."""
     training = wanted.training
-    choices = Choices(preset=request.preset, changes=dict(training.changes))
+    changes = dict(training.changes)
+    choices = Choices(preset=request.preset, changes=changes, precision=request.precision)
     try:
         jobs = plan_runs([training.model], [training.task], request.seeds, choices, places.data)
     except ValueError as error:

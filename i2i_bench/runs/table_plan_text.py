@@ -136,7 +136,7 @@ def _command(request: PlanRequest, group: Sequence[PlannedTraining], tasks: Sequ
     words += [*_options("--task", tasks), *_options("--seed", map(str, request.seeds))]
     words += [*_options("--protocol", first.protocols), "--preset", request.preset]
     changes = (f"{key}={value}" for key, value in first.training.changes)
-    return shlex.join([*words, *_options("--set", changes)])
+    return shlex.join([*words, *_options("--set", changes), *request.options])
 
 
 def _options(name: str, values: Iterable[str]) -> Iterator[str]:

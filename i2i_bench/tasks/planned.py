@@ -54,7 +54,11 @@ def planned_task(source: Source, selection: Selection | None = None) -> Task:
     exclusive = selection.labelling.exclusive if selection else source.exclusive
     is_part = selection is not None and (not attributes or selection.labelling.is_one_hot)
     if is_part or not source.counts or None in source.counts.values():
-        _refuse(named.name, "how many images it has is not published")
+        typed = selection.typed if selection else source.name
+        raise ValueError(
+            f"images of task {typed!r} are not there, and how many images it has is not published; "
+            f"i2i-bench data fetch {source.name} says how to get them"
+        )
     if attributes:
         counts = {(split, EVERY): source.counts[split] or 0 for split in SPLITS}
     else:

@@ -254,10 +254,11 @@ def test_dry_run_refuses_what_the_run_would_refuse(cli, places, tiny):
 
 def test_dry_run_says_what_is_recorded_and_how_fast_that_was(cli, finished, tiny):
     text = cli(*CYCLEGAN, "--task", tiny, "--dry-run", "--seed", 1, "--seed", 2)
-    first, second = text.split("\n\n")
+    first, second, total = text.split("\n\n")
     assert first.splitlines()[-1].strip() == f"recorded: {finished / record_of('cyclegan', 1)}"
     assert "recorded: no" in second
     assert "s of training, as seed0" in second
+    assert total.startswith("2 runs: 1 recorded, 1 left; training of 1 of these takes ")
     record_of("cyclegan").write_text("{")  # which another seed's plan passes over
     text = cli(*CYCLEGAN, "--task", tiny, "--dry-run", "--seed", 2)
     assert "s of training, as seed1" in text

@@ -373,7 +373,7 @@ def test_declared_ablations_are_listed(cli):
     [
         ((), "--model and --task are needed"),
         (("--model", "cyclegan", "--task", "stripes"), "either --vary"),
-        ((*VARY[1:], "--task", "stripes", "--ablation", "masks"), "either --vary"),
+        ((*VARY[1:], "--task", "stripes", "--ablation", "masks"), "leave --vary or --ablation out"),
         ((*VARY[1:], "--task", "stripes", "--vary", "num_masks=2"), "given twice"),
         ((*VARY[1:5], "--task", "stripes", "--vary", "num_masks"), "KEY=VALUE,VALUE"),
         ((*VARY[1:5], "--task", "stripes", "--vary", "num_masks=1,,2"), "KEY=VALUE,VALUE"),

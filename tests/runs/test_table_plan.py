@@ -91,6 +91,25 @@ def test_a_plan_without_data_says_what_goes_where_and_the_commands(places):
     assert "Data that are missing:" in text and "(1 training)" in text
 
 
+def test_precision_and_typed_places_are_those_of_the_runs(places):
+    make_ar_faces(places.data)
+    request = PlanRequest("ii", "tiny", (0,), models=("cyclegan",), precision="bf16")
+    plan = plan_table(request, places, torch.device("cpu"), [])
+    jobs = [job for training in plan.trainings for job in training.jobs]
+    assert {job.precision for job in jobs} == {"bf16"}
+    words = ["table", "iv", "--plan", "--preset", "tiny", "--model", "unit", "--fast", "none"]
+    where = ["--data", str(places.data), "--runs", str(places.runs), "--precision", "bf16"]
+    done = CliRunner().invoke(main, [*words, *where])
+    (command,) = [x for x in done.output.splitlines() if x.startswith("  i2i-bench run")]
+    typed = shlex.split(command)
+    assert [typed[i : i + 2] for i in range(len(typed)) if typed[i] in where[::2]] == [
+        ["--precision", "bf16"],
+        ["--runs", str(places.runs)],
+        ["--data", str(places.data)],
+    ]
+    assert "--results" not in typed and typed[typed.index("--fast") + 1] == "none"
+
+
 def test_models_that_no_cell_is_of_are_refused_by_name(places):
     request = PlanRequest("iv", "tiny", (0,), models=("stargan",))
     with pytest.raises(ValueError, match=r"no cell of table iv is of model 'stargan'.*cyclegan"):
@@ -111,6 +130,8 @@ def test_two_expressions_of_the_same_persons_are_pairs(places):
     ("words", "told"),
     [
         (["diversity", "--plan"], "table diversity is of any runs"),
+        (["iv", "--plan", "--preset", "smal"], "unknown preset 'smal'; possible: published, small"),
+        (["v", "--run", "--model", "unit"], "table v takes no run"),
         (["v", "--plan", "--m", "5"], "leave --m out"),
         (["v", "--plan", "--model", "unit"], "table v counts no model 'unit'"),
         (["ii", "--plan", "--run"], "leave one out"),
