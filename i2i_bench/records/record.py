@@ -417,7 +417,7 @@ def read_as(path: Path, schema: type[AnySchema]) -> AnySchema:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         what = f"{place}: {first['msg']}"
-        if place in ("schema_version", "extra") or first["type"] == "extra_forbidden":
+        if place == "schema_version" or first["type"] == "extra_forbidden":
             what += " (written by another version of i2i-bench?)"
         raise ValueError(
             f"{path} is not a valid record: {what}; restore it, or move it away"

@@ -69,6 +69,7 @@ def plan_runs(
         ValueError: For an unknown or broken model or task, a headline that cannot rank, a setting
             that is not possible, or a model that can do none of the tasks.
     """
+    require_preset(choices.preset)
     find = catalogue.plan_task if is_preview else catalogue.find_task
     every = list(catalogue.EMBEDDED)
     named = [name for task in tasks for name in (every if task == EMBEDDED else [task])]

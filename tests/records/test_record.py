@@ -106,6 +106,15 @@ def test_external_record_is_read_back_as_it_was_written(tmp_path):
         record.read_record(path)
 
 
+@pytest.mark.parametrize("change", [{"schema_version": 99}, {"of_tomorrow": 1}])
+def test_record_of_another_version_is_told_as_such(tmp_path, change):
+    path = tmp_path / "seed0.json"
+    path.write_text(json.dumps(json.loads(COMMITTED[0].read_text()) | change))
+    told = r"\(written by another version of i2i-bench\?\); restore it, or move it away"
+    with pytest.raises(ValueError, match=told):
+        record.read_record(path)
+
+
 def test_draft_of_a_killed_process_is_no_record(tmp_path):
     for name in ("cyclegan/.seed0-x.json", "external/.cut-x.json"):
         path = tmp_path / "stripes" / name

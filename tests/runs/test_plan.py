@@ -33,6 +33,11 @@ def test_embedded_are_the_tasks_of_the_package(tmp_path):
     assert ("pix2pix", "stripes-paired", 0) in found
 
 
+def test_unknown_presets_are_named_before_models_are_left_out(tmp_path):
+    with pytest.raises(ValueError, match="unknown preset 'smal'; possible: published, small"):
+        plan_runs(["all"], ["embedded"], [0], Choices(preset="smal"), tmp_path)  # pyright: ignore[reportArgumentType]
+
+
 def test_a_model_that_is_named_is_refused_where_it_cannot(tmp_path):
     with pytest.raises(ValueError, match="'pix2pix' needs pairs"):
         planned(["pix2pix"], ["stripes"], tmp_path)
