@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1] / "i2i_bench"
 HEADLINES = {
     "fid",
     "kid",
+    "modes_found",
     "psnr",
     "psnr_foreground",
-    "psnr_nearest",
 }  # named by tasks and protocols
 LIBRARIES = {"lpips"}
 TABLES = {"diversity"}  # a table that is asked for by this name
