@@ -205,11 +205,11 @@ def leaderboard(
         record.require_results(results)
     names = [catalogue.task_name_of(task, options["data"]) for task in tasks]
     records = [*record.read_records(results), *record.read_external_records(results)]
-    if names:
-        records = leaders.of_tasks(records, names)
     if layout == "html":
         _page(records, names, options)
         return
+    if names:
+        records = leaders.of_tasks(records, names)
     if write or check:
         _readme(results / "README.md", summary.results_readme(records), write=write)
         return
@@ -228,8 +228,7 @@ def _page(records: Sequence[AnyRecord], tasks: Sequence[str], options: dict[str,
     folders = samples.Folders(options["runs"], options["data"])
     output = options["output"] or options["results"] / "site"
     studies = read_study_records(options["results"])
-    studies = [each for each in studies if not tasks or each.task in tasks]
-    click.echo(f"wrote {page.write_page(records, output, folders, studies=studies)}")
+    click.echo(f"wrote {page.write_page(records, output, folders, tasks, studies)}")
 
 
 def _readme(path: Path, text: str, *, write: bool) -> None:

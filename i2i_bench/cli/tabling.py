@@ -27,29 +27,16 @@ if TYPE_CHECKING:
     from i2i_bench.report.papers.tables import PaperTable
     from i2i_bench.runs.table_plan import PlanRequest, TablePlan
 
-OF_PLANS = {  # options that only a plan has, by the names of their values
-    "seeds": "--seed",
-    "preset": "--preset",
-    "models": "--model",
-    "jobs": "--jobs",
-    "launcher": "--launcher",
+OF_BOTH = {  # options that only a plan has, and its commands repeat, by the names of their values
     "precision": "--precision",
     "modes": "--fast",
     "checkpoint_seconds": "--checkpoint-seconds",
-}
-
-
-OF_COMMANDS = {  # options that a plan's commands repeat where they were typed
-    "precision": "--precision",
-    "modes": "--fast",
-    "device": "--device",
-    "checkpoint_seconds": "--checkpoint-seconds",
     "jobs": "--jobs",
     "launcher": "--launcher",
-    "results": "--results",
-    "runs": "--runs",
-    "data": "--data",
 }
+OF_PLANS = {"seeds": "--seed", "preset": "--preset", "models": "--model"} | OF_BOTH
+PLACES = {"results": "--results", "runs": "--runs", "data": "--data"}
+OF_COMMANDS = {"device": "--device"} | OF_BOTH | PLACES  # repeated where they were typed
 
 
 @click.command()

@@ -131,7 +131,7 @@ def _identity(record: AnyRecord) -> tuple[str, str, int]:
     return (record.model, record.variant, record.seed)
 
 
-def of_tasks(records: list[AnyRecord], tasks: Iterable[str]) -> list[AnyRecord]:
+def of_tasks(records: Sequence[AnyRecord], tasks: Iterable[str]) -> list[AnyRecord]:
     """Return the records of some tasks.
 
     Raises:
@@ -140,7 +140,7 @@ def of_tasks(records: list[AnyRecord], tasks: Iterable[str]) -> list[AnyRecord]:
     return [record for task in dict.fromkeys(tasks) for record in _of_task(records, task)]
 
 
-def _of_task(records: list[AnyRecord], task: str | None) -> list[AnyRecord]:
+def _of_task(records: Sequence[AnyRecord], task: str | None) -> list[AnyRecord]:
     known = sorted({record.task for record in records})
     if task is None or task in known or not known:
         return [record for record in records if task in (None, record.task)]

@@ -93,11 +93,12 @@ def _wanted(request: PlanRequest) -> list[_Wanted]:
         ValueError: If one of these is none of them.
     """
     methods = (published.layout().methods[listed.method] for listed in published.listed())
+    installed = registry.available_models()
     known = {
         model: _Wanted(method.name, model, formula)
         for method in methods
         for model, formula in method.installed.items()
-        if model in registry.available_models()
+        if model in installed
     }
     for name in request.models:
         if name not in known:

@@ -309,13 +309,13 @@ def _read(side: Side, score: Score, task: Task, direction: Direction) -> tuple[l
         read = external.read_submission(given)
         return read.indices, read.fakes
     folder = side.images / f"translations-{direction}"
-    names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
-    lost = [name for name in names if not (folder / name).is_file()]
     if not side.images.is_dir():
         raise ValueError(
             f"{side.record.run} is recorded, but its images are not there: no folder "
             f"{side.images}; --runs names the folder of runs, i2i-bench run --force trains it again"
         )
+    names = [f"{Path(image.name).stem}.png" for image in task.images("test", direction.source)]
+    lost = [name for name in names if not (folder / name).is_file()]
     if lost:
         raise ValueError(
             f"{folder} lacks {lost[0]}{' and others' if len(lost) > 1 else ''}; "

@@ -93,5 +93,5 @@ def test_page_has_the_same_rows_and_of_one_task_none(tmp_path):
     table = [row for row in summary_markdown(tabulate(records)).splitlines() if row.startswith("|")]
     expected = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table]
     assert [[text(cell) for cell in row] for row in found.iter("tr")] == expected[:1] + expected[2:]
-    one = write_page(records, tmp_path / "site", nowhere, task="stripes")
+    one = write_page(records, tmp_path / "site", nowhere, ["stripes"])
     assert not of_class(Tree(one.read_text(encoding="utf-8")).root, "section", "summary")

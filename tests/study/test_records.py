@@ -227,7 +227,7 @@ def test_page_has_studies_with_their_intervals(results, tmp_path):
             assert f"{each.points} of {each.answers}" in text
     assert "realfake-pix2pix" in text
     assert "nway-stargan" in text
-    other = write_page([], tmp_path / "other", folders, "hue", studies=studies).read_text()
+    other = write_page([], tmp_path / "other", folders, ["hue"], studies=studies).read_text()
     assert "studies with people" not in other
 
 

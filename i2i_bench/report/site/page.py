@@ -17,7 +17,7 @@ from i2i_bench.metric import Column
 from i2i_bench.records.record import AnyRecord, Record, Score, record_text
 from i2i_bench.records.study import StudyRecord, study_text
 from i2i_bench.report.columns import COSTS
-from i2i_bench.report.leaderboard import ranked_by, tabulate
+from i2i_bench.report.leaderboard import of_tasks, ranked_by, tabulate
 from i2i_bench.report.rows import Row, Table, cell, without_empty
 from i2i_bench.report.site import plot
 from i2i_bench.report.site.detail import RunDetail, run_detail
@@ -123,7 +123,7 @@ def write_page(
     records: Sequence[AnyRecord],
     output: Path,
     folders: Folders,
-    task: str | None = None,
+    tasks: Sequence[str] = (),
     studies: Sequence[StudyRecord] = (),
 ) -> Path:
     """Write the page and its images into a folder; give the page.
@@ -132,17 +132,19 @@ def write_page(
         records: Of runs and of other programs' images.
         output: The folder.
         folders: Where samples come from, if they are there.
-        task: Only this one.
+        tasks: Only these; () for all.
         studies: With people, of every task.
 
     Raises:
-        ValueError: If there are records, but none of this task, or another page is in its place.
+        ValueError: If there are records, but none of one of these tasks, or another page is in its
+            place.
     """
     page = output / PAGE
     _refuse_another(page)
-    tables = [without_empty(table) for table in tabulate(records, task)]
+    chosen = of_tasks(records, tasks) if tasks else records
+    tables = [without_empty(table) for table in tabulate(chosen)]
     store = SampleStore(output)
-    asked = [each for each in studies if task in (None, each.task)]
+    asked = [each for each in studies if not tasks or each.task in tasks]
     sections = _sections(tables, Samples(folders, store), asked)
     write_text(page, _render(sections, summaries(tables) if len(sections) > 1 else []))
     store.remove_others()

@@ -47,9 +47,9 @@ HOSTILE = [
 ]
 
 
-def made(records, output: Path, folders: Folders = NOWHERE, task=None) -> Element:
+def made(records, output: Path, folders: Folders = NOWHERE) -> Element:
     """Write a page; give its tree."""
-    return Tree(page.write_page(records, output, folders, task).read_text(encoding="utf-8")).root
+    return Tree(page.write_page(records, output, folders).read_text(encoding="utf-8")).root
 
 
 def make(model="cyclegan", *, value: float | None = 20.0, seed=0, score=None, **changes) -> Record:
